@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+// Devices as their datasheets describe them. Rates are dense (no structured sparsity), per device.
+namespace tunesmith::planner {
+
+struct Hardware {
+  std::string name;  // "A100-80GB", as on the command line
+  std::string description;
+  int64_t memory_bytes = 0;
+  double memory_bytes_per_second = 0;
+  double bf16_dense_flops_per_second = 0;  // 0: no bf16 tensor cores (below sm_80)
+  double fp16_dense_flops_per_second = 0;
+  double fp32_dense_flops_per_second = 0;
+  double link_bytes_per_second = 0;  // device to device, one direction: NVLink where there is one, else PCIe
+  double host_bytes_per_second = 0;  // device to host, one direction
+  int64_t compute_capability = 0;    // 80 for sm_80; 0 for a CPU
+  bool trainer_runs = false;         // the bundled trainer runs there
+  std::string source;                // datasheet or whitepaper, with its year
+};
+
+// Every row, in the order of the tables that people see. `cpu` is this host: memory from the system, rates from conservative defaults that a
+// probe replaces.
+const std::vector<Hardware>& HardwareCatalog();
+
+// Exact name, ignoring case. NOT_FOUND with the nearest names.
+absl::StatusOr<Hardware> FindHardware(std::string_view name);
+
+// "8xA100-80GB", "A100-80GB", "cpu". INVALID_ARGUMENT or NOT_FOUND with the cure.
+struct DeviceGroup {
+  Hardware hardware;
+  int64_t device_count = 1;
+};
+absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text);
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+// A mix: one complete choice of optimizations. Semantic axes say what is computed; placement axes say where and when, and never change
+// the loss or the gradients. Axis names are spelled alike here, in the protos, in JSON and on the command line.
+namespace tunesmith::planner {
+
+enum class Method { kFull, kLora };
+enum class Precision { kFp32, kBf16 };            // dtype of weights, activations and of what GEMMs read
+enum class OptimizerState { kFp32, kBf16, kInt8 };  // dtype of AdamW's two moments
+enum class AccumulationDtype { kFp32, kBf16 };    // dtype in which gradients are summed over micro-batches
+enum class AttentionKernel { kEager, kFlash };
+enum class LossKernel { kFull, kChunked };
+
+// What a block keeps between forward and backward, from most memory to least. Each rung drops what the one before drops, and more.
+enum class Rung {
+  kKeep,        // every tensor that backward reads
+  kActivation,  // drop the product silu(gate) * up
+  kNorms,       // also drop the outputs of both norms
+  kGateUp,      // also drop gate and up
+  kBlock,       // keep the block's input only
+  kHost,        // keep the block's input only, in host memory
+};
+inline constexpr int kRungCount = 6;
+
+// Bit set of the linear layers of a block that carry an adapter.
+enum LoraTarget : uint32_t {
+  kLoraQ = 1u << 0,
+  kLoraK = 1u << 1,
+  kLoraV = 1u << 2,
+  kLoraO = 1u << 3,
+  kLoraGate = 1u << 4,
+  kLoraUp = 1u << 5,
+  kLoraDown = 1u << 6,
+  kLoraAttention = kLoraQ | kLoraK | kLoraV | kLoraO,
+  kLoraAll = (1u << 7) - 1,
+};
+
+struct LoraSpec {
+  int64_t rank = 16;
+  double alpha = 32.0;  // the adapter's output is scaled by alpha / rank
+  uint32_t targets = kLoraAll;
+
+  bool operator==(const LoraSpec&) const = default;
+};
+
+struct Mix {
+  // Semantic axes.
+  Method method = Method::kLora;
+  LoraSpec lora;  // read only when method is kLora
+  Precision precision = Precision::kFp32;
+  OptimizerState optimizer_state = OptimizerState::kFp32;
+  AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
+  // Placement axes.
+  int64_t zero_stage = 0;
+  std::array<int64_t, kRungCount> recompute = {};  // layers per rung, summing to layer_count; the first layers take the last rungs
+  AttentionKernel attention = AttentionKernel::kEager;
+  LossKernel loss = LossKernel::kFull;
+  int64_t mlp_tile_count = 1;
+  int64_t micro_batch = 1;         // rows of `context` tokens that one rank computes at once
+  int64_t accumulation_count = 1;  // micro-batches per optimizer step and rank
+  int64_t data_parallel = 1;       // ranks; micro_batch x accumulation_count x data_parallel = rows per optimizer step
+
+  bool operator==(const Mix&) const = default;
+};
+
+// The rung of layer `layer`. REQUIRES: recompute sums to the model's layer count.
+Rung RungOfLayer(const Mix& mix, int64_t layer);
+
+// One line, e.g. "method=lora:r16 zero_stage=0 recompute=block:30 attention=eager loss=chunked batch=4x8". Axes at their default value are
+// printed too when a reader would want them; ParseMix(FormatMix(m)) == m.
+//   method=full | lora:r<rank>[:a<alpha>][:<targets>]   targets: "all", "attention" or module letters joined by "+", as "q+v"
+//   precision=fp32|bf16  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
+//   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
+//   batch=<micro>x<accumulation>[x<data ranks>]
+std::string FormatMix(const Mix& mix);
+
+// Inverse of FormatMix; axes may come in any order and may be left out (their default stays). INVALID_ARGUMENT names the axis, the value and
+// what would be accepted.
+absl::StatusOr<Mix> ParseMix(std::string_view text);
+
+// INVALID_ARGUMENT naming each axis that is out of range, or the equation that does not hold: "recompute: keep(10) + block(12) != layers(30)".
+absl::Status ValidateMix(const Mix& mix, int64_t layer_count);
+
+}  // namespace tunesmith::planner

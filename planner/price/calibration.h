@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "planner/model/hardware.h"
+
+// Rates of one machine: what prices are computed from. Never fitted to one model.
+namespace tunesmith::planner {
+
+// One measured matrix product C (m, n) = A (m, k) B (k, n).
+struct GemmPoint {
+  int64_t m = 0, n = 0, k = 0;
+  double flops_per_second = 0;
+};
+
+// Sustained rate of one kind of memory-bound op, in bytes it must move per second (each input read once, each output written once).
+struct OpRate {
+  std::string op_kind;  // OpKindName
+  double bytes_per_second = 0;
+};
+
+struct Calibration {
+  std::string id;           // empty: none, prices come from the datasheet
+  std::string device_name;  // Hardware::name it was measured on
+  std::string fingerprint;  // of the machine: processor, memory, trainer version
+  std::string measured_at;  // RFC 3339
+  std::vector<GemmPoint> gemm;
+  std::vector<OpRate> rates;
+  double launch_seconds = 0;         // fixed cost of an op
+  double step_factor = 1.0;          // measured step over the sum of its ops
+  double relative_error = 0;         // half-width of the 90 % interval, from leave-one-out errors
+  int64_t outside_arena_bytes = 0;   // resident or device memory that is not the arena
+};
+
+// INVALID_ARGUMENT naming the entry that is NaN, infinite, negative or zero where it must be positive.
+absl::Status ValidateCalibration(const Calibration& calibration);
+
+}  // namespace tunesmith::planner
