@@ -1,0 +1,95 @@
+#include "planner/program/forward_graph.h"
+
+#include <cassert>
+#include <utility>
+
+namespace tunesmith::planner {
+
+Shape Vector(int64_t n) { return {.dims = {n, 1, 1}, .rank = 1}; }
+Shape Matrix(int64_t rows, int64_t columns) { return {.dims = {rows, columns, 1}, .rank = 2}; }
+Shape Cube(int64_t a, int64_t b, int64_t c) { return {.dims = {a, b, c}, .rank = 3}; }
+
+ValueId ForwardGraph::AddValue(const std::string& name, DType dtype, Shape shape, Role role, MemoryClass memory_class) {
+  values_.push_back({.name = name, .dtype = dtype, .shape = shape, .role = role, .memory_class = memory_class,
+                     .storage = storage_count_++});
+  return static_cast<ValueId>(values_.size()) - 1;
+}
+
+ValueId ForwardGraph::Bind(const std::string& name, BufferRef buffer, BufferRef gradient) {
+  const Buffer& b = program_.buffers[static_cast<size_t>(buffer.buffer)];
+  const ValueId id = AddValue(name, b.dtype, {.dims = b.dims, .rank = b.rank});
+  mutable_value(id).bound = buffer;
+  mutable_value(id).bound_gradient = gradient;
+  mutable_value(id).needs_gradient = gradient.buffer >= 0;
+  return id;
+}
+
+ValueId ForwardGraph::Weight(int32_t parameter) {
+  const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
+  const Buffer& b = program_.buffers[static_cast<size_t>(p.weight)];
+  const ValueId id = AddValue(b.name, b.dtype, {.dims = b.dims, .rank = b.rank});
+  mutable_value(id).bound = {.buffer = p.weight};
+  mutable_value(id).parameter = parameter;
+  mutable_value(id).needs_gradient = p.trainable;
+  return id;
+}
+
+void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs, std::vector<ValueId> outputs) {
+  assert(!outputs.empty() && inputs.size() <= kMaxOpInputs && outputs.size() <= kMaxOpOutputs);
+  bool needs_gradient = false;
+  for (ValueId input : inputs) needs_gradient |= value(input).needs_gradient;
+  for (ValueId output : outputs) mutable_value(output).producer = static_cast<int32_t>(ops_.size());
+  mutable_value(outputs[0]).needs_gradient = needs_gradient;
+  ops_.push_back({.kind = kind, .attributes = attributes, .inputs = std::move(inputs), .outputs = std::move(outputs)});
+}
+
+ValueId ForwardGraph::Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale, ValueId addend, bool in_place) {
+  const ValueId y = AddValue(name, value(x).dtype, Matrix(Rows(x), value(w).shape.dims[0]), role);
+  std::vector<ValueId> inputs = {x, w};
+  if (addend != kNoValue) inputs.push_back(addend);
+  if (in_place) mutable_value(y).storage = value(addend).storage;
+  AddOp(OpKind::kLinear, {.scale = scale}, std::move(inputs), {y});
+  return y;
+}
+
+ValueId ForwardGraph::LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias, Role role) {
+  const ValueId y = AddValue(name, value(x).dtype, Matrix(Rows(x), value(w).shape.dims[0]), role);
+  AddOp(OpKind::kLinearBias, {}, {x, w, bias}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::RmsNorm(const std::string& name, ValueId x, ValueId w, double epsilon) {
+  const DType statistic = value(x).dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape, Role::kNorm);
+  const ValueId rstd = AddValue(name + "_rstd", statistic, Vector(Rows(x)), Role::kNorm);
+  AddOp(OpKind::kRmsNorm, {.epsilon = epsilon}, {x, w}, {y, rstd});
+  return y;
+}
+
+ValueId ForwardGraph::Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model) {
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
+  mutable_value(y).storage = value(x).storage;
+  AddOp(OpKind::kRope,
+        {.head_count = head_count, .head_size = model.head_size, .rope_theta = model.rope_theta, .rope_scaling = model.rope_scaling},
+        {x, positions}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::SwiGlu(const std::string& name, ValueId gate, ValueId up) {
+  const ValueId y = AddValue(name, value(gate).dtype, value(gate).shape, Role::kProduct);
+  AddOp(OpKind::kSwiGlu, {}, {gate, up}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::Embedding(const std::string& name, ValueId tokens, ValueId w) {
+  const ValueId y = AddValue(name, value(w).dtype, Matrix(Rows(tokens), value(w).shape.dims[1]));
+  AddOp(OpKind::kEmbedding, {}, {tokens, w}, {y});
+  return y;
+}
+
+void ForwardGraph::BindOutput(ValueId id, BufferRef buffer, BufferRef gradient) {
+  mutable_value(id).bound = buffer;
+  mutable_value(id).bound_gradient = gradient;
+}
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "planner/program/program.h"
+
+// The forward pass of one block as a small graph of values, written once by a builder; everything else (what is saved, what is recomputed,
+// the backward ops) is derived from it.
+namespace tunesmith::planner {
+
+using ValueId = int32_t;
+inline constexpr ValueId kNoValue = -1;
+
+// What a recompute rung decides about a value by.
+enum class Role : uint8_t { kOther, kProduct, kNorm, kGateUp };
+
+struct Shape {
+  std::array<int64_t, 3> dims = {1, 1, 1};
+  int rank = 1;
+};
+Shape Vector(int64_t n);
+Shape Matrix(int64_t rows, int64_t columns);
+Shape Cube(int64_t a, int64_t b, int64_t c);
+
+struct Value {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+  Role role = Role::kOther;
+  MemoryClass memory_class = MemoryClass::kActivations;
+  bool needs_gradient = false;
+  int32_t storage = -1;   // values of one storage share memory: a later one overwrites an earlier one in place
+  int32_t producer = -1;  // index of the op that writes it; -1: it exists before the block runs
+  int32_t parameter = -1;  // index into Program::parameters when the value is a weight
+  BufferRef bound;         // where it lives when that is not for the block to decide (buffer >= 0)
+  BufferRef bound_gradient;  // where its gradient lives, likewise
+};
+
+struct ForwardOp {
+  OpKind kind = OpKind::kClear;
+  OpAttributes attributes;
+  std::vector<ValueId> inputs;
+  std::vector<ValueId> outputs;
+};
+
+class ForwardGraph {
+ public:
+  // `program` must outlive the graph; parameters and bound buffers are looked up there.
+  explicit ForwardGraph(const Program& program) : program_(program) {}
+
+  // A value that lives in an existing buffer. `gradient.buffer` >= 0 says that a gradient is wanted and where it goes.
+  ValueId Bind(const std::string& name, BufferRef buffer, BufferRef gradient = {});
+  ValueId Weight(int32_t parameter);
+
+  // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
+  ValueId Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale = 1.0, ValueId addend = kNoValue,
+                 bool in_place = false);
+  ValueId LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias, Role role);
+  ValueId RmsNorm(const std::string& name, ValueId x, ValueId w, double epsilon);
+  ValueId Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model);
+  ValueId SwiGlu(const std::string& name, ValueId gate, ValueId up);
+  ValueId Embedding(const std::string& name, ValueId tokens, ValueId w);
+
+  // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
+  ValueId AddValue(const std::string& name, DType dtype, Shape shape, Role role = Role::kOther,
+                   MemoryClass memory_class = MemoryClass::kActivations);
+  void AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs, std::vector<ValueId> outputs);
+
+  // Makes a produced value live in `buffer`, its gradient (already complete when the block's backward starts) in `gradient`.
+  void BindOutput(ValueId value, BufferRef buffer, BufferRef gradient = {});
+
+  const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
+  const std::vector<Value>& values() const { return values_; }
+  const std::vector<ForwardOp>& ops() const { return ops_; }
+  const Program& program() const { return program_; }
+
+ private:
+  Value& mutable_value(ValueId id) { return values_[static_cast<size_t>(id)]; }
+  int64_t Rows(ValueId x) const { return value(x).shape.dims[0]; }
+
+  const Program& program_;
+  std::vector<Value> values_;
+  std::vector<ForwardOp> ops_;
+  int32_t storage_count_ = 0;
+};
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "common/dtype.h"
+#include "planner/answer/prediction.h"
+#include "planner/model/mix.h"
+#include "planner/model/model_spec.h"
+#include "planner/model/workload.h"
+#include "planner/program/op.h"
+
+// The step program: what one rank computes in one optimizer step, and in evaluation and generation, as ops over named buffers. The planner
+// prices it, the profiler times it, the trainer runs it.
+//
+// A program is segments; a segment is runs of blocks; a block is a short list of ops that repeats over instances (layers, loss chunks). A
+// buffer has one address per instance, which the memory plan assigns.
+namespace tunesmith::planner {
+
+// Where a buffer lives in the arena and for how long.
+enum class Region : uint8_t {
+  kResident,  // the whole job: weights, optimizer states, inputs
+  kGradient,  // from the backward op that first writes it to the end of the optimizer segment
+  kCarried,   // one segment: what passes between its blocks
+  kSaved,     // from the forward of its layer to the backward of that layer
+  kLocal,     // inside one run of one block
+  kView,      // no bytes of its own: a part of another buffer
+};
+
+struct Buffer {
+  std::string name;  // "layers.{}.self_attn.q_proj.weight": {} stands for the instance
+  DType dtype = DType::kF32;
+  std::array<int64_t, 3> dims = {1, 1, 1};  // row-major; leading dims first, unused trailing dims absent
+  int rank = 0;
+  Region region = Region::kLocal;
+  MemoryClass memory_class = MemoryClass::kActivations;
+  int64_t first_instance = 0;
+  int64_t instance_count = 1;
+  int32_t view_of = -1;            // kView: the buffer it is a part of
+  int64_t view_stride_bytes = 0;   // kView: instance i starts at i x stride
+  uint32_t segments = 0;           // kCarried: bit set of SegmentKind
+
+  bool operator==(const Buffer&) const = default;
+};
+
+int64_t ElementCount(const Buffer& buffer);
+// Bytes of one instance, without padding.
+int64_t InstanceBytes(const Buffer& buffer);
+
+struct Block {
+  std::string name;
+  std::vector<Op> ops;
+  std::vector<int32_t> locals;  // its kLocal buffers
+
+  bool operator==(const Block&) const = default;
+};
+
+enum class SegmentKind : uint8_t { kMicroFirst, kMicroMiddle, kMicroLast, kOptimizer, kEvaluate, kGenerate, kSave };
+inline constexpr int kSegmentKindCount = 7;
+std::string_view SegmentKindName(SegmentKind kind);
+
+// `count` executions of a block with the run index going from `first` by `step` (+1 or -1).
+struct BlockRun {
+  int32_t block = 0;
+  int64_t first = 0;
+  int64_t count = 0;
+  int64_t step = 1;
+
+  bool operator==(const BlockRun&) const = default;
+};
+
+struct Segment {
+  SegmentKind kind = SegmentKind::kMicroFirst;
+  int64_t repeat_count = 0;  // per optimizer step; 0: not part of a step (evaluate, generate, save)
+  std::vector<BlockRun> runs;
+
+  bool operator==(const Segment&) const = default;
+};
+
+// A trainable or frozen weight, by the buffers that belong to it; -1 where there is none.
+struct Parameter {
+  int32_t weight = -1;
+  int32_t gradient = -1;
+  int32_t moment1 = -1;
+  int32_t moment2 = -1;
+  int32_t master = -1;
+  bool trainable = false;
+  bool decays = false;
+
+  bool operator==(const Parameter&) const = default;
+};
+
+// Buffers that the host reads or writes, by what they hold.
+struct HostBuffers {
+  int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
+  int32_t loss_scale = -1;     // (1) f32: 1 / valid tokens of the whole optimizer step
+  int32_t step_scalars = -1;   // (16) f32
+  int32_t loss_sum = -1;       // (1) f64, summed over micro-batches until the host clears it
+  int32_t gradient_norm = -1;  // (1) f32, before clipping
+  int32_t generate_token = -1, generate_position = -1, generated_token = -1;  // (1) i32 each
+
+  bool operator==(const HostBuffers&) const = default;
+};
+
+enum class BackendKind : uint8_t { kCpu, kCuda };
+
+// What the program must know of the device's kernels.
+struct Backend {
+  BackendKind kind = BackendKind::kCpu;
+
+  bool operator==(const Backend&) const = default;
+};
+
+struct ProgramInputs {
+  ModelSpec model;
+  Workload workload;
+  Mix mix;
+  Backend backend;
+  bool double_precision = false;  // every float is fp64: for gradient checks on the CPU only
+};
+
+struct Program {
+  ProgramInputs inputs;
+  std::vector<Buffer> buffers;
+  std::vector<Block> blocks;
+  std::vector<Segment> segments;
+  std::vector<Parameter> parameters;
+  HostBuffers host;
+};
+
+}  // namespace tunesmith::planner
