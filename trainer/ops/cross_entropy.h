@@ -1,0 +1,29 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "trainer/ops/op_call.h"
+#include "trainer/ops/op_context.h"
+
+// The loss of next-token prediction. Rows whose label is negative are ignored. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+namespace tunesmith::trainer {
+
+struct CrossEntropyArgs {
+  Tensor logits;    // (N, V) T
+  Tensor labels;    // (N) i32, each < V
+  Tensor loss_sum;  // (1) f64, in place
+};
+
+// loss_sum += sum over labels >= 0 of -log softmax(logits)[label], in nats. INVALID_ARGUMENT (CPU only) names a label >= V.
+absl::Status CrossEntropy(const OpContext& context, const CrossEntropyArgs& args);
+
+struct CrossEntropyInPlaceArgs {
+  Tensor logits;      // (N, V) T; replaced by their gradients
+  Tensor labels;      // (N) i32
+  Tensor loss_scale;  // (1) S: what the loss sum is multiplied by in the objective
+  Tensor loss_sum;    // (1) f64, in place
+};
+
+// As CrossEntropy, and logits = (softmax(logits) - onehot(label)) * loss_scale, zero in ignored rows.
+absl::Status CrossEntropyInPlace(const OpContext& context, const CrossEntropyInPlaceArgs& args);
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,33 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "trainer/ops/op_call.h"
+#include "trainer/ops/op_context.h"
+
+// Sums, clearing and conversion of whole tensors. Errors: trainer/ops/embedding.h.
+namespace tunesmith::trainer {
+
+struct AddArgs {
+  Tensor x;  // any shape, T
+  Tensor y;  // x's shape and dtype, in place
+};
+
+// y += x.
+absl::Status Add(const OpContext& context, const AddArgs& args);
+
+struct ClearArgs {
+  Tensor y;  // any shape and dtype, out
+};
+
+// y = 0.
+absl::Status Clear(const OpContext& context, const ClearArgs& args);
+
+struct CopyArgs {
+  Tensor x;  // any shape; f32, f64, bf16 or f16, or any dtype if y has the same
+  Tensor y;  // as many elements as x, out; its own storage
+};
+
+// y = x, rounded to nearest even where y's dtype is narrower.
+absl::Status Copy(const OpContext& context, const CopyArgs& args);
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "trainer/ops/op_call.h"
+#include "trainer/ops/op_context.h"
+
+// Matrix products of linear layers; weights are stored as (output, input), as in PyTorch. Letters: trainer/dims.h; errors:
+// trainer/ops/embedding.h. Sizes of zero are allowed: an empty sum is zero.
+namespace tunesmith::trainer {
+
+struct LinearArgs {
+  Tensor x;       // (BT, I) T
+  Tensor weight;  // (O, I) T
+  Tensor addend;  // (BT, O) T, or no data: nothing is added
+  Tensor y;       // (BT, O) T, out; may be addend's storage
+  double scale = 1.0;
+};
+
+// y = scale * x weight^T + addend.
+absl::Status Linear(const OpContext& context, const LinearArgs& args);
+
+struct LinearBiasArgs {
+  Tensor x;       // (BT, I) T
+  Tensor weight;  // (O, I) T
+  Tensor bias;    // (O) T
+  Tensor y;       // (BT, O) T, out
+};
+
+// y = x weight^T + bias.
+absl::Status LinearBias(const OpContext& context, const LinearBiasArgs& args);
+
+struct LinearBackwardInputArgs {
+  Tensor dy;      // (BT, O) T
+  Tensor weight;  // (O, I) T
+  Tensor dx;      // (BT, I) T, out
+  double scale = 1.0;
+  bool accumulate = false;
+};
+
+// dx (+)= scale * dy weight.
+absl::Status LinearBackwardInput(const OpContext& context, const LinearBackwardInputArgs& args);
+
+struct LinearBackwardWeightArgs {
+  Tensor dy;       // (BT, O) T
+  Tensor x;        // (BT, I) T
+  Tensor dweight;  // (O, I) A, out
+  double scale = 1.0;
+  bool accumulate = false;
+};
+
+// dweight (+)= scale * dy^T x.
+absl::Status LinearBackwardWeight(const OpContext& context, const LinearBackwardWeightArgs& args);
+
+struct BiasBackwardArgs {
+  Tensor dy;     // (BT, O) T
+  Tensor dbias;  // (O) A, out
+  bool accumulate = false;
+};
+
+// dbias (+)= column sums of dy.
+absl::Status BiasBackward(const OpContext& context, const BiasBackwardArgs& args);
+
+}  // namespace tunesmith::trainer
