@@ -1,0 +1,33 @@
+#include <utility>
+
+#include "trainer/cuda/cuda_context.h"
+#include "trainer/cuda/device_memory_cuda.h"
+
+// Linked in place of cuda_context.cc and device_memory_cuda.cc where there is no CUDA toolkit.
+namespace tunesmith::trainer {
+namespace {
+
+absl::Status Absent() {
+  return absl::UnimplementedError(
+      "this binary was built without CUDA; build it where nvcc is on PATH, or use the bundle");
+}
+
+}  // namespace
+
+struct CudaContext::Impl {};
+
+CudaContext::CudaContext(CudaDeviceInfo info) : info_(std::move(info)) {}
+CudaContext::~CudaContext() = default;
+
+absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() { return Absent(); }
+absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&) {
+  return Absent();
+}
+absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
+absl::Status CudaContext::Synchronize() { return Absent(); }
+
+absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {
+  return Absent();
+}
+
+}  // namespace tunesmith::trainer
