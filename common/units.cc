@@ -31,7 +31,8 @@ std::string FormatSeconds(double seconds) {
 absl::StatusOr<int64_t> CheckedMultiply(int64_t a, int64_t b, const char* what) {
   int64_t product = 0;
   if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product)) {
-    return absl::InvalidArgumentError(absl::StrCat(what, ": ", a, " x ", b, " is not a size that fits in 63 bits"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": ", a, " x ", b, " is not a size that fits in 63 bits"));
   }
   return product;
 }
