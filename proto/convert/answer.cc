@@ -1,0 +1,124 @@
+#include "proto/convert/answer.h"
+
+#include <algorithm>
+
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "planner/answer/search.h"
+#include "planner/model/catalog.h"
+#include "proto/convert/mix.h"
+#include "proto/convert/model.h"
+#include "proto/convert/plan.h"
+#include "proto/convert/prediction.h"
+#include "proto/convert/question.h"
+#include "proto/convert/violations.h"
+
+namespace tunesmith::convert {
+namespace {
+
+constexpr int64_t kDefaultRankedCount = 8;
+constexpr int64_t kMaxRankedCount = 1000;
+
+absl::StatusOr<planner::Question> ResolveQuestion(const v1::Question& proto,
+                                                  const CalibrationSource& calibrations) {
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Question question, QuestionFromProto(proto));
+  if (question.calibration.id.empty()) {
+    if (auto calibration = calibrations(question.devices.hardware.name))
+      question.calibration = *std::move(calibration);
+  }
+  return question;
+}
+
+absl::StatusOr<int64_t> RankedCount(int64_t asked) {
+  Violations violations;
+  violations.AtLeast("ranked_count", asked, 0);
+  if (asked > kMaxRankedCount) {
+    violations.Add("ranked_count", StrCat("is ", asked, ", must be at most ", kMaxRankedCount));
+  }
+  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
+  return asked == 0 ? kDefaultRankedCount : asked;
+}
+
+v1::RankedMix RankedToProto(const planner::Prediction& prediction) {
+  v1::RankedMix ranked;
+  *ranked.mutable_mix() = ToProto(prediction.mix);
+  ranked.set_mix_line(planner::FormatMix(prediction.mix));
+  *ranked.mutable_prediction() = ToProto(prediction);
+  ranked.set_program_digest(prediction.program_digest);
+  return ranked;
+}
+
+void AddRejections(const planner::SearchResult& result, v1::RecommendResponse& response) {
+  for (const planner::Rejection& rejection : result.rejections) {
+    v1::Rejection* proto = response.add_rejections();
+    proto->set_reason(rejection.reason);
+    proto->set_mix_count(rejection.mix_count);
+    proto->set_least_needed_bytes(rejection.least_needed_bytes);
+    proto->set_available_bytes(rejection.available_bytes);
+  }
+}
+
+v1::RecommendResponse ResultToProto(const planner::Question& question,
+                                    const planner::SearchResult& result) {
+  v1::RecommendResponse response;
+  for (const planner::Prediction& prediction : result.ranked)
+    *response.add_ranked() = RankedToProto(prediction);
+  if (result.nearest) *response.mutable_nearest() = RankedToProto(*result.nearest);
+  AddRejections(result, response);
+  response.set_choice_rule(result.choice_rule);
+  response.set_evaluated_count(result.evaluated_count);
+  response.set_feasible_count(result.feasible_count);
+  response.set_deadline_reached(result.deadline_reached);
+  for (const std::string& note : result.notes) response.add_notes(note);
+  if (!result.ranked.empty())
+    *response.mutable_plan() = ToProto(MakePlan(question, result.ranked.front()));
+  *response.mutable_inputs() = InputsToProto(question);
+  return response;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest& request,
+                                                      const CalibrationSource& calibrations,
+                                                      absl::Time deadline) {
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Question question,
+                             ResolveQuestion(request.question(), calibrations));
+  TUNESMITH_ASSIGN_OR_RETURN(question.ranked_count, RankedCount(request.ranked_count()));
+  question.deadline = deadline;
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::SearchResult result, planner::Recommend(question));
+  if (result.deadline_reached && result.ranked.empty()) {
+    return absl::DeadlineExceededError(
+        "the deadline passed before the search found a mix; allow more time");
+  }
+  return ResultToProto(question, result);
+}
+
+absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& request,
+                                                    const CalibrationSource& calibrations) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question,
+                             ResolveQuestion(request.question(), calibrations));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, MixChoiceFromProto(request));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Prediction prediction,
+                             planner::Estimate(question, mix));
+  v1::EstimateResponse response;
+  *response.mutable_estimate() = RankedToProto(prediction);
+  if (prediction.fits) *response.mutable_plan() = ToProto(MakePlan(question, prediction));
+  return response;
+}
+
+v1::ListModelsResponse AnswerListModels() {
+  v1::ListModelsResponse response;
+  for (const planner::ModelSpec& spec : planner::ModelCatalog())
+    *response.add_models() = ToProto(spec);
+  return response;
+}
+
+v1::ListGpusResponse AnswerListGpus() {
+  v1::ListGpusResponse response;
+  for (const planner::Hardware& hardware : planner::HardwareCatalog())
+    *response.add_gpus() = ToProto(hardware);
+  return response;
+}
+
+}  // namespace tunesmith::convert

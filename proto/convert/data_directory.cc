@@ -1,0 +1,59 @@
+#include "proto/convert/data_directory.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+#include "proto/convert/prediction.h"
+#include "proto/convert/run_directory.h"
+
+namespace tunesmith::convert {
+namespace {
+
+absl::Time MeasuredAt(const planner::Calibration& calibration) {
+  absl::Time time;
+  return absl::ParseTime(absl::RFC3339_full, calibration.measured_at, &time, nullptr)
+             ? time
+             : absl::InfinitePast();
+}
+
+}  // namespace
+
+std::string DefaultDataDirectory() {
+  if (const char* state = std::getenv("XDG_STATE_HOME"); state && *state)
+    return InDirectory(state, "tunesmith");
+  if (const char* home = std::getenv("HOME"); home && *home)
+    return InDirectory(home, ".local/state/tunesmith");
+  return "/var/lib/tunesmith";
+}
+
+absl::StatusOr<planner::Calibration> ReadCalibrationFile(const std::string& path) {
+  v1::Calibration proto;
+  TUNESMITH_RETURN_IF_ERROR(ReadJsonFile(path, &proto));
+  Violations violations;
+  planner::Calibration calibration = CalibrationFromProto(proto, "", violations);
+  const absl::Status status = violations.ToStatus();
+  if (!status.ok()) return absl::InvalidArgumentError(StrCat(path, ": ", status.message()));
+  return calibration;
+}
+
+std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
+                                                      std::string_view device_name) {
+  std::optional<planner::Calibration> newest;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(InDirectory(data_directory, kCalibrationsDirectory),
+                                            error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() != ".json") continue;
+    auto calibration = ReadCalibrationFile(entry->path().string());
+    if (!calibration.ok() || calibration->device_name != device_name) continue;
+    if (!newest || MeasuredAt(*calibration) > MeasuredAt(*newest)) newest = *std::move(calibration);
+  }
+  return newest;
+}
+
+}  // namespace tunesmith::convert

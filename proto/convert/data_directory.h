@@ -1,0 +1,36 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "planner/price/calibration.h"
+
+// The data directory: what tunesmithd keeps, and where the client looks for calibrations when it
+// answers without a server.
+//
+//   tunesmith.db       plans, jobs and events
+//   lock               held by the server that owns the directory
+//   calibrations/      <id>.json, written by tunesmith-profiler
+//   jobs/<id>/         one run directory per job
+namespace tunesmith::convert {
+
+inline constexpr char kDatabaseFile[] = "tunesmith.db";
+inline constexpr char kLockFile[] = "lock";
+inline constexpr char kCalibrationsDirectory[] = "calibrations";
+inline constexpr char kJobsDirectory[] = "jobs";
+
+// $XDG_STATE_HOME/tunesmith, else $HOME/.local/state/tunesmith, else /var/lib/tunesmith.
+std::string DefaultDataDirectory();
+
+// The calibration in the file at `path`. Errors of reading it, and INVALID_ARGUMENT naming the file
+// and the fields.
+absl::StatusOr<planner::Calibration> ReadCalibrationFile(const std::string& path);
+
+// The newest calibration (by measured_at) of `device_name` in the data directory's calibrations/;
+// none when there is none. Files that do not parse are passed over.
+std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
+                                                      std::string_view device_name);
+
+}  // namespace tunesmith::convert

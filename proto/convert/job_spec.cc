@@ -1,0 +1,90 @@
+#include "proto/convert/job_spec.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/ascii.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+
+namespace tunesmith::convert {
+namespace {
+
+void CheckBeta(std::string_view field, double beta, Violations& violations) {
+  if (!(beta >= 0 && beta < 1))
+    violations.Add(field, StrCat("is ", beta, ", must be 0 or above and below 1"));
+}
+
+bool IsDevice(std::string_view device) {
+  if (device.empty() || device == "cpu") return true;
+  if (!device.starts_with("cuda:")) return false;
+  const std::string_view index = device.substr(5);
+  return !index.empty() && index.size() <= 4 &&
+         std::all_of(index.begin(), index.end(), absl::ascii_isdigit);
+}
+
+void ValidateTraining(const v1::Training& training, std::string_view field,
+                      Violations& violations) {
+  const auto path = [&](std::string_view name) { return FieldPath(field, name); };
+  if (training.has_learning_rate())
+    violations.Positive(path("learning_rate"), training.learning_rate());
+  if (!v1::Schedule_IsValid(training.schedule()))
+    violations.Add(path("schedule"), "is not a known schedule");
+  violations.AtLeast(path("warmup_step_count"), training.warmup_step_count(), 0);
+  violations.NonNegative(path("weight_decay"), training.weight_decay());
+  if (training.has_beta1()) CheckBeta(path("beta1"), training.beta1(), violations);
+  if (training.has_beta2()) CheckBeta(path("beta2"), training.beta2(), violations);
+  if (training.has_epsilon()) violations.Positive(path("epsilon"), training.epsilon());
+  if (training.has_max_gradient_norm()) {
+    violations.NonNegative(path("max_gradient_norm"), training.max_gradient_norm());
+  }
+  violations.AtLeast(path("step_count"), training.step_count(), 0);
+  if (training.has_epoch_count()) violations.Positive(path("epoch_count"), training.epoch_count());
+}
+
+}  // namespace
+
+void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations& violations) {
+  const auto path = [&](std::string_view name) { return FieldPath(field, name); };
+  if (spec.model_path().empty())
+    violations.Add(path("model_path"), "is empty; name a model directory or a .gguf file");
+  if (spec.dataset_path().empty())
+    violations.Add(path("dataset_path"), "is empty; name a JSONL file");
+  ValidateTraining(spec.training(), path("training"), violations);
+  violations.AtLeast(path("checkpoint_every_step_count"), spec.checkpoint_every_step_count(), 0);
+  violations.AtLeast(path("evaluate_every_step_count"), spec.evaluate_every_step_count(), 0);
+  if (!IsDevice(spec.device())) {
+    violations.Add(path("device"),
+                   StrCat("is \"", spec.device(), "\", must be \"cpu\" or \"cuda:0\""));
+  }
+  violations.AtLeast(path("thread_count"), spec.thread_count(), 0);
+  if (spec.has_sample_token_count())
+    violations.AtLeast(path("sample_token_count"), spec.sample_token_count(), 1);
+}
+
+v1::JobSpec WithDefaults(v1::JobSpec spec, bool lora) {
+  v1::Training& training = *spec.mutable_training();
+  if (!training.has_learning_rate()) training.set_learning_rate(lora ? 2e-4 : 1e-5);
+  if (training.schedule() == v1::SCHEDULE_UNSPECIFIED) training.set_schedule(v1::SCHEDULE_COSINE);
+  if (!training.has_beta1()) training.set_beta1(0.9);
+  if (!training.has_beta2()) training.set_beta2(0.999);
+  if (!training.has_epsilon()) training.set_epsilon(1e-8);
+  if (!training.has_max_gradient_norm()) training.set_max_gradient_norm(1.0);
+  if (!training.has_epoch_count()) training.set_epoch_count(1.0);
+  if (spec.device().empty()) spec.set_device("cpu");
+  if (!spec.has_sample_token_count()) spec.set_sample_token_count(64);
+  return spec;
+}
+
+absl::StatusOr<v1::JobSpec> ReadJobSpecFile(const std::string& path) {
+  v1::JobSpec spec;
+  TUNESMITH_RETURN_IF_ERROR(ReadJsonFile(path, &spec));
+  Violations violations;
+  ValidateJobSpec(spec, "", violations);
+  const absl::Status status = violations.ToStatus();
+  if (!status.ok()) return absl::InvalidArgumentError(StrCat(path, ": ", status.message()));
+  return spec;
+}
+
+}  // namespace tunesmith::convert

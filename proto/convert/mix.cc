@@ -1,0 +1,189 @@
+#include "proto/convert/mix.h"
+
+#include <array>
+#include <utility>
+
+#include "common/str_cat.h"
+
+namespace tunesmith::convert {
+namespace {
+
+// One table per axis, read in both directions: {planner's value, proto's value}.
+template <typename Planner, typename Proto, size_t kSize>
+using AxisTable = std::array<std::pair<Planner, Proto>, kSize>;
+
+constexpr AxisTable<planner::Method, v1::Method, 2> kMethods = {
+    {{planner::Method::kFull, v1::METHOD_FULL}, {planner::Method::kLora, v1::METHOD_LORA}}};
+constexpr AxisTable<planner::MethodChoice, v1::Method, 3> kMethodChoices = {
+    {{planner::MethodChoice::kAny, v1::METHOD_UNSPECIFIED},
+     {planner::MethodChoice::kFull, v1::METHOD_FULL},
+     {planner::MethodChoice::kLora, v1::METHOD_LORA}}};
+constexpr AxisTable<planner::Precision, v1::Precision, 2> kPrecisions = {
+    {{planner::Precision::kFp32, v1::PRECISION_FP32},
+     {planner::Precision::kBf16, v1::PRECISION_BF16}}};
+constexpr AxisTable<planner::OptimizerState, v1::OptimizerState, 3> kOptimizerStates = {
+    {{planner::OptimizerState::kFp32, v1::OPTIMIZER_STATE_FP32},
+     {planner::OptimizerState::kBf16, v1::OPTIMIZER_STATE_BF16},
+     {planner::OptimizerState::kInt8, v1::OPTIMIZER_STATE_INT8}}};
+constexpr AxisTable<planner::AccumulationDtype, v1::AccumulationDtype, 2> kAccumulationDtypes = {
+    {{planner::AccumulationDtype::kFp32, v1::ACCUMULATION_DTYPE_FP32},
+     {planner::AccumulationDtype::kBf16, v1::ACCUMULATION_DTYPE_BF16}}};
+constexpr AxisTable<planner::AttentionKernel, v1::AttentionKernel, 2> kAttentionKernels = {
+    {{planner::AttentionKernel::kEager, v1::ATTENTION_KERNEL_EAGER},
+     {planner::AttentionKernel::kFlash, v1::ATTENTION_KERNEL_FLASH}}};
+constexpr AxisTable<planner::LossKernel, v1::LossKernel, 2> kLossKernels = {
+    {{planner::LossKernel::kFull, v1::LOSS_KERNEL_FULL},
+     {planner::LossKernel::kChunked, v1::LOSS_KERNEL_CHUNKED}}};
+constexpr AxisTable<planner::Objective, v1::Objective, 2> kObjectives = {
+    {{planner::Objective::kTime, v1::OBJECTIVE_TIME},
+     {planner::Objective::kMemory, v1::OBJECTIVE_MEMORY}}};
+constexpr AxisTable<planner::LoraTarget, v1::LoraTarget, 7> kLoraTargets = {
+    {{planner::kLoraQ, v1::LORA_TARGET_Q},
+     {planner::kLoraK, v1::LORA_TARGET_K},
+     {planner::kLoraV, v1::LORA_TARGET_V},
+     {planner::kLoraO, v1::LORA_TARGET_O},
+     {planner::kLoraGate, v1::LORA_TARGET_GATE},
+     {planner::kLoraUp, v1::LORA_TARGET_UP},
+     {planner::kLoraDown, v1::LORA_TARGET_DOWN}}};
+
+template <typename Planner, typename Proto, size_t kSize>
+Proto ProtoValue(const AxisTable<Planner, Proto, kSize>& table, Planner value) {
+  for (const auto& [planner_value, proto_value] : table) {
+    if (planner_value == value) return proto_value;
+  }
+  return Proto{};
+}
+
+template <typename Planner, typename Proto, size_t kSize>
+Planner PlannerValue(const AxisTable<Planner, Proto, kSize>& table, Proto value,
+                     std::string_view field, Violations& violations) {
+  for (const auto& [planner_value, proto_value] : table) {
+    if (proto_value == value) return planner_value;
+  }
+  violations.Add(field,
+                 StrCat("has the value ", static_cast<int>(value), ", which is not one to choose"));
+  return table[0].first;
+}
+
+v1::Recompute RecomputeToProto(const std::array<int64_t, planner::kRungCount>& layers) {
+  v1::Recompute proto;
+  proto.set_keep(layers[static_cast<int>(planner::Rung::kKeep)]);
+  proto.set_activation(layers[static_cast<int>(planner::Rung::kActivation)]);
+  proto.set_norms(layers[static_cast<int>(planner::Rung::kNorms)]);
+  proto.set_gate_up(layers[static_cast<int>(planner::Rung::kGateUp)]);
+  proto.set_block(layers[static_cast<int>(planner::Rung::kBlock)]);
+  proto.set_host(layers[static_cast<int>(planner::Rung::kHost)]);
+  return proto;
+}
+
+std::array<int64_t, planner::kRungCount> RecomputeFromProto(const v1::Recompute& proto,
+                                                            std::string_view field,
+                                                            Violations& violations) {
+  violations.AtLeast(FieldPath(field, "keep"), proto.keep(), 0);
+  violations.AtLeast(FieldPath(field, "activation"), proto.activation(), 0);
+  violations.AtLeast(FieldPath(field, "norms"), proto.norms(), 0);
+  violations.AtLeast(FieldPath(field, "gate_up"), proto.gate_up(), 0);
+  violations.AtLeast(FieldPath(field, "block"), proto.block(), 0);
+  violations.AtLeast(FieldPath(field, "host"), proto.host(), 0);
+  return {proto.keep(),    proto.activation(), proto.norms(),
+          proto.gate_up(), proto.block(),      proto.host()};
+}
+
+}  // namespace
+
+v1::LoraSpec ToProto(const planner::LoraSpec& lora) {
+  v1::LoraSpec proto;
+  proto.set_rank(lora.rank);
+  proto.set_alpha(lora.alpha);
+  for (const auto& [bit, target] : kLoraTargets) {
+    if (lora.targets & bit) proto.add_targets(target);
+  }
+  return proto;
+}
+
+planner::LoraSpec LoraFromProto(const v1::LoraSpec& proto, std::string_view field,
+                                Violations& violations) {
+  violations.AtLeast(FieldPath(field, "rank"), proto.rank(), 1);
+  violations.Positive(FieldPath(field, "alpha"), proto.alpha());
+  planner::LoraSpec lora = {.rank = proto.rank(), .alpha = proto.alpha(), .targets = 0};
+  for (const int target : proto.targets()) {
+    lora.targets |= PlannerValue(kLoraTargets, static_cast<v1::LoraTarget>(target),
+                                 FieldPath(field, "targets"), violations);
+  }
+  if (proto.targets().empty()) lora.targets = planner::kLoraAll;
+  return lora;
+}
+
+v1::Mix ToProto(const planner::Mix& mix) {
+  v1::Mix proto;
+  proto.set_method(ProtoValue(kMethods, mix.method));
+  if (mix.method == planner::Method::kLora) *proto.mutable_lora() = ToProto(mix.lora);
+  proto.set_precision(ProtoValue(kPrecisions, mix.precision));
+  proto.set_optimizer_state(ProtoValue(kOptimizerStates, mix.optimizer_state));
+  proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
+  proto.set_zero_stage(mix.zero_stage);
+  *proto.mutable_recompute() = RecomputeToProto(mix.recompute);
+  proto.set_attention(ProtoValue(kAttentionKernels, mix.attention));
+  proto.set_loss(ProtoValue(kLossKernels, mix.loss));
+  proto.set_mlp_tile_count(mix.mlp_tile_count);
+  proto.set_micro_batch(mix.micro_batch);
+  proto.set_accumulation_count(mix.accumulation_count);
+  proto.set_data_parallel(mix.data_parallel);
+  return proto;
+}
+
+planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violations& violations) {
+  const auto path = [&](std::string_view name) { return FieldPath(field, name); };
+  planner::Mix mix;
+  mix.method = PlannerValue(kMethods, proto.method(), path("method"), violations);
+  if (proto.has_lora()) mix.lora = LoraFromProto(proto.lora(), path("lora"), violations);
+  mix.precision = PlannerValue(kPrecisions, proto.precision(), path("precision"), violations);
+  mix.optimizer_state =
+      PlannerValue(kOptimizerStates, proto.optimizer_state(), path("optimizer_state"), violations);
+  mix.accumulation_dtype = PlannerValue(kAccumulationDtypes, proto.accumulation_dtype(),
+                                        path("accumulation_dtype"), violations);
+  mix.zero_stage = proto.zero_stage();
+  if (mix.zero_stage < 0 || mix.zero_stage > 3) {
+    violations.Add(path("zero_stage"), StrCat("is ", mix.zero_stage, ", must be 0 to 3"));
+  }
+  mix.recompute = RecomputeFromProto(proto.recompute(), path("recompute"), violations);
+  mix.attention = PlannerValue(kAttentionKernels, proto.attention(), path("attention"), violations);
+  mix.loss = PlannerValue(kLossKernels, proto.loss(), path("loss"), violations);
+  mix.mlp_tile_count = proto.mlp_tile_count();
+  violations.AtLeast(path("mlp_tile_count"), mix.mlp_tile_count, 1);
+  mix.micro_batch = proto.micro_batch();
+  violations.AtLeast(path("micro_batch"), mix.micro_batch, 1);
+  mix.accumulation_count = proto.accumulation_count();
+  violations.AtLeast(path("accumulation_count"), mix.accumulation_count, 1);
+  mix.data_parallel = proto.data_parallel();
+  violations.AtLeast(path("data_parallel"), mix.data_parallel, 1);
+  return mix;
+}
+
+v1::Method ToProto(planner::MethodChoice choice) { return ProtoValue(kMethodChoices, choice); }
+
+planner::MethodChoice MethodChoiceFromProto(v1::Method method, std::string_view field,
+                                            Violations& violations) {
+  return PlannerValue(kMethodChoices, method, field, violations);
+}
+
+v1::Objective ToProto(planner::Objective objective) { return ProtoValue(kObjectives, objective); }
+
+planner::Objective ObjectiveFromProto(v1::Objective objective, std::string_view field,
+                                      Violations& violations) {
+  if (objective == v1::OBJECTIVE_UNSPECIFIED) return planner::Objective::kTime;
+  return PlannerValue(kObjectives, objective, field, violations);
+}
+
+v1::Precision ToProto(const std::optional<planner::Precision>& precision) {
+  return precision ? ProtoValue(kPrecisions, *precision) : v1::PRECISION_UNSPECIFIED;
+}
+
+std::optional<planner::Precision> PrecisionChoiceFromProto(v1::Precision precision,
+                                                           std::string_view field,
+                                                           Violations& violations) {
+  if (precision == v1::PRECISION_UNSPECIFIED) return std::nullopt;
+  return PlannerValue(kPrecisions, precision, field, violations);
+}
+
+}  // namespace tunesmith::convert

@@ -1,0 +1,193 @@
+#include "proto/convert/model.h"
+
+namespace tunesmith::convert {
+namespace {
+
+using planner::RopeScalingKind;
+
+v1::RopeScalingKind ToProto(RopeScalingKind kind) {
+  switch (kind) {
+    case RopeScalingKind::kNone:
+      return v1::ROPE_SCALING_KIND_NONE;
+    case RopeScalingKind::kLinear:
+      return v1::ROPE_SCALING_KIND_LINEAR;
+    case RopeScalingKind::kLlama3:
+      return v1::ROPE_SCALING_KIND_LLAMA3;
+  }
+  return v1::ROPE_SCALING_KIND_UNSPECIFIED;
+}
+
+RopeScalingKind KindFromProto(v1::RopeScalingKind kind, std::string_view field,
+                              Violations& violations) {
+  switch (kind) {
+    case v1::ROPE_SCALING_KIND_UNSPECIFIED:
+    case v1::ROPE_SCALING_KIND_NONE:
+      return RopeScalingKind::kNone;
+    case v1::ROPE_SCALING_KIND_LINEAR:
+      return RopeScalingKind::kLinear;
+    case v1::ROPE_SCALING_KIND_LLAMA3:
+      return RopeScalingKind::kLlama3;
+    default:
+      violations.Add(field, "is not a known kind of scaling");
+      return RopeScalingKind::kNone;
+  }
+}
+
+v1::RopeScaling ToProto(const planner::RopeScaling& scaling) {
+  v1::RopeScaling proto;
+  proto.set_kind(ToProto(scaling.kind));
+  proto.set_factor(scaling.factor);
+  proto.set_low_frequency_factor(scaling.low_frequency_factor);
+  proto.set_high_frequency_factor(scaling.high_frequency_factor);
+  proto.set_original_context_limit(scaling.original_context_limit);
+  return proto;
+}
+
+planner::RopeScaling RopeScalingFromProto(const v1::RopeScaling& proto, std::string_view field,
+                                          Violations& violations) {
+  planner::RopeScaling scaling;
+  scaling.kind = KindFromProto(proto.kind(), FieldPath(field, "kind"), violations);
+  scaling.factor = proto.factor();
+  scaling.low_frequency_factor = proto.low_frequency_factor();
+  scaling.high_frequency_factor = proto.high_frequency_factor();
+  scaling.original_context_limit = proto.original_context_limit();
+  return scaling;
+}
+
+}  // namespace
+
+v1::ModelSpec ToProto(const planner::ModelSpec& spec) {
+  v1::ModelSpec proto;
+  proto.set_name(spec.name);
+  proto.set_family(spec.family);
+  proto.set_layer_count(spec.layer_count);
+  proto.set_hidden_size(spec.hidden_size);
+  proto.set_intermediate_size(spec.intermediate_size);
+  proto.set_head_count(spec.head_count);
+  proto.set_kv_head_count(spec.kv_head_count);
+  proto.set_head_size(spec.head_size);
+  proto.set_vocab_size(spec.vocab_size);
+  proto.set_context_limit(spec.context_limit);
+  proto.set_norm_epsilon(spec.norm_epsilon);
+  proto.set_rope_theta(spec.rope_theta);
+  *proto.mutable_rope_scaling() = ToProto(spec.rope_scaling);
+  proto.set_tied_head(spec.tied_head);
+  proto.set_qkv_bias(spec.qkv_bias);
+  proto.set_source(spec.source);
+  return proto;
+}
+
+planner::ModelSpec ModelSpecFromProto(const v1::ModelSpec& proto, std::string_view field,
+                                      Violations& violations) {
+  planner::ModelSpec spec;
+  spec.name = proto.name();
+  spec.family = proto.family();
+  spec.layer_count = proto.layer_count();
+  spec.hidden_size = proto.hidden_size();
+  spec.intermediate_size = proto.intermediate_size();
+  spec.head_count = proto.head_count();
+  spec.kv_head_count = proto.kv_head_count();
+  spec.head_size = proto.head_size();
+  spec.vocab_size = proto.vocab_size();
+  spec.context_limit = proto.context_limit();
+  spec.norm_epsilon = proto.norm_epsilon();
+  spec.rope_theta = proto.rope_theta();
+  if (proto.has_rope_scaling()) {
+    spec.rope_scaling =
+        RopeScalingFromProto(proto.rope_scaling(), FieldPath(field, "rope_scaling"), violations);
+  }
+  spec.tied_head = proto.tied_head();
+  spec.qkv_bias = proto.qkv_bias();
+  spec.source = proto.source();
+  violations.AddStatus(field, planner::ValidateModelSpec(spec));
+  return spec;
+}
+
+v1::Workload ToProto(const planner::Workload& workload) {
+  v1::Workload proto;
+  proto.set_context(workload.context);
+  proto.set_rows_per_step(workload.rows_per_step);
+  proto.set_document_capacity(workload.document_capacity);
+  proto.set_dataset_token_count(workload.dataset_token_count);
+  proto.set_epoch_count(workload.epoch_count);
+  proto.set_evaluates(workload.evaluates);
+  proto.set_generates(workload.generates);
+  return proto;
+}
+
+planner::Workload WorkloadFromProto(const v1::Workload& proto, std::string_view field,
+                                    Violations& violations) {
+  violations.AtLeast(FieldPath(field, "context"), proto.context(), 1);
+  violations.AtLeast(FieldPath(field, "rows_per_step"), proto.rows_per_step(), 1);
+  violations.AtLeast(FieldPath(field, "document_capacity"), proto.document_capacity(), 0);
+  violations.AtLeast(FieldPath(field, "dataset_token_count"), proto.dataset_token_count(), 0);
+  violations.NonNegative(FieldPath(field, "epoch_count"), proto.epoch_count());
+  return {.context = proto.context(),
+          .rows_per_step = proto.rows_per_step(),
+          .document_capacity = proto.document_capacity(),
+          .dataset_token_count = proto.dataset_token_count(),
+          .epoch_count = proto.epoch_count() == 0 ? 1.0 : proto.epoch_count(),
+          .evaluates = proto.evaluates(),
+          .generates = proto.generates()};
+}
+
+v1::Hardware ToProto(const planner::Hardware& hardware) {
+  v1::Hardware proto;
+  proto.set_name(hardware.name);
+  proto.set_description(hardware.description);
+  proto.set_memory_bytes(hardware.memory_bytes);
+  proto.set_memory_bytes_per_second(hardware.memory_bytes_per_second);
+  proto.set_bf16_dense_flops_per_second(hardware.bf16_dense_flops_per_second);
+  proto.set_fp16_dense_flops_per_second(hardware.fp16_dense_flops_per_second);
+  proto.set_fp32_dense_flops_per_second(hardware.fp32_dense_flops_per_second);
+  proto.set_link_bytes_per_second(hardware.link_bytes_per_second);
+  proto.set_host_bytes_per_second(hardware.host_bytes_per_second);
+  proto.set_compute_capability(hardware.compute_capability);
+  proto.set_trainer_runs(hardware.trainer_runs);
+  proto.set_source(hardware.source);
+  return proto;
+}
+
+planner::Hardware HardwareFromProto(const v1::Hardware& proto, std::string_view field,
+                                    Violations& violations) {
+  if (proto.name().empty()) violations.Add(FieldPath(field, "name"), "is empty");
+  violations.AtLeast(FieldPath(field, "memory_bytes"), proto.memory_bytes(), 1);
+  violations.Positive(FieldPath(field, "memory_bytes_per_second"), proto.memory_bytes_per_second());
+  violations.NonNegative(FieldPath(field, "bf16_dense_flops_per_second"),
+                         proto.bf16_dense_flops_per_second());
+  violations.NonNegative(FieldPath(field, "fp16_dense_flops_per_second"),
+                         proto.fp16_dense_flops_per_second());
+  violations.Positive(FieldPath(field, "fp32_dense_flops_per_second"),
+                      proto.fp32_dense_flops_per_second());
+  violations.NonNegative(FieldPath(field, "link_bytes_per_second"), proto.link_bytes_per_second());
+  violations.NonNegative(FieldPath(field, "host_bytes_per_second"), proto.host_bytes_per_second());
+  violations.AtLeast(FieldPath(field, "compute_capability"), proto.compute_capability(), 0);
+  return {.name = proto.name(),
+          .description = proto.description(),
+          .memory_bytes = proto.memory_bytes(),
+          .memory_bytes_per_second = proto.memory_bytes_per_second(),
+          .bf16_dense_flops_per_second = proto.bf16_dense_flops_per_second(),
+          .fp16_dense_flops_per_second = proto.fp16_dense_flops_per_second(),
+          .fp32_dense_flops_per_second = proto.fp32_dense_flops_per_second(),
+          .link_bytes_per_second = proto.link_bytes_per_second(),
+          .host_bytes_per_second = proto.host_bytes_per_second(),
+          .compute_capability = proto.compute_capability(),
+          .trainer_runs = proto.trainer_runs(),
+          .source = proto.source()};
+}
+
+v1::DeviceGroup ToProto(const planner::DeviceGroup& devices) {
+  v1::DeviceGroup proto;
+  *proto.mutable_hardware() = ToProto(devices.hardware);
+  proto.set_device_count(devices.device_count);
+  return proto;
+}
+
+planner::DeviceGroup DeviceGroupFromProto(const v1::DeviceGroup& proto, std::string_view field,
+                                          Violations& violations) {
+  violations.AtLeast(FieldPath(field, "device_count"), proto.device_count(), 1);
+  return {.hardware = HardwareFromProto(proto.hardware(), FieldPath(field, "hardware"), violations),
+          .device_count = proto.device_count()};
+}
+
+}  // namespace tunesmith::convert

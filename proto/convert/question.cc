@@ -1,0 +1,97 @@
+#include "proto/convert/question.h"
+
+#include "common/status_macros.h"
+#include "planner/model/catalog.h"
+#include "proto/convert/mix.h"
+#include "proto/convert/model.h"
+#include "proto/convert/prediction.h"
+#include "proto/convert/violations.h"
+
+namespace tunesmith::convert {
+namespace {
+
+// Looks names up; what is missing goes to `violations`, what is unknown is the result.
+absl::Status ResolveModel(const v1::Question& proto, planner::Question& question,
+                          Violations& violations) {
+  switch (proto.model_case()) {
+    case v1::Question::kModelName: {
+      TUNESMITH_ASSIGN_OR_RETURN(question.model, planner::FindModel(proto.model_name()));
+      return absl::OkStatus();
+    }
+    case v1::Question::kModelSpec:
+      question.model = ModelSpecFromProto(proto.model_spec(), "question.model_spec", violations);
+      return absl::OkStatus();
+    case v1::Question::MODEL_NOT_SET:
+      break;
+  }
+  violations.Add("question.model_name", "is missing; name a model, or give model_spec");
+  return absl::OkStatus();
+}
+
+absl::Status ResolveDevices(const v1::Question& proto, planner::Question& question,
+                            Violations& violations) {
+  switch (proto.devices_case()) {
+    case v1::Question::kDeviceName: {
+      TUNESMITH_ASSIGN_OR_RETURN(question.devices, planner::ParseDeviceGroup(proto.device_name()));
+      return absl::OkStatus();
+    }
+    case v1::Question::kDeviceGroup:
+      question.devices =
+          DeviceGroupFromProto(proto.device_group(), "question.device_group", violations);
+      return absl::OkStatus();
+    case v1::Question::DEVICES_NOT_SET:
+      break;
+  }
+  violations.Add(
+      "question.device_name",
+      "is missing; name devices such as \"8xA100-80GB\" or \"cpu\", or give device_group");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
+  Violations violations;
+  planner::Question question;
+  question.workload = WorkloadFromProto(proto.workload(), "question.workload", violations);
+  question.method = MethodChoiceFromProto(proto.method(), "question.method", violations);
+  if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), "question.lora", violations);
+  question.precision =
+      PrecisionChoiceFromProto(proto.precision(), "question.precision", violations);
+  question.objective = ObjectiveFromProto(proto.objective(), "question.objective", violations);
+  violations.AtLeast("question.memory_budget_bytes", proto.memory_budget_bytes(), 0);
+  question.memory_budget_bytes = proto.memory_budget_bytes();
+  if (proto.has_calibration()) {
+    question.calibration =
+        CalibrationFromProto(proto.calibration(), "question.calibration", violations);
+  }
+  const absl::Status model = ResolveModel(proto, question, violations);
+  const absl::Status devices = ResolveDevices(proto, question, violations);
+  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
+  TUNESMITH_RETURN_IF_ERROR(model);
+  TUNESMITH_RETURN_IF_ERROR(devices);
+  return question;
+}
+
+absl::StatusOr<planner::Mix> MixChoiceFromProto(const v1::EstimateRequest& request) {
+  Violations violations;
+  planner::Mix mix;
+  switch (request.mix_choice_case()) {
+    case v1::EstimateRequest::kMix:
+      mix = MixFromProto(request.mix(), "mix", violations);
+      break;
+    case v1::EstimateRequest::kMixLine: {
+      auto parsed = planner::ParseMix(request.mix_line());
+      violations.AddStatus("mix_line", parsed.status());
+      if (parsed.ok()) mix = *std::move(parsed);
+      break;
+    }
+    case v1::EstimateRequest::MIX_CHOICE_NOT_SET:
+      violations.Add("mix", "is missing; give mix or mix_line");
+      break;
+  }
+  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
+  return mix;
+}
+
+}  // namespace tunesmith::convert
