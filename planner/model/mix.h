@@ -75,7 +75,8 @@ struct Mix {
 Rung RungOfLayer(const Mix& mix, int64_t layer);
 
 // One line, e.g. "method=lora:r16 zero_stage=0 recompute=block:30 attention=eager loss=chunked batch=4x8". Axes at their default value are
-// printed too when a reader would want them; ParseMix(FormatMix(m)) == m.
+// printed too when a reader would want them; ParseMix(FormatMix(m)) == m
+// for every m that passes ValidateMix, except that `lora` is not printed where the method does not read it.
 //   method=full | lora:r<rank>[:a<alpha>][:<targets>]   targets: "all", "attention" or module letters joined by "+", as "q+v"
 //   precision=fp32|bf16  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
 //   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>

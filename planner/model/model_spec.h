@@ -36,7 +36,7 @@ struct ModelSpec {
   int64_t context_limit = 0;  // max_position_embeddings
   double norm_epsilon = 1e-5;
   double rope_theta = 10000.0;
-  RopeScaling rope_scaling;
+  RopeScaling rope_scaling = {};
   bool tied_head = false;  // the output head is the token embedding
   bool qkv_bias = false;   // q, k and v projections have a bias (qwen2)
   std::string source;      // where the numbers come from, for the catalog; the assumption, for a synthesized model

@@ -2,6 +2,9 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "planner/model/model_spec.h"
+
 namespace tunesmith::planner {
 
 // What is to be trained on, as far as shapes and time depend on it. Every row is padded or packed to `context` tokens.
@@ -16,5 +19,9 @@ struct Workload {
 
   bool operator==(const Workload&) const = default;
 };
+
+// INVALID_ARGUMENT naming each field that is out of range, or a context beyond the model's limit with what the limit comes from.
+// REQUIRES: ValidateModelSpec(model) is OK.
+absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model);
 
 }  // namespace tunesmith::planner

@@ -1,0 +1,95 @@
+#include "planner/model/catalog.h"
+
+#include <optional>
+
+#include "absl/strings/ascii.h"
+#include "common/suggest.h"
+#include "common/text.h"
+#include "planner/model/catalog_rows.h"
+
+namespace tunesmith::planner {
+namespace {
+
+std::vector<ModelSpec> Specs() {
+  std::vector<ModelSpec> specs;
+  for (const CatalogRow& row : CatalogRows()) specs.push_back(row.spec);
+  return specs;
+}
+
+std::vector<std::string> KnownNames() {
+  std::vector<std::string> names;
+  for (const ModelSpec& spec : ModelCatalog()) names.push_back(spec.name);
+  return names;
+}
+
+const ModelSpec* FindExact(std::string_view name) {
+  for (const ModelSpec& spec : ModelCatalog()) {
+    if (EqualsIgnoreCase(spec.name, name)) return &spec;
+  }
+  return nullptr;
+}
+
+// "HuggingFaceTB/SmolLM2-135M-Instruct" has the shape of "SmolLM2-135M".
+std::string_view WithoutOrganization(std::string_view name) {
+  return name.substr(name.rfind('/') + 1);  // npos + 1 == 0
+}
+std::string_view WithoutTuning(std::string_view name) {
+  for (const std::string_view suffix : {"-instruct", "-chat"}) {
+    if (EndsWithIgnoreCase(name, suffix)) return name.substr(0, name.size() - suffix.size());
+  }
+  return name;
+}
+
+// A row by its name, else by its name without organization, else without "-Instruct" or "-Chat".
+std::optional<ModelSpec> FindRow(std::string_view name) {
+  if (const ModelSpec* row = FindExact(name)) return *row;
+  const std::string_view short_name = WithoutOrganization(name);
+  const ModelSpec* row = FindExact(short_name);
+  if (row == nullptr) row = FindExact(WithoutTuning(short_name));
+  if (row == nullptr) return std::nullopt;
+  ModelSpec spec = *row;
+  spec.name = name;
+  spec.source += StrCat("; taken to have the shape of ", row->name);
+  return spec;
+}
+
+const UnplannedModel* FindUnplanned(std::string_view name) {
+  for (const UnplannedModel& model : UnplannedModels()) {
+    if (EqualsIgnoreCase(model.name, name) ||
+        EqualsIgnoreCase(WithoutOrganization(model.name), WithoutOrganization(name))) {
+      return &model;
+    }
+  }
+  return nullptr;
+}
+
+// Digits, a point or a sign, then one unit letter: meant as a size even if it is a wrong one.
+bool LooksLikeSize(std::string_view name) {
+  if (name.size() < 2) return false;
+  const char unit = absl::ascii_tolower(name.back());
+  const std::string_view number = name.substr(0, name.size() - 1);
+  return (unit == 'b' || unit == 'm') &&
+         number.find_first_not_of("+-.0123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
+const std::vector<ModelSpec>& ModelCatalog() {
+  static const auto* const specs = new std::vector<ModelSpec>(Specs());
+  return *specs;
+}
+
+absl::StatusOr<ModelSpec> FindModel(std::string_view name) {
+  if (std::optional<ModelSpec> row = FindRow(name)) return *std::move(row);
+  if (LooksLikeSize(name)) return ModelSpecFromParameterCount(name);
+  if (const UnplannedModel* model = FindUnplanned(name)) {
+    return absl::UnimplementedError(StrCat("model '", model->name,
+                                           "' is known but not planned yet (", model->why,
+                                           "); planned: llama, mistral, qwen2"));
+  }
+  return absl::NotFoundError(
+      StrCat("no model '", name, "' in the catalog; ", DidYouMean(name, KnownNames()),
+             " A size such as 7B or a directory with a config.json works too."));
+}
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "planner/model/config_reader.h"
+#include "planner/model/model_spec.h"
+
+namespace tunesmith::planner {
+
+// Reads rope_theta and the scaling of rotary positions into `spec`. Two spellings exist: top-level rope_theta with rope_scaling (absent or
+// null: none), and rope_parameters with both inside (transformers 5). Where a file has both they must agree. Scalings other than linear and
+// llama3 are unsupported. Problems go to the reader's list.
+void ReadRope(ConfigReader& config, ModelSpec* spec);
+
+}  // namespace tunesmith::planner

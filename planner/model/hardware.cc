@@ -1,0 +1,74 @@
+#include "planner/model/hardware.h"
+
+#include "common/numbers.h"
+#include "common/status_macros.h"
+#include "common/suggest.h"
+#include "common/text.h"
+#include "planner/model/hardware_host.h"
+#include "planner/model/hardware_rows.h"
+
+namespace tunesmith::planner {
+namespace {
+
+constexpr int64_t kLargestDeviceCount = 1 << 16;
+
+std::vector<Hardware> AllRows() {
+  std::vector<Hardware> rows = GpuRows();
+  rows.push_back(HostHardware());
+  return rows;
+}
+
+// Other names that people use.
+std::string_view CanonicalName(std::string_view name) {
+  if (EqualsIgnoreCase(name, "H100")) return "H100-SXM";
+  return name;
+}
+
+std::vector<std::string> KnownNames() {
+  std::vector<std::string> names;
+  for (const Hardware& row : HardwareCatalog()) names.push_back(row.name);
+  return names;
+}
+
+// Length of the leading "8" of "8xA100-80GB" (a sign included, so that it can be refused by name);
+// 0 if there is none.
+size_t CountPrefixLength(std::string_view text) {
+  const size_t end = text.find_first_not_of("+-0123456789");
+  const bool is_count =
+      end != std::string_view::npos && end > 0 && (text[end] == 'x' || text[end] == 'X');
+  return is_count ? end : 0;
+}
+
+}  // namespace
+
+const std::vector<Hardware>& HardwareCatalog() {
+  static const auto* const rows = new std::vector<Hardware>(AllRows());
+  return *rows;
+}
+
+absl::StatusOr<Hardware> FindHardware(std::string_view name) {
+  for (const Hardware& row : HardwareCatalog()) {
+    if (EqualsIgnoreCase(row.name, CanonicalName(name))) return row;
+  }
+  return absl::NotFoundError(
+      StrCat("no device '", name, "' in the catalog; ", DidYouMean(name, KnownNames())));
+}
+
+absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text) {
+  DeviceGroup group;
+  const size_t digits = CountPrefixLength(text);
+  const std::string_view name = digits == 0 ? text : text.substr(digits + 1);
+  if (name.empty()) {
+    return absl::InvalidArgumentError(
+        StrCat("devices '", text, "' name no device; write 8xA100-80GB, A100-80GB or cpu"));
+  }
+  if (digits > 0 && (!ParseInt64(text.substr(0, digits), &group.device_count) ||
+                     group.device_count < 1 || group.device_count > kLargestDeviceCount)) {
+    return absl::InvalidArgumentError(StrCat("device count ", text.substr(0, digits), " in '", text,
+                                             "' must be 1 to ", kLargestDeviceCount));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(group.hardware, FindHardware(name));
+  return group;
+}
+
+}  // namespace tunesmith::planner

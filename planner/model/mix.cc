@@ -1,0 +1,73 @@
+#include "planner/model/mix.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "common/text.h"
+#include "planner/model/mix_names.h"
+
+namespace tunesmith::planner {
+namespace {
+
+// Far above any use; keeps products of counts within 63 bits.
+constexpr int64_t kLargestCount = 1 << 20;
+constexpr int64_t kLargestRank = 1 << 14;
+
+void CheckRange(std::string_view axis, int64_t value, int64_t lowest, int64_t highest,
+                std::vector<std::string>* problems) {
+  if (value >= lowest && value <= highest) return;
+  problems->push_back(StrCat(axis, "(", value, ") must be ", lowest, " to ", highest));
+}
+
+void CheckLora(const LoraSpec& lora, std::vector<std::string>* problems) {
+  CheckRange("method: lora rank", lora.rank, 1, kLargestRank, problems);
+  if (!std::isfinite(lora.alpha) || lora.alpha <= 0) {
+    problems->push_back(StrCat("method: lora alpha(", lora.alpha, ") must be a positive number"));
+  }
+  if (lora.targets == 0 || (lora.targets & ~kLoraAll) != 0) {
+    problems->push_back(StrCat("method: lora targets(", lora.targets,
+                               ") must name at least one of ", StrJoin(kLoraTargetNames, ", ")));
+  }
+}
+
+void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string>* problems) {
+  std::vector<std::string> terms;
+  int64_t sum = 0;
+  bool in_range = true;
+  for (size_t rung = 0; rung < kRungCount; ++rung) {
+    const int64_t layers = mix.recompute[rung];
+    if (layers != 0) terms.push_back(StrCat(kRungNames[rung], "(", layers, ")"));
+    in_range = in_range && layers >= 0 && layers <= layer_count;
+    if (in_range) sum += layers;
+  }
+  if (in_range && sum == layer_count) return;
+  problems->push_back(StrCat("recompute: ", terms.empty() ? "0" : StrJoin(terms, " + "),
+                             " != layers(", layer_count, ")"));
+}
+
+}  // namespace
+
+Rung RungOfLayer(const Mix& mix, int64_t layer) {
+  int64_t first_layer_above = 0;
+  for (size_t rung = kRungCount - 1; rung > 0; --rung) {
+    first_layer_above += mix.recompute[rung];
+    if (layer < first_layer_above) return static_cast<Rung>(rung);
+  }
+  return Rung::kKeep;
+}
+
+absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
+  std::vector<std::string> problems;
+  if (mix.method == Method::kLora) CheckLora(mix.lora, &problems);
+  CheckRange("zero_stage", mix.zero_stage, 0, 3, &problems);
+  CheckRecompute(mix, layer_count, &problems);
+  CheckRange("mlp_tiles", mix.mlp_tile_count, 1, kLargestCount, &problems);
+  CheckRange("batch: micro", mix.micro_batch, 1, kLargestCount, &problems);
+  CheckRange("batch: accumulation", mix.accumulation_count, 1, kLargestCount, &problems);
+  CheckRange("batch: data ranks", mix.data_parallel, 1, kLargestCount, &problems);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("mix: ", StrJoin(problems, "; ")));
+}
+
+}  // namespace tunesmith::planner

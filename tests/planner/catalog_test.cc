@@ -1,0 +1,78 @@
+#include "planner/model/catalog.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "planner/model/catalog_rows.h"
+
+namespace tunesmith::planner {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(ModelCatalogTest, EveryRowIsValidAndSourced) {
+  std::set<std::string> names;
+  for (const ModelSpec& spec : ModelCatalog()) {
+    SCOPED_TRACE(spec.name);
+    EXPECT_TRUE(names.insert(spec.name).second);
+    EXPECT_TRUE(ValidateModelSpec(spec).ok()) << ValidateModelSpec(spec);
+    EXPECT_GT(spec.source.size(), 10u);
+  }
+}
+
+TEST(ModelCatalogTest, ParameterTotalsAreThePublishedOnes) {
+  for (const CatalogRow& row : CatalogRows()) {
+    EXPECT_EQ(ParameterCount(row.spec), row.published_parameter_count) << row.spec.name;
+  }
+}
+
+TEST(FindModelTest, CaseOrganizationAndTuningAreIgnored) {
+  EXPECT_EQ(FindModel("smollm2-135m")->name, "SmolLM2-135M");
+  const ModelSpec instruct = FindModel("HuggingFaceTB/SmolLM2-135M-Instruct").value();
+  EXPECT_EQ(instruct.name, "HuggingFaceTB/SmolLM2-135M-Instruct");
+  EXPECT_EQ(instruct.layer_count, 30);
+  EXPECT_THAT(instruct.source, HasSubstr("the shape of SmolLM2-135M"));
+}
+
+TEST(FindModelTest, SmolLm2IsAsPublished) {
+  const ModelSpec spec = FindModel("SmolLM2-135M").value();
+  EXPECT_EQ(spec.layer_count, 30);
+  EXPECT_EQ(spec.hidden_size, 576);
+  EXPECT_EQ(spec.intermediate_size, 1536);
+  EXPECT_EQ(spec.head_count, 9);
+  EXPECT_EQ(spec.kv_head_count, 3);
+  EXPECT_EQ(spec.head_size, 64);
+  EXPECT_EQ(spec.vocab_size, 49152);
+  EXPECT_EQ(spec.context_limit, 8192);
+  EXPECT_EQ(spec.rope_theta, 100000);
+  EXPECT_EQ(spec.norm_epsilon, 1e-5);
+  EXPECT_TRUE(spec.tied_head);
+}
+
+TEST(FindModelTest, SizesAreSynthesized) {
+  EXPECT_THAT(FindModel("7B")->source, HasSubstr("assumed from the size 7B"));
+  EXPECT_EQ(FindModel("-3B").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FindModel("0B").status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(FindModelTest, UnknownNamesGetTheNearest) {
+  const absl::Status status = FindModel("SmolLM2-135").status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(status.message(), HasSubstr("'SmolLM2-135M'"));
+  EXPECT_EQ(FindModel("").status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(FindModelTest, KnownButUnplannedFamiliesSaySo) {
+  for (const UnplannedModel& model : UnplannedModels()) {
+    const absl::Status status = FindModel(model.name).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << model.name;
+    EXPECT_THAT(status.message(), AllOf(HasSubstr(model.name), HasSubstr("not planned yet")));
+  }
+  EXPECT_EQ(FindModel("tiiuae/Falcon-7B").status().code(), absl::StatusCode::kUnimplemented);
+}
+
+}  // namespace
+}  // namespace tunesmith::planner

@@ -1,0 +1,161 @@
+#include "planner/model/mix.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace tunesmith::planner {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+Mix WithRecompute(std::array<int64_t, kRungCount> layers) {
+  Mix mix;
+  mix.recompute = layers;
+  return mix;
+}
+
+TEST(MixTest, PrintsAsOneLine) {
+  Mix mix = WithRecompute({0, 0, 0, 0, 30, 0});
+  mix.loss = LossKernel::kChunked;
+  mix.micro_batch = 4;
+  mix.accumulation_count = 8;
+  EXPECT_EQ(
+      FormatMix(mix),
+      "method=lora:r16 zero_stage=0 recompute=block:30 attention=eager loss=chunked batch=4x8");
+}
+
+TEST(MixTest, PrintsWhatIsNotDefault) {
+  Mix mix = WithRecompute({10, 0, 0, 2, 0, 3});
+  mix.lora = {.rank = 8, .alpha = 4.5, .targets = kLoraQ | kLoraV};
+  mix.precision = Precision::kBf16;
+  mix.optimizer_state = OptimizerState::kInt8;
+  mix.accumulation_dtype = AccumulationDtype::kBf16;
+  mix.mlp_tile_count = 4;
+  mix.data_parallel = 2;
+  EXPECT_EQ(
+      FormatMix(mix),
+      "method=lora:r8:a4.5:q+v precision=bf16 optimizer_state=int8 accumulation=bf16 zero_stage=0 "
+      "recompute=keep:10,gate_up:2,host:3 attention=eager loss=full mlp_tiles=4 batch=1x1x2");
+}
+
+Mix RandomMix(std::mt19937_64& random) {
+  const auto pick = [&random](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  Mix mix;
+  mix.method = static_cast<Method>(pick(0, 1));
+  if (mix.method == Method::kLora) {
+    mix.lora.rank = pick(1, 256);
+    if (pick(0, 1) == 1) mix.lora.alpha = std::uniform_real_distribution<double>(1e-3, 1e3)(random);
+    mix.lora.targets = static_cast<uint32_t>(pick(1, kLoraAll));
+  }
+  mix.precision = static_cast<Precision>(pick(0, 1));
+  mix.optimizer_state = static_cast<OptimizerState>(pick(0, 2));
+  mix.accumulation_dtype = static_cast<AccumulationDtype>(pick(0, 1));
+  mix.zero_stage = pick(0, 3);
+  for (int64_t& layers : mix.recompute) layers = pick(0, 2) * pick(0, 40);
+  mix.attention = static_cast<AttentionKernel>(pick(0, 1));
+  mix.loss = static_cast<LossKernel>(pick(0, 1));
+  mix.mlp_tile_count = pick(1, 3);
+  mix.micro_batch = pick(1, 1000);
+  mix.accumulation_count = pick(1, 1000);
+  mix.data_parallel = pick(1, 3);
+  return mix;
+}
+
+int64_t LayerCount(const Mix& mix) {
+  int64_t sum = 0;
+  for (const int64_t layers : mix.recompute) sum += layers;
+  return sum;
+}
+
+TEST(MixTest, RandomMixesRoundTrip) {
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 5000; ++i) {
+    const Mix mix = RandomMix(random);
+    ASSERT_TRUE(ValidateMix(mix, LayerCount(mix)).ok());
+    const absl::StatusOr<Mix> parsed = ParseMix(FormatMix(mix));
+    ASSERT_TRUE(parsed.ok()) << FormatMix(mix) << parsed.status();
+    EXPECT_EQ(*parsed, mix) << FormatMix(mix);
+  }
+}
+
+TEST(ParseMixTest, OrderAndAbsenceAreFree) {
+  EXPECT_EQ(ParseMix("").value(), Mix());
+  const Mix mix = ParseMix("  batch=2x3\tmethod=full ").value();
+  EXPECT_EQ(mix.method, Method::kFull);
+  EXPECT_EQ(mix.micro_batch, 2);
+  EXPECT_EQ(ParseMix("method=lora:attention:r4")->lora.targets, kLoraAttention);
+  EXPECT_EQ(ParseMix("method=lora")->lora, LoraSpec());
+}
+
+TEST(ParseMixTest, ErrorsNameAxisValueAndCure) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"method=qlora", "method=qlora is not understood; write full or lora:r<rank>"},
+      {"method=lora:r", "method=lora:r is not"},
+      {"method=lora:q+q", "method=lora:q+q is not"},
+      {"method=lora:anan", "method=lora:anan is not"},
+      {"method=", "method= is not"},
+      {"precision=fp16", "precision=fp16 is not understood; write fp32 or bf16"},
+      {"zero_stage=two", "zero_stage=two is not understood; write a whole number"},
+      {"zero_stage=99999999999999999999", "zero_stage=99999999999999999999"},
+      {"recompute=keep", "write <rung>:<layers>"},
+      {"recompute=keep:1,keep:2", "each rung once"},
+      {"recompute=none:1", "rungs: keep, activation, norms, gate_up, block, host"},
+      {"batch=4", "write <micro>x<accumulation>"},
+      {"batch=1x2x3x4", "batch=1x2x3x4"},
+      {"optimiser_state=fp32", "no axis 'optimiser_state'; did you mean 'optimizer_state'?"},
+      {"loss", "'loss' is not <axis>=<value>"},
+      {"loss=full loss=full", "loss is given twice"},
+  };
+  for (const auto& [text, expected] : cases) {
+    const absl::Status status = ParseMix(text).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
+    EXPECT_THAT(status.message(), HasSubstr(expected)) << text;
+  }
+}
+
+TEST(ValidateMixTest, PrintsTheEquationThatFails) {
+  EXPECT_THAT(ValidateMix(WithRecompute({10, 0, 0, 0, 12, 0}), 30).message(),
+              HasSubstr("recompute: keep(10) + block(12) != layers(30)"));
+  EXPECT_THAT(ValidateMix(Mix(), 30).message(), HasSubstr("recompute: 0 != layers(30)"));
+  EXPECT_THAT(ValidateMix(WithRecompute({31, -1, 0, 0, 0, 0}), 30).message(),
+              HasSubstr("keep(31) + activation(-1)"));
+  const int64_t huge = std::numeric_limits<int64_t>::max();
+  EXPECT_FALSE(ValidateMix(WithRecompute({huge, huge, 32, 0, 0, 0}), 30).ok());
+}
+
+TEST(ValidateMixTest, NamesEveryAxisOutOfRange) {
+  Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  mix.lora = {.rank = 0, .alpha = std::nan(""), .targets = 1u << 9};
+  mix.zero_stage = 4;
+  mix.mlp_tile_count = 0;
+  mix.micro_batch = -1;
+  mix.accumulation_count = int64_t{1} << 40;
+  mix.data_parallel = 0;
+  EXPECT_THAT(ValidateMix(mix, 30).message(),
+              AllOf(HasSubstr("rank(0)"), HasSubstr("alpha(nan)"), HasSubstr("targets(512)"),
+                    HasSubstr("zero_stage(4)"), HasSubstr("mlp_tiles(0)"), HasSubstr("micro(-1)"),
+                    HasSubstr("accumulation(1099511627776)"), HasSubstr("data ranks(0)")));
+  mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  mix.method = Method::kFull;
+  mix.lora.rank = 0;  // not read
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+}
+
+TEST(RungOfLayerTest, FirstLayersTakeTheLastRungs) {
+  const Mix mix = WithRecompute({2, 0, 1, 0, 3, 1});
+  const Rung expected[] = {Rung::kHost,  Rung::kBlock, Rung::kBlock, Rung::kBlock,
+                           Rung::kNorms, Rung::kKeep,  Rung::kKeep};
+  for (int64_t layer = 0; layer < 7; ++layer)
+    EXPECT_EQ(RungOfLayer(mix, layer), expected[layer]) << layer;
+}
+
+}  // namespace
+}  // namespace tunesmith::planner
