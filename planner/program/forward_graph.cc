@@ -88,7 +88,10 @@ ValueId ForwardGraph::Embedding(const std::string& name, ValueId tokens, ValueId
 }
 
 void ForwardGraph::BindOutput(ValueId id, BufferRef buffer, BufferRef gradient) {
-  mutable_value(id).bound = buffer;
+  // Earlier values of the storage are overwritten there in place.
+  for (Value& v : values_) {
+    if (v.storage == value(id).storage) v.bound = buffer;
+  }
   mutable_value(id).bound_gradient = gradient;
 }
 

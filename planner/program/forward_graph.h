@@ -28,22 +28,22 @@ Shape Cube(int64_t a, int64_t b, int64_t c);
 struct Value {
   std::string name;
   DType dtype = DType::kF32;
-  Shape shape;
+  Shape shape = {};
   Role role = Role::kOther;
   MemoryClass memory_class = MemoryClass::kActivations;
   bool needs_gradient = false;
   int32_t storage = -1;   // values of one storage share memory: a later one overwrites an earlier one in place
   int32_t producer = -1;  // index of the op that writes it; -1: it exists before the block runs
   int32_t parameter = -1;  // index into Program::parameters when the value is a weight
-  BufferRef bound;         // where it lives when that is not for the block to decide (buffer >= 0)
-  BufferRef bound_gradient;  // where its gradient lives, likewise
+  BufferRef bound = {};         // where it lives when that is not for the block to decide (buffer >= 0)
+  BufferRef bound_gradient = {};  // where its gradient lives, likewise
 };
 
 struct ForwardOp {
   OpKind kind = OpKind::kClear;
-  OpAttributes attributes;
-  std::vector<ValueId> inputs;
-  std::vector<ValueId> outputs;
+  OpAttributes attributes = {};
+  std::vector<ValueId> inputs = {};
+  std::vector<ValueId> outputs = {};
 };
 
 class ForwardGraph {

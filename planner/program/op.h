@@ -14,12 +14,12 @@ namespace tunesmith::planner {
 enum class OpKind : uint8_t {
   // Forward.
   kEmbedding,     // tokens (BT) i32, weight (V, C) -> y (BT, C)
-  kRmsNorm,       // x (BT, C), weight (C) -> y (BT, C), rstd (BT) f32
+  kRmsNorm,       // x (BT, C), weight (C) -> y (BT, C), rstd (BT) f32; y may be x's storage
   kLinear,        // x (BT, I), weight (O, I)[, addend (BT, O)] -> y (BT, O) = scale * x weight^T + addend; y may be addend's storage
   kLinearBias,    // x (BT, I), weight (O, I), bias (O) -> y (BT, O) = x weight^T + bias
   kRope,          // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
   kAttention,     // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
-  kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace
+  kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
   kSwiGlu,        // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
   // Loss and its gradient at once: d logits = (softmax - onehot) * loss_scale overwrite the logits.
@@ -79,7 +79,7 @@ struct OpAttributes {
   int64_t head_size = 0;
   int64_t context = 0;           // T
   double rope_theta = 0.0;       // kRope and its backward
-  RopeScaling rope_scaling;
+  RopeScaling rope_scaling = {};
   bool accumulate = false;       // add to the output instead of overwriting it
   bool decays = false;           // kAdamW: weight decay applies
 
@@ -96,9 +96,9 @@ struct Op {
   uint8_t waits = 0;  // bit s: starts only after all work issued so far on stream s
   int8_t input_count = 0;
   int8_t output_count = 0;
-  std::array<BufferRef, kMaxOpInputs> inputs;
-  std::array<BufferRef, kMaxOpOutputs> outputs;
-  OpAttributes attributes;
+  std::array<BufferRef, kMaxOpInputs> inputs = {};
+  std::array<BufferRef, kMaxOpOutputs> outputs = {};
+  OpAttributes attributes = {};
 
   bool operator==(const Op&) const = default;
 };

@@ -51,8 +51,8 @@ int64_t InstanceBytes(const Buffer& buffer);
 
 struct Block {
   std::string name;
-  std::vector<Op> ops;
-  std::vector<int32_t> locals;  // its kLocal buffers
+  std::vector<Op> ops = {};
+  std::vector<int32_t> locals = {};  // its kLocal buffers
 
   bool operator==(const Block&) const = default;
 };
@@ -74,7 +74,7 @@ struct BlockRun {
 struct Segment {
   SegmentKind kind = SegmentKind::kMicroFirst;
   int64_t repeat_count = 0;  // per optimizer step; 0: not part of a step (evaluate, generate, save)
-  std::vector<BlockRun> runs;
+  std::vector<BlockRun> runs = {};
 
   bool operator==(const Segment&) const = default;
 };

@@ -1,0 +1,113 @@
+#include <cassert>
+
+#include "planner/program/backward_emitter.h"
+#include "planner/program/attention_workspace.h"
+
+// One backward rule per op kind. A rule reads d(output), asks for the forward values it needs and writes d(inputs) that are wanted. Everything
+// that reads d(output) comes before ShareGradient, which hands its storage on.
+namespace tunesmith::planner {
+namespace {
+
+OpAttributes Accumulating(OpAttributes attributes, bool accumulate) {
+  attributes.accumulate = accumulate;
+  return attributes;
+}
+
+void LinearRule(const ForwardOp& op, BackwardEmitter& e) {
+  const ValueId x = op.inputs[0], w = op.inputs[1], y = op.outputs[0];
+  if (e.NeedsGradient(w)) {
+    const BufferRef input = e.Use(x);
+    const auto target = e.GradientTarget(w);
+    e.Emit(OpKind::kLinearBackwardWeight, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input}, {target.ref});
+  }
+  if (e.NeedsGradient(x)) {
+    const BufferRef weight = e.Use(w);
+    const auto target = e.GradientTarget(x);
+    e.Emit(OpKind::kLinearBackwardInput, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), weight}, {target.ref});
+  }
+  if (op.inputs.size() > 2 && e.NeedsGradient(op.inputs[2])) e.ShareGradient(op.inputs[2], y);
+}
+
+void LinearBiasRule(const ForwardOp& op, BackwardEmitter& e) {
+  const ValueId bias = op.inputs[2], y = op.outputs[0];
+  if (e.NeedsGradient(bias)) {
+    const auto target = e.GradientTarget(bias);
+    e.Emit(OpKind::kBiasBackward, {.accumulate = target.accumulate}, {e.Gradient(y)}, {target.ref});
+  }
+  LinearRule({.kind = op.kind, .attributes = op.attributes, .inputs = {op.inputs[0], op.inputs[1]}, .outputs = op.outputs}, e);
+}
+
+void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
+  const ValueId x = op.inputs[0], w = op.inputs[1], y = op.outputs[0], rstd = op.outputs[1];
+  const BufferRef input = e.Use(x);
+  const BufferRef statistic = e.Use(rstd);
+  if (e.NeedsGradient(w)) {
+    const auto target = e.GradientTarget(w);
+    e.Emit(OpKind::kRmsNormBackwardWeight, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input, statistic},
+           {target.ref});
+  }
+  if (e.NeedsGradient(x)) {
+    const BufferRef weight = e.Use(w);
+    const auto target = e.GradientTarget(x);
+    e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input, weight, statistic},
+           {target.ref});
+  }
+}
+
+void RopeRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef gradient = e.Gradient(op.outputs[0]);
+  e.Emit(OpKind::kRopeBackward, op.attributes, {gradient, e.Use(op.inputs[1])}, {gradient});
+  e.ShareGradient(op.inputs[0], op.outputs[0]);
+}
+
+void SwiGluRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef gate = e.Use(op.inputs[0]), up = e.Use(op.inputs[1]);
+  const auto dgate = e.GradientTarget(op.inputs[0]), dup = e.GradientTarget(op.inputs[1]);
+  assert(!dgate.accumulate && !dup.accumulate);
+  e.Emit(OpKind::kSwiGluBackward, op.attributes, {e.Gradient(op.outputs[0]), gate, up}, {dgate.ref, dup.ref});
+}
+
+// Eager and flash differ in what forward leaves for backward: probabilities, or the output and its log-sum-exp.
+void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
+  const bool flash = op.kind == OpKind::kFlashAttention;
+  const ValueId q = op.inputs[0], k = op.inputs[1], v = op.inputs[2], documents = op.inputs[3];
+  std::vector<BufferRef> inputs = {e.Gradient(op.outputs[0]), e.Use(q), e.Use(k), e.Use(v)};
+  if (flash) inputs.push_back(e.Use(op.outputs[0]));
+  inputs.push_back(e.Use(op.outputs[1]));
+  inputs.push_back(e.Use(documents));
+  const Value& query = e.graph().value(q);
+  const BufferRef scratch = e.Workspace("attention_backward_workspace", query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
+                                        AttentionBackwardWorkspace(op.kind, op.attributes));
+  std::vector<BufferRef> outputs;
+  for (ValueId input : {q, k, v}) {
+    const auto target = e.GradientTarget(input);
+    assert(!target.accumulate);
+    outputs.push_back(target.ref);
+  }
+  outputs.push_back(scratch);
+  e.Emit(flash ? OpKind::kFlashAttentionBackward : OpKind::kAttentionBackward, op.attributes, inputs, outputs);
+}
+
+void EmbeddingRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef tokens = e.Use(op.inputs[0]);
+  const auto target = e.GradientTarget(op.inputs[1]);
+  e.Emit(OpKind::kEmbeddingBackward, {.accumulate = target.accumulate}, {tokens, e.Gradient(op.outputs[0])}, {target.ref});
+}
+
+}  // namespace
+
+void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
+  switch (op.kind) {
+    case OpKind::kLinear: return LinearRule(op, emitter);
+    case OpKind::kLinearBias: return LinearBiasRule(op, emitter);
+    case OpKind::kRmsNorm: return RmsNormRule(op, emitter);
+    case OpKind::kRope: return RopeRule(op, emitter);
+    case OpKind::kSwiGlu: return SwiGluRule(op, emitter);
+    case OpKind::kAttention:
+    case OpKind::kFlashAttention: return AttentionRule(op, emitter);
+    case OpKind::kEmbedding: return EmbeddingRule(op, emitter);
+    default: assert(false && "an op without a backward rule stands in a differentiated graph");
+  }
+}
+
+}  // namespace tunesmith::planner

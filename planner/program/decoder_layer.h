@@ -1,0 +1,22 @@
+#pragma once
+
+#include "planner/program/forward_graph.h"
+#include "planner/program/layer_parameters.h"
+
+namespace tunesmith::planner {
+
+// Where one use of a decoder layer reads and writes.
+struct LayerBindings {
+  BufferRef input = {};            // (BT, C)
+  BufferRef output = {};           // (BT, C)
+  BufferRef input_gradient = {};   // buffer -1: not wanted (nothing below is trainable)
+  BufferRef output_gradient = {};  // complete when backward starts
+  BufferRef positions = {};        // (BT) i32
+  BufferRef document_starts = {};  // (BT) i32; training and evaluation
+  BufferRef key_cache = {}, value_cache = {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
+};
+
+// The forward pass of one Llama-style layer: x + attention(norm(x)), then x + mlp(norm(x)).
+ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters, const LayerBindings& bindings);
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "planner/program/forward_graph.h"
+#include "planner/program/program.h"
+
+// From a block's forward graph to its blocks. A rung is nothing but a set of values that are not saved: whatever backward reads and did not
+// save is recomputed by emitting its producer again, as late as possible.
+namespace tunesmith::planner {
+
+// What one rung keeps of one block graph: for every storage that is saved, the buffer it is saved in.
+struct SavedSet {
+  std::vector<int32_t> buffer_of_storage;  // -1: not saved
+};
+
+// The values that backward reads, less those the rung drops; adds one kSaved buffer for each to `program`, with instances
+// [first_instance, first_instance + instance_count).
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const std::string& prefix, int64_t first_instance,
+                         int64_t instance_count);
+
+// Nothing saved: for evaluation and generation.
+SavedSet SaveNothing(const ForwardGraph& graph);
+
+// Appends the forward block and returns its index.
+int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, Phase phase);
+
+// Appends the backward block and returns its index. Gradients of parameters are added to when `accumulate`, else overwritten.
+int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, bool accumulate);
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,167 @@
+#include "planner/program/loss_blocks.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "planner/program/backward_emitter.h"
+
+namespace tunesmith::planner {
+namespace {
+
+// Runs of whole chunks and, when the rows do not divide, one shorter chunk behind them.
+struct Chunks {
+  int64_t row_count = 0;  // of a whole chunk
+  int64_t whole_count = 0;
+  int64_t tail_row_count = 0;
+};
+
+Chunks SplitRows(int64_t rows, int64_t chunk_row_count) {
+  const int64_t size = std::min(rows, chunk_row_count);
+  return {.row_count = size, .whole_count = rows / size, .tail_row_count = rows % size};
+}
+
+class LossBuilder {
+ public:
+  LossBuilder(Program& program, const ModelParameters& parameters, const LossBindings& bindings, std::vector<BlockRun>& runs)
+      : program_(program), parameters_(parameters), b_(bindings), runs_(runs) {}
+
+  void Norm(Phase phase) {
+    Block block{.name = "final_norm"};
+    const BufferRef rstd = b_.rstd >= 0 ? BufferRef{b_.rstd}
+                                        : AddLocalBuffer(program_, block, "final_norm_rstd", StatisticDType(program_.inputs),
+                                                         Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
+    Append(block, OpKind::kRmsNorm, phase, {.epsilon = program_.inputs.model.norm_epsilon},
+           {b_.input, Weight(parameters_.final_norm)}, {{b_.normed}, rstd});
+    AddRun(std::move(block), b_.instance, 1);
+  }
+
+  void NormBackward(bool accumulate) {
+    Block block{.name = "final_norm"};
+    const double epsilon = program_.inputs.model.norm_epsilon;
+    if (parameter(parameters_.final_norm).trainable) {
+      Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward, {.epsilon = epsilon, .accumulate = accumulate},
+             {{b_.normed}, b_.input, {b_.rstd}}, {{parameter(parameters_.final_norm).gradient}});
+    }
+    Append(block, OpKind::kRmsNormBackward, Phase::kBackward, {.epsilon = epsilon},
+           {{b_.normed}, b_.input, Weight(parameters_.final_norm), {b_.rstd}}, {{b_.normed}});
+    AddRun(std::move(block), b_.instance, 1);
+  }
+
+  void TrainingChunks(int64_t chunk_row_count, bool accumulate) {
+    const Chunks chunks = SplitRows(buffer(b_.normed).dims[0], chunk_row_count);
+    // The head's gradient is overwritten by the first chunk of the first micro-batch, if at all: later chunks add.
+    const bool head_trains = parameter(parameters_.head).trainable;
+    const int64_t first_count = head_trains && !accumulate ? 1 : chunks.whole_count;
+    TrainingChunk(chunks, 0, first_count, chunks.row_count, accumulate);
+    if (first_count < chunks.whole_count) TrainingChunk(chunks, first_count, chunks.whole_count - first_count, chunks.row_count, true);
+    if (chunks.tail_row_count > 0) TrainingChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count, true);
+  }
+
+  void EvaluationChunks(int64_t chunk_row_count) {
+    const Chunks chunks = SplitRows(buffer(b_.normed).dims[0], chunk_row_count);
+    EvaluationChunk(chunks, 0, chunks.whole_count, chunks.row_count);
+    if (chunks.tail_row_count > 0) EvaluationChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count);
+  }
+
+  void NextToken(int32_t generated_token) {
+    Block block{.name = "next_token"};
+    const BufferRef logits = AddLogits(block, 1);
+    Append(block, OpKind::kLinear, Phase::kGenerate, {}, {{b_.normed}, Weight(parameters_.head)}, {logits});
+    Append(block, OpKind::kArgMax, Phase::kGenerate, {}, {logits}, {{generated_token}});
+    AddRun(std::move(block), 0, 1);
+  }
+
+ private:
+  void TrainingChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows, bool accumulate) {
+    Block block{.name = "loss"};
+    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows), labels = View(b_.labels, chunks.row_count, first, count, rows);
+    const BufferRef logits = AddLogits(block, rows), head = Weight(parameters_.head);
+    Append(block, OpKind::kLinear, Phase::kLoss, {}, {x, head}, {logits});
+    Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {}, {logits, labels, {b_.loss_scale}}, {logits, {b_.loss_sum}});
+    if (parameter(parameters_.head).trainable) {
+      Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss, {.accumulate = accumulate}, {logits, x},
+             {{parameter(parameters_.head).gradient}});
+    }
+    Append(block, OpKind::kLinearBackwardInput, Phase::kLoss, {}, {logits, head}, {x});
+    AddRun(std::move(block), first, count);
+  }
+
+  void EvaluationChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows) {
+    Block block{.name = "loss"};
+    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows), labels = View(b_.labels, chunks.row_count, first, count, rows);
+    const BufferRef logits = AddLogits(block, rows);
+    Append(block, OpKind::kLinear, Phase::kEvaluate, {}, {x, Weight(parameters_.head)}, {logits});
+    Append(block, OpKind::kCrossEntropy, Phase::kEvaluate, {}, {logits, labels}, {{b_.loss_sum}});
+    AddRun(std::move(block), first, count);
+  }
+
+  BufferRef AddLogits(Block& block, int64_t rows) {
+    return AddLocalBuffer(program_, block, "logits", ComputeDType(program_.inputs), Matrix(rows, program_.inputs.model.vocab_size),
+                          MemoryClass::kLogits);
+  }
+
+  // Rows [i * chunk_rows, i * chunk_rows + rows) of `of`, for run indices i in [first, first + count).
+  BufferRef View(int32_t of, int64_t chunk_rows, int64_t first, int64_t count, int64_t rows) {
+    Buffer view = buffer(of);
+    view.view_stride_bytes = InstanceBytes(view) / view.dims[0] * chunk_rows;
+    view.name += "_chunk";
+    view.dims[0] = rows;
+    view.region = Region::kView;
+    view.view_of = of;
+    view.first_instance = first;
+    view.instance_count = count;
+    program_.buffers.push_back(std::move(view));
+    return {.buffer = static_cast<int32_t>(program_.buffers.size()) - 1};
+  }
+
+  static void Append(Block& block, OpKind kind, Phase phase, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
+                     const std::vector<BufferRef>& outputs) {
+    Op op{.kind = kind, .phase = phase, .attributes = attributes};
+    op.input_count = static_cast<int8_t>(inputs.size());
+    op.output_count = static_cast<int8_t>(outputs.size());
+    std::copy(inputs.begin(), inputs.end(), op.inputs.begin());
+    std::copy(outputs.begin(), outputs.end(), op.outputs.begin());
+    block.ops.push_back(op);
+  }
+
+  void AddRun(Block block, int64_t first, int64_t count) {
+    program_.blocks.push_back(std::move(block));
+    runs_.push_back({.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = first, .count = count});
+  }
+
+  const Buffer& buffer(int32_t id) const { return program_.buffers[static_cast<size_t>(id)]; }
+  const Parameter& parameter(int32_t index) const { return program_.parameters[static_cast<size_t>(index)]; }
+  BufferRef Weight(int32_t index) const { return {.buffer = parameter(index).weight}; }
+
+  Program& program_;
+  const ModelParameters& parameters_;
+  const LossBindings b_;
+  std::vector<BlockRun>& runs_;
+};
+
+}  // namespace
+
+void AddTrainingLoss(Program& program, const ModelParameters& parameters, const LossBindings& bindings, int64_t chunk_row_count,
+                     bool accumulate, std::vector<BlockRun>& runs) {
+  LossBuilder builder(program, parameters, bindings, runs);
+  builder.Norm(Phase::kLoss);
+  builder.TrainingChunks(chunk_row_count, accumulate);
+  builder.NormBackward(accumulate);
+}
+
+void AddEvaluationLoss(Program& program, const ModelParameters& parameters, const LossBindings& bindings, int64_t chunk_row_count,
+                       std::vector<BlockRun>& runs) {
+  LossBuilder builder(program, parameters, bindings, runs);
+  builder.Norm(Phase::kEvaluate);
+  builder.EvaluationChunks(chunk_row_count);
+}
+
+void AddNextToken(Program& program, const ModelParameters& parameters, BufferRef input, int32_t generated_token,
+                  std::vector<BlockRun>& runs) {
+  LossBuilder builder(program, parameters, {.input = input, .normed = input.buffer}, runs);
+  builder.Norm(Phase::kGenerate);
+  builder.NextToken(generated_token);
+}
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <vector>
+
+#include "planner/program/program.h"
+
+namespace tunesmith::planner {
+
+// A Llama-style model small enough for exhaustive tests; sizes are odd on purpose where that is allowed.
+inline ModelSpec ToyModel(int64_t layer_count, bool tied_head, bool qkv_bias = false) {
+  return {.name = "toy", .family = qkv_bias ? "qwen2" : "llama", .layer_count = layer_count, .hidden_size = 24,
+          .intermediate_size = 40, .head_count = 6, .kv_head_count = 2, .head_size = 4, .vocab_size = 37, .context_limit = 64,
+          .rope_theta = 10000.0, .tied_head = tied_head, .qkv_bias = qkv_bias, .source = "made for tests"};
+}
+
+inline ProgramInputs ToyInputs(const ModelSpec& model, Mix mix, int64_t context = 16) {
+  if (mix.recompute == decltype(mix.recompute){}) mix.recompute[static_cast<size_t>(Rung::kKeep)] = model.layer_count;
+  return {.model = model,
+          .workload = {.context = context,
+                       .rows_per_step = mix.micro_batch * mix.accumulation_count * mix.data_parallel,
+                       .document_capacity = 4},
+          .mix = mix,
+          .backend = {}};
+}
+
+// Every way to give `layer_count` layers a rung each, of the rungs that are built, in canonical order.
+inline std::vector<std::array<int64_t, kRungCount>> AllRecomputes(int64_t layer_count) {
+  std::vector<std::array<int64_t, kRungCount>> all;
+  std::array<int64_t, kRungCount> counts = {};
+  const auto visit = [&](auto&& self, int rung, int64_t left) -> void {
+    if (rung == static_cast<int>(Rung::kBlock)) {
+      counts[static_cast<size_t>(rung)] = left;
+      all.push_back(counts);
+      return;
+    }
+    for (int64_t n = 0; n <= left; ++n) {
+      counts[static_cast<size_t>(rung)] = n;
+      self(self, rung + 1, left - n);
+    }
+  };
+  visit(visit, 0, layer_count);
+  return all;
+}
+
+// A grid of mixes over every placement and method that the builder knows.
+inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
+  std::vector<ProgramInputs> grid;
+  for (const auto& recompute : AllRecomputes(layer_count)) {
+    for (Method method : {Method::kFull, Method::kLora}) {
+      for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
+        for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
+          for (int64_t accumulation_count : {1, 2, 3}) {
+            const bool tied = accumulation_count != 2;
+            grid.push_back(ToyInputs(ToyModel(layer_count, tied, !tied),
+                                     {.method = method, .lora = {.rank = 3, .alpha = 6.0}, .recompute = recompute,
+                                      .attention = attention, .loss = loss, .micro_batch = 2,
+                                      .accumulation_count = accumulation_count}));
+          }
+        }
+      }
+    }
+  }
+  return grid;
+}
+
+}  // namespace tunesmith::planner

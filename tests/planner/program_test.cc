@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include <numeric>
+#include <set>
+
+#include "planner/program/build_program.h"
+#include "planner/program/check_program.h"
+#include "planner/program/memory_plan.h"
+#include "tests/planner/program_fixture.h"
+
+namespace tunesmith::planner {
+namespace {
+
+TEST(ProgramTest, NoOpReadsBytesThatWereNotWrittenOrWereOverwritten) {
+  for (int64_t layers : {1, 2, 3}) {
+    for (const ProgramInputs& inputs : ToyGrid(layers)) {
+      const auto program = BuildProgram(inputs);
+      ASSERT_TRUE(program.ok()) << program.status();
+      const absl::Status checked = CheckProgram(*program, PlanMemory(*program));
+      ASSERT_TRUE(checked.ok()) << FormatMix(inputs.mix) << ": " << checked;
+    }
+  }
+}
+
+TEST(ProgramTest, CheckerSeesOverlappingBuffers) {
+  const auto program = BuildProgram(ToyGrid(2).front());
+  ASSERT_TRUE(program.ok());
+  MemoryPlan plan = PlanMemory(*program);
+  for (size_t id = 0; id < program->buffers.size(); ++id) {
+    if (program->buffers[id].region == Region::kSaved) plan.offsets[id].assign(plan.offsets[id].size(), plan.arena_bytes / 2);
+  }
+  EXPECT_FALSE(CheckProgram(*program, plan).ok());
+}
+
+TEST(ProgramTest, ClassesSumToTheArena) {
+  for (const ProgramInputs& inputs : ToyGrid(3)) {
+    const MemoryPlan plan = PlanMemory(*BuildProgram(inputs));
+    EXPECT_EQ(std::accumulate(plan.class_bytes.begin(), plan.class_bytes.end(), int64_t{0}), plan.arena_bytes);
+    EXPECT_FALSE(plan.binding_instant.empty());
+  }
+}
+
+TEST(ProgramTest, EachRungKeepsNoMoreThanTheOneBefore) {
+  ModelSpec model = ToyModel(8, true);
+  model.hidden_size = model.head_count * model.head_size;
+  int64_t before = std::numeric_limits<int64_t>::max();
+  for (Rung rung : {Rung::kKeep, Rung::kActivation, Rung::kNorms, Rung::kGateUp, Rung::kBlock}) {
+    Mix mix{.method = Method::kLora, .attention = AttentionKernel::kFlash, .loss = LossKernel::kChunked, .micro_batch = 4};
+    mix.recompute[static_cast<size_t>(rung)] = 8;
+    const int64_t bytes = PlanMemory(*BuildProgram(ToyInputs(model, mix, 64))).arena_bytes;
+    EXPECT_LE(bytes, before) << "rung " << static_cast<int>(rung);
+    before = bytes;
+  }
+}
+
+// The bytes that one layer saves per token, from the dataflow (Llama block, fp32, flash attention, full fine-tuning): block input, both norm
+// outputs and rstd, q, k, v, attention output, log-sum-exp, the input of the second norm, gate, up and their product.
+TEST(ProgramTest, SavedBytesMatchTheClosedForm) {
+  const ModelSpec m = ToyModel(2, true);
+  Mix mix{.method = Method::kFull, .attention = AttentionKernel::kFlash, .micro_batch = 2};
+  const auto program = BuildProgram(ToyInputs(m, mix));
+  ASSERT_TRUE(program.ok());
+  int64_t bytes = 0;
+  for (const Buffer& b : program->buffers) {
+    if (b.region == Region::kSaved && b.instance_count == 2) bytes += InstanceBytes(b);
+    if (b.region == Region::kSaved && b.instance_count == 3) bytes += InstanceBytes(b);  // the block's input
+  }
+  const int64_t a = m.head_count * m.head_size, k = m.kv_head_count * m.head_size;
+  const int64_t per_token = 4 * (4 * m.hidden_size + 2 + (a + 2 * k) + a + m.head_count + 3 * m.intermediate_size);
+  EXPECT_EQ(bytes, per_token * 2 * 16);
+}
+
+TEST(ProgramTest, LoraSavesNoGradientAndNoStateOfFrozenWeights) {
+  const auto program = BuildProgram(ToyInputs(ToyModel(2, true), {.method = Method::kLora, .lora = {.rank = 3}}));
+  ASSERT_TRUE(program.ok());
+  int64_t adapters = 0;
+  for (const Parameter& p : program->parameters) {
+    const std::string& name = program->buffers[static_cast<size_t>(p.weight)].name;
+    EXPECT_EQ(p.trainable, name.find("lora_") != std::string::npos) << name;
+    EXPECT_EQ(p.trainable, p.gradient >= 0 && p.moment1 >= 0 && p.moment2 >= 0) << name;
+    adapters += p.trainable;
+  }
+  EXPECT_EQ(adapters, 14);
+}
+
+TEST(ProgramTest, DigestTellsMixesApartAndIsStable) {
+  std::set<std::string> digests;
+  const auto grid = ToyGrid(2);
+  for (const ProgramInputs& inputs : grid) {
+    const std::string digest = ProgramDigest(*BuildProgram(inputs));
+    EXPECT_EQ(digest, ProgramDigest(*BuildProgram(inputs)));
+    digests.insert(digest);
+  }
+  // Full and chunked loss are the same program while the rows fit in one chunk.
+  EXPECT_EQ(digests.size(), grid.size() / 2);
+}
+
+TEST(ProgramTest, RefusesABatchThatDoesNotMultiplyOut) {
+  ProgramInputs inputs = ToyGrid(2).front();
+  inputs.workload.rows_per_step = 7;
+  const auto status = BuildProgram(inputs).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(std::string(status.message()).find("!= rows per step(7)"), std::string::npos) << status;
+}
+
+}  // namespace
+}  // namespace tunesmith::planner

@@ -1,0 +1,68 @@
+#include "trainer/arena.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/status_macros.h"
+#include "common/units.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+// A byte pattern that is neither zero, a small integer nor a common float.
+constexpr uint8_t kCanaryByte = 0xC7;
+constexpr uint64_t kCanaryWord = 0xC7C7C7C7C7C7C7C7u;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program, const OpContext& context) {
+  auto arena = std::unique_ptr<Arena>(new Arena(program, planner::PlanMemory(program)));
+  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_, DeviceMemory::Allocate(context, arena->plan_.arena_bytes));
+  return arena;
+}
+
+Tensor Arena::At(planner::BufferRef ref, int64_t run_index) const {
+  const planner::Buffer& b = program_.buffers[static_cast<size_t>(ref.buffer)];
+  return {.data = memory_->data() + planner::OffsetOf(program_, plan_, ref, run_index), .dtype = b.dtype, .dims = b.dims,
+          .rank = b.rank};
+}
+
+absl::Status Arena::Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes) {
+  TUNESMITH_RETURN_IF_ERROR(memory_->CopyFromHost(Offset(buffer, instance), host, bytes));
+  return memory_->Synchronize();
+}
+
+absl::Status Arena::Read(int32_t buffer, int64_t instance, void* host, int64_t bytes) {
+  TUNESMITH_RETURN_IF_ERROR(memory_->CopyToHost(host, Offset(buffer, instance), bytes));
+  return memory_->Synchronize();
+}
+
+absl::Status Arena::ClearResident() {
+  for (size_t id = 0; id < program_.buffers.size(); ++id) {
+    const planner::Buffer& b = program_.buffers[id];
+    if (b.region != planner::Region::kResident) continue;
+    for (int64_t offset : plan_.offsets[id]) TUNESMITH_RETURN_IF_ERROR(memory_->Fill(offset, planner::InstanceBytes(b), 0));
+  }
+  return memory_->Synchronize();
+}
+
+absl::Status Arena::FillCanary() {
+  TUNESMITH_RETURN_IF_ERROR(memory_->Fill(0, memory_->size_bytes(), kCanaryByte));
+  return memory_->Synchronize();
+}
+
+absl::StatusOr<int64_t> Arena::CountUsedBytes() {
+  std::vector<uint64_t> words(static_cast<size_t>(4 * kMiB) / sizeof(uint64_t));
+  int64_t used = 0;
+  for (int64_t offset = 0; offset < memory_->size_bytes();) {
+    const int64_t bytes = std::min<int64_t>(memory_->size_bytes() - offset, 4 * kMiB);
+    TUNESMITH_RETURN_IF_ERROR(memory_->CopyToHost(words.data(), offset, bytes));
+    TUNESMITH_RETURN_IF_ERROR(memory_->Synchronize());
+    used += 8 * std::count_if(words.begin(), words.begin() + bytes / 8, [](uint64_t word) { return word != kCanaryWord; });
+    offset += bytes;
+  }
+  return used;
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "planner/program/memory_plan.h"
+#include "planner/program/program.h"
+#include "trainer/device_memory.h"
+#include "trainer/ops/op_call.h"
+
+namespace tunesmith::trainer {
+
+// The one allocation of a rank: every buffer of the step program at its planned offset. Not thread safe.
+class Arena {
+ public:
+  // RESOURCE_EXHAUSTED with the bytes asked for when the device does not have them. `program` and what `context` points to must outlive it.
+  static absl::StatusOr<std::unique_ptr<Arena>> Create(const planner::Program& program, const OpContext& context);
+
+  // The tensor that `ref` names in the run with index `run_index`.
+  Tensor At(planner::BufferRef ref, int64_t run_index) const;
+
+  // One instance of a buffer, from or to host memory; `instance` counts from 0. Returns when the copy is done.
+  absl::Status Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes);
+  absl::Status Read(int32_t buffer, int64_t instance, void* host, int64_t bytes);
+  // Clears every resident buffer, so that states start at zero.
+  absl::Status ClearResident();
+
+  // Observed use: fill with a canary before the first write, count later how many bytes lie in words that no longer hold it.
+  absl::Status FillCanary();
+  absl::StatusOr<int64_t> CountUsedBytes();
+
+  const planner::MemoryPlan& plan() const { return plan_; }
+  const planner::Program& program() const { return program_; }
+  DeviceMemory& memory() { return *memory_; }
+
+ private:
+  Arena(const planner::Program& program, planner::MemoryPlan plan) : program_(program), plan_(std::move(plan)) {}
+
+  int64_t Offset(int32_t buffer, int64_t instance) const {
+    return plan_.offsets[static_cast<size_t>(buffer)][static_cast<size_t>(instance)];
+  }
+
+  const planner::Program& program_;
+  planner::MemoryPlan plan_;
+  std::unique_ptr<DeviceMemory> memory_;
+};
+
+}  // namespace tunesmith::trainer

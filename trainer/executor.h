@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "planner/program/program.h"
+#include "trainer/arena.h"
+#include "trainer/ops/op_context.h"
+
+namespace tunesmith::trainer {
+
+// Sees every op as it runs: for profiling. Times are of the device: the executor waits for each op while it is observed.
+class OpObserver {
+ public:
+  virtual ~OpObserver() = default;
+  virtual void OnOp(const planner::Op& op, const OpCall& call, double seconds) = 0;
+};
+
+// Runs the segments of a step program on one device. Not thread safe.
+class Executor {
+ public:
+  struct Options {
+    // Under AddressSanitizer on the CPU, every op may touch only the buffers that it names; without it, nothing changes.
+    bool guard_buffers = false;
+  };
+
+  // Allocates the arena and clears its resident buffers. `program` is kept; what `context` points to must outlive the executor.
+  static absl::StatusOr<std::unique_ptr<Executor>> Create(planner::Program program, const OpContext& context,
+                                                          const Options& options);
+  ~Executor();
+
+  // Runs one execution of a segment. On a GPU the work is queued when this returns. NOT_FOUND: the program has no such segment.
+  absl::Status Run(planner::SegmentKind kind);
+  bool Has(planner::SegmentKind kind) const { return Find(kind) != nullptr; }
+  absl::Status Synchronize() { return arena_->memory().Synchronize(); }
+
+  // Null: none. The observer must outlive its use.
+  void set_observer(OpObserver* observer) { observer_ = observer; }
+
+  Arena& arena() { return *arena_; }
+  const planner::Program& program() const { return program_; }
+  const OpContext& context() const { return context_; }
+
+ private:
+  Executor(planner::Program program, const OpContext& context, const Options& options)
+      : program_(std::move(program)), context_(context), options_(options) {}
+
+  const planner::Segment* Find(planner::SegmentKind kind) const;
+  absl::Status RunBlock(const planner::Block& block, int64_t run_index);
+  absl::Status RunOne(const planner::Op& op, const OpCall& call);
+  OpCall Resolve(const planner::Op& op, int64_t run_index) const;
+
+  planner::Program program_;
+  OpContext context_;
+  Options options_;
+  std::unique_ptr<Arena> arena_;
+  OpObserver* observer_ = nullptr;
+};
+
+}  // namespace tunesmith::trainer
