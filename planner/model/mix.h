@@ -54,7 +54,7 @@ struct LoraSpec {
 struct Mix {
   // Semantic axes.
   Method method = Method::kLora;
-  LoraSpec lora;  // read only when method is kLora
+  LoraSpec lora = {};  // read only when method is kLora
   Precision precision = Precision::kFp32;
   OptimizerState optimizer_state = OptimizerState::kFp32;
   AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
