@@ -1,0 +1,54 @@
+# shellcheck shell=bash
+# Sourced by dev: checks that need no build. Each prints what is wrong and where; all run, then the verdict.
+
+LARGEST_FILE_BYTES=$((1024 * 1024))
+
+# Files of the repository that match the patterns, new ones that git does not ignore included, deleted ones not.
+source_files() {
+  git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
+    if [[ -f $file ]]; then echo "$file"; fi
+  done
+}
+
+shell_files() {
+  source_files | while read -r file; do
+    if [[ $file == *.sh ]] || head -c 64 "$file" | head -n 1 | grep -aqE '^#!.*\b(ba)?sh\b'; then echo "$file"; fi
+  done
+}
+
+lint_format() {
+  source_files '*.h' '*.cc' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror
+}
+
+lint_shell() { shell_files | xargs -r shellcheck --external-sources; }
+
+lint_spelling() { source_files | xargs -r .venv/bin/codespell; }
+
+lint_protos() { (cd proto && ../.venv/bin/buf lint); }
+
+lint_layers() { "$(system_python)" tests/layering_test.py; }
+
+lint_sizes() {
+  local file size ok=true
+  while read -r file; do
+    size=$(stat -c %s "$file")
+    if ((size > LARGEST_FILE_BYTES)); then
+      echo "$file: $size bytes, more than $LARGEST_FILE_BYTES" >&2
+      ok=false
+    fi
+  done < <(source_files)
+  $ok
+}
+
+lint() {
+  local check failed=()
+  for check in format shell spelling protos layers sizes; do
+    echo "lint: $check" >&2
+    "lint_$check" || failed+=("$check")
+  done
+  if [[ ${#failed[@]} -gt 0 ]]; then
+    echo "lint: failed: ${failed[*]}" >&2
+    return 1
+  fi
+  echo "lint: all good" >&2
+}

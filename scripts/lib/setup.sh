@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# Sourced by dev: installs packages. Everything is looked at first, so that a machine that has all is left alone and needs no network.
+
+BUILD_PACKAGES=(
+  build-essential cmake ninja-build g++ ccache pkg-config git ca-certificates
+  libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
+  libsqlite3-dev libcli11-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev
+  libgtest-dev libgmock-dev
+  python3 python3-venv
+)
+LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck)
+SLURM_PACKAGES=(slurm-wlm)
+BROWSER_PACKAGES=(chromium)
+
+VENV_PACKAGES=(buf-bin codespell)
+PARITY_PACKAGES=(torch transformers peft accelerate gguf safetensors)
+
+as_root() {
+  if [[ $(id -u) -eq 0 ]]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    echo "dev setup: run as root, or install sudo, or have root run: $*" >&2
+    return 1
+  fi
+}
+
+# Prints those of the packages that are not installed.
+missing_packages() {
+  local package
+  for package in "$@"; do
+    if [[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
+      echo "$package"
+    fi
+  done
+}
+
+install_packages() {
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    echo "dev setup: this is no Debian machine; it should have: $*" >&2
+    return
+  fi
+  local missing
+  mapfile -t missing < <(missing_packages "$@")
+  if [[ ${#missing[@]} -eq 0 ]]; then return; fi
+  echo "dev setup: installing ${missing[*]}" >&2
+  as_root apt-get update -q
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# The interpreter that has Debian's venv module, whatever else is first on PATH.
+system_python() {
+  if [[ -x /usr/bin/python3 ]]; then echo /usr/bin/python3; else command -v python3; fi
+}
+
+# make_venv DIRECTORY PACKAGE...: a stamp holds the list, so that an environment made for the same list is left alone.
+make_venv() {
+  local directory=$1
+  shift
+  local stamp=$directory/.packages
+  if [[ -f $stamp && $(<"$stamp") == "$*" ]]; then return; fi
+  echo "dev setup: making $directory with $*" >&2
+  "$(system_python)" -m venv "$directory"
+  "$directory/bin/pip" install --quiet --disable-pip-version-check "$@"
+  echo "$*" >"$stamp"
+}
+
+setup() {
+  local packages=("${BUILD_PACKAGES[@]}" "${LINT_PACKAGES[@]}") parity=false option
+  for option in "$@"; do
+    case $option in
+      --parity) parity=true ;;
+      --slurm) packages+=("${SLURM_PACKAGES[@]}") ;;
+      --browser) packages+=("${BROWSER_PACKAGES[@]}") ;;
+      *)
+        echo "dev setup: no option '$option'; options: --parity --slurm --browser" >&2
+        return 2
+        ;;
+    esac
+  done
+  install_packages "${packages[@]}"
+  make_venv .venv "${VENV_PACKAGES[@]}"
+  if $parity; then make_venv .venv-parity "${PARITY_PACKAGES[@]}"; fi
+}
