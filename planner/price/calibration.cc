@@ -32,15 +32,25 @@ class Checker {
 
 void CheckGemm(const GemmPoint& point, size_t index, Checker* check) {
   const std::string entry = StrCat("gemm[", index, "].");
+  check->Named(entry + "op_kind", point.op_kind);
   check->Positive(entry + "m", static_cast<double>(point.m));
   check->Positive(entry + "n", static_cast<double>(point.n));
   check->Positive(entry + "k", static_cast<double>(point.k));
   check->Positive(entry + "flops_per_second", point.flops_per_second);
 }
 
+void CheckAttention(const AttentionPoint& point, size_t index, Checker* check) {
+  const std::string entry = StrCat("attention[", index, "].");
+  check->Named(entry + "op_kind", point.op_kind);
+  check->Positive(entry + "context", static_cast<double>(point.context));
+  check->Positive(entry + "head_size", static_cast<double>(point.head_size));
+  check->Positive(entry + "flops_per_second", point.flops_per_second);
+}
+
 void CheckRate(const OpRate& rate, size_t index, Checker* check) {
   const std::string entry = StrCat("rates[", index, "].");
   check->Named(entry + "op_kind", rate.op_kind);
+  check->Positive(entry + "bytes", static_cast<double>(rate.bytes));
   check->Positive(StrCat(entry, "bytes_per_second (", rate.op_kind, ")"), rate.bytes_per_second);
 }
 
@@ -50,6 +60,8 @@ absl::Status ValidateCalibration(const Calibration& calibration) {
   Checker check;
   if (!calibration.id.empty()) check.Named("device_name", calibration.device_name);
   for (size_t i = 0; i < calibration.gemm.size(); ++i) CheckGemm(calibration.gemm[i], i, &check);
+  for (size_t i = 0; i < calibration.attention.size(); ++i)
+    CheckAttention(calibration.attention[i], i, &check);
   for (size_t i = 0; i < calibration.rates.size(); ++i) CheckRate(calibration.rates[i], i, &check);
   check.NotNegative("launch_seconds", calibration.launch_seconds);
   check.Positive("step_factor", calibration.step_factor);

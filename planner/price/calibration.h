@@ -10,15 +10,27 @@
 // Rates of one machine: what prices are computed from. Never fitted to one model.
 namespace tunesmith::planner {
 
-// One measured matrix product C (m, n) = A (m, k) B (k, n).
+// One measured matrix product C (m, n) = A (m, k) B (k, n). Forward, input and weight gradients read their operands in different layouts, so
+// the op kind belongs to the shape.
 struct GemmPoint {
+  std::string op_kind;  // OpKindName of a linear op
   int64_t m = 0, n = 0, k = 0;
   double flops_per_second = 0;
 };
 
-// Sustained rate of one kind of memory-bound op, in bytes it must move per second (each input read once, each output written once).
+// One measured attention op.
+struct AttentionPoint {
+  std::string op_kind;  // OpKindName of an attention op
+  int64_t context = 0;
+  int64_t head_size = 0;
+  double flops_per_second = 0;
+};
+
+// Rate of one kind of memory-bound op on operands of one size: in bytes it must move per second (each input read once, each output written
+// once). Small operands stay in caches, so the rate depends on the size.
 struct OpRate {
   std::string op_kind;  // OpKindName
+  int64_t bytes = 0;    // that the op must move
   double bytes_per_second = 0;
 };
 
@@ -28,6 +40,7 @@ struct Calibration {
   std::string fingerprint;  // of the machine: processor, memory, trainer version
   std::string measured_at;  // RFC 3339
   std::vector<GemmPoint> gemm;
+  std::vector<AttentionPoint> attention;
   std::vector<OpRate> rates;
   double launch_seconds = 0;         // fixed cost of an op
   double step_factor = 1.0;          // measured step over the sum of its ops

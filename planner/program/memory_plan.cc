@@ -53,11 +53,34 @@ struct PackedBlock {
   std::array<int64_t, kMemoryClassCount> class_bytes = {};
 };
 
+template <typename Visitor>
+void ForEachRef(const Block& block, Visitor visit) {
+  for (size_t op = 0; op < block.ops.size(); ++op) {
+    for (int i = 0; i < block.ops[op].input_count; ++i) visit(op, block.ops[op].inputs[static_cast<size_t>(i)]);
+    for (int i = 0; i < block.ops[op].output_count; ++i) visit(op, block.ops[op].outputs[static_cast<size_t>(i)]);
+  }
+}
+
+// From the first to the last op of the block that touches each of its locals.
+std::vector<Lifetime> LifetimesOf(const Program& program, const Block& block) {
+  std::vector<Lifetime> pieces;
+  for (int32_t local : block.locals)
+    pieces.push_back({.bytes = InstanceBytes(program.buffers[static_cast<size_t>(local)]), .first = kNever});
+  ForEachRef(block, [&](size_t op, BufferRef ref) {
+    // Locals are added one after another, so that their ids are sorted.
+    const auto local = std::lower_bound(block.locals.begin(), block.locals.end(), ref.buffer);
+    if (local == block.locals.end() || *local != ref.buffer) return;
+    Lifetime& piece = pieces[static_cast<size_t>(local - block.locals.begin())];
+    if (piece.first == kNever) piece.first = static_cast<int64_t>(op);
+    piece.last = static_cast<int64_t>(op);
+  });
+  return pieces;
+}
+
 class Planner {
  public:
   explicit Planner(const Program& program) : program_(program) {
     plan_.offsets.resize(program.buffers.size());
-    index_of_.resize(program.buffers.size(), -1);
   }
 
   MemoryPlan Plan() {
@@ -78,26 +101,8 @@ class Planner {
   std::vector<int64_t>& offsets(int32_t id) { return plan_.offsets[static_cast<size_t>(id)]; }
   static size_t ClassIndex(const Buffer& b) { return static_cast<size_t>(b.memory_class); }
 
-  template <typename Visitor>
-  void ForEachRef(const Block& block, Visitor visit) const {
-    for (size_t op = 0; op < block.ops.size(); ++op) {
-      for (int i = 0; i < block.ops[op].input_count; ++i) visit(op, block.ops[op].inputs[static_cast<size_t>(i)]);
-      for (int i = 0; i < block.ops[op].output_count; ++i) visit(op, block.ops[op].outputs[static_cast<size_t>(i)]);
-    }
-  }
-
-  PackedBlock PackBlock(const Block& block) {
-    std::vector<Lifetime> pieces;
-    for (size_t i = 0; i < block.locals.size(); ++i) {
-      index_of_[static_cast<size_t>(block.locals[i])] = static_cast<int64_t>(i);
-      pieces.push_back({.bytes = InstanceBytes(buffer(block.locals[i])), .first = kNever});
-    }
-    ForEachRef(block, [&](size_t op, BufferRef ref) {
-      if (buffer(ref.buffer).region != Region::kLocal) return;
-      Lifetime& piece = pieces[static_cast<size_t>(index_of_[static_cast<size_t>(ref.buffer)])];
-      if (piece.first == kNever) piece.first = static_cast<int64_t>(op);
-      piece.last = static_cast<int64_t>(op);
-    });
+  PackedBlock PackBlock(const Block& block) const {
+    const std::vector<Lifetime> pieces = LifetimesOf(program_, block);
     Packing packing = PackLifetimes(pieces, kBufferAlignmentBytes);
     return {.bytes = packing.bytes, .offsets = std::move(packing.offsets), .class_bytes = FullestOp(block, pieces, packing.bytes)};
   }
@@ -328,7 +333,6 @@ class Planner {
 
   const Program& program_;
   MemoryPlan plan_;
-  std::vector<int64_t> index_of_;  // kLocal buffers: position in their block's list
   std::vector<PackedBlock> packed_;  // by block
   int64_t resident_bytes_ = 0;
   ClassBytes resident_class_ = {};
@@ -343,5 +347,9 @@ class Planner {
 }  // namespace
 
 MemoryPlan PlanMemory(const Program& program) { return Planner(program).Plan(); }
+
+int64_t PackedLocalBytes(const Program& program, const Block& block) {
+  return PackLifetimes(LifetimesOf(program, block), kBufferAlignmentBytes).bytes;
+}
 
 }  // namespace tunesmith::planner

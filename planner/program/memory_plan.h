@@ -29,6 +29,9 @@ struct MemoryPlan {
 // Lays the program out. Pure and deterministic.
 MemoryPlan PlanMemory(const Program& program);
 
+// Bytes that a block's own buffers take while it runs.
+int64_t PackedLocalBytes(const Program& program, const Block& block);
+
 // The offset of the buffer that `ref` names in the run with index `run_index`.
 inline int64_t OffsetOf(const Program& program, const MemoryPlan& plan, BufferRef ref, int64_t run_index) {
   const Buffer& buffer = program.buffers[static_cast<size_t>(ref.buffer)];

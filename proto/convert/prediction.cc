@@ -147,14 +147,23 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
   proto.set_measured_at(calibration.measured_at);
   for (const planner::GemmPoint& point : calibration.gemm) {
     v1::GemmPoint* gemm = proto.add_gemm();
+    gemm->set_op_kind(point.op_kind);
     gemm->set_m(point.m);
     gemm->set_n(point.n);
     gemm->set_k(point.k);
     gemm->set_flops_per_second(point.flops_per_second);
   }
+  for (const planner::AttentionPoint& point : calibration.attention) {
+    v1::AttentionPoint* attention = proto.add_attention();
+    attention->set_op_kind(point.op_kind);
+    attention->set_context(point.context);
+    attention->set_head_size(point.head_size);
+    attention->set_flops_per_second(point.flops_per_second);
+  }
   for (const planner::OpRate& rate : calibration.rates) {
     v1::OpRate* op_rate = proto.add_rates();
     op_rate->set_op_kind(rate.op_kind);
+    op_rate->set_bytes(rate.bytes);
     op_rate->set_bytes_per_second(rate.bytes_per_second);
   }
   proto.set_launch_seconds(calibration.launch_seconds);
@@ -172,14 +181,22 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
   calibration.fingerprint = proto.fingerprint();
   calibration.measured_at = proto.measured_at();
   for (const v1::GemmPoint& point : proto.gemm()) {
-    calibration.gemm.push_back({.m = point.m(),
+    calibration.gemm.push_back({.op_kind = point.op_kind(),
+                                .m = point.m(),
                                 .n = point.n(),
                                 .k = point.k(),
                                 .flops_per_second = point.flops_per_second()});
   }
+  for (const v1::AttentionPoint& point : proto.attention()) {
+    calibration.attention.push_back({.op_kind = point.op_kind(),
+                                     .context = point.context(),
+                                     .head_size = point.head_size(),
+                                     .flops_per_second = point.flops_per_second()});
+  }
   for (const v1::OpRate& rate : proto.rates()) {
-    calibration.rates.push_back(
-        {.op_kind = rate.op_kind(), .bytes_per_second = rate.bytes_per_second()});
+    calibration.rates.push_back({.op_kind = rate.op_kind(),
+                                 .bytes = rate.bytes(),
+                                 .bytes_per_second = rate.bytes_per_second()});
   }
   calibration.launch_seconds = proto.launch_seconds();
   calibration.step_factor = proto.step_factor();

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "planner/model/hardware.h"
+#include "planner/price/calibration.h"
+#include "planner/price/op_cost.h"
+#include "planner/program/program.h"
+
+namespace tunesmith::planner {
+
+// Rates that are assumed where nothing was measured, as shares of a datasheet's. Matrix products reach 0.6 of the dense peak on large shapes
+// (PyTorch's and SimuMax's measured tables: 0.46 to 0.80 on A100), memory-bound kernels 0.8 of the memory's rate, attention 0.4.
+inline constexpr double kDatasheetGemmShare = 0.6;
+inline constexpr double kDatasheetAttentionShare = 0.4;
+inline constexpr double kDatasheetMemoryShare = 0.8;
+inline constexpr double kDatasheetLaunchSeconds = 4e-6;
+// The 90 % interval that such a price deserves: prices from datasheets alone are rarely better.
+inline constexpr double kDatasheetRelativeError = 0.5;
+
+// Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.
+class PriceTable {
+ public:
+  // Measured rates where `calibration` has them (id not empty), the datasheet's shares elsewhere.
+  PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision);
+
+  // One execution of `op`. Integer picoseconds, at least 1.
+  int64_t Picoseconds(const Program& program, const Op& op) const;
+
+  // Sum over a block's ops: one execution on the compute stream.
+  int64_t Picoseconds(const Program& program, const Block& block) const;
+
+  // Sending `bytes` to be summed over `rank_count` devices and receiving the sums: a ring moves 2 (n - 1) / n of them per device
+  // (planner-side model of NCCL's ring; Patarasuk and Yuan 2009).
+  int64_t AllReducePicoseconds(int64_t bytes, int64_t rank_count) const;
+
+  bool calibrated() const { return !calibration_.id.empty(); }
+  const Calibration& calibration() const { return calibration_; }
+
+ private:
+  // A measured rate at a place in log space.
+  struct Point {
+    OpKind kind;
+    double x[3];
+    double log_rate;
+  };
+
+  // Log-space interpolation over the nearest points of the kind; 0 when there is none.
+  double MeasuredRate(const std::vector<Point>& points, OpKind kind, const double (&x)[3]) const;
+  double Seconds(const Program& program, const Op& op) const;
+  double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
+  double AttentionSeconds(const Op& op, const OpCost& cost) const;
+  double MemorySeconds(OpKind kind, double bytes) const;
+
+  Hardware hardware_;
+  Calibration calibration_;
+  double peak_flops_per_second_ = 0;
+  double launch_seconds_ = 0;
+  std::vector<Point> gemm_;
+  std::vector<Point> attention_;
+  std::vector<Point> memory_;
+};
+
+// Time of one optimizer step of a whole program: the sum over segments, times what steps add to the sum of their ops.
+struct StepPrice {
+  int64_t step_picoseconds = 0;
+  int64_t compute_picoseconds = 0;
+  int64_t communication_picoseconds = 0;  // gradients summed over data-parallel ranks; not hidden behind compute
+};
+StepPrice PriceStep(const Program& program, const PriceTable& prices);
+
+// compute x step factor + communication, rounded once: the one place where a step's price is put together.
+StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count, const PriceTable& prices);
+
+// Bytes of all gradients of one rank, unpadded: what data-parallel ranks exchange.
+int64_t GradientBytes(const Program& program);
+
+}  // namespace tunesmith::planner
