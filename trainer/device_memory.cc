@@ -6,7 +6,7 @@
 #include <cstring>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/str_cat.h"
 #include "common/units.h"
 #include "trainer/cuda/device_memory_cuda.h"
 
@@ -51,9 +51,9 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCpuMemory(int64_t size_byt
   void* const mapping = mmap(nullptr, static_cast<size_t>(mapping_bytes), PROT_READ | PROT_WRITE,
                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) {
-    return absl::ResourceExhaustedError(absl::StrCat("this host gave no ", FormatBytes(size_bytes),
-                                                     " (", size_bytes,
-                                                     " bytes) of memory: ", std::strerror(errno)));
+    return absl::ResourceExhaustedError(StrCat("this host gave no ", FormatBytes(size_bytes), " (",
+                                               size_bytes,
+                                               " bytes) of memory: ", std::strerror(errno)));
   }
   const int64_t address = reinterpret_cast<intptr_t>(mapping);
   std::byte* const data =
@@ -67,7 +67,7 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCpuMemory(int64_t size_byt
 absl::StatusOr<std::unique_ptr<DeviceMemory>> DeviceMemory::Allocate(const OpContext& context,
                                                                      int64_t size_bytes) {
   if (size_bytes < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot allocate ", size_bytes, " bytes"));
+    return absl::InvalidArgumentError(StrCat("cannot allocate ", size_bytes, " bytes"));
   }
   switch (context.device) {
     case planner::BackendKind::kCpu:
@@ -82,8 +82,8 @@ absl::Status DeviceMemory::CheckRange(int64_t offset_bytes, int64_t count_bytes)
   if (offset_bytes >= 0 && count_bytes >= 0 && offset_bytes <= size_bytes_ - count_bytes) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat("bytes [", offset_bytes, ", +", count_bytes,
-                                                 ") lie outside a block of ", size_bytes_));
+  return absl::InvalidArgumentError(StrCat("bytes [", offset_bytes, ", +", count_bytes,
+                                           ") lie outside a block of ", size_bytes_));
 }
 
 absl::Status DeviceMemory::Fill(int64_t offset_bytes, int64_t count_bytes, uint8_t value) {

@@ -48,7 +48,7 @@ class CudaContext {
     // The most that cublasLt may use for one product: only algorithms that stay within are taken.
     int64_t gemm_workspace_bytes = 32 * kMiB;
     // Partial sums of reductions and tiles of attention scores.
-    int64_t scratch_bytes = 32 * kMiB;
+    int64_t scratch_bytes = 64 * kMiB;
   };
 
   // What Create allocates on the device beside the CUDA context itself.
@@ -68,6 +68,9 @@ class CudaContext {
   // free_memory_bytes is that at creation, before the workspaces were allocated.
   const CudaDeviceInfo& info() const { return info_; }
   absl::StatusOr<int64_t> FreeMemoryBytes() const;
+  // Create made the device current in its own thread; another thread that runs ops calls this
+  // first.
+  absl::Status MakeCurrent();
   // Waits for the stream; returns the first error of the work queued on it.
   absl::Status Synchronize();
 

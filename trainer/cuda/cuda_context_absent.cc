@@ -24,6 +24,7 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&)
   return Absent();
 }
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
+absl::Status CudaContext::MakeCurrent() { return Absent(); }
 absl::Status CudaContext::Synchronize() { return Absent(); }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {

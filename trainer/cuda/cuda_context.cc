@@ -1,0 +1,127 @@
+#include "trainer/cuda/cuda_context.h"
+
+#include <utility>
+
+#include "absl/memory/memory.h"
+#include "absl/strings/str_format.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/gemm_plans.h"
+#include "trainer/cuda/status.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+constexpr int kOldestComputeCapability = 80;
+
+// As nvidia-smi prints it: 4-2-2-2-6 bytes.
+std::string UuidText(const cudaUUID_t& uuid) {
+  std::string text = "GPU";
+  for (int i = 0; i < 16; ++i) {
+    const bool dash = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+    absl::StrAppend(&text, dash ? "-" : "",
+                    absl::StrFormat("%02x", static_cast<unsigned char>(uuid.bytes[i])));
+  }
+  return text;
+}
+
+absl::StatusOr<int> DeviceCount() {
+  int count = 0;
+  CUDA_RETURN_IF_ERROR(cudaGetDeviceCount(&count));
+  return count;
+}
+
+// Makes `device` current in this thread.
+absl::StatusOr<CudaDeviceInfo> DeviceInfo(int device) {
+  CUDA_RETURN_IF_ERROR(cudaSetDevice(device));
+  cudaDeviceProp properties{};
+  CUDA_RETURN_IF_ERROR(cudaGetDeviceProperties(&properties, device));
+  size_t free_bytes = 0, total_bytes = 0;
+  CUDA_RETURN_IF_ERROR(cudaMemGetInfo(&free_bytes, &total_bytes));
+  CudaDeviceInfo info;
+  CUDA_RETURN_IF_ERROR(cudaDriverGetVersion(&info.driver_version));
+  info.index = device;
+  info.name = properties.name;
+  info.uuid = UuidText(properties.uuid);
+  info.memory_bytes = static_cast<int64_t>(total_bytes);
+  info.free_memory_bytes = static_cast<int64_t>(free_bytes);
+  info.compute_capability = 10 * properties.major + properties.minor;
+  info.multiprocessor_count = properties.multiProcessorCount;
+  info.l2_cache_bytes = properties.l2CacheSize;
+  return info;
+}
+
+absl::Status CheckUsable(const CudaDeviceInfo& info) {
+  if (info.compute_capability >= kOldestComputeCapability) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("device ", info.index, " (", info.name, ") has compute capability ",
+             info.compute_capability / 10, ".", info.compute_capability % 10,
+             "; the trainer needs 8.0 (Ampere) or newer, or --device cpu"));
+}
+
+}  // namespace
+
+CudaContext::Impl::Impl() = default;
+
+CudaContext::Impl::~Impl() {
+  gemm_plans.reset();
+  if (lt_handle != nullptr) lt->destroy(lt_handle);
+}
+
+CudaContext::CudaContext(CudaDeviceInfo info)
+    : info_(std::move(info)), impl_(std::make_unique<Impl>()) {}
+
+CudaContext::~CudaContext() {
+  // Work in flight may still use the workspaces.
+  if (impl_->stream.get() != nullptr) cudaStreamSynchronize(impl_->stream.get());
+}
+
+absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() {
+  TUNESMITH_ASSIGN_OR_RETURN(const int count, DeviceCount());
+  std::vector<CudaDeviceInfo> devices;
+  for (int device = 0; device < count; ++device) {
+    TUNESMITH_ASSIGN_OR_RETURN(CudaDeviceInfo info, DeviceInfo(device));
+    devices.push_back(std::move(info));
+  }
+  return devices;
+}
+
+absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int count, DeviceCount());
+  if (options.device < 0 || options.device >= count) {
+    return absl::NotFoundError(
+        StrCat("there is no CUDA device ", options.device, "; this process sees ", count));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const CublasLt* lt, LoadCublasLt());
+  TUNESMITH_ASSIGN_OR_RETURN(CudaDeviceInfo info, DeviceInfo(options.device));
+  TUNESMITH_RETURN_IF_ERROR(CheckUsable(info));
+  auto context = absl::WrapUnique(new CudaContext(std::move(info)));
+  Impl& impl = context->impl();
+  TUNESMITH_ASSIGN_OR_RETURN(impl.stream, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.gemm_workspace,
+                             DeviceBuffer::Create(options.gemm_workspace_bytes));
+  TUNESMITH_ASSIGN_OR_RETURN(impl.scratch, DeviceBuffer::Create(options.scratch_bytes));
+  impl.lt = lt;
+  TUNESMITH_RETURN_IF_ERROR(CublasLtStatus(*lt, lt->create(&impl.lt_handle), "cublasLtCreate"));
+  impl.gemm_plans = std::make_unique<GemmPlans>(*lt);
+  return context;
+}
+
+absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const {
+  size_t free_bytes = 0, total_bytes = 0;
+  CUDA_RETURN_IF_ERROR(cudaMemGetInfo(&free_bytes, &total_bytes));
+  return static_cast<int64_t>(free_bytes);
+}
+
+absl::Status CudaContext::MakeCurrent() {
+  CUDA_RETURN_IF_ERROR(cudaSetDevice(info_.index));
+  return absl::OkStatus();
+}
+
+absl::Status CudaContext::Synchronize() {
+  CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(impl_->stream.get()));
+  return absl::OkStatus();
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "common/str_cat.h"
+#include "trainer/cuda/cublaslt.h"
+#include "trainer/cuda/cuda_context.h"
+#include "trainer/cuda/resources.h"
+
+// For files that include CUDA's headers alone.
+namespace tunesmith::trainer {
+
+class GemmPlans;
+
+struct CudaContext::Impl {
+  Impl();
+  ~Impl();
+
+  Stream stream;
+  DeviceBuffer gemm_workspace;
+  DeviceBuffer scratch;
+  const CublasLt* lt = nullptr;
+  cublasLtHandle_t lt_handle = nullptr;
+  std::unique_ptr<GemmPlans> gemm_plans;
+};
+
+// The context's scratch memory as `count` elements, for one op: the next op on the stream
+// overwrites it. RESOURCE_EXHAUSTED where it is smaller.
+template <typename T>
+absl::StatusOr<T*> ScratchFor(CudaContext& cuda, int64_t count) {
+  const DeviceBuffer& scratch = cuda.impl().scratch;
+  const int64_t needed_bytes = count * static_cast<int64_t>(sizeof(T));
+  if (needed_bytes <= scratch.size_bytes()) return reinterpret_cast<T*>(scratch.data());
+  return absl::ResourceExhaustedError(
+      StrCat("an op needs ", needed_bytes, " bytes of CUDA scratch memory and has ",
+             scratch.size_bytes(), "; use a smaller micro-batch or context"));
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "absl/status/status.h"
+#include "common/dtype.h"
+#include "trainer/cuda/status.h"
+#include "trainer/ops/op_call.h"
+
+// What the kernels share: element types, sums over a block, launch checks.
+namespace tunesmith::trainer {
+
+using Bf16 = __nv_bfloat16;
+
+inline constexpr int kWarpSize = 32;
+// Threads of a block unless a kernel says otherwise; a multiple of the warp size, at most 1024.
+inline constexpr int kBlockSize = 256;
+
+__device__ inline float ToFloat(float value) { return value; }
+__device__ inline float ToFloat(Bf16 value) { return __bfloat162float(value); }
+
+// Rounds to nearest even.
+template <typename T>
+__device__ T FromFloat(float value);
+template <>
+__device__ inline float FromFloat<float>(float value) {
+  return value;
+}
+template <>
+__device__ inline Bf16 FromFloat<Bf16>(float value) {
+  return __float2bfloat16_rn(value);
+}
+
+// N consecutive elements, loaded and stored at once where N * sizeof(T) is at most 16.
+template <typename T, int N>
+struct alignas(N * sizeof(T)) Pack {
+  T values[N];
+};
+
+struct SumOf {
+  template <typename V>
+  __device__ V operator()(V a, V b) const {
+    return a + b;
+  }
+};
+struct MaxOf {
+  __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
+};
+
+// Combines `value` over all threads of a block of kBlockSize threads, in a fixed order; every
+// thread gets the result. `identity` is that of `combine`. All threads must call it; it ends with a
+// barrier, so that it may be called again.
+template <typename V, typename Combine>
+__device__ V BlockReduce(V value, V identity, Combine combine) {
+  constexpr int kWarpCount = kBlockSize / kWarpSize;
+  __shared__ V warp_values[kWarpCount];
+  const int lane = threadIdx.x % kWarpSize;
+  const int warp = threadIdx.x / kWarpSize;
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
+  }
+  if (lane == 0) warp_values[warp] = value;
+  __syncthreads();
+  V result = identity;
+  for (int i = 0; i < kWarpCount; ++i) result = combine(result, warp_values[i]);
+  __syncthreads();
+  return result;
+}
+
+template <typename V>
+__device__ V BlockSum(V value) {
+  return BlockReduce(value, V(0), SumOf());
+}
+__device__ inline float BlockMax(float value) { return BlockReduce(value, -INFINITY, MaxOf()); }
+
+// Blocks of `block_size` threads that cover `count` items.
+inline unsigned int BlockCount(int64_t count, int64_t block_size = kBlockSize) {
+  return static_cast<unsigned int>((count + block_size - 1) / block_size);
+}
+
+// The index of this thread in a one-dimensional grid.
+__device__ inline int64_t GlobalThread() {
+  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+// The status of the launch just made: its configuration alone; what the kernel does wrong shows at
+// the next synchronization.
+inline absl::Status LaunchStatus() {
+  CUDA_RETURN_IF_ERROR(cudaGetLastError());
+  return absl::OkStatus();
+}
+
+// visitor(T()) with the element type of `dtype`: float or Bf16. UNIMPLEMENTED for the others.
+template <typename Visitor>
+absl::Status VisitFloat(DType dtype, Visitor visitor) {
+  switch (dtype) {
+    case DType::kF32:
+      return visitor(float());
+    case DType::kBF16:
+      return visitor(Bf16());
+    default:
+      return UnsupportedDType(dtype);
+  }
+}
+
+// Whether `count` elements at each address may be taken as Pack<T, N>: every address aligned, no
+// remainder.
+template <typename T, int N>
+bool CanPack(int64_t count, std::initializer_list<const void*> addresses) {
+  if (count % N != 0) return false;
+  for (const void* address : addresses) {
+    if (reinterpret_cast<intptr_t>(address) % static_cast<int64_t>(sizeof(Pack<T, N>)) != 0)
+      return false;
+  }
+  return true;
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,53 @@
+#include "trainer/cuda/status.h"
+
+#include <string>
+
+#include "common/str_cat.h"
+#include "trainer/cuda/cuda_context.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+std::string RequiredVersion() { return CudaVersionText(CUDART_VERSION); }
+
+// Where there is no libcuda the runtime, too, reports an insufficient driver, of version 0.
+absl::Status InsufficientDriver() {
+  int driver_version = 0;
+  if (cudaDriverGetVersion(&driver_version) != cudaSuccess || driver_version == 0) {
+    return absl::UnavailableError(
+        "no NVIDIA driver on this host (libcuda.so.1 is not found); install the driver, or use "
+        "--device cpu");
+  }
+  return absl::UnavailableError(StrCat("the NVIDIA driver runs CUDA ",
+                                       CudaVersionText(driver_version),
+                                       " at most and this binary needs ", RequiredVersion(),
+                                       "; install a newer driver, or use --device cpu"));
+}
+
+}  // namespace
+
+absl::Status CudaStatus(cudaError_t error, const char* what, const char* file, int line) {
+  switch (error) {
+    case cudaSuccess:
+      return absl::OkStatus();
+    case cudaErrorInsufficientDriver:
+      return InsufficientDriver();
+    case cudaErrorNoDevice:
+      return absl::UnavailableError(
+          "the NVIDIA driver sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use "
+          "--device cpu");
+    default:
+      break;
+  }
+  const std::string message = StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error), " (",
+                                     what, " at ", file, ":", line, ")");
+  if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(message);
+  return absl::InternalError(message);
+}
+
+absl::Status UnsupportedDType(DType dtype) {
+  return absl::UnimplementedError(StrCat("the CUDA kernels compute in f32 and bf16, not in ",
+                                         DTypeName(dtype), "; use --device cpu"));
+}
+
+}  // namespace tunesmith::trainer
