@@ -6,11 +6,12 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// Attention that stores its T x T probabilities: the baseline that flash_attention.h is measured against. Letters: trainer/dims.h; errors:
-// trainer/ops/embedding.h.
+// Attention that stores its T x T probabilities: the baseline that flash_attention.h is measured
+// against. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 //
-// Key j is visible to query i of the same row where document_starts[i] <= j <= i. document_starts holds, for each token, the index in its
-// row of its document's first token, so 0 <= document_starts[i] <= i and every query sees at least itself.
+// Key j is visible to query i of the same row where document_starts[i] <= j <= i. document_starts
+// holds, for each token, the index in its row of its document's first token, so 0 <=
+// document_starts[i] <= i and every query sees at least itself.
 namespace tunesmith::trainer {
 
 struct AttentionShape {
@@ -28,7 +29,7 @@ struct AttentionArgs {
   Tensor document_starts;  // (BT) i32
   Tensor o;                // (BT, H * D) T, out
   Tensor probabilities;    // (B * H, T, T) T, out; zero where masked
-  AttentionShape shape;
+  AttentionShape shape = {};
 };
 
 // probabilities = softmax(scale * q k^T), o = probabilities v, per head.
@@ -45,7 +46,7 @@ struct AttentionBackwardArgs {
   Tensor dk;               // (BT, K * D) T, out
   Tensor dv;               // (BT, K * D) T, out
   Tensor workspace;        // T, scratch: planner/program/workspace.h says how many elements
-  AttentionShape shape;
+  AttentionShape shape = {};
 };
 
 absl::Status AttentionBackward(const OpContext& context, const AttentionBackwardArgs& args);

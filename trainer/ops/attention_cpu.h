@@ -4,7 +4,8 @@
 #include "trainer/ops/attention.h"
 #include "trainer/thread_pool.h"
 
-// CPU kernels of trainer/ops/attention.h, in f32 and f64. REQUIRES: arguments that passed its checks.
+// CPU kernels of trainer/ops/attention.h, in f32 and f64. REQUIRES: arguments that passed its
+// checks.
 namespace tunesmith::trainer::cpu {
 
 absl::Status Attention(ThreadPool& threads, const AttentionArgs& args);

@@ -4,7 +4,8 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// The loss of next-token prediction. Rows whose label is negative are ignored. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// The loss of next-token prediction. Rows whose label is negative are ignored. Letters:
+// trainer/dims.h; errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct CrossEntropyArgs {
@@ -13,7 +14,8 @@ struct CrossEntropyArgs {
   Tensor loss_sum;  // (1) f64, in place
 };
 
-// loss_sum += sum over labels >= 0 of -log softmax(logits)[label], in nats. INVALID_ARGUMENT (CPU only) names a label >= V.
+// loss_sum += sum over labels >= 0 of -log softmax(logits)[label], in nats. INVALID_ARGUMENT (CPU
+// only) names a label >= V.
 absl::Status CrossEntropy(const OpContext& context, const CrossEntropyArgs& args);
 
 struct CrossEntropyInPlaceArgs {
@@ -23,7 +25,8 @@ struct CrossEntropyInPlaceArgs {
   Tensor loss_sum;    // (1) f64, in place
 };
 
-// As CrossEntropy, and logits = (softmax(logits) - onehot(label)) * loss_scale, zero in ignored rows.
+// As CrossEntropy, and logits = (softmax(logits) - onehot(label)) * loss_scale, zero in ignored
+// rows.
 absl::Status CrossEntropyInPlace(const OpContext& context, const CrossEntropyInPlaceArgs& args);
 
 }  // namespace tunesmith::trainer

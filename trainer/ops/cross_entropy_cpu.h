@@ -4,7 +4,8 @@
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/thread_pool.h"
 
-// CPU kernels of trainer/ops/cross_entropy.h, in f32 and f64. REQUIRES: arguments that passed its checks.
+// CPU kernels of trainer/ops/cross_entropy.h, in f32 and f64. REQUIRES: arguments that passed its
+// checks.
 namespace tunesmith::trainer::cpu {
 
 absl::Status CrossEntropy(ThreadPool& threads, const CrossEntropyArgs& args);

@@ -1,4 +1,5 @@
-// What the library answers when it is built without CUDA: every function that the *_cuda.h headers declare.
+// What the library answers when it is built without CUDA: every function that the *_cuda.h headers
+// declare.
 
 #include "absl/status/status.h"
 #include "trainer/ops/adamw_cuda.h"
@@ -38,17 +39,23 @@ absl::Status Copy(CudaContext&, const CopyArgs&) { return Absent(); }
 absl::Status Embedding(CudaContext&, const EmbeddingArgs&) { return Absent(); }
 absl::Status EmbeddingBackward(CudaContext&, const EmbeddingBackwardArgs&) { return Absent(); }
 absl::Status FlashAttention(CudaContext&, const FlashAttentionArgs&) { return Absent(); }
-absl::Status FlashAttentionBackward(CudaContext&, const FlashAttentionBackwardArgs&) { return Absent(); }
+absl::Status FlashAttentionBackward(CudaContext&, const FlashAttentionBackwardArgs&) {
+  return Absent();
+}
 absl::Status SumSquares(CudaContext&, const SumSquaresArgs&) { return Absent(); }
 absl::Status ClipFactor(CudaContext&, const ClipFactorArgs&) { return Absent(); }
 absl::Status Linear(CudaContext&, const LinearArgs&) { return Absent(); }
 absl::Status LinearBias(CudaContext&, const LinearBiasArgs&) { return Absent(); }
 absl::Status LinearBackwardInput(CudaContext&, const LinearBackwardInputArgs&) { return Absent(); }
-absl::Status LinearBackwardWeight(CudaContext&, const LinearBackwardWeightArgs&) { return Absent(); }
+absl::Status LinearBackwardWeight(CudaContext&, const LinearBackwardWeightArgs&) {
+  return Absent();
+}
 absl::Status BiasBackward(CudaContext&, const BiasBackwardArgs&) { return Absent(); }
 absl::Status RmsNorm(CudaContext&, const RmsNormArgs&) { return Absent(); }
 absl::Status RmsNormBackward(CudaContext&, const RmsNormBackwardArgs&) { return Absent(); }
-absl::Status RmsNormBackwardWeight(CudaContext&, const RmsNormBackwardWeightArgs&) { return Absent(); }
+absl::Status RmsNormBackwardWeight(CudaContext&, const RmsNormBackwardWeightArgs&) {
+  return Absent();
+}
 absl::Status Rope(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status RopeBackward(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status SwiGlu(CudaContext&, const SwiGluArgs&) { return Absent(); }

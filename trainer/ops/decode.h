@@ -7,7 +7,8 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// Greedy generation, one token at a time, with a key/value cache. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// Greedy generation, one token at a time, with a key/value cache. Letters: trainer/dims.h; errors:
+// trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct CacheAppendArgs {
@@ -26,10 +27,11 @@ struct DecodeAttentionArgs {
   Tensor positions;  // (1) i32, in [0, T)
   Tensor o;          // (1, H * D) T, out
   Tensor scores;     // (H, T) S, scratch
-  AttentionShape shape;
+  AttentionShape shape = {};
 };
 
-// o = softmax(scale * q k_cache^T) v_cache over the rows up to and including positions[0], per head.
+// o = softmax(scale * q k_cache^T) v_cache over the rows up to and including positions[0], per
+// head.
 absl::Status DecodeAttention(const OpContext& context, const DecodeAttentionArgs& args);
 
 struct ArgMaxArgs {

@@ -6,9 +6,10 @@
 
 // Rows of a table by token id, and the scatter of their gradients. Letters: trainer/dims.h.
 //
-// Of every op in this folder: INVALID_ARGUMENT names the op and the tensor whose shape or dtype is wrong, UNIMPLEMENTED says that the
-// device does not compute this dtype; nothing is written then. On CUDA an OK status means that the work was put on the context's stream.
-// Calls on different tensors may run at once from different threads, each with its own thread pool.
+// Of every op in this folder: INVALID_ARGUMENT names the op and the tensor whose shape or dtype is
+// wrong, UNIMPLEMENTED says that the device does not compute this dtype; nothing is written then.
+// On CUDA an OK status means that the work was put on the context's stream. Calls on different
+// tensors may run at once from different threads, each with its own thread pool.
 namespace tunesmith::trainer {
 
 struct EmbeddingArgs {
@@ -27,7 +28,8 @@ struct EmbeddingBackwardArgs {
   bool accumulate = false;
 };
 
-// dweight[tokens[i]] += dy[i], cleared first unless accumulating. Deterministic: equal tokens are added in the order of i.
+// dweight[tokens[i]] += dy[i], cleared first unless accumulating. Deterministic: equal tokens are
+// added in the order of i.
 absl::Status EmbeddingBackward(const OpContext& context, const EmbeddingBackwardArgs& args);
 
 }  // namespace tunesmith::trainer

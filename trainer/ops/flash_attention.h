@@ -5,8 +5,9 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// The function of attention.h computed in tiles that never hold a T x T matrix (Dao et al. 2022, arXiv 2205.14135, algorithms 1 and 4).
-// Tiles that causality or document boundaries mask out entirely are skipped.
+// The function of attention.h computed in tiles that never hold a T x T matrix (Dao et al. 2022,
+// arXiv 2205.14135, algorithms 1 and 4). Tiles that causality or document boundaries mask out
+// entirely are skipped.
 namespace tunesmith::trainer {
 
 struct FlashAttentionArgs {
@@ -17,7 +18,7 @@ struct FlashAttentionArgs {
   Tensor o;                // (BT, H * D) T, out
   Tensor log_sum_exp;      // (B * H, T) S, out: of the scaled scores, for backward
   Tensor workspace;        // T, scratch: planner/program/workspace.h says how many elements
-  AttentionShape shape;
+  AttentionShape shape = {};
 };
 
 absl::Status FlashAttention(const OpContext& context, const FlashAttentionArgs& args);
@@ -34,9 +35,10 @@ struct FlashAttentionBackwardArgs {
   Tensor dk;               // (BT, K * D) T, out
   Tensor dv;               // (BT, K * D) T, out
   Tensor workspace;        // T, scratch
-  AttentionShape shape;
+  AttentionShape shape = {};
 };
 
-absl::Status FlashAttentionBackward(const OpContext& context, const FlashAttentionBackwardArgs& args);
+absl::Status FlashAttentionBackward(const OpContext& context,
+                                    const FlashAttentionBackwardArgs& args);
 
 }  // namespace tunesmith::trainer

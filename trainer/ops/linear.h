@@ -4,15 +4,15 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// Matrix products of linear layers; weights are stored as (output, input), as in PyTorch. Letters: trainer/dims.h; errors:
-// trainer/ops/embedding.h. Sizes of zero are allowed: an empty sum is zero.
+// Matrix products of linear layers; weights are stored as (output, input), as in PyTorch. Letters:
+// trainer/dims.h; errors: trainer/ops/embedding.h. Sizes of zero are allowed: an empty sum is zero.
 namespace tunesmith::trainer {
 
 struct LinearArgs {
-  Tensor x;       // (BT, I) T
-  Tensor weight;  // (O, I) T
-  Tensor addend;  // (BT, O) T, or no data: nothing is added
-  Tensor y;       // (BT, O) T, out; may be addend's storage
+  Tensor x;            // (BT, I) T
+  Tensor weight;       // (O, I) T
+  Tensor addend = {};  // (BT, O) T, or no data: nothing is added
+  Tensor y;            // (BT, O) T, out; may be addend's storage
   double scale = 1.0;
 };
 

@@ -22,7 +22,8 @@ struct Tensor {
   int64_t element_count() const { return dims[0] * dims[1] * dims[2]; }
 };
 
-// One op with its addresses resolved: what the executor hands to the kernels. Inputs and outputs are in the order that op.h gives.
+// One op with its addresses resolved: what the executor hands to the kernels. Inputs and outputs
+// are in the order that op.h gives.
 struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;

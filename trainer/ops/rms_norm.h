@@ -4,8 +4,8 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// Root-mean-square normalization (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4), as Hugging Face's LlamaRMSNorm computes it.
-// Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// Root-mean-square normalization (Zhang and Sennrich 2019, arXiv 1910.07467, eq. 4), as Hugging
+// Face's LlamaRMSNorm computes it. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct RmsNormArgs {

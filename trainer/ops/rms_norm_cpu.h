@@ -4,7 +4,8 @@
 #include "trainer/ops/rms_norm.h"
 #include "trainer/thread_pool.h"
 
-// CPU kernels of trainer/ops/rms_norm.h, in f32 and f64. REQUIRES: arguments that passed its checks.
+// CPU kernels of trainer/ops/rms_norm.h, in f32 and f64. REQUIRES: arguments that passed its
+// checks.
 namespace tunesmith::trainer::cpu {
 
 absl::Status RmsNorm(ThreadPool& threads, const RmsNormArgs& args);

@@ -3,8 +3,8 @@
 #include "absl/status/status.h"
 #include "trainer/ops/rms_norm.h"
 
-// CUDA kernels of trainer/ops/rms_norm.h, put on the context's stream. REQUIRES: arguments that passed its checks. Without CUDA
-// trainer/ops/cuda_absent.cc answers.
+// CUDA kernels of trainer/ops/rms_norm.h, put on the context's stream. REQUIRES: arguments that
+// passed its checks. Without CUDA trainer/ops/cuda_absent.cc answers.
 namespace tunesmith::trainer {
 
 class CudaContext;

@@ -8,8 +8,9 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// Rotary position embedding (Su et al. 2021, arXiv 2104.09864) in the rotate-half form of Hugging Face's Llama: in each head, element i
-// pairs with element i + D/2 and turns by the angle position * frequency[i]. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// Rotary position embedding (Su et al. 2021, arXiv 2104.09864) in the rotate-half form of Hugging
+// Face's Llama: in each head, element i pairs with element i + D/2 and turns by the angle position
+// * frequency[i]. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct RopeArgs {
@@ -18,21 +19,23 @@ struct RopeArgs {
   int64_t head_count = 0;
   int64_t head_size = 0;  // D, even, at most kMaxRopeHeadSize
   double theta = 0.0;
-  planner::RopeScaling scaling;
+  planner::RopeScaling scaling = {};
 };
 
 inline constexpr int64_t kMaxRopeHeadSize = 512;
 
-// Rotates by the angle. In f32 and bf16 the frequencies and the angles are rounded to f32, as Hugging Face does, so that adapters agree
-// there at long positions.
+// Rotates by the angle. In f32 and bf16 the frequencies and the angles are rounded to f32, as
+// Hugging Face does, so that adapters agree there at long positions.
 absl::Status Rope(const OpContext& context, const RopeArgs& args);
 
 // Rotates by the negative angle: the gradient of Rope, x being the gradient.
 absl::Status RopeBackward(const OpContext& context, const RopeArgs& args);
 
-// D/2 frequencies: theta^(-2i/D), scaled. kLinear divides them by the factor. kLlama3 divides those whose wavelength exceeds
-// original_context_limit / low_frequency_factor, keeps those below original_context_limit / high_frequency_factor, and blends between
-// (Hugging Face, modeling_rope_utils.py, _compute_llama3_parameters).
-std::vector<double> RopeFrequencies(int64_t head_size, double theta, const planner::RopeScaling& scaling);
+// D/2 frequencies: theta^(-2i/D), scaled. kLinear divides them by the factor. kLlama3 divides those
+// whose wavelength exceeds original_context_limit / low_frequency_factor, keeps those below
+// original_context_limit / high_frequency_factor, and blends between (Hugging Face,
+// modeling_rope_utils.py, _compute_llama3_parameters).
+std::vector<double> RopeFrequencies(int64_t head_size, double theta,
+                                    const planner::RopeScaling& scaling);
 
 }  // namespace tunesmith::trainer

@@ -4,7 +4,8 @@
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// The gated activation of Llama's MLP (Shazeer 2020, arXiv 2002.05202). Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// The gated activation of Llama's MLP (Shazeer 2020, arXiv 2002.05202). Letters: trainer/dims.h;
+// errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct SwiGluArgs {
@@ -20,7 +21,8 @@ struct SwiGluBackwardArgs {
   Tensor dy;     // (BT, F) T
   Tensor gate;   // (BT, F) T
   Tensor up;     // (BT, F) T
-  Tensor dgate;  // (BT, F) T, out; each output may be the storage of any input, but not both of the same
+  Tensor dgate;  // (BT, F) T, out; each output may be the storage of any input, but not both of the
+                 // same
   Tensor dup;    // (BT, F) T, out
 };
 

@@ -1,0 +1,74 @@
+#include "trainer/ops/rope_cpu.h"
+
+#include <array>
+
+#include "trainer/ops/dispatch.h"
+#include "trainer/ops/grain.h"
+#include "trainer/ops/vector_math.h"
+
+namespace tunesmith::trainer::cpu {
+namespace {
+
+using planner::OpKind;
+
+constexpr int64_t kMaxPairs = kMaxRopeHeadSize / 2;
+
+template <typename T>
+struct Rotation {
+  std::array<T, kMaxPairs> frequency, cosine, sine;
+};
+
+// One head: the pairs (x[i], x[i + half]) turn by the angles.
+template <typename T>
+TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t half, T* x) {
+#pragma omp simd
+  for (int64_t i = 0; i < half; ++i) {
+    const T first = x[i], second = x[i + half];
+    x[i] = first * cosine[i] - second * sine[i];
+    x[i + half] = second * cosine[i] + first * sine[i];
+  }
+}
+
+// `direction` is 1, or -1 to turn back.
+template <typename T>
+void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
+                Rotation<T>& rotation) {
+  const int64_t half = args.head_size / 2, width = args.head_count * args.head_size;
+  std::array<T, kMaxPairs> angle;
+  for (int64_t i = begin; i < end; ++i) {
+    const T position = direction * static_cast<T>(args.positions.as<int32_t>()[i]);
+    for (int64_t j = 0; j < half; ++j) angle[j] = position * rotation.frequency[j];
+    RowCosSin(angle.data(), half, rotation.cosine.data(), rotation.sine.data());
+    for (int64_t h = 0; h < args.head_count; ++h) {
+      RotateHead(rotation.cosine.data(), rotation.sine.data(), half,
+                 args.x.as<T>() + i * width + h * args.head_size);
+    }
+  }
+}
+
+absl::Status Rotate(OpKind op, ThreadPool& threads, const RopeArgs& args, int direction) {
+  const std::vector<double> frequencies = RopeFrequencies(args.head_size, args.theta, args.scaling);
+  return VisitComputeType(op, args.x.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    threads.ForRanges(args.x.dims[0], RowGrain(args.x.dims[1]), [&](int64_t begin, int64_t end) {
+      Rotation<T> rotation;
+      for (size_t j = 0; j < frequencies.size(); ++j) {
+        rotation.frequency[j] = static_cast<T>(frequencies[j]);
+      }
+      RotateRows(args, begin, end, static_cast<T>(direction), rotation);
+    });
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace
+
+absl::Status Rope(ThreadPool& threads, const RopeArgs& args) {
+  return Rotate(OpKind::kRope, threads, args, 1);
+}
+
+absl::Status RopeBackward(ThreadPool& threads, const RopeArgs& args) {
+  return Rotate(OpKind::kRopeBackward, threads, args, -1);
+}
+
+}  // namespace tunesmith::trainer::cpu

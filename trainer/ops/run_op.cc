@@ -1,0 +1,210 @@
+#include "trainer/ops/run_op.h"
+
+#include "trainer/ops/adamw.h"
+#include "trainer/ops/attention.h"
+#include "trainer/ops/cross_entropy.h"
+#include "trainer/ops/decode.h"
+#include "trainer/ops/elementwise.h"
+#include "trainer/ops/embedding.h"
+#include "trainer/ops/flash_attention.h"
+#include "trainer/ops/gradient_norm.h"
+#include "trainer/ops/linear.h"
+#include "trainer/ops/rms_norm.h"
+#include "trainer/ops/rope.h"
+#include "trainer/ops/swiglu.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using planner::OpAttributes;
+using planner::OpKind;
+
+// Tensors that a call leaves out stay empty: the ops' checks name them.
+AttentionShape ShapeOf(const OpAttributes& attributes) {
+  return {.context = attributes.context,
+          .head_count = attributes.head_count,
+          .kv_head_count = attributes.kv_head_count,
+          .head_size = attributes.head_size,
+          .scale = attributes.scale};
+}
+
+RopeArgs RopeArgsOf(const OpCall& call) {
+  const OpAttributes& attributes = call.attributes;
+  return {.x = call.outputs[0],
+          .positions = call.inputs[1],
+          .head_count = attributes.head_count,
+          .head_size = attributes.head_size,
+          .theta = attributes.rope_theta,
+          .scaling = attributes.rope_scaling};
+}
+
+absl::Status RunForward(const OpContext& context, const OpCall& call) {
+  const auto& in = call.inputs;
+  const auto& out = call.outputs;
+  const OpAttributes& attributes = call.attributes;
+  switch (call.kind) {
+    case OpKind::kEmbedding:
+      return Embedding(context, {.tokens = in[0], .weight = in[1], .y = out[0]});
+    case OpKind::kRmsNorm:
+      return RmsNorm(context, {.x = in[0],
+                               .weight = in[1],
+                               .y = out[0],
+                               .rstd = out[1],
+                               .epsilon = attributes.epsilon});
+    case OpKind::kLinear:
+      return Linear(
+          context,
+          {.x = in[0], .weight = in[1], .addend = in[2], .y = out[0], .scale = attributes.scale});
+    case OpKind::kLinearBias:
+      return LinearBias(context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0]});
+    case OpKind::kRope:
+      return Rope(context, RopeArgsOf(call));
+    case OpKind::kAttention:
+      return Attention(context, {.q = in[0],
+                                 .k = in[1],
+                                 .v = in[2],
+                                 .document_starts = in[3],
+                                 .o = out[0],
+                                 .probabilities = out[1],
+                                 .shape = ShapeOf(attributes)});
+    case OpKind::kFlashAttention:
+      return FlashAttention(context, {.q = in[0],
+                                      .k = in[1],
+                                      .v = in[2],
+                                      .document_starts = in[3],
+                                      .o = out[0],
+                                      .log_sum_exp = out[1],
+                                      .workspace = out[2],
+                                      .shape = ShapeOf(attributes)});
+    case OpKind::kSwiGlu:
+      return SwiGlu(context, {.gate = in[0], .up = in[1], .y = out[0]});
+    case OpKind::kCrossEntropy:
+      return CrossEntropy(context, {.logits = in[0], .labels = in[1], .loss_sum = out[0]});
+    case OpKind::kCrossEntropyInPlace:
+      return CrossEntropyInPlace(
+          context, {.logits = out[0], .labels = in[1], .loss_scale = in[2], .loss_sum = out[1]});
+    default:
+      return absl::InternalError("not a forward op");
+  }
+}
+
+absl::Status RunBackward(const OpContext& context, const OpCall& call) {
+  const auto& in = call.inputs;
+  const auto& out = call.outputs;
+  const OpAttributes& attributes = call.attributes;
+  const bool accumulate = attributes.accumulate;
+  switch (call.kind) {
+    case OpKind::kEmbeddingBackward:
+      return EmbeddingBackward(
+          context, {.tokens = in[0], .dy = in[1], .dweight = out[0], .accumulate = accumulate});
+    case OpKind::kRmsNormBackward:
+      return RmsNormBackward(context, {.dy = in[0],
+                                       .x = in[1],
+                                       .weight = in[2],
+                                       .rstd = in[3],
+                                       .dx = out[0],
+                                       .accumulate = accumulate});
+    case OpKind::kRmsNormBackwardWeight:
+      return RmsNormBackwardWeight(
+          context,
+          {.dy = in[0], .x = in[1], .rstd = in[2], .dweight = out[0], .accumulate = accumulate});
+    case OpKind::kLinearBackwardInput:
+      return LinearBackwardInput(context, {.dy = in[0],
+                                           .weight = in[1],
+                                           .dx = out[0],
+                                           .scale = attributes.scale,
+                                           .accumulate = accumulate});
+    case OpKind::kLinearBackwardWeight:
+      return LinearBackwardWeight(context, {.dy = in[0],
+                                            .x = in[1],
+                                            .dweight = out[0],
+                                            .scale = attributes.scale,
+                                            .accumulate = accumulate});
+    case OpKind::kBiasBackward:
+      return BiasBackward(context, {.dy = in[0], .dbias = out[0], .accumulate = accumulate});
+    case OpKind::kRopeBackward:
+      return RopeBackward(context, RopeArgsOf(call));
+    case OpKind::kAttentionBackward:
+      return AttentionBackward(context, {.d_o = in[0],
+                                         .q = in[1],
+                                         .k = in[2],
+                                         .v = in[3],
+                                         .probabilities = in[4],
+                                         .document_starts = in[5],
+                                         .dq = out[0],
+                                         .dk = out[1],
+                                         .dv = out[2],
+                                         .workspace = out[3],
+                                         .shape = ShapeOf(attributes)});
+    case OpKind::kFlashAttentionBackward:
+      return FlashAttentionBackward(context, {.d_o = in[0],
+                                              .q = in[1],
+                                              .k = in[2],
+                                              .v = in[3],
+                                              .o = in[4],
+                                              .log_sum_exp = in[5],
+                                              .document_starts = in[6],
+                                              .dq = out[0],
+                                              .dk = out[1],
+                                              .dv = out[2],
+                                              .workspace = out[3],
+                                              .shape = ShapeOf(attributes)});
+    case OpKind::kSwiGluBackward:
+      return SwiGluBackward(
+          context, {.dy = in[0], .gate = in[1], .up = in[2], .dgate = out[0], .dup = out[1]});
+    default:
+      return absl::InternalError("not a backward op");
+  }
+}
+
+absl::Status RunOther(const OpContext& context, const OpCall& call) {
+  const auto& in = call.inputs;
+  const auto& out = call.outputs;
+  switch (call.kind) {
+    case OpKind::kAdd:
+      return Add(context, {.x = in[0], .y = out[0]});
+    case OpKind::kClear:
+      return Clear(context, {.y = out[0]});
+    case OpKind::kSumSquares:
+      return SumSquares(context, {.x = in[0], .sum = out[0]});
+    case OpKind::kClipFactor:
+      return ClipFactor(
+          context,
+          {.sum = in[0], .step_scalars = in[1], .clip_factor = out[0], .gradient_norm = out[1]});
+    case OpKind::kAdamW:
+      return AdamW(context, {.gradient = in[0],
+                             .clip_factor = in[1],
+                             .step_scalars = in[2],
+                             .parameter = out[0],
+                             .moment1 = out[1],
+                             .moment2 = out[2],
+                             .master = out[3],
+                             .decays = call.attributes.decays});
+    case OpKind::kCacheAppend:
+      return CacheAppend(context, {.x = in[0], .positions = in[1], .cache = out[0]});
+    case OpKind::kDecodeAttention:
+      return DecodeAttention(context, {.q = in[0],
+                                       .k_cache = in[1],
+                                       .v_cache = in[2],
+                                       .positions = in[3],
+                                       .o = out[0],
+                                       .scores = out[1],
+                                       .shape = ShapeOf(call.attributes)});
+    case OpKind::kArgMax:
+      return ArgMax(context, {.logits = in[0], .token = out[0]});
+    case OpKind::kCopy:
+      return Copy(context, {.x = in[0], .y = out[0]});
+    default:
+      return absl::InternalError("not an op");
+  }
+}
+
+}  // namespace
+
+absl::Status RunOp(const OpContext& context, const OpCall& call) {
+  if (call.kind <= OpKind::kCrossEntropyInPlace) return RunForward(context, call);
+  if (call.kind <= OpKind::kSwiGluBackward) return RunBackward(context, call);
+  return RunOther(context, call);
+}
+
+}  // namespace tunesmith::trainer

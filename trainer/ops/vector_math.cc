@@ -1,0 +1,131 @@
+#include "trainer/ops/vector_math.h"
+
+#include <limits>
+
+namespace tunesmith::trainer::cpu {
+namespace {
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES T MaxOf(const T* x, int64_t count) {
+  T largest = -std::numeric_limits<T>::infinity();
+#pragma omp simd reduction(max : largest)
+  for (int64_t i = 0; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  return largest;
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES T SumExpOf(const T* x, int64_t count, T offset) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += Exp(x[i] - offset);
+  return sum;
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES T ExpOf(const T* x, int64_t count, T offset, T* y) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) {
+    y[i] = Exp(x[i] - offset);
+    sum += y[i];
+  }
+  return sum;
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES void ScaleBy(T* y, int64_t count, T factor) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] *= factor;
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES void AddScaledOf(const T* x, int64_t count, T factor, T* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] += factor * x[i];
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES T DotOf(const T* a, const T* b, int64_t count) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES double SumSquaresOf(const T* x, int64_t count) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  return sum;
+}
+
+// angle = q pi/2 + r with |r| <= pi/4; Taylor polynomials of sine and cosine at r; the quadrant q
+// swaps them and sets their signs.
+TUNESMITH_VECTOR_CLONES void CosSinOf(const float* angle, int64_t count, float* cosine,
+                                      float* sine) {
+  constexpr double kRounder = 6755399441055744.0;             // 1.5 * 2^52, as in Exp
+  constexpr double kHalfPiHigh = 1.57079632673412561417e+00;  // the first 33 bits of pi/2
+  constexpr double kHalfPiLow = 6.07710050650619224932e-11;
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const double shifted = angle[i] * 0.63661977236758134308 + kRounder;
+    const int64_t quadrant = std::bit_cast<int64_t>(shifted);
+    const double q = shifted - kRounder;
+    const double r = (angle[i] - q * kHalfPiHigh) - q * kHalfPiLow;
+    const double r2 = r * r;
+    const double s =
+        r * (1 + r2 * (-1.0 / 6 + r2 * (1.0 / 120 + r2 * (-1.0 / 5040 + r2 * (1.0 / 362880)))));
+    const double c =
+        1 + r2 * (-0.5 + r2 * (1.0 / 24 + r2 * (-1.0 / 720 + r2 * (1.0 / 40320 - r2 / 3628800))));
+    const double unsigned_sine = (quadrant & 1) != 0 ? c : s;
+    const double unsigned_cosine = (quadrant & 1) != 0 ? s : c;
+    sine[i] = static_cast<float>((quadrant & 2) != 0 ? -unsigned_sine : unsigned_sine);
+    cosine[i] = static_cast<float>(((quadrant + 1) & 2) != 0 ? -unsigned_cosine : unsigned_cosine);
+  }
+}
+
+}  // namespace
+
+float RowMax(const float* x, int64_t count) { return MaxOf(x, count); }
+double RowMax(const double* x, int64_t count) { return MaxOf(x, count); }
+
+float RowSumExp(const float* x, int64_t count, float offset) { return SumExpOf(x, count, offset); }
+double RowSumExp(const double* x, int64_t count, double offset) {
+  return SumExpOf(x, count, offset);
+}
+
+float RowExp(const float* x, int64_t count, float offset, float* y) {
+  return ExpOf(x, count, offset, y);
+}
+double RowExp(const double* x, int64_t count, double offset, double* y) {
+  return ExpOf(x, count, offset, y);
+}
+
+void RowScale(float* y, int64_t count, float factor) { ScaleBy(y, count, factor); }
+void RowScale(double* y, int64_t count, double factor) { ScaleBy(y, count, factor); }
+
+void RowAddScaled(const float* x, int64_t count, float factor, float* y) {
+  AddScaledOf(x, count, factor, y);
+}
+void RowAddScaled(const double* x, int64_t count, double factor, double* y) {
+  AddScaledOf(x, count, factor, y);
+}
+
+float RowDot(const float* a, const float* b, int64_t count) { return DotOf(a, b, count); }
+double RowDot(const double* a, const double* b, int64_t count) { return DotOf(a, b, count); }
+
+double RowSumSquares(const float* x, int64_t count) { return SumSquaresOf(x, count); }
+double RowSumSquares(const double* x, int64_t count) { return SumSquaresOf(x, count); }
+
+void RowCosSin(const float* angle, int64_t count, float* cosine, float* sine) {
+  CosSinOf(angle, count, cosine, sine);
+}
+void RowCosSin(const double* angle, int64_t count, double* cosine, double* sine) {
+  for (int64_t i = 0; i < count; ++i) {
+    cosine[i] = std::cos(angle[i]);
+    sine[i] = std::sin(angle[i]);
+  }
+}
+
+}  // namespace tunesmith::trainer::cpu

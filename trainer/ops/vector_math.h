@@ -1,0 +1,93 @@
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+// Arithmetic on rows for the CPU kernels. The inline functions are written so that the compiler
+// turns loops over them into vector code; the row functions are compiled for several instruction
+// sets and bound to the best at start.
+//
+// Sums over a row are taken in as many lanes as the vectors have, so they may differ in the last
+// bits between machines, never between runs or thread counts on one machine.
+
+// Compiles a function for AVX-512, for AVX2 and for any x86-64. ThreadSanitizer cannot run the
+// resolvers this needs, and other architectures have no such levels.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__)
+#define TUNESMITH_VECTOR_CLONES \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define TUNESMITH_VECTOR_CLONES
+#endif
+
+namespace tunesmith::trainer::cpu {
+
+// e^x with a relative error below 2e-7 where the result is normal; 0 below -104, infinity
+// above 88.73, NaN for NaN. x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of
+// degree 7 (remainder < 6e-9); 2^n in two factors, so that neither overflows before the product
+// does.
+inline float Exp(float x) {
+  constexpr float kRounder =
+      12582912.0f;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  constexpr float kLn2High = 0.693359375f;  // 9 bits, so that its product with n is exact
+  constexpr float kLn2Low = -2.12194440e-4f;
+  float bounded = x < -104.0f ? -104.0f : x;
+  bounded = bounded > 89.0f ? 89.0f : bounded;
+  const float shifted = bounded * 1.44269504089f + kRounder;
+  const int32_t n = std::bit_cast<int32_t>(shifted) - std::bit_cast<int32_t>(kRounder);
+  const float n_float = shifted - kRounder;
+  const float r = (bounded - n_float * kLn2High) - n_float * kLn2Low;
+  float p = 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const int32_t half = n >> 1;
+  const float factor1 = std::bit_cast<float>((half + 127) << 23);
+  const float factor2 = std::bit_cast<float>((n - half + 127) << 23);
+  return p * factor1 * factor2;
+}
+inline double Exp(double x) { return std::exp(x); }
+
+template <typename T>
+inline T Sigmoid(T x) {
+  return T{1} / (T{1} + Exp(-x));
+}
+
+// The largest element; -infinity for an empty row.
+float RowMax(const float* x, int64_t count);
+double RowMax(const double* x, int64_t count);
+
+// Sum of e^(x - offset).
+float RowSumExp(const float* x, int64_t count, float offset);
+double RowSumExp(const double* x, int64_t count, double offset);
+
+// y = e^(x - offset); returns the sum of y. y may be x.
+float RowExp(const float* x, int64_t count, float offset, float* y);
+double RowExp(const double* x, int64_t count, double offset, double* y);
+
+// y *= factor.
+void RowScale(float* y, int64_t count, float factor);
+void RowScale(double* y, int64_t count, double factor);
+
+// y += factor * x.
+void RowAddScaled(const float* x, int64_t count, float factor, float* y);
+void RowAddScaled(const double* x, int64_t count, double factor, double* y);
+
+// Sum of a * b.
+float RowDot(const float* a, const float* b, int64_t count);
+double RowDot(const double* a, const double* b, int64_t count);
+
+// Sum of x^2 in f64.
+double RowSumSquares(const float* x, int64_t count);
+double RowSumSquares(const double* x, int64_t count);
+
+// cosine and sine of each angle. The f32 form reduces and evaluates in f64 (absolute error below
+// 1e-7 for |angle| < 1e6).
+void RowCosSin(const float* angle, int64_t count, float* cosine, float* sine);
+void RowCosSin(const double* angle, int64_t count, double* cosine, double* sine);
+
+}  // namespace tunesmith::trainer::cpu
