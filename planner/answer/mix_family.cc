@@ -1,11 +1,11 @@
 #include "planner/answer/mix_family.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "common/status_macros.h"
 #include "common/units.h"
-#include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
 
 namespace tunesmith::planner {
@@ -181,6 +181,19 @@ class FamilySummarizer {
 
 absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const PriceTable& prices) {
   return FamilySummarizer(inputs, prices).Summarize();
+}
+
+bool MixFamily::KeepingIsQuickest() const {
+  const auto time = [](const LayerSummary& s) {
+    return std::pair(s.forward_picoseconds + s.backward_first_picoseconds, s.forward_picoseconds + s.backward_next_picoseconds);
+  };
+  const auto no_quicker = [&](const LayerSummary& s, const LayerSummary& keep) {
+    return time(s).first >= time(keep).first && time(s).second >= time(keep).second;
+  };
+  const auto all = [&](const auto& layers) {
+    return std::all_of(layers.begin(), layers.end(), [&](const LayerSummary& s) { return no_quicker(s, layers[0]); });
+  };
+  return all(first_layer_) && all(layer_);
 }
 
 ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const {

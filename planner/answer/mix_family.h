@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "planner/price/price.h"
+#include "planner/program/build_program.h"
 #include "planner/program/program.h"
 
 // Mixes that differ in nothing but how many layers take which recompute rung, priced without building their programs. One two-layer program per
@@ -36,6 +37,10 @@ class MixFamily {
 
   // REQUIRES: recompute sums to the model's layers and gives kHost none.
   ComposedMix Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const;
+
+  int64_t layer_count() const { return layer_count_; }
+  // No rung makes a layer quicker than keeping everything.
+  bool KeepingIsQuickest() const;
 
  private:
   // What does not depend on the rungs; bytes of whole segments or instants with everything but layers' frames and locals.

@@ -26,7 +26,7 @@ struct MemoryPrediction {
   int64_t total_bytes = 0;          // arena + outside
   int64_t budget_bytes = 0;         // what the device offers
   std::array<int64_t, kMemoryClassCount> class_bytes = {};  // at the binding instant; sums to arena_bytes
-  std::string binding_instant;      // "backward of layer 29", "optimizer step", "evaluate": the instant whose need is the arena's size
+  std::string binding_instant = {};  // "backward of layer 29", "optimizer step", "evaluate": the instant whose need is the arena's size
 };
 
 struct TimePrediction {
@@ -40,15 +40,15 @@ struct TimePrediction {
   double tokens_per_second = 0;              // over all devices
   double total_hours = 0;                    // for the whole data set; 0 when its size was not given
   Evidence evidence = Evidence::kDatasheet;
-  std::string note;  // anything a reader must know of the number, e.g. "outside the calibrated region: ..."
+  std::string note = {};  // anything a reader must know of the number, e.g. "outside the calibrated region: ..."
 };
 
 struct Prediction {
-  Mix mix;
+  Mix mix = {};
   bool fits = false;
-  MemoryPrediction memory;
-  TimePrediction time;
-  std::string program_digest;  // identifies the step program; the trainer refuses a plan whose digest it does not reproduce
+  MemoryPrediction memory = {};
+  TimePrediction time = {};
+  std::string program_digest = {};  // identifies the step program; the trainer refuses a plan whose digest it does not reproduce
 };
 
 }  // namespace tunesmith::planner

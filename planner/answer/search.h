@@ -38,7 +38,7 @@ struct Question {
 // Why mixes were rejected, one row per reason.
 struct Rejection {
   std::string reason;        // "memory", "batch does not divide", ...
-  int64_t mix_count = 0;
+  int64_t mix_count = 0;           // families of mixes equal but for their recompute counts
   int64_t least_needed_bytes = 0;  // memory: what the smallest rejected mix needs per device
   int64_t available_bytes = 0;
 };
@@ -48,8 +48,8 @@ struct SearchResult {
   std::optional<Prediction> nearest;  // when nothing fits: the mix that misses by least
   std::vector<Rejection> rejections;
   std::string choice_rule;         // by which rule ranked[0] was chosen, one sentence
-  int64_t evaluated_count = 0;
-  int64_t feasible_count = 0;
+  int64_t evaluated_count = 0;     // mixes priced
+  int64_t feasible_count = 0;      // families (mixes equal but for their recompute counts) that fit
   bool deadline_reached = false;
   std::vector<std::string> notes;  // assumptions and limits a reader must know
 };

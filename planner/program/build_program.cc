@@ -276,11 +276,7 @@ class ProgramBuilder {
 absl::Status CheckInputs(const ProgramInputs& inputs) {
   const Workload& w = inputs.workload;
   const Mix& m = inputs.mix;
-  if (w.context <= 0) return absl::InvalidArgumentError(absl::StrCat("context: ", w.context, " is not a positive number of tokens"));
-  if (w.context > inputs.model.context_limit) {
-    return absl::InvalidArgumentError(absl::StrCat("context: ", w.context, " exceeds the limit of ", inputs.model.context_limit,
-                                                   " tokens of model '", inputs.model.name, "'; ask for at most that"));
-  }
+  TUNESMITH_RETURN_IF_ERROR(ValidateWorkload(w, inputs.model));
   if (m.micro_batch * m.accumulation_count * m.data_parallel != w.rows_per_step) {
     return absl::InvalidArgumentError(absl::StrCat("batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
                                                    ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "planner/answer/mix_family.h"
+#include "planner/answer/search.h"
+
+namespace tunesmith::planner {
+
+// INVALID_ARGUMENT: model, workload or device count out of range, rows that do not divide over the devices (the equation is printed).
+// UNIMPLEMENTED: the bundled trainer does not run on the device, with what to ask for instead.
+absl::Status ValidateQuestion(const Question& question);
+
+// The precision that the question asks for, or that the device is best at.
+Precision PrecisionOf(const Question& question);
+
+Backend BackendOf(const Hardware& hardware);
+
+// Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation).
+std::vector<Mix> FamiliesOf(const Question& question);
+
+ProgramInputs InputsFor(const Question& question, const Mix& mix);
+
+// Assumptions and limits that a reader of the answer must know.
+std::vector<std::string> NotesOn(const Question& question);
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,143 @@
+#include "planner/answer/search.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "common/units.h"
+#include "planner/answer/candidates.h"
+#include "planner/answer/predict.h"
+#include "planner/model/catalog.h"
+#include "tests/planner/program_fixture.h"
+
+namespace tunesmith::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+Question ToyQuestion(int64_t rows, Objective objective, int64_t budget_bytes) {
+  return {.model = ToyModel(3, true), .workload = {.context = 32, .rows_per_step = rows}, .devices = {.hardware = *FindHardware("cpu")},
+          .lora = {.rank = 3}, .objective = objective, .memory_budget_bytes = budget_bytes};
+}
+
+// Whole programs of every mix, in the order of the objective.
+Prediction BruteForce(const Question& question) {
+  Prediction best;
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
+  for (Mix mix : FamiliesOf(question)) {
+    for (const auto& recompute : AllRecomputes(question.model.layer_count)) {
+      mix.recompute = recompute;
+      const Prediction p = *Predict(question, mix, prices, BudgetOf(question));
+      if (!p.fits) continue;
+      const auto key = [&](const Prediction& x) {
+        return question.objective == Objective::kTime ? std::pair(x.time.step_picoseconds, x.memory.arena_bytes)
+                                                      : std::pair(x.memory.arena_bytes, x.time.step_picoseconds);
+      };
+      if (best.program_digest.empty() || key(p) < key(best)) best = p;
+    }
+  }
+  return best;
+}
+
+TEST(SearchTest, FindsWhatBruteForceFinds) {
+  for (int64_t rows : {1, 4, 6}) {
+    for (Objective objective : {Objective::kTime, Objective::kMemory}) {
+      for (int64_t budget : {1 * kGiB, 256 * kMiB + 700 * kKiB, 256 * kMiB + 400 * kKiB, 256 * kMiB + 250 * kKiB}) {
+        const Question question = ToyQuestion(rows, objective, budget);
+        const auto result = Recommend(question);
+        ASSERT_TRUE(result.ok()) << result.status();
+        const Prediction best = BruteForce(question);
+        ASSERT_EQ(result->ranked.empty(), best.program_digest.empty());
+        if (result->ranked.empty()) continue;
+        EXPECT_EQ(result->ranked[0].time.step_picoseconds, best.time.step_picoseconds) << FormatMix(best.mix);
+        EXPECT_EQ(result->ranked[0].memory.arena_bytes, best.memory.arena_bytes) << FormatMix(best.mix);
+      }
+    }
+  }
+}
+
+TEST(SearchTest, RankedMixesFitAndAreInOrder) {
+  const auto result = Recommend(ToyQuestion(8, Objective::kTime, 0));
+  ASSERT_TRUE(result.ok());
+  ASSERT_GT(result->ranked.size(), 1u);
+  for (size_t i = 0; i < result->ranked.size(); ++i) {
+    const Prediction& p = result->ranked[i];
+    EXPECT_TRUE(p.fits);
+    EXPECT_EQ(std::accumulate(p.memory.class_bytes.begin(), p.memory.class_bytes.end(), int64_t{0}), p.memory.arena_bytes);
+    EXPECT_GE(p.time.step_picoseconds, result->ranked[0].time.step_picoseconds);
+  }
+  EXPECT_TRUE(result->rejections.empty());
+}
+
+TEST(SearchTest, AnyMethodShowsTheBestOfEach) {
+  Question question = ToyQuestion(4, Objective::kTime, 0);
+  question.ranked_count = 1;
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok());
+  ASSERT_EQ(result->ranked.size(), 2u);
+  EXPECT_NE(result->ranked[0].mix.method, result->ranked[1].mix.method);
+}
+
+TEST(SearchTest, WhatFitsNowhereIsAnAnswerWithTheAmountMissing) {
+  Question question = ToyQuestion(4, Objective::kTime, 256 * kMiB + 1 * kKiB);
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->ranked.empty());
+  ASSERT_TRUE(result->nearest.has_value());
+  EXPECT_FALSE(result->nearest->fits);
+  ASSERT_EQ(result->rejections.size(), 1u);
+  EXPECT_GT(result->rejections[0].mix_count, 0);
+  EXPECT_EQ(result->rejections[0].least_needed_bytes, result->nearest->memory.total_bytes);
+  EXPECT_GT(result->rejections[0].least_needed_bytes, result->rejections[0].available_bytes);
+}
+
+TEST(SearchTest, MoreMemoryNeverMakesTheAnswerSlower) {
+  int64_t before = std::numeric_limits<int64_t>::max();
+  for (int64_t kib = 150; kib < 2000; kib += 150) {
+    const auto result = Recommend(ToyQuestion(4, Objective::kTime, 256 * kMiB + kib * kKiB));
+    ASSERT_TRUE(result.ok());
+    const int64_t now = result->ranked.empty() ? std::numeric_limits<int64_t>::max() : result->ranked[0].time.step_picoseconds;
+    EXPECT_LE(now, before) << kib << " KiB";
+    before = now;
+  }
+}
+
+TEST(SearchTest, ADeadlineStopsItAndSaysSo) {
+  Question question = ToyQuestion(4, Objective::kTime, 0);
+  question.deadline = absl::InfinitePast();
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok());
+  EXPECT_TRUE(result->deadline_reached);
+}
+
+TEST(SearchTest, RefusesWhatIsNotPlanned) {
+  Question question = ToyQuestion(4, Objective::kTime, 0);
+  question.devices.hardware = *FindHardware("V100-16GB");
+  EXPECT_EQ(Recommend(question).status().code(), absl::StatusCode::kUnimplemented);
+  question.devices = {.hardware = *FindHardware("A100-80GB"), .device_count = 3};
+  EXPECT_THAT(std::string(Recommend(question).status().message()), HasSubstr("rows per step(4) % devices(3) = 1"));
+}
+
+TEST(SearchTest, EstimateEqualsTheRankedPrediction) {
+  const Question question = ToyQuestion(4, Objective::kTime, 0);
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok());
+  const auto estimate = Estimate(question, result->ranked[0].mix);
+  ASSERT_TRUE(estimate.ok()) << estimate.status();
+  EXPECT_EQ(estimate->program_digest, result->ranked[0].program_digest);
+  EXPECT_EQ(estimate->time.step_picoseconds, result->ranked[0].time.step_picoseconds);
+}
+
+TEST(SearchTest, AnswersForARealModel) {
+  const auto model = FindModel("SmolLM2-135M");
+  ASSERT_TRUE(model.ok()) << model.status();
+  const Question question{.model = *model, .workload = {.context = 512, .rows_per_step = 16}, .devices = {.hardware = *FindHardware("cpu")}};
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok()) << result.status();
+  ASSERT_FALSE(result->ranked.empty());
+  EXPECT_EQ(result->ranked[0].mix.method, Method::kLora);
+}
+
+}  // namespace
+}  // namespace tunesmith::planner
