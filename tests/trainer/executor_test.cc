@@ -1,0 +1,141 @@
+#include "trainer/executor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/planner/program_fixture.h"
+#include "tests/trainer/program_runner.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using planner::Method;
+using planner::Mix;
+using planner::ProgramInputs;
+
+double Norm(const std::vector<double>& v) {
+  double sum = 0;
+  for (double x : v) sum += x * x;
+  return std::sqrt(sum);
+}
+
+double Distance(const std::vector<double>& a, const std::vector<double>& b) {
+  std::vector<double> d(a.size());
+  for (size_t i = 0; i < a.size(); ++i) d[i] = a[i] - b[i];
+  return Norm(d);
+}
+
+// The same semantic axes, everything kept, one micro-batch, plain kernels.
+ProgramInputs PlainOf(ProgramInputs inputs) {
+  Mix& m = inputs.mix;
+  m.recompute = {};
+  m.recompute[0] = inputs.model.layer_count;
+  m.attention = planner::AttentionKernel::kEager;
+  m.loss = planner::LossKernel::kFull;
+  m.micro_batch *= m.accumulation_count;
+  m.accumulation_count = 1;
+  return inputs;
+}
+
+void ExpectSameTensors(const std::map<std::string, std::vector<double>>& a, const std::map<std::string, std::vector<double>>& b,
+                       double tolerance, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, values] : a) {
+    ASSERT_EQ(values.size(), b.at(name).size());
+    EXPECT_LE(Distance(values, b.at(name)), tolerance * (Norm(values) + 1e-12)) << name << " of " << what;
+  }
+}
+
+// The master property: placement changes neither loss nor gradients.
+TEST(ExecutorTest, NoPlacementChangesLossOrGradients) {
+  for (int64_t layers : {1, 3}) {
+    for (ProgramInputs inputs : planner::ToyGrid(layers)) {
+      inputs.double_precision = true;
+      const std::string what = FormatMix(inputs.mix);
+      ProgramRunner plain(PlainOf(inputs)), placed(inputs);
+      EXPECT_NEAR(plain.Step(false), placed.Step(false), 1e-12) << what;
+      ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-10, what);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(ExecutorTest, NoPlacementChangesTrainingInSinglePrecision) {
+  for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
+    const std::string what = FormatMix(inputs.mix);
+    ProgramRunner plain(PlainOf(inputs)), placed(inputs);
+    for (int step = 0; step < 3; ++step) EXPECT_NEAR(plain.Step(true), placed.Step(true), 2e-5) << what << " step " << step;
+    EXPECT_NEAR(plain.Evaluate(), placed.Evaluate(), 2e-5) << what;
+  }
+}
+
+// Central differences in fp64 through the whole program, for elements of every trainable tensor.
+void CheckGradients(ProgramInputs inputs) {
+  inputs.double_precision = true;
+  ProgramRunner runner(inputs);
+  runner.Step(false);
+  const auto gradients = runner.Gradients();
+  for (const auto& [name, weights] : runner.Weights()) {
+    for (size_t e = 0; e < weights.size(); e += 1 + weights.size() / 3) {
+      const double h = 1e-5;
+      std::vector<double> moved = weights;
+      moved[e] = weights[e] + h;
+      runner.SetWeight(name, moved);
+      const double up = runner.Evaluate();
+      moved[e] = weights[e] - h;
+      runner.SetWeight(name, moved);
+      const double down = runner.Evaluate();
+      runner.SetWeight(name, weights);
+      // loss_scale is an fp32 buffer: the gradient carries its rounding.
+      EXPECT_NEAR(gradients.at(name)[e], (up - down) / (2 * h), 1e-8 + 2e-7 * std::abs(gradients.at(name)[e])) << name << "[" << e << "]";
+    }
+  }
+}
+
+TEST(ExecutorTest, GradientsAreThoseOfCentralDifferences) {
+  for (const bool tied : {true, false}) {
+    for (Method method : {Method::kFull, Method::kLora}) {
+      CheckGradients(planner::ToyInputs(planner::ToyModel(2, tied, !tied), {.method = method, .lora = {.rank = 2, .alpha = 3}, .micro_batch = 3}));
+    }
+  }
+}
+
+TEST(ExecutorTest, OpsTouchOnlyTheBuffersTheyName) {
+  for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
+    ProgramRunner guarded(inputs, /*guard_buffers=*/true), open(inputs);
+    EXPECT_EQ(guarded.Step(true), open.Step(true));
+    EXPECT_EQ(guarded.Step(true), open.Step(true));
+  }
+}
+
+TEST(ExecutorTest, ThreadsDoNotChangeABit) {
+  const ProgramInputs inputs = planner::ToyGrid(2).front();
+  ProgramRunner one(inputs, false, 1), four(inputs, false, 4);
+  for (int step = 0; step < 3; ++step) EXPECT_EQ(one.Step(true), four.Step(true));
+}
+
+TEST(ExecutorTest, UsedBytesStayWithinTheArena) {
+  for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
+    ProgramRunner runner(inputs);
+    runner.Step(true);
+    runner.Evaluate();
+    const auto used = runner.executor().arena().CountUsedBytes();
+    ASSERT_TRUE(used.ok()) << used.status();
+    const planner::MemoryPlan& plan = runner.executor().arena().plan();
+    EXPECT_LE(*used, plan.arena_bytes);
+    // Padding to 256 bytes is large beside tensors this small, and scratch is reserved for more workers than run here.
+    const int64_t scratch = plan.class_bytes[static_cast<size_t>(planner::MemoryClass::kWorkspace)];
+    EXPECT_GT(*used, (plan.arena_bytes - scratch) / 2);
+  }
+}
+
+TEST(ExecutorTest, UnknownSegmentIsNotFound) {
+  ProgramInputs inputs = planner::ToyGrid(1).front();
+  inputs.workload.generates = false;
+  ProgramRunner runner(inputs);
+  EXPECT_EQ(runner.executor().Run(planner::SegmentKind::kGenerate).code(), absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer
