@@ -1,0 +1,229 @@
+#include "trainer/model_io/tokenizer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/json.h"
+#include "common/str_cat.h"
+#include "tests/trainer/model_io/model_files.h"
+#include "trainer/model_io/byte_alphabet.h"
+#include "trainer/model_io/tokenizer_gguf.h"
+#include "trainer/model_io/tokenizer_json.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kData[] = "tests/trainer/model_io/testdata/";  // tests run in the root of the tree
+
+std::string Message(const absl::Status& status) { return std::string(status.message()); }
+
+class GoldenTest : public testing::TestWithParam<const char*> {};
+
+// tests/parity/make_tokenizer_golden.py wrote the expected ids with Hugging Face tokenizers.
+TEST_P(GoldenTest, IdsAndTextAreHuggingFaces) {
+  const auto tokenizer = OpenTokenizer(StrCat(kData, GetParam()));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto rewritten = Tokenizer::Create(
+      *TokenizerSpecFromJson(TokenizerJsonFromSpec(tokenizer->spec()), "rewritten"));
+  ASSERT_TRUE(rewritten.ok()) << rewritten.status();
+  const json cases = *ParseJson(*ReadFile(StrCat(kData, GetParam(), ".golden.json")), "golden");
+  ASSERT_GE(cases.size(), 20u);
+  for (const json& c : cases) {
+    const auto text = c["text"].get<std::string>();
+    const auto ids = c["ids"].get<std::vector<int32_t>>();
+    EXPECT_EQ(*tokenizer->Encode(text, false), ids) << c;
+    EXPECT_EQ(*tokenizer->Encode(text, true), c["ids_with_special"].get<std::vector<int32_t>>())
+        << c;
+    EXPECT_EQ(*rewritten->Encode(text, true), c["ids_with_special"].get<std::vector<int32_t>>())
+        << c;
+    EXPECT_EQ(tokenizer->Decode(ids), c["decoded"].get<std::string>()) << c;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Tokenizers, GoldenTest, testing::Values("smollm", "qwen2", "llama3"));
+
+TEST(ByteAlphabetTest, RoundTrip) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string_view character = CharacterOfByte(static_cast<uint8_t>(byte));
+    EXPECT_EQ(BytesOfToken(character), std::string(1, static_cast<char>(byte)));
+  }
+  EXPECT_EQ(CharacterOfByte(' '), "\u0120");
+  EXPECT_EQ(CharacterOfByte('\n'), "\u010a");
+  EXPECT_FALSE(BytesOfToken("a b").has_value());
+  EXPECT_FALSE(BytesOfToken("\u4f60").has_value());
+}
+
+// Letters a, b, c, ab, abc and a special token.
+TokenizerSpec SmallSpec() {
+  TokenizerSpec spec;
+  spec.what = "small";
+  spec.tokens = {"a", "b", "c", "ab", "abc", "<s>", "bc"};
+  spec.merges = {{"b", "c"}, {"a", "b"}, {"ab", "c"}};
+  spec.added_tokens = {{.id = 5, .content = "<s>", .special = true}};
+  return spec;
+}
+
+TEST(TokenizerTest, MergesGoByRankAndUnknownBytesAreLeftOut) {
+  const auto tokenizer = Tokenizer::Create(SmallSpec());
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_THAT(*tokenizer->Encode("abcab", false), ElementsAre(0, 6, 3));  // bc before ab
+  EXPECT_THAT(*tokenizer->Encode("azb<s>", false), ElementsAre(3, 5));
+  EXPECT_EQ(tokenizer->Decode({0, 6, 5, 99, -1}), "abc<s>");
+  EXPECT_EQ(tokenizer->vocab_size(), 7);
+  EXPECT_FALSE(tokenizer->eos_id().has_value());
+  TokenizerSpec whole = SmallSpec();
+  whole.ignores_merges = true;
+  EXPECT_THAT(*Tokenizer::Create(whole)->Encode("abc", false), ElementsAre(4));
+  TokenizerSpec unknown = SmallSpec();
+  unknown.unknown_id = 5;
+  EXPECT_THAT(*Tokenizer::Create(unknown)->Encode("azb", false), ElementsAre(0, 5, 1));
+}
+
+TEST(TokenizerTest, SplitBehaviors) {
+  const struct {
+    SplitBehavior behavior;
+    bool invert;
+    std::vector<std::string_view> pieces;
+  } cases[] = {
+      {SplitBehavior::kIsolated, false, {"x", "-", "-", "y", "-"}},
+      {SplitBehavior::kRemoved, false, {"x", "y"}},
+      {SplitBehavior::kRemoved, true, {"-", "-", "-"}},
+      {SplitBehavior::kContiguous, false, {"x", "--", "y", "-"}},
+      {SplitBehavior::kMergedWithPrevious, false, {"x-", "-", "y-"}},
+      {SplitBehavior::kMergedWithNext, false, {"x", "-", "-y", "-"}},
+  };
+  for (const auto& c : cases) {
+    const auto splitter = PreTokenizer::Create({{"-", c.behavior, c.invert}});
+    EXPECT_EQ(*splitter->Split("x--y-"), c.pieces) << static_cast<int>(c.behavior);
+  }
+}
+
+TEST(TokenizerTest, BadInputIsNamed) {
+  EXPECT_THAT(Message(Tokenizer::Create(SmallSpec())->Encode("a\xff", false).status()),
+              HasSubstr("not UTF-8 at byte 1"));
+  TokenizerSpec merge = SmallSpec();
+  merge.merges.push_back({"c", "a"});
+  EXPECT_THAT(Message(Tokenizer::Create(merge).status()),
+              HasSubstr("\"ca\", which is not in the vocabulary"));
+  TokenizerSpec twice = SmallSpec();
+  twice.tokens.push_back("a");
+  EXPECT_THAT(Message(Tokenizer::Create(twice).status()),
+              HasSubstr("two ids have the token \"a\""));
+  TokenizerSpec special = SmallSpec();
+  special.eos_id = 77;
+  EXPECT_THAT(Message(Tokenizer::Create(special).status()), HasSubstr("special token id 77"));
+  TokenizerSpec pattern = SmallSpec();
+  pattern.splits = {{"(unclosed"}};
+  EXPECT_EQ(Tokenizer::Create(pattern).status().code(), absl::StatusCode::kUnimplemented);
+}
+
+// tokenizer.json with one part replaced; the message must name what was found.
+TEST(TokenizerJsonTest, UnsupportedAndMalformedPartsAreNamed) {
+  const json good = *ParseJson(TokenizerJsonFromSpec(SmallSpec()), "good");
+  ASSERT_TRUE(TokenizerSpecFromJson(good.dump(), "t").ok());
+  const struct {
+    const char* pointer;
+    const char* value;
+    const char* message;
+  } cases[] = {
+      {"/model/type", R"("Unigram")", "model Unigram is not known"},
+      {"/model/byte_fallback", "true", "byte_fallback is not known"},
+      {"/model/dropout", "0.5", "dropout is not known"},
+      {"/model/end_of_word_suffix", R"("</w>")", "end_of_word_suffix </w> is not known"},
+      {"/model/unk_token", R"("<unk>")", "unk_token \"<unk>\" is not in the vocabulary"},
+      {"/model/vocab", "[]", "\"vocab\" must be an object"},
+      {"/model/vocab", R"({"a": "0"})", "the id of token \"a\" is not an integer"},
+      {"/model/vocab", R"({"a": 99999999999})", "token id 99999999999 is outside"},
+      {"/model/vocab", R"({"a": 0, "b": 0})", "the id 0 belongs to"},
+      {"/model/merges", R"(["ab"])", "merge 0 is not a pair"},
+      {"/model/merges", "{}", "\"merges\" must be an array"},
+      {"/normalizer", R"({"type": "Lowercase"})", "normalizer Lowercase is not known"},
+      {"/pre_tokenizer", "null", "without ByteLevel"},
+      {"/pre_tokenizer", R"({"type": "Metaspace"})", "pre_tokenizer Metaspace is not known"},
+      {"/pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": true})", "add_prefix_space"},
+      {"/pre_tokenizer/pretokenizers/1", R"({"type": "Digits"})",
+       "behind ByteLevel the pre_tokenizer Digits"},
+      {"/post_processor", R"({"type": "RobertaProcessing"})", "post_processor RobertaProcessing"},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}], "special_tokens": {}})",
+       "\"x\" is missing"},
+      {"/added_tokens/0/single_word", "true", "single_word"},
+      {"/added_tokens/0/content", R"("")", "the content of token 5 is empty"},
+      {"/added_tokens", "3", "\"added_tokens\" must be an array"},
+      {"/model", "null", "\"model\" must be an object"},
+  };
+  for (const auto& c : cases) {
+    json changed = good;
+    changed[json::json_pointer(c.pointer)] = *ParseJson(c.value, "value");
+    const auto result = TokenizerSpecFromJson(changed.dump(), "t.json");
+    ASSERT_FALSE(result.ok()) << c.pointer;
+    EXPECT_THAT(Message(result.status()), HasSubstr(c.message));
+    EXPECT_THAT(Message(result.status()), HasSubstr("t.json"));
+  }
+  EXPECT_FALSE(TokenizerSpecFromJson("[]", "t").ok());
+}
+
+GgufBuilder SmallGguf(const std::string& pre) {
+  GgufBuilder builder;
+  builder.String("tokenizer.ggml.model", "gpt2");
+  builder.String("tokenizer.ggml.pre", pre);
+  builder.Strings("tokenizer.ggml.tokens", {"a", "b", "1", "ab", "11", "<s>"});
+  builder.Integers("tokenizer.ggml.token_type", {1, 1, 1, 1, 1, 3});
+  builder.Strings("tokenizer.ggml.merges", {"a b", "1 1"});
+  builder.Unsigned32("tokenizer.ggml.bos_token_id", 5);
+  return builder;
+}
+
+absl::StatusOr<TokenizerSpec> SpecOf(const GgufBuilder& builder) {
+  const auto header = ParseGgufHeader(builder.Build(), "f.gguf");
+  EXPECT_TRUE(header.ok()) << header.status();
+  return TokenizerSpecFromGguf(*header);
+}
+
+TEST(TokenizerGgufTest, ThePreTokenizersNameChoosesThePattern) {
+  const auto encode = [](const std::string& pre) {
+    return *Tokenizer::Create(*SpecOf(SmallGguf(pre)))->Encode("ab<s>11", true);
+  };
+  EXPECT_THAT(encode("smollm"), ElementsAre(3, 5, 2, 2));  // digits one by one
+  EXPECT_THAT(encode("gpt-2"), ElementsAre(3, 5, 4));
+  EXPECT_THAT(encode("qwen2"), ElementsAre(3, 5, 2, 2));
+  EXPECT_THAT(encode("llama-bpe"), ElementsAre(5, 3, 5, 4));  // and bos first
+}
+
+TEST(TokenizerGgufTest, BadMetadataIsNamed) {
+  EXPECT_THAT(Message(SpecOf(GgufBuilder()).status()),
+              HasSubstr("tokenizer.ggml.model is missing"));
+  EXPECT_THAT(Message(SpecOf(SmallGguf("exotic")).status()),
+              HasSubstr("tokenizer.ggml.pre \"exotic\" is not known"));
+  GgufBuilder spm;
+  spm.String("tokenizer.ggml.model", "llama");
+  EXPECT_EQ(SpecOf(spm).status().code(), absl::StatusCode::kUnimplemented);
+  GgufBuilder eos = SmallGguf("smollm");
+  eos.Unsigned32("tokenizer.ggml.eos_token_id", 6);
+  EXPECT_THAT(Message(SpecOf(eos).status()), HasSubstr("eos_token_id 6 is not one of 6 tokens"));
+}
+
+TEST(OpenTokenizerTest, BosAndEosComeFromTheConfigs) {
+  TemporaryDirectory directory;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(directory.File(name), text).ok());
+  };
+  EXPECT_THAT(Message(OpenTokenizer(directory.path()).status()), HasSubstr("tokenizer.json"));
+  write("tokenizer.json", TokenizerJsonFromSpec(SmallSpec()));
+  EXPECT_FALSE(OpenTokenizer(directory.path())->eos_id().has_value());
+  write("config.json", R"({"bos_token_id": 1, "eos_token_id": [2, 3]})");
+  EXPECT_EQ(OpenTokenizer(directory.path())->eos_id(), 2);
+  write("tokenizer_config.json", R"({"eos_token": {"content": "<s>"}})");
+  EXPECT_EQ(OpenTokenizer(directory.path())->eos_id(), 5);
+  EXPECT_EQ(OpenTokenizer(directory.path())->bos_id(), 1);
+  write("tokenizer_config.json", R"({"eos_token": "</s>"})");
+  EXPECT_THAT(Message(OpenTokenizer(directory.path()).status()),
+              HasSubstr("\"</s>\", is not in the vocabulary"));
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

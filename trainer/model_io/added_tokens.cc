@@ -1,0 +1,53 @@
+#include "trainer/model_io/added_tokens.h"
+
+#include <algorithm>
+
+namespace tunesmith::trainer {
+namespace {
+
+constexpr std::string_view kSpaces = " \t\n\v\f\r";
+
+}  // namespace
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens) {
+  for (AddedToken& token : tokens) {
+    if (!token.content.empty())
+      by_first_byte_[static_cast<uint8_t>(token.content[0])].push_back(std::move(token));
+  }
+  for (std::vector<AddedToken>& bucket : by_first_byte_) {
+    std::stable_sort(bucket.begin(), bucket.end(), [](const AddedToken& a, const AddedToken& b) {
+      return a.content.size() > b.content.size();
+    });
+  }
+}
+
+const AddedToken* AddedTokens::LongestAt(std::string_view text) const {
+  for (const AddedToken& token : by_first_byte_[static_cast<uint8_t>(text[0])]) {
+    if (text.starts_with(token.content)) return &token;
+  }
+  return nullptr;
+}
+
+std::vector<AddedTokens::Piece> AddedTokens::Split(std::string_view text) const {
+  std::vector<Piece> pieces;
+  size_t begin = 0;  // of the text that is not in a piece yet
+  size_t at = 0;
+  while (at < text.size()) {
+    const AddedToken* token = LongestAt(text.substr(at));
+    if (token == nullptr) {
+      ++at;
+      continue;
+    }
+    std::string_view before = text.substr(begin, at - begin);
+    if (token->lstrip) before = before.substr(0, before.find_last_not_of(kSpaces) + 1);
+    if (!before.empty()) pieces.push_back({before, -1});
+    pieces.push_back({text.substr(at, token->content.size()), token->id});
+    at += token->content.size();
+    if (token->rstrip) at = std::min(text.find_first_not_of(kSpaces, at), text.size());
+    begin = at;
+  }
+  if (begin < text.size()) pieces.push_back({text.substr(begin), -1});
+  return pieces;
+}
+
+}  // namespace tunesmith::trainer

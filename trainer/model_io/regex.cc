@@ -1,0 +1,118 @@
+#include "trainer/model_io/regex.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <array>
+
+#include "common/str_cat.h"
+#include "common/utf8.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+// The characters of \s in Oniguruma (Unicode's White_Space), as the inside of a class. PCRE2's own \s has U+180E besides.
+constexpr std::string_view kSpaces =
+    R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+
+// Spells out \s, and \S outside of classes.
+std::string TranslateSpaces(std::string_view pattern) {
+  std::string result;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const std::string_view two = pattern.substr(i, 2);
+    if (two == "\\s") {
+      result += in_class ? std::string(kSpaces) : StrCat("[", kSpaces, "]");
+    } else if (two == "\\S" && !in_class) {
+      result += StrCat("[^", kSpaces, "]");
+    } else if (pattern[i] == '\\') {
+      result += two;
+    } else {
+      if (pattern[i] == '[') in_class = true;
+      if (pattern[i] == ']') in_class = false;
+      result += pattern[i];
+      continue;
+    }
+    ++i;
+  }
+  return result;
+}
+
+std::string ErrorText(int code) {
+  std::array<PCRE2_UCHAR, 256> text = {};
+  pcre2_get_error_message(code, text.data(), text.size());
+  return reinterpret_cast<const char*>(text.data());
+}
+
+struct FreeMatchData {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+};
+
+}  // namespace
+
+struct Regex::Code {
+  std::string pattern;
+  pcre2_code* code = nullptr;
+
+  Code() = default;
+  Code(const Code&) = delete;
+  Code& operator=(const Code&) = delete;
+  ~Code() { pcre2_code_free(code); }
+
+  // As pcre2_match; where the compiled code's small stack does not suffice the interpreter is asked.
+  int Match(std::string_view text, size_t from, pcre2_match_data* data) const {
+    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+    const int count =
+        pcre2_match(code, subject, text.size(), from, PCRE2_NO_UTF_CHECK, data, nullptr);
+    if (count != PCRE2_ERROR_JIT_STACKLIMIT) return count;
+    return pcre2_match(code, subject, text.size(), from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, data,
+                       nullptr);
+  }
+};
+
+absl::StatusOr<Regex> Regex::Compile(const std::string& pattern) {
+  if (pattern.find("&&[") !=
+      std::string::npos) {  // PCRE2 would take it for three literal characters
+    return absl::UnimplementedError(StrCat("the regular expression ", pattern,
+                                           " intersects classes (&&), which is not known here"));
+  }
+  const std::string translated = TranslateSpaces(pattern);
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  auto code = std::make_shared<Code>();
+  code->pattern = pattern;
+  code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                             PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+  if (code->code == nullptr) {
+    return absl::UnimplementedError(
+        StrCat("the regular expression ", pattern, " is not understood: ", ErrorText(error)));
+  }
+  pcre2_jit_compile(code->code, PCRE2_JIT_COMPLETE);  // where it fails the interpreter runs
+  return Regex(std::move(code));
+}
+
+absl::StatusOr<std::vector<Regex::Match>> Regex::FindAll(std::string_view text) const {
+  const std::unique_ptr<pcre2_match_data, FreeMatchData> data(pcre2_match_data_create(1, nullptr));
+  std::vector<Match> matches;
+  size_t from = 0;
+  while (from < text.size()) {
+    const int count = code_->Match(text, from, data.get());
+    if (count == PCRE2_ERROR_NOMATCH) break;
+    if (count < 0) {
+      return absl::ResourceExhaustedError(
+          StrCat("the regular expression ", code_->pattern, " failed: ", ErrorText(count)));
+    }
+    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
+    if (bounds[1] > bounds[0]) {
+      matches.push_back({bounds[0], bounds[1]});
+      from = bounds[1];
+    } else {  // an empty match: go on behind the next character
+      from = bounds[1] < text.size()
+                 ? bounds[1] + static_cast<size_t>(Utf8CharacterBytes(text.substr(bounds[1])))
+                 : text.size();
+    }
+  }
+  return matches;
+}
+
+}  // namespace tunesmith::trainer

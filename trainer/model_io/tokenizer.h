@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "trainer/model_io/added_tokens.h"
+#include "trainer/model_io/bpe.h"
+#include "trainer/model_io/pre_tokenizer.h"
+#include "trainer/model_io/tokenizer_spec.h"
+
+namespace tunesmith::trainer {
+
+// Text to token ids and back, id for id as Hugging Face tokenizers do it. Move-only, thread-safe.
+class Tokenizer {
+ public:
+  // INVALID_ARGUMENT for a spec that contradicts itself, UNIMPLEMENTED for a pattern that is not understood.
+  static absl::StatusOr<Tokenizer> Create(TokenizerSpec spec);
+
+  // Added tokens in the text become their ids. `add_special` puts before and after what the tokenizer's template says (the begin-of-text token,
+  // for the models that have one). INVALID_ARGUMENT for text that is not UTF-8, with the offset.
+  absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
+
+  // Valid UTF-8: bytes that make no character become U+FFFD. Special tokens appear as their content, unknown ids not at all.
+  std::string Decode(absl::Span<const int32_t> ids) const;
+
+  std::optional<int32_t> bos_id() const { return spec_.bos_id; }
+  std::optional<int32_t> eos_id() const { return spec_.eos_id; }
+  int64_t vocab_size() const {
+    return static_cast<int64_t>(spec_.tokens.size());
+  }  // the highest id + 1
+  const TokenizerSpec& spec() const { return spec_; }
+
+ private:
+  Tokenizer(TokenizerSpec spec, PreTokenizer pre_tokenizer, Bpe bpe);
+  absl::Status EncodeText(std::string_view text, std::vector<int32_t>* ids) const;
+  absl::Status EncodeNormalized(std::string_view text, std::vector<int32_t>* ids) const;
+
+  TokenizerSpec spec_;
+  AddedTokens raw_tokens_;         // found before normalization
+  AddedTokens normalized_tokens_;  // found after it
+  PreTokenizer pre_tokenizer_;
+  Bpe bpe_;
+  std::vector<std::string> bytes_of_id_;
+};
+
+// The tokenizer of a model: `path` is a Hugging Face directory (tokenizer.json; bos and eos from tokenizer_config.json, else config.json) or a
+// .gguf file.
+absl::StatusOr<Tokenizer> OpenTokenizer(const std::string& path);
+
+}  // namespace tunesmith::trainer
