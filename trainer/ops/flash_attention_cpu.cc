@@ -62,7 +62,7 @@ int64_t FirstKey(const int32_t* document_starts, Span queries) {
 
 // The keys of a tile that query i sees, relative to the tile; empty where it sees none.
 Span VisibleKeys(const int32_t* document_starts, int64_t i, Span keys) {
-  const int64_t begin = std::max<int64_t>(document_starts[i] - keys.begin, 0);
+  const int64_t begin = std::clamp<int64_t>(document_starts[i] - keys.begin, 0, keys.size());
   return {begin, std::max(begin, std::min(i + 1, keys.end) - keys.begin)};
 }
 

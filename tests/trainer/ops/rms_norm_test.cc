@@ -124,7 +124,8 @@ TEST(RmsNorm, NamesWhatDoesNotFit) {
   HostTensor<double> wide({3, 7});
   ExpectInvalid(RmsNorm(context, {.x = c.x, .weight = c.weight, .y = wide, .rstd = c.rstd}),
                 "rms_norm: y is (3, 7) f64, expected (3, 7) f32");
-  ExpectInvalid(RmsNorm(context, {.x = c.x, .weight = c.weight, .y = {}, .rstd = c.rstd}), "rms_norm: y");
+  ExpectInvalid(RmsNorm(context, {.x = c.x, .weight = c.weight, .y = {}, .rstd = c.rstd}),
+                "rms_norm: y");
   Tensor unbacked = c.y;
   unbacked.data = nullptr;
   ExpectInvalid(RmsNorm(context, {.x = c.x, .weight = c.weight, .y = unbacked, .rstd = c.rstd}),
