@@ -17,7 +17,7 @@ expect() {
   [[ $output == *"$wanted_text"* ]] || fail "'$*' does not say '$wanted_text': $output"
 }
 
-for verb in setup build test demo bench lint bundle help; do
+for verb in setup build test demo bench lint format bundle help; do
   expect 0 "  $verb" ./dev help
 done
 expect 0 "usage: ./dev" ./dev

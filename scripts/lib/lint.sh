@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by dev: checks that need no build. Each prints what is wrong and where; all run, then the verdict.
+# Sourced by dev: checks that need no build, and format. Each check prints what is wrong and where; all run, then the verdict.
 
 LARGEST_FILE_BYTES=$((1024 * 1024))
 
@@ -16,9 +16,11 @@ shell_files() {
   done
 }
 
-lint_format() {
-  source_files '*.h' '*.cc' '*.cu' '*.cuh' | xargs -r clang-format --dry-run -Werror
-}
+cpp_files() { source_files '*.h' '*.cc' '*.cu' '*.cuh'; }
+
+format() { cpp_files | xargs -r clang-format -i; }
+
+lint_format() { cpp_files | xargs -r clang-format --dry-run -Werror; }
 
 lint_shell() { shell_files | xargs -r shellcheck --external-sources; }
 
