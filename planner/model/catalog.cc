@@ -88,8 +88,9 @@ absl::StatusOr<ModelSpec> FindModel(std::string_view name) {
                                            "); planned: llama, mistral, qwen2"));
   }
   return absl::NotFoundError(
-      StrCat("no model '", name, "' in the catalog; ", DidYouMean(name, KnownNames()),
-             " A size such as 7B or a directory with a config.json works too."));
+      StrCat("no model '", name,
+             "' in the catalog (a size such as 7B or a directory with a config.json works too); ",
+             DidYouMean(name, KnownNames())));
 }
 
 }  // namespace tunesmith::planner

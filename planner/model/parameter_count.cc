@@ -30,13 +30,14 @@ struct SizeClass {
   int64_t vocab_size;
   bool tied_head;
   int64_t head_size;
+  int64_t head_multiple;  // so that heads divide over kv heads and devices
   double hidden_per_layer;
 };
 constexpr SizeClass kSizeClasses[] = {
-    {50 * kMillion, 4096, true, 32, 40},
-    {1000 * kMillion, 49152, true, 64, 40},
-    {4000 * kMillion, 128256, true, 64, 110},
-    {kLargest + 1, 128256, false, 128, 120},
+    {50 * kMillion, 4096, true, 32, 4, 40},
+    {1000 * kMillion, 49152, true, 64, 4, 40},
+    {4000 * kMillion, 128256, true, 64, 8, 110},
+    {kLargest + 1, 128256, false, 128, 8, 120},
 };
 constexpr int64_t kQueryHeadsPerKvHead = 4;
 constexpr double kMlpPerHidden = 3.0;  // between 2.7 (Llama 2) and 3.5 (Llama 3)
@@ -107,7 +108,7 @@ double Distance(const ModelSpec& spec, const SizeClass& assumed, int64_t paramet
 
 ModelSpec NearestShape(int64_t parameter_count) {
   const SizeClass& assumed = ClassOf(parameter_count);
-  const int64_t hidden_step = assumed.head_size * kQueryHeadsPerKvHead;
+  const int64_t hidden_step = assumed.head_size * assumed.head_multiple;
   ModelSpec best;
   double best_distance = std::numeric_limits<double>::infinity();
   for (int64_t step = 1; step <= kHiddenStepCount; ++step) {
