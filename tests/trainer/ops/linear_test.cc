@@ -54,8 +54,9 @@ void TestForward(int64_t BT, int64_t I, int64_t O, double tolerance) {
 }
 
 TEST(Linear, ForwardAtOddSizes) {
-  // One row is the path of generation; 300 rows and columns take several tiles.
-  for (auto [BT, I, O] : {std::tuple{1, 1, 1}, {1, 37, 301}, {7, 5, 3}, {300, 65, 310}}) {
+  // One row is the path of generation; the last two take several tiles.
+  for (auto [BT, I, O] :
+       {std::tuple{1, 1, 1}, {1, 37, 301}, {7, 5, 3}, {300, 65, 310}, {70, 3, 9001}}) {
     TestForward<float>(BT, I, O, 2e-5);
     TestForward<double>(BT, I, O, 1e-13);
   }
