@@ -37,8 +37,8 @@ class ProgramBuilder {
   Program Build() {
     parameters_ = AddParameters(program_);
     AddHostBuffers();
-    AddTraining();
-    AddOptimizer();
+    if (program_.inputs.trains) AddTraining();
+    if (program_.inputs.trains) AddOptimizer();
     if (program_.inputs.workload.evaluates) AddEvaluation();
     if (program_.inputs.workload.generates) AddGeneration();
     CountLocals();

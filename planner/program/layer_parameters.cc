@@ -17,6 +17,7 @@ int32_t AddResident(Program& program, const std::string& name, DType dtype, Shap
 // States of a trainable weight: two moments, and an fp32 master copy where the weight itself is narrower.
 int32_t AddParameter(Program& program, const std::string& name, Shape shape, int64_t instance_count, bool trainable, bool decays) {
   const ProgramInputs& in = program.inputs;
+  trainable = trainable && in.trains;
   const DType state = in.double_precision ? DType::kF64 : DType::kF32;
   Parameter p{.trainable = trainable, .decays = decays};
   p.weight = AddResident(program, name, ComputeDType(in), shape, instance_count, MemoryClass::kWeights);

@@ -118,6 +118,7 @@ struct ProgramInputs {
   Workload workload;
   Mix mix;
   Backend backend;
+  bool trains = true;             // false: evaluation and generation only, without gradients and optimizer states
   bool double_precision = false;  // every float is fp64: for gradient checks on the CPU only
 };
 
