@@ -1,0 +1,150 @@
+#include "trainer/data/loader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "common/random.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Document Learned(std::vector<int32_t> tokens) {
+  Document document;
+  document.loss_mask.assign(tokens.size(), 1);
+  document.tokens = std::move(tokens);
+  return document;
+}
+
+// Documents of 1 to 40 tokens; token t of document d is 1000 * d + t.
+std::vector<Document> ManyDocuments(int32_t count) {
+  std::vector<Document> documents;
+  for (int32_t d = 0; d < count; ++d) {
+    std::vector<int32_t> tokens(
+        static_cast<size_t>(1 + RandomBelow(5, static_cast<uint64_t>(d), 40)));
+    std::iota(tokens.begin(), tokens.end(), 1000 * d);
+    documents.push_back(Learned(tokens));
+  }
+  return documents;
+}
+
+TEST(LoaderTest, ArraysOfOneBatch) {
+  Document prompted = Learned({7, 8, 9});
+  prompted.loss_mask = {0, 0, 1};
+  auto loader =
+      Loader::Create({Learned({1, 2, 3}), prompted, Learned({4, 5, 6, 7, 8, 9, 10, 11, 12})},
+                     {.context = 8, .document_capacity = 2, .shuffles = false});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  EXPECT_EQ(loader->rows_in_epoch(), 2);
+  EXPECT_EQ(loader->cut_document_count(), 1);
+  EXPECT_EQ(loader->cut_token_count(), 1);
+  EXPECT_EQ(loader->token_count(), 14);
+  const Batch batch = loader->NextBatch(2);
+  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 7, 8, 9, 0, 0, 4, 5, 6, 7, 8, 9, 10, 11));
+  EXPECT_THAT(batch.labels, ElementsAre(2, 3, -1, -1, 9, -1, -1, -1, 5, 6, 7, 8, 9, 10, 11, -1));
+  EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 0, 1, 2, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7));
+  EXPECT_THAT(batch.document_starts, ElementsAre(0, 0, 0, 3, 3, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0));
+  EXPECT_EQ(batch.valid_label_count, 10);
+  EXPECT_EQ(batch.row_count, 2);
+  EXPECT_EQ(batch.context, 8);
+}
+
+TEST(PackEpochTest, EveryDocumentOnceWithinRoomAndCapacity) {
+  const std::vector<Document> documents = ManyDocuments(500);
+  for (const int64_t capacity : {1, 3, 1000}) {
+    const PackingOptions options = {.context = 64, .document_capacity = capacity, .seed = 9};
+    std::vector<int32_t> seen;
+    const auto rows = PackEpoch(documents, options, 2);
+    for (const RowDocuments& row : rows) {
+      int64_t tokens = 0;
+      for (const int32_t id : row)
+        tokens += static_cast<int64_t>(documents[static_cast<size_t>(id)].tokens.size());
+      EXPECT_LE(tokens, 64);
+      EXPECT_LE(static_cast<int64_t>(row.size()), capacity);
+      seen.insert(seen.end(), row.begin(), row.end());
+    }
+    std::sort(seen.begin(), seen.end());
+    std::vector<int32_t> all(500);
+    std::iota(all.begin(), all.end(), 0);
+    EXPECT_EQ(seen, all);
+    // About 10000 tokens; rows of 64 must be nearly full when the capacity does not bind.
+    if (capacity == 1000) {
+      EXPECT_LT(static_cast<int64_t>(rows.size()) * 64, TokenCount(documents) * 103 / 100 + 64);
+    }
+  }
+}
+
+TEST(PackEpochTest, OrderIsOfSeedAndEpoch) {
+  const std::vector<Document> documents = ManyDocuments(50);
+  PackingOptions options = {.context = 64, .document_capacity = 8, .seed = 1};
+  EXPECT_EQ(PackEpoch(documents, options, 0), PackEpoch(documents, options, 0));
+  EXPECT_NE(PackEpoch(documents, options, 0), PackEpoch(documents, options, 1));
+  const auto first = PackEpoch(documents, options, 0);
+  options.seed = 2;
+  EXPECT_NE(PackEpoch(documents, options, 0), first);
+}
+
+TEST(LoaderTest, ResumesExactlyAcrossEpochs) {
+  const PackingOptions options = {.context = 64, .document_capacity = 4, .seed = 3};
+  auto straight = Loader::Create(ManyDocuments(40), options);
+  std::vector<std::vector<int32_t>> tokens;
+  for (int i = 0; i < 30; ++i) {
+    auto resumed = Loader::Create(ManyDocuments(40), options);
+    ASSERT_TRUE(resumed->Restore(straight->state()).ok());
+    const Batch batch = straight->NextBatch(3);
+    EXPECT_EQ(resumed->NextBatch(3).tokens, batch.tokens);
+    EXPECT_EQ(resumed->state(), straight->state());
+    tokens.push_back(batch.tokens);
+  }
+  EXPECT_GT(straight->state().epoch, 1);
+  auto skipping = Loader::Create(ManyDocuments(40), options);
+  skipping->SkipRows(29 * 3);
+  EXPECT_EQ(skipping->NextBatch(3).tokens, tokens.back());
+}
+
+TEST(LoaderTest, AnEvaluationEpochHoldsEveryLabelOnceAndEnds) {
+  auto loader =
+      Loader::Create(ManyDocuments(40), {.context = 64, .document_capacity = 4, .shuffles = false});
+  int64_t expected = 0;
+  for (const Document& document : ManyDocuments(40))
+    expected += static_cast<int64_t>(document.tokens.size()) - 1;
+  int64_t labels = 0;
+  int64_t batches = 0;
+  for (Batch batch = loader->NextBatchOfEpoch(4); batch.row_count > 0;
+       batch = loader->NextBatchOfEpoch(4)) {
+    EXPECT_EQ(batch.tokens.size(), 4u * 64u);
+    labels += batch.valid_label_count;
+    ++batches;
+  }
+  EXPECT_EQ(labels, expected);
+  EXPECT_EQ(batches, (loader->rows_in_epoch() + 3) / 4);
+  EXPECT_EQ(loader->NextBatchOfEpoch(4).row_count, 0);
+  loader->StartEpoch(0);
+  EXPECT_EQ(loader->NextBatchOfEpoch(4).row_count, 4);
+}
+
+TEST(LoaderTest, BadInputIsNamed) {
+  const auto message = [](std::vector<Document> documents, const PackingOptions& options) {
+    return std::string(Loader::Create(std::move(documents), options).status().message());
+  };
+  EXPECT_THAT(message({}, {.context = 8}), HasSubstr("no documents"));
+  EXPECT_THAT(message({Learned({1, 2})}, {.context = 1}), HasSubstr("context(1) < 2"));
+  EXPECT_THAT(message({Learned({1, 2})}, {.context = 8, .document_capacity = 0}),
+              HasSubstr("document_capacity(0) < 1"));
+  Document prompt_only = Learned({1, 2, 3});
+  prompt_only.loss_mask = {0, 0, 1};
+  EXPECT_THAT(message({prompt_only}, {.context = 2}),
+              HasSubstr("no document has a token to learn"));
+  auto loader = Loader::Create({Learned({1, 2})}, {.context = 8, .seed = 4});
+  EXPECT_FALSE(loader->Restore({.epoch = 0, .next_row = 0, .seed = 5}).ok());
+  EXPECT_FALSE(loader->Restore({.epoch = 0, .next_row = 9, .seed = 4}).ok());
+  EXPECT_TRUE(loader->Restore({.epoch = 3, .next_row = 1, .seed = 4}).ok());
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

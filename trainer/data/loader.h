@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "trainer/data/batch.h"
+#include "trainer/data/documents.h"
+
+namespace tunesmith::trainer {
+
+// How documents become rows.
+struct PackingOptions {
+  int64_t context = 0;
+  int64_t document_capacity = 1;  // most documents in a row
+  bool shuffles = true;           // another order of the documents in every epoch
+  uint64_t seed = 0;
+};
+
+// The documents of one row, in their order: indices into the data set.
+using RowDocuments = std::vector<int32_t>;
+
+// The rows of one epoch: documents in the order of (seed, epoch), each put into the first row that is still open and has room (of the last 64 rows begun;
+// a row with `document_capacity` documents is closed). A document counts with at most `context` tokens. The result depends on the arguments alone.
+std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
+                                    const PackingOptions& options, int64_t epoch);
+
+// All that is needed to go on exactly where a loader stood.
+struct LoaderState {
+  int64_t epoch = 0;
+  int64_t next_row = 0;  // within the epoch
+  uint64_t seed = 0;
+
+  bool operator==(const LoaderState&) const = default;
+};
+
+// Gives micro-batches of packed rows, one epoch after the other. Every rank holds the same loader and takes its share of the rows. One thread at a time.
+class Loader {
+ public:
+  // INVALID_ARGUMENT naming what is wrong: no documents, a context below 2, a capacity below 1, no token to learn.
+  static absl::StatusOr<Loader> Create(std::vector<Document> documents,
+                                       const PackingOptions& options);
+
+  // The next `row_count` rows, going over to the next epoch where one ends. REQUIRES: row_count >= 1.
+  Batch NextBatch(int64_t row_count);
+
+  // The next at most `row_count` rows of this epoch, padded with empty rows to `row_count`; without a row at the epoch's end. For evaluation:
+  // an epoch holds every document once. Does not go over to the next epoch; StartEpoch does.
+  Batch NextBatchOfEpoch(int64_t row_count);
+  void StartEpoch(int64_t epoch);
+
+  // Passes over rows that other ranks take.
+  void SkipRows(int64_t row_count);
+
+  int64_t rows_in_epoch() const { return static_cast<int64_t>(rows_.size()); }
+  int64_t document_count() const { return static_cast<int64_t>(documents_.size()); }
+  int64_t token_count() const { return token_count_; }  // of an epoch, after cutting
+  int64_t cut_document_count() const {
+    return cut_document_count_;
+  }                                                             // documents longer than the context
+  int64_t cut_token_count() const { return cut_token_count_; }  // their tokens that are left out
+
+  LoaderState state() const { return {epoch_, next_row_, options_.seed}; }
+  // FAILED_PRECONDITION when `state` is of another seed or lies beyond the epoch: the data set or the context is another than when it was saved.
+  absl::Status Restore(const LoaderState& state);
+
+ private:
+  Loader(std::vector<Document> documents, const PackingOptions& options);
+  const RowDocuments& TakeRow();
+
+  std::vector<Document> documents_;
+  PackingOptions options_;
+  int64_t token_count_ = 0;
+  int64_t cut_document_count_ = 0;
+  int64_t cut_token_count_ = 0;
+  int64_t epoch_ = 0;
+  int64_t next_row_ = 0;
+  std::vector<RowDocuments> rows_;  // of epoch_
+};
+
+}  // namespace tunesmith::trainer
