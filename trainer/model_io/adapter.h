@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/dtype.h"
+
+// LoRA adapters in PEFT's form: a directory with adapter_config.json and adapter_model.safetensors.
+namespace tunesmith::trainer {
+
+// The adapter of one linear layer: y += scale * B (A x).
+struct AdapterModule {
+  std::string name;  // Hugging Face path without prefix: "model.layers.0.self_attn.q_proj"
+  int64_t rank = 0;
+  int64_t input_size = 0;
+  int64_t output_size = 0;
+  std::vector<float> a;  // (rank, input_size)
+  std::vector<float> b;  // (output_size, rank)
+};
+
+struct Adapter {
+  std::string base_model;  // what it was trained on, as PEFT shows it
+  int64_t rank = 0;        // of every module
+  double alpha = 0;        // scale = alpha / rank
+  std::vector<AdapterModule> modules;
+};
+
+// Writes both files, each complete or not at all; `directory` is created. `dtype` is kF32 or kBF16. INVALID_ARGUMENT names a module whose arrays contradict
+// its sizes, or whose rank is not the adapter's.
+absl::Status WriteAdapter(const std::string& directory, const Adapter& adapter,
+                          DType dtype = DType::kF32);
+
+// Reads an adapter. INVALID_ARGUMENT names a missing or wrong field, a module with only one half, a shape that does not fit r; UNIMPLEMENTED names a feature of PEFT
+// that changes the result and is not known (DoRA, rank_pattern, modules_to_save, ...).
+absl::StatusOr<Adapter> ReadAdapter(const std::string& directory);
+
+}  // namespace tunesmith::trainer

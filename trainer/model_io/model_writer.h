@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "common/dtype.h"
+#include "planner/model/model_spec.h"
+
+namespace tunesmith::trainer {
+
+// Fills `out` with the current values of the tensor of that Hugging Face name.
+using TensorReader = absl::FunctionRef<absl::Status(std::string_view name, absl::Span<float> out)>;
+
+// Writes a model that Hugging Face loads: config.json and model.safetensors in `dtype` (kF32 or kBF16), one tensor in memory at a time. Each file is complete or
+// not at all; `directory` is created.
+absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& spec, DType dtype,
+                        TensorReader read);
+
+// Puts the tokenizer of `source` (OpenModel's path) into `directory`: the tokenizer's and generation's files of a Hugging Face directory, those that are there; for a GGUF file a
+// tokenizer.json and tokenizer_config.json made from its metadata.
+absl::Status WriteTokenizerFiles(const std::string& source, const std::string& directory);
+
+}  // namespace tunesmith::trainer
