@@ -2,8 +2,9 @@
 
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/cuda/device_memory_cuda.h"
+#include "trainer/cuda/device_timer_cuda.h"
 
-// Linked in place of cuda_context.cc and device_memory_cuda.cc where there is no CUDA toolkit.
+// Linked in place of cuda_context.cc, device_memory_cuda.cc and device_timer_cuda.cc where there is no CUDA toolkit.
 namespace tunesmith::trainer {
 namespace {
 
@@ -30,5 +31,6 @@ absl::Status CudaContext::Synchronize() { return Absent(); }
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {
   return Absent();
 }
+absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext&) { return Absent(); }
 
 }  // namespace tunesmith::trainer

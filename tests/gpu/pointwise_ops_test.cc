@@ -1,0 +1,171 @@
+#include <vector>
+
+#include "tests/gpu/twins.h"
+#include "trainer/ops/adamw.h"
+#include "trainer/ops/elementwise.h"
+#include "trainer/ops/gradient_norm.h"
+#include "trainer/ops/swiglu.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+// Odd, a multiple of every pack, and beyond one block.
+const std::vector<Shape> kShapes = {{1, 1}, {7, 13}, {16, 64}, {129, 1000}};
+
+class PointwiseTest : public TwinTest {};
+INSTANTIATE_FOR_CUDA_DTYPES(PointwiseTest);
+
+TEST_P(PointwiseTest, Add) {
+  for (const Shape shape : kShapes) {
+    Twin& x = Random("x", shape, T());
+    Twin& y = Random("y", shape, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return Add(context, {.x = pick(x), .y = pick(y)});
+    });
+    ExpectClose(y, Tolerance(T(), 0, 1));
+  }
+}
+
+TEST_P(PointwiseTest, Clear) {
+  Twin& y = Poisoned("y", {7, 13}, T());
+  RunBoth([&](const OpContext& context, auto pick) { return Clear(context, {.y = pick(y)}); });
+  ExpectEqual(y);
+}
+
+TEST_P(PointwiseTest, CopyConverts) {
+  for (const DType from : {DType::kF32, DType::kBF16}) {
+    Twin& x = Random("x", {7, 13}, from);
+    Twin& y = Poisoned("y", {7, 13}, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return Copy(context, {.x = pick(x), .y = pick(y)});
+    });
+    ExpectClose(y, from == T() ? 0 : Tolerance(T(), 0, 0));
+  }
+}
+
+TEST_P(PointwiseTest, SwiGlu) {
+  for (const Shape shape : kShapes) {
+    Twin& gate = Random("gate", shape, T(), 3.0);
+    Twin& up = Random("up", shape, T());
+    Twin& y = Poisoned("y", shape, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SwiGlu(context, {.gate = pick(gate), .up = pick(up), .y = pick(y)});
+    });
+    ExpectClose(y, Tolerance(T(), 0, 4));
+  }
+}
+
+TEST_P(PointwiseTest, SwiGluBackward) {
+  for (const Shape shape : kShapes) {
+    Twin& dy = Random("dy", shape, T());
+    Twin& gate = Random("gate", shape, T(), 3.0);
+    Twin& up = Random("up", shape, T());
+    Twin& dgate = Poisoned("dgate", shape, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SwiGluBackward(context, {.dy = pick(dy),
+                                      .gate = pick(gate),
+                                      .up = pick(up),
+                                      .dgate = pick(dgate),
+                                      .dup = pick(dy)});  // in dy's storage
+    });
+    ExpectClose(dgate, Tolerance(T(), 0, 8));
+    ExpectClose(dy, Tolerance(T(), 0, 4));
+  }
+}
+
+TEST_P(PointwiseTest, SumSquaresAddsInDouble) {
+  for (const Shape shape : {Shape{1}, Shape{777}, Shape{1000, 1031}}) {
+    Twin& x = Random("x", shape, T());
+    Twin& sum = Doubles("sum", {0.5});
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SumSquares(context, {.x = pick(x), .sum = pick(sum)});
+    });
+    ExpectClose(sum, 1e-12);
+  }
+}
+
+std::vector<float> StepScalars(float max_gradient_norm) {
+  std::vector<float> scalars(planner::kStepScalarCount, 0.0f);
+  scalars[planner::kLearningRate] = 1e-2f;
+  scalars[planner::kBeta1] = 0.9f;
+  scalars[planner::kBeta2] = 0.95f;
+  scalars[planner::kBiasCorrection1] = 0.271f;
+  scalars[planner::kBiasCorrection2] = 0.142625f;
+  scalars[planner::kEpsilon] = 1e-8f;
+  scalars[planner::kWeightDecay] = 0.1f;
+  scalars[planner::kMaxGradientNorm] = max_gradient_norm;
+  return scalars;
+}
+
+TEST_P(PointwiseTest, ClipFactor) {
+  for (const float max_norm : {0.0f, 1.0f, 100.0f}) {
+    Twin& sum = Doubles("sum", {9.0});
+    Twin& scalars =
+        Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(max_norm));
+    Twin& factor = Poisoned("clip_factor", {1}, DType::kF32);
+    Twin& norm = Poisoned("gradient_norm", {1}, DType::kF32);
+    RunBoth([&](const OpContext& context, auto pick) {
+      return ClipFactor(context, {.sum = pick(sum),
+                                  .step_scalars = pick(scalars),
+                                  .clip_factor = pick(factor),
+                                  .gradient_norm = pick(norm)});
+    });
+    ExpectClose(factor, Tolerance(DType::kF32, 0, 1));
+    ExpectClose(norm, Tolerance(DType::kF32, 0, 1));
+  }
+}
+
+struct AdamWCase {
+  DType gradient, moments;
+  bool has_master;
+};
+
+class AdamWTest : public TwinTest {
+ protected:
+  std::vector<AdamWCase> Cases() const {
+    if (T() == DType::kF32) return {{T(), T(), false}};
+    return {{T(), T(), false},
+            {DType::kF32, T(), false},
+            {T(), DType::kF32, true},
+            {DType::kF32, DType::kF32, true}};
+  }
+
+  void Check(const AdamWCase& c, Shape shape, bool decays) {
+    Twin& gradient = Random("gradient", shape, c.gradient);
+    Twin& factor = Values("clip_factor", {1}, DType::kF32, {0.5f});
+    Twin& scalars =
+        Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(1.0f));
+    Twin& parameter = Random("parameter", shape, T());
+    Twin& m = Random("moment1", shape, c.moments, 0.1);
+    Twin& v = Values("moment2", shape, c.moments,
+                     std::vector<float>(static_cast<size_t>(shape.count()), 0.01f));
+    Twin& master = Random("master", shape, DType::kF32);
+    RunBoth([&](const OpContext& context, auto pick) {
+      return AdamW(context, {.gradient = pick(gradient),
+                             .clip_factor = pick(factor),
+                             .step_scalars = pick(scalars),
+                             .parameter = pick(parameter),
+                             .moment1 = pick(m),
+                             .moment2 = pick(v),
+                             .master = c.has_master ? pick(master) : Tensor{},
+                             .decays = decays});
+    });
+    ExpectClose(parameter, Tolerance(T(), 0, 8));
+    ExpectClose(m, Tolerance(c.moments, 0, 2));
+    ExpectClose(v, Tolerance(c.moments, 0, 2));
+    if (c.has_master) ExpectClose(master, Tolerance(DType::kF32, 0, 8));
+  }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(AdamWTest);
+
+TEST_P(AdamWTest, UpdatesEveryState) {
+  for (const AdamWCase& c : Cases()) {
+    for (const Shape shape : {Shape{1}, Shape{7, 13}, Shape{64, 100}}) {
+      Check(c, shape, true);
+      Check(c, shape, false);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

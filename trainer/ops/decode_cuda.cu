@@ -1,0 +1,132 @@
+#include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/kernel.cuh"
+#include "trainer/ops/decode_cuda.h"
+
+namespace tunesmith::trainer::cuda {
+namespace {
+
+// Nothing is written where the position lies outside the cache.
+template <typename T>
+__global__ void AppendKernel(int64_t width, int64_t context, const T* x, const int32_t* positions,
+                             T* cache) {
+  const int64_t position = positions[0];
+  const int64_t c = GlobalThread();
+  if (c >= width || position < 0 || position >= context) return;
+  cache[position * width + c] = x[c];
+}
+
+struct DecodeDims {
+  int64_t context, group, head_size, kv_width;
+  float scale;
+};
+
+// One block per query head. Each warp takes every 8th key for the scores; then each thread sums
+// some elements of o over the keys.
+template <typename T>
+__global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T* v_cache,
+                             const int32_t* positions, T* o, float* scores) {
+  const int64_t head = blockIdx.x;
+  const int64_t kv_offset = head / d.group * d.head_size;
+  const int64_t last = positions[0];
+  const T* const query = q + head * d.head_size;
+  float* const row = scores + head * d.context;
+  const int lane = threadIdx.x % kWarpSize;
+  const int warp = threadIdx.x / kWarpSize;
+  for (int64_t j = warp; j <= last; j += kBlockSize / kWarpSize) {
+    const T* const key = k_cache + j * d.kv_width + kv_offset;
+    float dot = 0.0f;
+    for (int64_t e = lane; e < d.head_size; e += kWarpSize)
+      dot += ToFloat(query[e]) * ToFloat(key[e]);
+    for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
+      dot += __shfl_xor_sync(0xffffffffu, dot, offset);
+    if (lane == 0) row[j] = dot * d.scale;
+  }
+  __syncthreads();
+  float maximum = -INFINITY;
+  for (int64_t j = threadIdx.x; j <= last; j += blockDim.x) maximum = fmaxf(maximum, row[j]);
+  maximum = BlockMax(maximum);
+  float sum = 0.0f;
+  for (int64_t j = threadIdx.x; j <= last; j += blockDim.x) {
+    row[j] = expf(row[j] - maximum);
+    sum += row[j];
+  }
+  sum = BlockSum(sum);  // its barriers order the writes to row before the reads below
+  for (int64_t e = threadIdx.x; e < d.head_size; e += blockDim.x) {
+    float value = 0.0f;
+    for (int64_t j = 0; j <= last; ++j)
+      value += row[j] * ToFloat(v_cache[j * d.kv_width + kv_offset + e]);
+    o[head * d.head_size + e] = FromFloat<T>(value / sum);
+  }
+}
+
+// The larger value; of equal ones the lower index.
+struct Candidate {
+  float value;
+  int64_t index;
+};
+__device__ Candidate Better(Candidate a, Candidate b) {
+  if (a.value > b.value) return a;
+  if (b.value > a.value) return b;
+  return a.index <= b.index ? a : b;
+}
+
+// One block per row.
+template <typename T>
+__global__ void ArgMaxKernel(int64_t vocab, const T* logits, int32_t* token) {
+  __shared__ Candidate candidates[kBlockSize];
+  const T* const row = logits + blockIdx.x * vocab;
+  Candidate best = {-INFINITY, vocab};
+  for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
+    best = Better(best, {ToFloat(row[v]), v});
+  candidates[threadIdx.x] = best;
+  __syncthreads();
+  for (int step = kBlockSize / 2; step > 0; step /= 2) {
+    if (threadIdx.x < step)
+      candidates[threadIdx.x] = Better(candidates[threadIdx.x], candidates[threadIdx.x + step]);
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) token[blockIdx.x] = static_cast<int32_t>(candidates[0].index);
+}
+
+}  // namespace
+
+absl::Status CacheAppend(CudaContext& cuda, const CacheAppendArgs& args) {
+  const int64_t width = args.cache.dims[1];
+  if (args.cache.element_count() == 0) return absl::OkStatus();
+  return VisitFloat(args.cache.dtype, [&](auto element) {
+    using T = decltype(element);
+    AppendKernel<<<BlockCount(width), kBlockSize, 0, cuda.impl().stream.get()>>>(
+        width, args.cache.dims[0], args.x.as<const T>(), args.positions.as<const int32_t>(),
+        args.cache.as<T>());
+    return LaunchStatus();
+  });
+}
+
+absl::Status DecodeAttention(CudaContext& cuda, const DecodeAttentionArgs& args) {
+  if (args.q.element_count() == 0) return absl::OkStatus();
+  const AttentionShape& shape = args.shape;
+  const DecodeDims d = {.context = args.k_cache.dims[0],
+                        .group = shape.head_count / shape.kv_head_count,
+                        .head_size = shape.head_size,
+                        .kv_width = shape.kv_head_count * shape.head_size,
+                        .scale = static_cast<float>(shape.scale)};
+  return VisitFloat(args.q.dtype, [&](auto element) {
+    using T = decltype(element);
+    DecodeKernel<<<BlockCount(shape.head_count, 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
+        d, args.q.as<const T>(), args.k_cache.as<const T>(), args.v_cache.as<const T>(),
+        args.positions.as<const int32_t>(), args.o.as<T>(), args.scores.as<float>());
+    return LaunchStatus();
+  });
+}
+
+absl::Status ArgMax(CudaContext& cuda, const ArgMaxArgs& args) {
+  if (args.token.element_count() == 0) return absl::OkStatus();
+  return VisitFloat(args.logits.dtype, [&](auto element) {
+    using T = decltype(element);
+    ArgMaxKernel<<<BlockCount(args.logits.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
+        args.logits.dims[1], args.logits.as<const T>(), args.token.as<int32_t>());
+    return LaunchStatus();
+  });
+}
+
+}  // namespace tunesmith::trainer::cuda

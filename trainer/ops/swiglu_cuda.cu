@@ -1,0 +1,96 @@
+#include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/kernel.cuh"
+#include "trainer/ops/swiglu_cuda.h"
+
+// silu(g) = g s(g) with s(g) = 1 / (1 + exp(-g)); silu'(g) = s(g) (1 + g (1 - s(g))).
+// Each thread reads its elements of every input before it writes those of any output: outputs may
+// be the inputs' storage.
+namespace tunesmith::trainer::cuda {
+namespace {
+
+__device__ float Sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+template <typename T, int N>
+__global__ void ForwardKernel(int64_t pack_count, const Pack<T, N>* gate, const Pack<T, N>* up,
+                              Pack<T, N>* y) {
+  const int64_t i = GlobalThread();
+  if (i >= pack_count) return;
+  const Pack<T, N> g = gate[i];
+  const Pack<T, N> u = up[i];
+  Pack<T, N> out;
+  for (int j = 0; j < N; ++j) {
+    const float gj = ToFloat(g.values[j]);
+    out.values[j] = FromFloat<T>(gj * Sigmoid(gj) * ToFloat(u.values[j]));
+  }
+  y[i] = out;
+}
+
+template <typename T, int N>
+__global__ void BackwardKernel(int64_t pack_count, const Pack<T, N>* dy, const Pack<T, N>* gate,
+                               const Pack<T, N>* up, Pack<T, N>* dgate, Pack<T, N>* dup) {
+  const int64_t i = GlobalThread();
+  if (i >= pack_count) return;
+  const Pack<T, N> d = dy[i];
+  const Pack<T, N> g = gate[i];
+  const Pack<T, N> u = up[i];
+  Pack<T, N> dg, du;
+  for (int j = 0; j < N; ++j) {
+    const float dj = ToFloat(d.values[j]);
+    const float gj = ToFloat(g.values[j]);
+    const float s = Sigmoid(gj);
+    dg.values[j] = FromFloat<T>(dj * ToFloat(u.values[j]) * s * (1.0f + gj * (1.0f - s)));
+    du.values[j] = FromFloat<T>(dj * gj * s);
+  }
+  dgate[i] = dg;
+  dup[i] = du;
+}
+
+template <typename T, int N>
+absl::Status LaunchForward(const SwiGluArgs& args, cudaStream_t stream) {
+  using P = Pack<T, N>;
+  const int64_t pack_count = args.y.element_count() / N;
+  ForwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
+      pack_count, args.gate.as<const P>(), args.up.as<const P>(), args.y.as<P>());
+  return LaunchStatus();
+}
+
+template <typename T, int N>
+absl::Status LaunchBackward(const SwiGluBackwardArgs& args, cudaStream_t stream) {
+  using P = Pack<T, N>;
+  const int64_t pack_count = args.dy.element_count() / N;
+  BackwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
+      pack_count, args.dy.as<const P>(), args.gate.as<const P>(), args.up.as<const P>(),
+      args.dgate.as<P>(), args.dup.as<P>());
+  return LaunchStatus();
+}
+
+}  // namespace
+
+absl::Status SwiGlu(CudaContext& cuda, const SwiGluArgs& args) {
+  const int64_t count = args.y.element_count();
+  if (count == 0) return absl::OkStatus();
+  const cudaStream_t stream = cuda.impl().stream.get();
+  return VisitFloat(args.y.dtype, [&](auto element) {
+    using T = decltype(element);
+    constexpr int kPack = 16 / sizeof(T);
+    if (CanPack<T, kPack>(count, {args.gate.data, args.up.data, args.y.data}))
+      return LaunchForward<T, kPack>(args, stream);
+    return LaunchForward<T, 1>(args, stream);
+  });
+}
+
+absl::Status SwiGluBackward(CudaContext& cuda, const SwiGluBackwardArgs& args) {
+  const int64_t count = args.dy.element_count();
+  if (count == 0) return absl::OkStatus();
+  const cudaStream_t stream = cuda.impl().stream.get();
+  return VisitFloat(args.dy.dtype, [&](auto element) {
+    using T = decltype(element);
+    constexpr int kPack = 16 / sizeof(T);
+    if (CanPack<T, kPack>(
+            count, {args.dy.data, args.gate.data, args.up.data, args.dgate.data, args.dup.data}))
+      return LaunchBackward<T, kPack>(args, stream);
+    return LaunchBackward<T, 1>(args, stream);
+  });
+}
+
+}  // namespace tunesmith::trainer::cuda
