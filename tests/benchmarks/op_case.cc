@@ -1,0 +1,138 @@
+#include "tests/benchmarks/op_case.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <random>
+#include <utility>
+
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using planner::BufferRef;
+using planner::Program;
+
+// Operands repeat so many random elements.
+constexpr int64_t kPatternCount = int64_t{1} << 20;
+
+// What integers of a buffer may be: token ids and labels are spread over the vocabulary, positions count up.
+int32_t IntegerAt(const Program& program, int32_t buffer, int64_t i, std::mt19937& random) {
+  const planner::HostBuffers& host = program.host;
+  const int64_t vocab = program.inputs.model.vocab_size;
+  const int64_t context = program.inputs.workload.context;
+  if (buffer == host.tokens || buffer == host.labels || buffer == host.generate_token) {
+    return static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
+  }
+  if (buffer == host.positions) return static_cast<int32_t>(i % context);
+  if (buffer == host.generate_position) return static_cast<int32_t>(context - 1);
+  return 0;
+}
+
+// In [0.01, 1): second moments and step scalars have to be positive; everything else is given a sign.
+float FloatAt(bool positive, std::mt19937& random) {
+  const float value = std::uniform_real_distribution<float>(0.01f, 1.0f)(random);
+  return positive || random() % 2 == 0 ? value : -value;
+}
+
+bool IsPositive(const Program& program, int32_t buffer) {
+  if (buffer == program.host.step_scalars) return true;
+  return std::any_of(program.parameters.begin(), program.parameters.end(),
+                     [buffer](const planner::Parameter& p) { return p.moment2 == buffer; });
+}
+
+template <typename Stored>
+void Append(std::vector<std::byte>& bytes, Stored value) {
+  const size_t at = bytes.size();
+  bytes.resize(at + sizeof(value));
+  std::memcpy(bytes.data() + at, &value, sizeof(value));
+}
+
+std::vector<std::byte> Pattern(const Program& program, int32_t buffer, int64_t count) {
+  const DType dtype = program.buffers[static_cast<size_t>(buffer)].dtype;
+  const bool positive = IsPositive(program, buffer);
+  std::mt19937 random(static_cast<uint32_t>(buffer) + 1);
+  std::vector<std::byte> bytes;
+  for (int64_t i = 0; i < std::min(count, kPatternCount); ++i) {
+    switch (dtype) {
+      case DType::kI32:
+        Append(bytes, IntegerAt(program, buffer, i, random));
+        break;
+      case DType::kBF16:
+        Append(bytes, Bf16FromFloat(FloatAt(positive, random)));
+        break;
+      case DType::kF64:
+        Append(bytes, double{FloatAt(true, random)});
+        break;
+      default:
+        Append(bytes, FloatAt(positive, random));
+    }
+  }
+  return bytes;
+}
+
+absl::Status FillWithPattern(DeviceMemory& memory, const std::vector<std::byte>& pattern) {
+  const auto step = static_cast<int64_t>(pattern.size());
+  for (int64_t offset = 0; offset < memory.size_bytes(); offset += step) {
+    TUNESMITH_RETURN_IF_ERROR(
+        memory.CopyFromHost(offset, pattern.data(), std::min(step, memory.size_bytes() - offset)));
+  }
+  return memory.Synchronize();
+}
+
+std::string TensorText(const Tensor& tensor) {
+  std::string text = "(";
+  for (int i = 0; i < tensor.rank; ++i) {
+    text += StrCat(i == 0 ? "" : ", ", tensor.dims[static_cast<size_t>(i)]);
+  }
+  return StrCat(text, ") ", DTypeName(tensor.dtype));
+}
+
+}  // namespace
+
+absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op& op,
+                                      const OpContext& context) {
+  OpCase result;
+  result.cost_ = planner::CostOf(program, op);
+  result.call_ = {.kind = op.kind,
+                  .attributes = op.attributes,
+                  .input_count = op.input_count,
+                  .output_count = op.output_count};
+  std::map<std::pair<int32_t, int32_t>, std::byte*> placed;  // an op may name a buffer twice
+  const auto place = [&](BufferRef ref) -> absl::StatusOr<Tensor> {
+    const planner::Buffer& buffer = program.buffers[static_cast<size_t>(ref.buffer)];
+    const auto [it, is_new] = placed.emplace(std::pair(ref.buffer, ref.shift), nullptr);
+    if (is_new) {
+      TUNESMITH_ASSIGN_OR_RETURN(auto memory,
+                                 DeviceMemory::Allocate(context, planner::InstanceBytes(buffer)));
+      TUNESMITH_RETURN_IF_ERROR(
+          FillWithPattern(*memory, Pattern(program, ref.buffer, planner::ElementCount(buffer))));
+      it->second = memory->data();
+      result.memory_.push_back(std::move(memory));
+    }
+    return Tensor{
+        .data = it->second, .dtype = buffer.dtype, .dims = buffer.dims, .rank = buffer.rank};
+  };
+  for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i) {
+    TUNESMITH_ASSIGN_OR_RETURN(result.call_.inputs[i], place(op.inputs[i]));
+  }
+  for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i) {
+    TUNESMITH_ASSIGN_OR_RETURN(result.call_.outputs[i], place(op.outputs[i]));
+  }
+  return result;
+}
+
+std::string OpCase::ShapeText() const {
+  std::string text;
+  for (int i = 0; i < call_.input_count; ++i) {
+    text += StrCat(i == 0 ? "" : ", ", TensorText(call_.inputs[static_cast<size_t>(i)]));
+  }
+  for (int i = 0; i < call_.output_count; ++i) {
+    text += StrCat(i == 0 ? " -> " : ", ", TensorText(call_.outputs[static_cast<size_t>(i)]));
+  }
+  return text;
+}
+
+}  // namespace tunesmith::trainer

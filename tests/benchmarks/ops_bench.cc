@@ -1,0 +1,281 @@
+// Times every distinct op of a model's step program alone on a device, with random operands and a cold L2 cache.
+//
+//   tunesmith-bench-ops [--device cpu|cuda:N] [--model NAME] [--mix MIX] [--context N] [--threads N] [--seconds S] [--out FILE]
+//
+// Prints a table to stderr and, as the last line of stdout, one JSON object; --out writes the object to a file as well. Two ceilings are
+// measured first, a large copy and a large matrix product; "of ceiling" is the time that the op's bytes or its flops (whichever take longer)
+// would take at those rates, over its time. Exit status 1, with the reason, where the device is not usable or an op fails.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "common/units.h"
+#include "nlohmann/json.hpp"
+#include "planner/model/catalog.h"
+#include "planner/model/mix.h"
+#include "planner/program/build_program.h"
+#include "tests/benchmarks/op_case.h"
+#include "trainer/cuda/cuda_context.h"
+#include "trainer/device_timer.h"
+#include "trainer/ops/run_op.h"
+#include "trainer/thread_pool.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Larger than the L2 cache of any device of the catalog.
+constexpr int64_t kFlushBytes = 256 * kMiB;
+constexpr int kMinRepeats = 5;
+constexpr int kMaxRepeats = 50;
+
+struct Device {
+  std::string name;
+  std::unique_ptr<ThreadPool> threads;
+  std::unique_ptr<CudaContext> cuda;
+  OpContext context;
+};
+
+absl::StatusOr<Device> OpenDevice(const std::string& text, int thread_count) {
+  Device device;
+  if (text == "cpu") {
+    device.name = StrCat("cpu, ", thread_count, " threads");
+    device.threads = std::make_unique<ThreadPool>(thread_count);
+    device.context = {.device = planner::BackendKind::kCpu, .threads = device.threads.get()};
+    return device;
+  }
+  int index = 0;
+  if (text.rfind("cuda:", 0) != 0 || !absl::SimpleAtoi(text.substr(5), &index)) {
+    return absl::InvalidArgumentError(StrCat("--device ", text, ": expected cpu or cuda:N"));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(device.cuda, CudaContext::Create({.device = index}));
+  device.name = device.cuda->info().name;
+  device.context = {.device = planner::BackendKind::kCuda, .cuda = device.cuda.get()};
+  return device;
+}
+
+// Median seconds of one op.
+class Stopwatch {
+ public:
+  static absl::StatusOr<Stopwatch> Create(const OpContext& context, double seconds) {
+    Stopwatch watch(context, seconds);
+    TUNESMITH_ASSIGN_OR_RETURN(watch.timer_, DeviceTimer::Create(context));
+    TUNESMITH_ASSIGN_OR_RETURN(watch.flush_, DeviceMemory::Allocate(context, kFlushBytes));
+    return watch;
+  }
+
+  absl::StatusOr<double> Measure(const OpCall& call) {
+    TUNESMITH_RETURN_IF_ERROR(Once(call).status());  // loads kernels, picks matrix algorithms
+    std::vector<double> seconds;
+    double total = 0;
+    while (seconds.size() < kMinRepeats || (total < seconds_ && seconds.size() < kMaxRepeats)) {
+      TUNESMITH_ASSIGN_OR_RETURN(const double once, Once(call));
+      seconds.push_back(once);
+      total += once;
+    }
+    std::nth_element(seconds.begin(), seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2),
+                     seconds.end());
+    return seconds[seconds.size() / 2];
+  }
+
+ private:
+  Stopwatch(const OpContext& context, double seconds) : context_(context), seconds_(seconds) {}
+
+  absl::StatusOr<double> Once(const OpCall& call) {
+    TUNESMITH_RETURN_IF_ERROR(flush_->Fill(0, kFlushBytes, 0x5a));
+    TUNESMITH_RETURN_IF_ERROR(timer_->Start());
+    TUNESMITH_RETURN_IF_ERROR(RunOp(context_, call));
+    TUNESMITH_RETURN_IF_ERROR(timer_->Stop());
+    return timer_->Seconds();
+  }
+
+  OpContext context_;
+  double seconds_;
+  std::unique_ptr<DeviceTimer> timer_;
+  std::unique_ptr<DeviceMemory> flush_;
+};
+
+struct Ceilings {
+  double bytes_per_second = 0;
+  double flops_per_second = 0;
+};
+
+planner::Buffer Matrix(int64_t rows, int64_t columns, DType dtype) {
+  return {.dtype = dtype, .dims = {rows, columns, 1}, .rank = 2};
+}
+
+planner::Op OpOf(planner::OpKind kind, int input_count) {
+  planner::Op op{.kind = kind, .input_count = static_cast<int8_t>(input_count), .output_count = 1};
+  for (int i = 0; i < input_count; ++i) op.inputs[static_cast<size_t>(i)] = {.buffer = i};
+  op.outputs[0] = {.buffer = input_count};
+  return op;
+}
+
+absl::StatusOr<Ceilings> MeasureCeilings(const OpContext& context, Stopwatch& watch, DType dtype) {
+  const bool on_cuda = context.device == planner::BackendKind::kCuda;
+  const int64_t size = on_cuda ? 8192 : 1024;
+  const int64_t copy_rows = (on_cuda ? kGiB : 256 * kMiB) / 4096 / SizeOf(dtype);
+  planner::Program program;
+  program.buffers = {Matrix(copy_rows, 4096, dtype), Matrix(copy_rows, 4096, dtype)};
+  TUNESMITH_ASSIGN_OR_RETURN(const OpCase copy,
+                             OpCase::Create(program, OpOf(planner::OpKind::kCopy, 1), context));
+  TUNESMITH_ASSIGN_OR_RETURN(const double copy_seconds, watch.Measure(copy.call()));
+  program.buffers.assign(3, Matrix(size, size, dtype));
+  TUNESMITH_ASSIGN_OR_RETURN(const OpCase product,
+                             OpCase::Create(program, OpOf(planner::OpKind::kLinear, 2), context));
+  TUNESMITH_ASSIGN_OR_RETURN(const double product_seconds, watch.Measure(product.call()));
+  return Ceilings{.bytes_per_second = copy.cost().bytes / copy_seconds,
+                  .flops_per_second = product.cost().flops / product_seconds};
+}
+
+Json Row(const OpCase& op_case, double seconds, const Ceilings& ceilings) {
+  const planner::OpCost& cost = op_case.cost();
+  const double floor_seconds =
+      std::max(cost.bytes / ceilings.bytes_per_second, cost.flops / ceilings.flops_per_second);
+  return {{"op", planner::OpKindName(op_case.call().kind)},
+          {"shapes", op_case.ShapeText()},
+          {"median_seconds", seconds},
+          {"bytes", cost.bytes},
+          {"flops", cost.flops},
+          {"bytes_per_second", cost.bytes / seconds},
+          {"flops_per_second", cost.flops / seconds},
+          {"of_ceiling", floor_seconds / seconds}};
+}
+
+void PrintRow(const Json& row) {
+  std::fprintf(stderr, "%-26s %10.1f us %8.1f GB/s %8.2f TFLOP/s %5.1f %%  %s\n",
+               row["op"].get<std::string>().c_str(), row["median_seconds"].get<double>() * 1e6,
+               row["bytes_per_second"].get<double>() * 1e-9,
+               row["flops_per_second"].get<double>() * 1e-12, row["of_ceiling"].get<double>() * 100,
+               row["shapes"].get<std::string>().c_str());
+}
+
+struct Options {
+  std::string device = "cpu";
+  std::string model = "SmolLM2-135M";
+  std::string mix = "method=full loss=chunked";
+  std::string out;
+  int64_t context = 1024;
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+  double seconds = 0.2;
+};
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
+  Options options;
+  for (size_t i = 0; i < arguments.size(); i += 2) {
+    const std::string& name = arguments[i];
+    if (i + 1 == arguments.size()) return absl::InvalidArgumentError(StrCat(name, ": no value"));
+    const std::string& value = arguments[i + 1];
+    bool valid = true;
+    if (name == "--device") {
+      options.device = value;
+    } else if (name == "--model") {
+      options.model = value;
+    } else if (name == "--mix") {
+      options.mix = value;
+    } else if (name == "--out") {
+      options.out = value;
+    } else if (name == "--context") {
+      valid = absl::SimpleAtoi(value, &options.context);
+    } else if (name == "--threads") {
+      valid = absl::SimpleAtoi(value, &options.threads) && options.threads > 0;
+    } else if (name == "--seconds") {
+      valid = absl::SimpleAtod(value, &options.seconds);
+    } else {
+      return absl::InvalidArgumentError(StrCat("unknown option ", name));
+    }
+    if (!valid) return absl::InvalidArgumentError(StrCat(name, " ", value, ": not a number"));
+  }
+  return options;
+}
+
+absl::StatusOr<planner::Program> ProgramOf(const Options& options, const OpContext& context) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec model, planner::FindModel(options.model));
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Mix mix, planner::ParseMix(options.mix));
+  if (mix.recompute == decltype(mix.recompute){}) mix.recompute[0] = model.layer_count;
+  const planner::Workload workload = {
+      .context = options.context,
+      .rows_per_step = mix.micro_batch * mix.accumulation_count * mix.data_parallel};
+  TUNESMITH_RETURN_IF_ERROR(planner::ValidateMix(mix, model.layer_count));
+  TUNESMITH_RETURN_IF_ERROR(planner::ValidateWorkload(workload, model));
+  return planner::BuildProgram(
+      {.model = model, .workload = workload, .mix = mix, .backend = {.kind = context.device}});
+}
+
+// One of each kind, shapes and attributes.
+std::vector<planner::Op> DistinctOps(const planner::Program& program) {
+  std::vector<planner::Op> ops;
+  std::set<std::string> seen;
+  for (const planner::Block& block : program.blocks) {
+    for (const planner::Op& op : block.ops) {
+      std::string key =
+          StrCat(planner::OpKindName(op.kind), op.attributes.accumulate, op.attributes.head_count);
+      const auto add = [&](planner::BufferRef ref) {
+        const planner::Buffer& b = program.buffers[static_cast<size_t>(ref.buffer)];
+        key += StrCat(" ", b.dims[0], ",", b.dims[1], ",", b.dims[2], DTypeName(b.dtype));
+      };
+      for (int i = 0; i < op.input_count; ++i) add(op.inputs[static_cast<size_t>(i)]);
+      for (int i = 0; i < op.output_count; ++i) add(op.outputs[static_cast<size_t>(i)]);
+      if (seen.insert(key).second) ops.push_back(op);
+    }
+  }
+  return ops;
+}
+
+absl::StatusOr<Json> Benchmark(const Options& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(const Device device, OpenDevice(options.device, options.threads));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Program program, ProgramOf(options, device.context));
+  TUNESMITH_ASSIGN_OR_RETURN(Stopwatch watch, Stopwatch::Create(device.context, options.seconds));
+  const DType dtype =
+      program.inputs.mix.precision == planner::Precision::kBf16 ? DType::kBF16 : DType::kF32;
+  TUNESMITH_ASSIGN_OR_RETURN(const Ceilings ceilings,
+                             MeasureCeilings(device.context, watch, dtype));
+  std::fprintf(stderr, "%s: copy %.1f GB/s, product %.2f TFLOP/s\n", device.name.c_str(),
+               ceilings.bytes_per_second * 1e-9, ceilings.flops_per_second * 1e-12);
+  Json rows = Json::array();
+  for (const planner::Op& op : DistinctOps(program)) {
+    TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, OpCase::Create(program, op, device.context));
+    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, watch.Measure(op_case.call()));
+    rows.push_back(Row(op_case, seconds, ceilings));
+    PrintRow(rows.back());
+  }
+  return Json{{"device", device.name},
+              {"model", options.model},
+              {"mix", planner::FormatMix(program.inputs.mix)},
+              {"context", options.context},
+              {"copy_bytes_per_second", ceilings.bytes_per_second},
+              {"product_flops_per_second", ceilings.flops_per_second},
+              {"ops", rows}};
+}
+
+absl::Status Main(const std::vector<std::string>& arguments) {
+  TUNESMITH_ASSIGN_OR_RETURN(const Options options, ParseOptions(arguments));
+  TUNESMITH_ASSIGN_OR_RETURN(const Json result, Benchmark(options));
+  const std::string text = result.dump();
+  std::printf("%s\n", text.c_str());
+  return options.out.empty() ? absl::OkStatus() : WriteFileAtomically(options.out, text);
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer
+
+int main(int argc, char** argv) {
+  const absl::Status status =
+      tunesmith::trainer::Main(std::vector<std::string>(argv + 1, argv + argc));
+  if (status.ok()) return EXIT_SUCCESS;
+  std::fprintf(stderr, "tunesmith-bench-ops: %s\n", std::string(status.message()).c_str());
+  return EXIT_FAILURE;
+}
