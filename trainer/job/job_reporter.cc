@@ -1,0 +1,41 @@
+#include "trainer/job/job_reporter.h"
+
+#include <cstdlib>
+
+#include "common/numbers.h"
+#include "common/status_macros.h"
+#include "google/protobuf/util/time_util.h"
+#include "proto/convert/json.h"
+
+namespace tunesmith::trainer {
+
+using google::protobuf::util::TimeUtil;
+
+absl::StatusOr<std::unique_ptr<JobReporter>> JobReporter::Open(const std::string& run_directory) {
+  TUNESMITH_ASSIGN_OR_RETURN(auto events, convert::EventWriter::Open(run_directory));
+  return std::unique_ptr<JobReporter>(new JobReporter(run_directory, std::move(events)));
+}
+
+absl::Status JobReporter::Log(v1::LogSeverity severity, const std::string& text) {
+  v1::Event event;
+  event.mutable_log()->set_severity(severity);
+  event.mutable_log()->set_text(text);
+  return Report(event);
+}
+
+absl::Status JobReporter::Beat(int64_t step) {
+  v1::Heartbeat heartbeat;
+  *heartbeat.mutable_time() = TimeUtil::GetCurrentTime();
+  heartbeat.set_step(step);
+  return convert::WriteJsonFile(convert::InDirectory(run_directory_, convert::kHeartbeatFile), heartbeat);
+}
+
+absl::Status WriteExit(const std::string& run_directory, v1::JobExit exit) {
+  const char* attempt = std::getenv("TUNESMITH_ATTEMPT");
+  int64_t number = 0;
+  if (attempt != nullptr && ParseInt64(attempt, &number)) exit.set_attempt(number);
+  *exit.mutable_end_time() = TimeUtil::GetCurrentTime();
+  return convert::WriteJsonFile(convert::InDirectory(run_directory, convert::kExitFile), exit);
+}
+
+}  // namespace tunesmith::trainer

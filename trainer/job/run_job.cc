@@ -1,0 +1,278 @@
+#include "trainer/job/run_job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "common/numbers.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "trainer/job/checkpoint.h"
+#include "trainer/job/job_reporter.h"
+#include "trainer/job/job_setup.h"
+#include "trainer/job/save_result.h"
+#include "trainer/job/schedule.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double MedianOf(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+int64_t AttemptNumber() {
+  const char* text = std::getenv("TUNESMITH_ATTEMPT");
+  int64_t attempt = 0;
+  return text != nullptr && ParseInt64(text, &attempt) ? attempt : 0;
+}
+
+// VmHWM: the most resident memory this process has had.
+int64_t PeakResidentBytes() {
+  std::ifstream status("/proc/self/status");
+  std::string line;
+  while (std::getline(status, line)) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::strtoll(line.c_str() + 6, nullptr, 10) * 1024;
+  }
+  return 0;
+}
+
+// One attempt of a job, from set-up to result.
+class JobRunner {
+ public:
+  JobRunner(JobSetup setup, JobReporter& reporter, const std::atomic<bool>& stop)
+      : setup_(std::move(setup)), reporter_(reporter), stop_(stop) {}
+
+  absl::StatusOr<v1::JobExit> Run() {
+    step_count_ = StepCountOf(setup_.spec.training(), setup_.training, Rows());
+    TUNESMITH_RETURN_IF_ERROR(Announce());
+    TUNESMITH_RETURN_IF_ERROR(Resume());
+    if (state_.step == 0) {
+      TUNESMITH_ASSIGN_OR_RETURN(loss_before_, EvaluateHeldOut());
+      TUNESMITH_RETURN_IF_ERROR(Sample());
+    }
+    while (state_.step < step_count_) {
+      if (stop_) return Interrupt();
+      TUNESMITH_RETURN_IF_ERROR(TakeStep());
+      TUNESMITH_RETURN_IF_ERROR(BetweenSteps());
+    }
+    return Finish();
+  }
+
+  int64_t step() const { return state_.step; }
+
+ private:
+  const planner::Mix& mix() const { return setup_.plan.prediction.mix; }
+  int64_t Rows() const { return mix().micro_batch * mix().accumulation_count; }
+  const v1::Training& training() const { return setup_.spec.training(); }
+
+  absl::Status Announce() {
+    const Loader& data = setup_.training;
+    TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+        v1::LOG_SEVERITY_INFO,
+        StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(), " documents, ", data.token_count(), " tokens in ",
+               data.rows_in_epoch(), " rows of ", setup_.plan.question.workload.context, "; ", step_count_, " steps of ", Rows(), " rows")));
+    if (setup_.skipped_row_count > 0)
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(v1::LOG_SEVERITY_WARNING, StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
+    if (data.cut_document_count() == 0) return absl::OkStatus();
+    return reporter_.Log(v1::LOG_SEVERITY_WARNING,
+                         StrCat(data.cut_document_count(), " documents are longer than the context and were cut (", data.cut_token_count(),
+                                " tokens left out); a longer context would keep them"));
+  }
+
+  absl::Status Resume() {
+    const std::optional<int64_t> step = NewestCheckpoint(reporter_.run_directory());
+    if (!step) return absl::OkStatus();
+    TUNESMITH_ASSIGN_OR_RETURN(state_, LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
+    TUNESMITH_RETURN_IF_ERROR(setup_.training.Restore(state_.loader));
+    return reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("goes on from the checkpoint of step ", state_.step));
+  }
+
+  absl::Status TakeStep() {
+    const auto start = Clock::now();
+    std::vector<Batch> batches;
+    for (int64_t i = 0; i < mix().accumulation_count; ++i) batches.push_back(setup_.training.NextBatch(mix().micro_batch));
+    const int64_t step = state_.step + 1;
+    absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
+    if (!result.ok()) return absl::Status(result.status().code(), StrCat("step ", step, ": ", std::string(result.status().message())));
+    const double seconds = SecondsSince(start);
+    step_seconds_.push_back(seconds);
+    last_loss_ = result->mean_loss;
+    state_.step = step;
+    state_.loader = setup_.training.state();
+    state_.token_count += Rows() * setup_.plan.question.workload.context;
+    return ReportStep(*result, seconds);
+  }
+
+  StepConstants ConstantsOf(int64_t step) const {
+    const v1::Training& t = training();
+    return {.learning_rate = LearningRateAt(t, step, step_count_), .beta1 = t.beta1(), .beta2 = t.beta2(), .epsilon = t.epsilon(),
+            .weight_decay = t.weight_decay(), .max_gradient_norm = t.max_gradient_norm(), .optimizer_step = step};
+  }
+
+  absl::Status ReportStep(const StepResult& result, double seconds) {
+    v1::Event event;
+    v1::Progress& progress = *event.mutable_progress();
+    progress.set_step(state_.step);
+    progress.set_step_count(step_count_);
+    progress.set_loss(result.mean_loss);
+    progress.set_learning_rate(LearningRateAt(training(), state_.step, step_count_));
+    progress.set_gradient_norm(result.gradient_norm);
+    progress.set_step_seconds(seconds);
+    progress.set_tokens_per_second(static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
+    progress.set_seconds_left(MedianOf(step_seconds_) * static_cast<double>(step_count_ - state_.step));
+    progress.set_token_count(state_.token_count);
+    TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
+    return reporter_.Beat(state_.step);
+  }
+
+  // Checkpoints and evaluations that fall due after a step, but for the last.
+  absl::Status BetweenSteps() {
+    if (state_.step == step_count_) return absl::OkStatus();
+    const auto due = [this](int64_t every) { return every > 0 && state_.step % every == 0; };
+    if (due(setup_.spec.evaluate_every_step_count())) TUNESMITH_RETURN_IF_ERROR(EvaluateHeldOut().status());
+    if (due(setup_.spec.checkpoint_every_step_count())) return Save();
+    return absl::OkStatus();
+  }
+
+  absl::Status Save() {
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(reporter_.run_directory()));
+    if (AttemptNumber() > 0 && newest > AttemptNumber())
+      return absl::AbortedError(StrCat("attempt ", newest, " of this job has started; this attempt ends"));
+    TUNESMITH_ASSIGN_OR_RETURN(const std::string path, SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_));
+    v1::Event event;
+    event.mutable_checkpoint_saved()->set_step(state_.step);
+    event.mutable_checkpoint_saved()->set_path(path);
+    return reporter_.Report(event);
+  }
+
+  // Mean loss over the held-out data; none where there is none.
+  absl::StatusOr<std::optional<double>> EvaluateHeldOut() {
+    if (setup_.evaluation.empty()) return std::optional<double>();
+    Loader& loader = setup_.evaluation[0];
+    loader.StartEpoch(0);
+    EvaluationResult result;
+    for (Batch batch = loader.NextBatchOfEpoch(mix().micro_batch); batch.row_count > 0; batch = loader.NextBatchOfEpoch(mix().micro_batch)) {
+      TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
+    }
+    v1::Event event;
+    event.mutable_evaluation()->set_step(state_.step);
+    event.mutable_evaluation()->set_mean_loss(result.mean_loss);
+    event.mutable_evaluation()->set_token_count(result.predicted_token_count);
+    TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
+    return std::optional<double>(result.mean_loss);
+  }
+
+  absl::Status Sample() {
+    for (const std::string& prompt : setup_.spec.sample_prompts()) {
+      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, setup_.tokenizer.Encode(prompt, /*add_special=*/true));
+      std::vector<int32_t> ends;
+      if (setup_.tokenizer.eos_id()) ends.push_back(*setup_.tokenizer.eos_id());
+      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> answer,
+                                 setup_.session->Generate(tokens, setup_.spec.sample_token_count(), ends));
+      v1::Event event;
+      event.mutable_sample()->set_step(state_.step);
+      event.mutable_sample()->set_prompt(prompt);
+      event.mutable_sample()->set_text(setup_.tokenizer.Decode(answer));
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<v1::JobExit> Interrupt() {
+    TUNESMITH_RETURN_IF_ERROR(Save());
+    v1::JobExit exit;
+    exit.set_state(v1::JOB_STATE_CANCELLED);
+    exit.set_reason(StrCat("interrupted after step ", state_.step, " of ", step_count_, "; its checkpoint was saved, resume goes on from there"));
+    exit.set_last_step(state_.step);
+    return exit;
+  }
+
+  absl::StatusOr<v1::JobExit> Finish() {
+    TUNESMITH_ASSIGN_OR_RETURN(const std::optional<double> loss_after, EvaluateHeldOut());
+    TUNESMITH_RETURN_IF_ERROR(Sample());
+    TUNESMITH_RETURN_IF_ERROR(Save());
+    const std::string output = setup_.spec.output_dir().empty()
+                                   ? convert::InDirectory(reporter_.run_directory(), convert::kOutputDirectory)
+                                   : setup_.spec.output_dir();
+    TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes, setup_.session->executor().arena().CountUsedBytes());
+    v1::JobExit exit;
+    exit.set_state(v1::JOB_STATE_SUCCEEDED);
+    exit.set_last_step(state_.step);
+    v1::Finished& summary = *exit.mutable_summary();
+    summary.set_step(state_.step);
+    if (loss_before_) summary.set_held_out_loss_before(*loss_before_);
+    if (loss_after) summary.set_held_out_loss_after(*loss_after);
+    summary.set_predicted_arena_bytes(setup_.plan.prediction.memory.arena_bytes);
+    summary.set_used_arena_bytes(used_bytes);
+    summary.set_predicted_step_seconds(setup_.plan.prediction.time.step_seconds);
+    summary.set_measured_step_seconds(SteadyStepSeconds());
+    summary.set_adapter_dir(output);
+    summary.set_token_count(state_.token_count);
+    summary.set_final_loss(last_loss_);
+    summary.set_peak_resident_bytes(PeakResidentBytes());
+    summary.set_skipped_row_count(setup_.skipped_row_count);
+    v1::Event event;
+    *event.mutable_finished() = summary;
+    TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
+    return exit;
+  }
+
+  // The median step, the first left out: it touches its memory for the first time.
+  double SteadyStepSeconds() const {
+    if (step_seconds_.size() < 2) return MedianOf(step_seconds_);
+    return MedianOf({step_seconds_.begin() + 1, step_seconds_.end()});
+  }
+
+  JobSetup setup_;
+  JobReporter& reporter_;
+  const std::atomic<bool>& stop_;
+  CheckpointState state_;
+  int64_t step_count_ = 0;
+  std::optional<double> loss_before_;
+  double last_loss_ = 0;
+  std::vector<double> step_seconds_;
+};
+
+v1::JobExit Failed(const absl::Status& status, int64_t step) {
+  v1::JobExit exit;
+  exit.set_state(v1::JOB_STATE_FAILED);
+  exit.set_reason(std::string(status.message()));
+  exit.set_exit_code(1);
+  exit.set_last_step(step);
+  return exit;
+}
+
+absl::StatusOr<v1::JobExit> RunReported(JobReporter& reporter, const std::atomic<bool>& stop) {
+  TUNESMITH_RETURN_IF_ERROR(reporter.Beat(0));
+  TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup, SetUpJob(reporter.run_directory()));
+  JobRunner runner(std::move(setup), reporter, stop);
+  absl::StatusOr<v1::JobExit> exit = runner.Run();
+  return exit.ok() ? exit : absl::StatusOr<v1::JobExit>(Failed(exit.status(), runner.step()));
+}
+
+}  // namespace
+
+v1::JobExit RunJob(const std::string& run_directory, const std::atomic<bool>& stop) {
+  auto reporter = JobReporter::Open(run_directory);
+  absl::StatusOr<v1::JobExit> exit = reporter.ok() ? RunReported(**reporter, stop) : reporter.status();
+  v1::JobExit result = exit.ok() ? *std::move(exit) : Failed(exit.status(), 0);
+  if (reporter.ok() && result.state() == v1::JOB_STATE_FAILED) (void)(*reporter)->Log(v1::LOG_SEVERITY_ERROR, result.reason());
+  if (const absl::Status written = WriteExit(run_directory, result); !written.ok() && result.state() != v1::JOB_STATE_FAILED)
+    result = Failed(written, result.last_step());
+  return result;
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,244 @@
+#include "trainer/job/session.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "common/dtype.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "common/text.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using planner::Buffer;
+using planner::SegmentKind;
+
+bool IsAdapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+
+// PEFT's initial adapter: A is Kaiming-uniform with a = sqrt(5), which is +-1/sqrt(inputs); B is zero, so that training starts at the base model.
+std::vector<float> InitialAdapter(const Buffer& buffer, const std::string& name, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(planner::ElementCount(buffer)), 0.0f);
+  if (name.find(".lora_A.") == std::string::npos) return values;
+  const uint64_t key = RandomKey(seed, name);
+  const double bound = 1.0 / std::sqrt(static_cast<double>(buffer.dims[1]));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((2 * RandomUniform(key, i) - 1) * bound);
+  return values;
+}
+
+std::vector<uint16_t> ToBf16(absl::Span<const float> values) {
+  std::vector<uint16_t> narrow(values.size());
+  std::transform(values.begin(), values.end(), narrow.begin(), [](float x) { return Bf16FromFloat(x); });
+  return narrow;
+}
+
+absl::Status WriteFloats(Arena& arena, int32_t id, int64_t instance, absl::Span<const float> values) {
+  const Buffer& buffer = arena.program().buffers[static_cast<size_t>(id)];
+  if (buffer.dtype == DType::kBF16)
+    return arena.Write(id, instance, ToBf16(values).data(), planner::InstanceBytes(buffer));
+  return arena.Write(id, instance, values.data(), planner::InstanceBytes(buffer));
+}
+
+absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t instance) {
+  const Buffer& buffer = arena.program().buffers[static_cast<size_t>(id)];
+  std::vector<float> values(static_cast<size_t>(planner::ElementCount(buffer)));
+  if (buffer.dtype == DType::kBF16) {
+    std::vector<uint16_t> narrow(values.size());
+    TUNESMITH_RETURN_IF_ERROR(arena.Read(id, instance, narrow.data(), planner::InstanceBytes(buffer)));
+    std::transform(narrow.begin(), narrow.end(), values.begin(), [](uint16_t x) { return FloatFromBf16(x); });
+    return values;
+  }
+  TUNESMITH_RETURN_IF_ERROR(arena.Read(id, instance, values.data(), planner::InstanceBytes(buffer)));
+  return values;
+}
+
+}  // namespace
+
+std::string InstanceName(const Buffer& buffer, int64_t instance) {
+  std::string name = buffer.name;
+  if (const size_t at = name.find("{}"); at != std::string::npos) name.replace(at, 2, std::to_string(instance));
+  return name;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program program, const OpContext& context,
+                                                         const WeightSource& weights, uint64_t seed) {
+  planner::ModelSpec expected = program.inputs.model, found = weights.spec();
+  expected.name = found.name;
+  expected.source = found.source;
+  if (expected != found) {
+    return absl::FailedPreconditionError(StrCat("the plan is for another model than '", found.name,
+                                                "': their sizes or constants differ; make the plan again for this model"));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
+  auto session = std::unique_ptr<Session>(new Session(std::move(executor)));
+  TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
+  return session;
+}
+
+absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
+  Arena& arena = executor_->arena();
+  std::vector<float> values;
+  for (const planner::Parameter& p : program().parameters) {
+    const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
+    for (int64_t i = 0; i < buffer.instance_count; ++i) {
+      const std::string name = InstanceName(buffer, i);
+      if (IsAdapter(name)) {
+        values = InitialAdapter(buffer, name, seed);
+      } else {
+        values.resize(static_cast<size_t>(planner::ElementCount(buffer)));
+        TUNESMITH_RETURN_IF_ERROR(weights.Read(name, absl::MakeSpan(values)));
+      }
+      TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.weight, i, values));
+      if (p.master >= 0) TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.master, i, values));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::LoadBatch(const Batch& batch) {
+  const planner::HostBuffers& h = program().host;
+  const Buffer& tokens = program().buffers[static_cast<size_t>(h.tokens)];
+  if (batch.row_count * batch.context != tokens.dims[0]) {
+    return absl::InvalidArgumentError(StrCat("batch: rows(", batch.row_count, ") x context(", batch.context,
+                                             ") != tokens of the program(", tokens.dims[0], ")"));
+  }
+  const int64_t bytes = tokens.dims[0] * 4;
+  Arena& arena = executor_->arena();
+  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.tokens, 0, batch.tokens.data(), bytes));
+  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.labels, 0, batch.labels.data(), bytes));
+  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.positions, 0, batch.positions.data(), bytes));
+  return arena.Write(h.document_starts, 0, batch.document_starts.data(), bytes);
+}
+
+absl::Status Session::WriteConstants(const StepConstants& c) {
+  std::array<float, planner::kStepScalarCount> scalars = {};
+  const double step = static_cast<double>(c.optimizer_step);
+  scalars[planner::kLearningRate] = static_cast<float>(c.learning_rate);
+  scalars[planner::kBeta1] = static_cast<float>(c.beta1);
+  scalars[planner::kBeta2] = static_cast<float>(c.beta2);
+  scalars[planner::kBiasCorrection1] = static_cast<float>(1 - std::pow(c.beta1, step));
+  scalars[planner::kBiasCorrection2] = static_cast<float>(1 - std::pow(c.beta2, step));
+  scalars[planner::kEpsilon] = static_cast<float>(c.epsilon);
+  scalars[planner::kWeightDecay] = static_cast<float>(c.weight_decay);
+  scalars[planner::kMaxGradientNorm] = static_cast<float>(c.max_gradient_norm);
+  return executor_->arena().Write(program().host.step_scalars, 0, scalars.data(), sizeof scalars);
+}
+
+absl::Status Session::ClearLossSum() {
+  const double zero = 0;
+  return executor_->arena().Write(program().host.loss_sum, 0, &zero, sizeof zero);
+}
+
+absl::StatusOr<double> Session::ReadLossSum() {
+  double sum = 0;
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Read(program().host.loss_sum, 0, &sum, sizeof sum));
+  return sum;
+}
+
+absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches, const StepConstants& constants) {
+  StepResult result;
+  for (const Batch& batch : micro_batches) result.predicted_token_count += batch.valid_label_count;
+  if (result.predicted_token_count == 0)
+    return absl::InvalidArgumentError("the step has no token to predict: every label is masked");
+  const float scale = 1.0f / static_cast<float>(result.predicted_token_count);
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(program().host.loss_scale, 0, &scale, sizeof scale));
+  TUNESMITH_RETURN_IF_ERROR(WriteConstants(constants));
+  TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
+  for (size_t i = 0; i < micro_batches.size(); ++i) {
+    TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
+    const bool last = i + 1 == micro_batches.size();
+    TUNESMITH_RETURN_IF_ERROR(
+        executor_->Run(i == 0 ? SegmentKind::kMicroFirst : last ? SegmentKind::kMicroLast : SegmentKind::kMicroMiddle));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
+  result.mean_loss = loss_sum / static_cast<double>(result.predicted_token_count);
+  if (!std::isfinite(result.mean_loss)) return absl::DataLossError(StrCat("the loss is ", result.mean_loss));
+  TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kOptimizer));
+  float norm = 0;
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Read(program().host.gradient_norm, 0, &norm, sizeof norm));
+  result.gradient_norm = norm;
+  if (!std::isfinite(norm)) return absl::DataLossError(StrCat("the gradient norm is ", result.gradient_norm));
+  return result;
+}
+
+absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
+  if (batch.valid_label_count == 0) return absl::OkStatus();
+  TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
+  TUNESMITH_RETURN_IF_ERROR(LoadBatch(batch));
+  TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kEvaluate));
+  TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
+  const double before = result.mean_loss * static_cast<double>(result.predicted_token_count);
+  result.predicted_token_count += batch.valid_label_count;
+  result.mean_loss = (before + loss_sum) / static_cast<double>(result.predicted_token_count);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int32_t> Session::NextToken(int32_t token, int32_t position) {
+  const planner::HostBuffers& h = program().host;
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(h.generate_token, 0, &token, sizeof token));
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(h.generate_position, 0, &position, sizeof position));
+  TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kGenerate));
+  int32_t next = 0;
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Read(h.generated_token, 0, &next, sizeof next));
+  return next;
+}
+
+absl::StatusOr<std::vector<int32_t>> Session::Generate(absl::Span<const int32_t> prompt, int64_t count,
+                                                       absl::Span<const int32_t> end_tokens) {
+  const int64_t context = program().inputs.workload.context, length = static_cast<int64_t>(prompt.size());
+  if (length == 0 || length >= context)
+    return absl::InvalidArgumentError(StrCat("prompt: ", length, " tokens, must be 1 to ", context - 1, " (the context less one)"));
+  int32_t next = 0;
+  for (int64_t i = 0; i < length; ++i) {
+    TUNESMITH_ASSIGN_OR_RETURN(next, NextToken(prompt[static_cast<size_t>(i)], static_cast<int32_t>(i)));
+  }
+  std::vector<int32_t> generated;
+  for (int64_t position = length; static_cast<int64_t>(generated.size()) < count; ++position) {
+    if (std::find(end_tokens.begin(), end_tokens.end(), next) != end_tokens.end()) break;
+    generated.push_back(next);
+    if (position >= context) break;
+    TUNESMITH_ASSIGN_OR_RETURN(next, NextToken(next, static_cast<int32_t>(position)));
+  }
+  return generated;
+}
+
+std::vector<Session::StateTensor> Session::StateTensors() const {
+  std::vector<StateTensor> tensors;
+  for (const planner::Parameter& p : program().parameters) {
+    if (!p.trainable) continue;
+    for (int32_t id : {p.weight, p.moment1, p.moment2, p.master}) {
+      if (id < 0) continue;
+      const Buffer& buffer = program().buffers[static_cast<size_t>(id)];
+      for (int64_t i = 0; i < buffer.instance_count; ++i) tensors.push_back({InstanceName(buffer, i), id, i});
+    }
+  }
+  return tensors;
+}
+
+absl::StatusOr<Session::StateTensor> Session::FindWeight(const std::string& name) const {
+  for (const planner::Parameter& p : program().parameters) {
+    const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
+    for (int64_t i = 0; i < buffer.instance_count; ++i) {
+      if (InstanceName(buffer, i) == name) return StateTensor{name, p.weight, i};
+    }
+  }
+  return absl::NotFoundError(StrCat("the step program has no weight ", name));
+}
+
+absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) {
+  TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
+  return ReadFloats(executor_->arena(), tensor.buffer, tensor.instance);
+}
+
+absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {
+  TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
+  const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
+  if (static_cast<int64_t>(values.size()) != planner::ElementCount(buffer)) {
+    return absl::InvalidArgumentError(StrCat("tensor ", name, " has ", values.size(), " elements, the plan's weight has ",
+                                             planner::ElementCount(buffer)));
+  }
+  return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance, values);
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "trainer/data/batch.h"
+#include "trainer/executor.h"
+#include "trainer/model_io/weight_source.h"
+
+namespace tunesmith::trainer {
+
+// AdamW's constants of one optimizer step, as the step_scalars buffer holds them.
+struct StepConstants {
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+  double max_gradient_norm = 0;  // 0: no clipping
+  int64_t optimizer_step = 1;    // from 1, for the bias corrections
+};
+
+struct StepResult {
+  double mean_loss = 0;      // nats per predicted token
+  double gradient_norm = 0;  // before clipping
+  int64_t predicted_token_count = 0;
+};
+
+struct EvaluationResult {
+  double mean_loss = 0;  // nats per predicted token
+  int64_t predicted_token_count = 0;
+};
+
+// A model in an executor's arena: loads weights, takes optimizer steps, evaluates, generates. Not thread safe.
+class Session {
+ public:
+  // Reads every weight of `weights` into the arena and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
+  // name, element), B zero (as PEFT does). `context` as for Executor. FAILED_PRECONDITION: weights of another model than the program's.
+  static absl::StatusOr<std::unique_ptr<Session>> Create(planner::Program program, const OpContext& context,
+                                                         const WeightSource& weights, uint64_t seed);
+
+  // One optimizer step over the micro-batches of the mix, in order. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT
+  // when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
+  absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches, const StepConstants& constants);
+
+  // Adds one batch to `result`, whose mean_loss is that of all batches added so far.
+  absl::Status Evaluate(const Batch& batch, EvaluationResult& result);
+
+  // Greedy continuation of `prompt`: at most `count` tokens, fewer at an end token or at the end of the context. INVALID_ARGUMENT: an empty prompt
+  // or one that leaves no room.
+  absl::StatusOr<std::vector<int32_t>> Generate(absl::Span<const int32_t> prompt, int64_t count, absl::Span<const int32_t> end_tokens);
+
+  // Visits every buffer that a checkpoint must hold: trainable weights, their moments and master copies, by unique names.
+  struct StateTensor {
+    std::string name;
+    int32_t buffer = 0;
+    int64_t instance = 0;
+  };
+  std::vector<StateTensor> StateTensors() const;
+
+  // The trainable or frozen weight named `name` as floats. NOT_FOUND.
+  absl::StatusOr<std::vector<float>> ReadWeight(const std::string& name);
+  absl::Status WriteWeight(const std::string& name, absl::Span<const float> values);
+
+  Executor& executor() { return *executor_; }
+  const planner::Program& program() const { return executor_->program(); }
+
+ private:
+  explicit Session(std::unique_ptr<Executor> executor) : executor_(std::move(executor)) {}
+
+  absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
+  absl::Status LoadBatch(const Batch& batch);
+  absl::Status WriteConstants(const StepConstants& constants);
+  absl::StatusOr<double> ReadLossSum();
+  absl::Status ClearLossSum();
+  absl::StatusOr<int32_t> NextToken(int32_t token, int32_t position);
+  absl::StatusOr<StateTensor> FindWeight(const std::string& name) const;
+
+  std::unique_ptr<Executor> executor_;
+};
+
+// The name of one instance of a buffer: {} replaced by the layer.
+std::string InstanceName(const planner::Buffer& buffer, int64_t instance);
+
+}  // namespace tunesmith::trainer

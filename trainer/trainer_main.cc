@@ -1,0 +1,71 @@
+// tunesmith-trainer: trains and evaluates. `run` is started by tunesmithd's shim, or by hand on a run directory.
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "trainer/job/evaluate.h"
+#include "trainer/job/run_job.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+std::atomic<bool> stop{false};
+
+int Run(const std::string& run_directory) {
+  // The handler only sets a lock-free flag; a second signal kills.
+  struct sigaction action = {};
+  action.sa_handler = [](int) { stop = true; };
+  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  const v1::JobExit exit = RunJob(run_directory, stop);
+  if (!exit.reason().empty()) std::fprintf(stderr, "tunesmith-trainer: %s\n", exit.reason().c_str());
+  return static_cast<int>(exit.exit_code());
+}
+
+int Evaluate(const EvaluateOptions& options, const std::string& output) {
+  const absl::StatusOr<EvaluationResult> result = EvaluateModel(options);
+  if (!result.ok()) {
+    std::fprintf(stderr, "tunesmith-trainer: %s\n", std::string(result.status().message()).c_str());
+    return 1;
+  }
+  const long long tokens = result->predicted_token_count;
+  const double perplexity = std::exp(result->mean_loss);
+  if (output == "json") {
+    std::printf("{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g}\n", tokens, result->mean_loss, perplexity);
+  } else {
+    std::printf("predicted tokens  %lld\nmean loss         %.6f nats\nperplexity        %.4f\n", tokens, result->mean_loss, perplexity);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer
+
+int main(int argc, char** argv) {
+  using namespace tunesmith::trainer;
+  CLI::App app{"Trains and evaluates language models on one device."};
+  app.require_subcommand(1);
+  std::string run_directory, output = "table";
+  EvaluateOptions options;
+  CLI::App* run = app.add_subcommand("run", "Carry out the job of a run directory (plan.json and job.json)");
+  run->add_option("--run-dir", run_directory, "the run directory")->required();
+  CLI::App* evaluate = app.add_subcommand("evaluate", "Mean loss of a model over a data set");
+  evaluate->add_option("--model", options.model_path, "Hugging Face directory or .gguf file")->required();
+  evaluate->add_option("--adapter", options.adapter_path, "PEFT adapter directory");
+  evaluate->add_option("--dataset", options.dataset_path, "JSONL file")->required();
+  evaluate->add_option("--context", options.context, "tokens per row")->required();
+  evaluate->add_option("--device", options.device, "cpu or cuda:N")->capture_default_str();
+  evaluate->add_option("--threads", options.thread_count, "CPU threads; 0: one per processor")->capture_default_str();
+  evaluate->add_flag("--skip-bad-rows", options.skip_bad_rows, "count rows that do not parse instead of failing");
+  evaluate->add_option("-o,--output", output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return run->parsed() ? Run(run_directory) : Evaluate(options, output);
+}
