@@ -12,6 +12,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMaxNesting = 200;  // copying and printing recurse
+
 // Messages quote at most this much of a value.
 std::string Excerpt(const json& value) {
   std::string text = value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -33,8 +35,32 @@ absl::Status ParseError(std::string_view text, std::string_view what,
       StrCat(what, ": not valid JSON at line ", line, " (byte ", byte, "): ", reason));
 }
 
+// How deep arrays and objects nest in `text`, where it is valid JSON.
+int64_t NestingDepth(std::string_view text) {
+  int64_t depth = 0;
+  int64_t deepest = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (in_string) {
+      if (text[i] == '\\')
+        ++i;
+      else if (text[i] == '"')
+        in_string = false;
+      continue;
+    }
+    if (text[i] == '"') in_string = true;
+    if (text[i] == '[' || text[i] == '{') deepest = std::max(deepest, ++depth);
+    if (text[i] == ']' || text[i] == '}') --depth;
+  }
+  return deepest;
+}
+
 template <typename Parse>
 absl::StatusOr<json> CatchParse(std::string_view text, std::string_view what, const Parse& parse) {
+  if (NestingDepth(text) > kMaxNesting) {
+    return absl::InvalidArgumentError(
+        StrCat(what, ": JSON nested deeper than ", kMaxNesting, " levels is not read"));
+  }
   try {
     return parse();
   } catch (const json::exception& error) {

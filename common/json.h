@@ -12,7 +12,7 @@
 // messages start with `what`, which names the text (a path, mostly) or the object inside it.
 namespace tunesmith {
 
-// `text` must be one JSON value in UTF-8. The message gives line, column and reason.
+// `text` must be one JSON value in UTF-8, nested at most 200 levels deep. The message gives line, column and reason.
 absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, std::string_view what);
 
 // As ParseJson, and refuses an object in which a key occurs twice (ParseJson keeps the last).

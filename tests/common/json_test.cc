@@ -21,6 +21,16 @@ TEST(JsonTest, ParseErrorsGiveFileLineAndByte) {
   EXPECT_FALSE(ParseJson("1e999", "f").ok());
 }
 
+TEST(JsonTest, NestingIsBounded) {
+  const auto nested = [](size_t depth) {
+    return std::string(depth, '[') + "\"]\\\"[\"" + std::string(depth, ']');
+  };
+  EXPECT_TRUE(ParseJson(nested(200), "f").ok());
+  EXPECT_THAT(Message(ParseJson(nested(201), "f").status()),
+              HasSubstr("f: JSON nested deeper than 200"));
+  EXPECT_FALSE(ParseJson(nested(1000000), "f").ok());
+}
+
 TEST(JsonTest, DuplicateNamesAreFoundPerObject) {
   EXPECT_TRUE(
       ParseJsonWithUniqueKeys(R"({"a": {"x": 1}, "b": {"x": 1}, "c": [{"x": 1}, {"x": 2}]})", "f")

@@ -48,13 +48,19 @@ std::set<std::string> TargetModules(const Adapter& adapter) {
   return targets;
 }
 
+// PEFT declares an integer.
+json Alpha(const Adapter& adapter) {
+  if (adapter.alpha == std::floor(adapter.alpha)) return static_cast<int64_t>(adapter.alpha);
+  return adapter.alpha;
+}
+
 // Long-standing fields only: old versions of PEFT refuse those that they do not know.
 std::string ConfigText(const Adapter& adapter) {
   return FormatJson({{"peft_type", "LORA"},
                      {"task_type", "CAUSAL_LM"},
                      {"base_model_name_or_path", adapter.base_model},
                      {"r", adapter.rank},
-                     {"lora_alpha", adapter.alpha},
+                     {"lora_alpha", Alpha(adapter)},
                      {"lora_dropout", 0.0},
                      {"bias", "none"},
                      {"target_modules", TargetModules(adapter)},

@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kMaxTokenId = 1 << 24;  // a larger id is a damaged file, not a vocabulary
+constexpr int64_t kMaxTokenId = 1 << 21;  // a larger id is a damaged file, not a vocabulary
 
 constexpr std::array<std::pair<std::string_view, SplitBehavior>, 5> kBehaviors = {{
     {"Isolated", SplitBehavior::kIsolated},
