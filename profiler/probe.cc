@@ -132,11 +132,6 @@ absl::Status FitStepFactor(const std::vector<StepSample>& samples, const ProbeOp
   return absl::OkStatus();
 }
 
-std::vector<planner::AttentionKernel> KernelsOf(const trainer::OpContext& context) {
-  if (context.device == planner::BackendKind::kCpu) return {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager};
-  return {planner::AttentionKernel::kEager};
-}
-
 }  // namespace
 
 std::string HostFingerprint() {
@@ -166,12 +161,10 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options, const tr
   std::vector<StepSample> samples;
   std::vector<planner::ProgramInputs> probes;
   for (int64_t micro_batch : {1, 4}) {
-    for (planner::AttentionKernel attention : KernelsOf(context)) {
+    for (planner::AttentionKernel attention : {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager}) {
       for (planner::Method method : {planner::Method::kLora, planner::Method::kFull}) {
         // The eager kernel and full fine-tuning share every other op with their counterparts: one size of each is enough.
-        if (attention == planner::AttentionKernel::kEager && (method == planner::Method::kFull || micro_batch > 1) &&
-            KernelsOf(context).size() > 1)
-          continue;
+        if (attention == planner::AttentionKernel::kEager && (method == planner::Method::kFull || micro_batch > 1)) continue;
         probes.push_back(InputsOf(options, context, method, attention, micro_batch));
       }
     }

@@ -37,12 +37,6 @@ std::vector<Method> MethodsOf(MethodChoice choice) {
   return {Method::kFull, Method::kLora};
 }
 
-// The bundled trainer's flash attention runs on CPUs so far; on GPUs it runs the eager kernels.
-std::vector<AttentionKernel> AttentionKernelsOf(const Backend& backend) {
-  if (backend.kind == BackendKind::kCpu) return {AttentionKernel::kEager, AttentionKernel::kFlash};
-  return {AttentionKernel::kEager};
-}
-
 std::vector<int64_t> DivisorsOf(int64_t n) {
   std::vector<int64_t> divisors;
   for (int64_t d = 1; d * d <= n; ++d) {
@@ -79,7 +73,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
   for (Method method : MethodsOf(question.method)) {
-    for (AttentionKernel attention : AttentionKernelsOf(BackendOf(question.devices.hardware))) {
+    for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
       for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
         for (int64_t micro_batch : DivisorsOf(rows)) {
           // One chunk holds everything: the two loss kernels are the same program.
@@ -104,8 +98,6 @@ std::vector<std::string> NotesOn(const Question& question) {
     notes.push_back("Times come from datasheets, not from measurements: expect them within a factor, not within percents.");
   if (question.devices.device_count > 1)
     notes.push_back("Several devices are planned as replicas (data parallel); sharding them is not planned yet.");
-  if (BackendOf(question.devices.hardware).kind == BackendKind::kCuda)
-    notes.push_back("The bundled trainer's GPU attention is the eager kernel so far: its score matrices are part of the memory below.");
   if (question.workload.dataset_token_count > 0)
     notes.push_back("Hours assume that the packer fills the rows.");
   return notes;
