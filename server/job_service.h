@@ -1,0 +1,42 @@
+#pragma once
+
+#include <string>
+
+#include "server/event_hub.h"
+#include "server/store.h"
+#include "tunesmith/v1/jobs.grpc.pb.h"
+
+namespace tunesmith::server {
+
+// tunesmith.v1.JobService over the store; the supervisor does the rest. Store and hub outlive the
+// service.
+class JobService final : public v1::JobService::CallbackService {
+ public:
+  JobService(Store& store, EventHub& hub, std::string jobs_directory)
+      : store_(store), hub_(hub), jobs_directory_(std::move(jobs_directory)) {}
+
+  grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
+                                      const v1::CreateJobRequest* request,
+                                      v1::CreateJobResponse* response) override;
+  grpc::ServerUnaryReactor* GetJob(grpc::CallbackServerContext* context,
+                                   const v1::GetJobRequest* request,
+                                   v1::GetJobResponse* response) override;
+  grpc::ServerUnaryReactor* ListJobs(grpc::CallbackServerContext* context,
+                                     const v1::ListJobsRequest* request,
+                                     v1::ListJobsResponse* response) override;
+  grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
+      grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) override;
+  grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
+                                      const v1::CancelJobRequest* request,
+                                      v1::CancelJobResponse* response) override;
+  grpc::ServerUnaryReactor* ResumeJob(grpc::CallbackServerContext* context,
+                                      const v1::ResumeJobRequest* request,
+                                      v1::ResumeJobResponse* response) override;
+
+ private:
+  Store& store_;
+  EventHub& hub_;
+  const std::string jobs_directory_;
+};
+
+}  // namespace tunesmith::server

@@ -1,0 +1,132 @@
+#include "server/job_states.h"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "google/protobuf/util/time_util.h"
+#include "proto/convert/run_directory.h"
+
+namespace tunesmith::server {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+std::string StateName(v1::JobState state) {
+  return v1::JobState_Name(state).substr(std::string_view("JOB_STATE_").size());
+}
+
+absl::Status RequireState(const v1::Job& job, std::initializer_list<v1::JobState> states,
+                          std::string_view verb) {
+  if (std::find(states.begin(), states.end(), job.state()) != states.end()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat(job.name(), " is ", StateName(job.state()), " and cannot be ", verb));
+}
+
+void SetState(v1::Job& job, v1::JobState state, const std::string& reason,
+              std::vector<v1::Event>& events) {
+  job.set_state(state);
+  job.set_reason(reason);
+  if (IsTerminal(state)) *job.mutable_end_time() = TimeUtil::GetCurrentTime();
+  v1::StateChanged& changed = *events.emplace_back().mutable_state_changed();
+  changed.set_state(state);
+  changed.set_reason(reason);
+  changed.set_attempt(job.attempt());
+}
+
+// The server numbers events itself and alone changes states.
+v1::Event EventOfLine(const std::string& line) {
+  auto event = convert::DecodeEventLine(line);
+  if (event.ok() && event->kind_case() != v1::Event::kStateChanged) return *std::move(event);
+  v1::Event log;
+  log.mutable_log()->set_severity(v1::LOG_SEVERITY_ERROR);
+  log.mutable_log()->set_text(
+      StrCat("a line of events.jsonl was not understood: ", line.substr(0, 200)));
+  return log;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Job> MarkLaunching(Store& store, const std::string& name) {
+  return store.Update(name, [](JobRecord& record, std::vector<v1::Event>& events) {
+    v1::Job& job = record.job;
+    TUNESMITH_RETURN_IF_ERROR(RequireState(job, {v1::JOB_STATE_QUEUED}, "launched"));
+    job.set_attempt(job.attempt() + 1);
+    *job.mutable_start_time() = TimeUtil::GetCurrentTime();
+    SetState(job, v1::JOB_STATE_LAUNCHING, "", events);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name) {
+  return store.Update(name, [](JobRecord& record, std::vector<v1::Event>& events) {
+    TUNESMITH_RETURN_IF_ERROR(
+        RequireState(record.job, {v1::JOB_STATE_LAUNCHING}, "marked as running"));
+    SetState(record.job, v1::JOB_STATE_RUNNING, "", events);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit) {
+  return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>& events) {
+    v1::Job& job = record.job;
+    TUNESMITH_RETURN_IF_ERROR(
+        RequireState(job, {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}, "ended"));
+    if (exit.has_summary()) *job.mutable_summary() = exit.summary();
+    if (IsTerminal(exit.state())) {
+      SetState(job, exit.state(), exit.reason(), events);
+    } else {
+      SetState(job, v1::JOB_STATE_FAILED, StrCat("exit.json names no final state: ", exit.reason()),
+               events);
+    }
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> MarkFailed(Store& store, const std::string& name,
+                                   const std::string& reason) {
+  v1::JobExit exit;
+  exit.set_state(v1::JOB_STATE_FAILED);
+  exit.set_reason(reason);
+  return MarkEnded(store, name, exit);
+}
+
+absl::StatusOr<v1::Job> RequestCancel(Store& store, const std::string& name) {
+  return store.Update(name, [](JobRecord& record, std::vector<v1::Event>& events) {
+    v1::Job& job = record.job;
+    TUNESMITH_RETURN_IF_ERROR(RequireState(
+        job, {v1::JOB_STATE_QUEUED, v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}, "cancelled"));
+    const bool queued = job.state() == v1::JOB_STATE_QUEUED;
+    job.set_cancel_requested(true);
+    if (queued) SetState(job, v1::JOB_STATE_CANCELLED, "cancelled before it started", events);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> Requeue(Store& store, const std::string& name) {
+  return store.Update(name, [](JobRecord& record, std::vector<v1::Event>& events) {
+    v1::Job& job = record.job;
+    TUNESMITH_RETURN_IF_ERROR(
+        RequireState(job, {v1::JOB_STATE_FAILED, v1::JOB_STATE_CANCELLED}, "resumed"));
+    job.set_cancel_requested(false);
+    job.clear_end_time();
+    SetState(job, v1::JOB_STATE_QUEUED, "", events);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> IngestLines(Store& store, const std::string& name,
+                                    const std::vector<std::string>& lines, int64_t next_offset) {
+  return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>& events) {
+    for (const std::string& line : lines) {
+      const v1::Event& event = events.emplace_back(EventOfLine(line));
+      if (event.has_progress()) *record.job.mutable_progress() = event.progress();
+      if (event.has_finished()) *record.job.mutable_summary() = event.finished();
+    }
+    record.event_offset = next_offset;
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace tunesmith::server

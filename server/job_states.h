@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/store.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+// Every change of a job's state, and nothing else: one function per arrow of v1.JobState. Each is
+// one transaction, checks that the job is where the arrow starts (else FAILED_PRECONDITION), and
+// records a StateChanged event.
+namespace tunesmith::server {
+
+// QUEUED -> LAUNCHING, as the next attempt.
+absl::StatusOr<v1::Job> MarkLaunching(Store& store, const std::string& name);
+
+// LAUNCHING -> RUNNING.
+absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name);
+
+// LAUNCHING or RUNNING -> what the attempt's exit file says.
+absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit);
+
+// LAUNCHING or RUNNING -> FAILED with a reason.
+absl::StatusOr<v1::Job> MarkFailed(Store& store, const std::string& name,
+                                   const std::string& reason);
+
+// QUEUED -> CANCELLED; LAUNCHING or RUNNING: the wish is recorded for the supervisor.
+absl::StatusOr<v1::Job> RequestCancel(Store& store, const std::string& name);
+
+// FAILED or CANCELLED -> QUEUED.
+absl::StatusOr<v1::Job> Requeue(Store& store, const std::string& name);
+
+// Stores lines of the job's events.jsonl and the offset behind them. The job's progress and summary
+// follow the events. A line that does not parse becomes a Log event that says so.
+absl::StatusOr<v1::Job> IngestLines(Store& store, const std::string& name,
+                                    const std::vector<std::string>& lines, int64_t next_offset);
+
+}  // namespace tunesmith::server

@@ -1,0 +1,105 @@
+// tunesmithd: the server. Exit status 0: stopped by SIGTERM or SIGINT; 1: it could not start, the
+// reason is on stderr; 2: bad usage.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+
+#include "common/str_cat.h"
+#include "common/version.h"
+#include "proto/convert/data_directory.h"
+#include "server/access_log.h"
+#include "server/server.h"
+
+namespace {
+
+using tunesmith::StrCat;
+
+constexpr int kUsageError = 2;
+// Calls take milliseconds and streams are ended; a client that keeps an idle connection open is waited for as long.
+constexpr absl::Duration kShutdownPatience = absl::Seconds(1);
+
+// The directory that this binary lies in; shim and trainer lie beside it.
+std::string BinaryDirectory() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+}
+
+struct Flags {
+  tunesmith::server::ServerOptions server;
+  double grace_seconds = 60;
+};
+
+void AddFlags(CLI::App& app, Flags& flags) {
+  const std::string directory = BinaryDirectory();
+  flags.server.data_directory = tunesmith::convert::DefaultDataDirectory();
+  flags.server.launcher.trainer_path = directory + "/tunesmith-trainer";
+  flags.server.launcher.shim_path = directory + "/tunesmith-shim";
+  app.add_option("--listen", flags.server.listen, "Address and port; port 0 takes a free one")
+      ->capture_default_str();
+  app.add_option("--data-dir", flags.server.data_directory, "Where jobs and calibrations are kept")
+      ->capture_default_str();
+  app.add_option("--trainer", flags.server.launcher.trainer_path, "The trainer's binary")
+      ->capture_default_str();
+  app.add_option("--shim", flags.server.launcher.shim_path, "The shim's binary")
+      ->capture_default_str();
+  app.add_option(
+      "--calibration", flags.server.calibration_path,
+      "Calibration file to price its device with, instead of the newest in the data directory");
+  app.add_option("--grace-seconds", flags.grace_seconds,
+                 "From asking a trainer to stop to killing it")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
+}
+
+// REQUIRES: called before any thread is started, so that all threads inherit the mask.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+int Run(Flags& flags) {
+  const sigset_t signals = BlockStopSignals();
+  flags.server.launcher.grace = absl::Seconds(flags.grace_seconds);
+  // Run directories appear in files that other processes read.
+  flags.server.data_directory =
+      std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();
+  const auto logger = tunesmith::server::MakeLogger();
+  auto server = tunesmith::server::Server::Start(flags.server, logger);
+  if (!server.ok()) {
+    std::fprintf(stderr, "tunesmithd: %s\n", std::string(server.status().message()).c_str());
+    return 1;
+  }
+  tunesmith::server::LogLine(*logger, spdlog::level::info,
+                             StrCat("tunesmithd ", tunesmith::Version(), " listens on port ",
+                                    (*server)->port(), ", data in ", flags.server.data_directory));
+  int signal = 0;
+  sigwait(&signals, &signal);
+  tunesmith::server::LogLine(*logger, spdlog::level::info,
+                             StrCat("signal ", signal, ": shutting down; jobs go on"));
+  (*server)->Shutdown(kShutdownPatience);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Tunesmith's server: recommends mixes of optimizations and runs fine-tuning jobs.");
+  Flags flags;
+  AddFlags(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsageError;
+  }
+  return Run(flags);
+}

@@ -1,0 +1,117 @@
+#include "server/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "common/str_cat.h"
+
+namespace tunesmith::server {
+namespace {
+
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+std::string_view VariableName(std::string_view assignment) {
+  return assignment.substr(0, assignment.find('='));
+}
+
+std::vector<std::string> Environment(const std::vector<std::string>& added) {
+  std::vector<std::string> environment = added;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    bool replaced = false;
+    for (const std::string& assignment : added)
+      replaced |= VariableName(assignment) == VariableName(*entry);
+    if (!replaced) environment.push_back(*entry);
+  }
+  return environment;
+}
+
+void SetAttributes(const SpawnOptions& options, posix_spawnattr_t& attributes) {
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+  if (options.new_session) flags |= POSIX_SPAWN_SETSID;
+  if (options.new_group) flags |= POSIX_SPAWN_SETPGROUP;
+  posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> StartTicks(int64_t pid) {
+  std::ifstream file(StrCat("/proc/", pid, "/stat"));
+  std::stringstream text;
+  text << file.rdbuf();
+  const std::string line = text.str();
+  // The second field is the command in parentheses and may itself hold spaces and parentheses.
+  const size_t command_end = line.rfind(')');
+  if (!file || command_end == std::string::npos)
+    return absl::NotFoundError(StrCat("no process ", pid));
+  const std::vector<std::string> fields = absl::StrSplit(line.substr(command_end + 2), ' ');
+  constexpr size_t kState = 0;        // field 3
+  constexpr size_t kStartTicks = 19;  // field 22
+  int64_t ticks = 0;
+  if (fields.size() <= kStartTicks || !absl::SimpleAtoi(fields[kStartTicks], &ticks)) {
+    return absl::InternalError(StrCat("/proc/", pid, "/stat has an unknown form"));
+  }
+  if (fields[kState] == "Z" || fields[kState] == "X")
+    return absl::NotFoundError(StrCat("process ", pid, " has ended"));
+  return ticks;
+}
+
+bool IsAlive(int64_t pid, int64_t start_ticks) {
+  if (pid <= 0) return false;
+  const auto ticks = StartTicks(pid);
+  return ticks.ok() && *ticks == start_ticks;
+}
+
+void SignalProcess(int64_t pid, int64_t start_ticks, int signal) {
+  if (IsAlive(pid, start_ticks)) kill(static_cast<pid_t>(pid), signal);
+}
+
+void SignalGroup(int64_t pid, int64_t start_ticks, int signal) {
+  if (IsAlive(pid, start_ticks)) kill(static_cast<pid_t>(-pid), signal);
+}
+
+absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, options.output_path.c_str(),
+                                   O_WRONLY | O_CREAT | O_APPEND, 0644);
+  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+  SetAttributes(options, attributes);
+  const std::vector<std::string> environment = Environment(options.environment);
+  pid_t pid = 0;
+  const int error = posix_spawn(&pid, options.arguments[0].c_str(), &actions, &attributes,
+                                Pointers(options.arguments).data(), Pointers(environment).data());
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) return absl::ErrnoToStatus(error, StrCat("cannot start ", options.arguments[0]));
+  return pid;
+}
+
+std::string SignalName(int signal) {
+  const char* name = sigabbrev_np(signal);
+  return name ? StrCat(signal, " (SIG", name, ")") : StrCat(signal);
+}
+
+}  // namespace tunesmith::server

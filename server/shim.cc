@@ -1,0 +1,191 @@
+#include "server/shim.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+
+#include "absl/time/clock.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "google/protobuf/util/time_util.h"
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
+#include "server/process.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::server {
+namespace {
+
+using convert::InDirectory;
+
+constexpr absl::Duration kTick = absl::Milliseconds(200);
+
+absl::Status ClaimAttempt(const ShimOptions& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
+  if (newest >= options.attempt) {
+    return absl::AlreadyExistsError(
+        StrCat("attempt ", newest, " of ", options.run_directory, " was started before"));
+  }
+  const std::string path =
+      InDirectory(options.run_directory, convert::AttemptFile(options.attempt));
+  const int fd = open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+  if (fd < 0) return absl::ErrnoToStatus(errno, StrCat("cannot create ", path));
+  close(fd);
+  return absl::OkStatus();
+}
+
+// An exit.json that is there from now on is this attempt's.
+absl::Status PutOldExitAway(const ShimOptions& options) {
+  const std::string from = InDirectory(options.run_directory, convert::kExitFile);
+  const std::string to = StrCat(InDirectory(options.run_directory, convert::kLogDirectory),
+                                "/exit-", options.attempt - 1, ".json");
+  if (rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, StrCat("cannot move ", from, " to ", to));
+}
+
+absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
+  v1::ShimHandle handle;
+  handle.set_pid(getpid());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
+  handle.set_start_ticks(ticks);
+  handle.set_attempt(options.attempt);
+  handle.set_trainer_pid(trainer);
+  // A trainer that has ended already has no start time, and nobody needs to find it.
+  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
+  return convert::WriteJsonFile(InDirectory(options.run_directory, convert::kShimFile), handle);
+}
+
+// Signals are taken one by one in the loop instead of interrupting it.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Waits for one signal; 0 after a tick without one.
+int NextSignal(const sigset_t& signals) {
+  const timespec timeout = absl::ToTimespec(kTick);
+  const int signal = sigtimedwait(&signals, nullptr, &timeout);
+  return signal > 0 ? signal : 0;
+}
+
+// Reaps every child that has ended, adopted ones too. The wait status of the trainer when it is
+// among them.
+std::optional<int> Reap(pid_t trainer) {
+  std::optional<int> result;
+  int status = 0;
+  for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+    if (pid == trainer) result = status;
+  }
+  return result;
+}
+
+struct TrainerEnd {
+  int wait_status = 0;
+  bool was_told_to_stop = false;
+};
+
+TrainerEnd WaitForTrainer(pid_t trainer, const sigset_t& signals, absl::Duration grace) {
+  TrainerEnd end;
+  absl::Time kill_at = absl::InfiniteFuture();
+  while (true) {
+    const int signal = NextSignal(signals);
+    if (const auto status = Reap(trainer)) {
+      end.wait_status = *status;
+      return end;
+    }
+    if ((signal == SIGTERM || signal == SIGINT) && !end.was_told_to_stop) {
+      kill(-trainer, SIGTERM);
+      end.was_told_to_stop = true;
+      kill_at = absl::Now() + grace;
+    }
+    if (absl::Now() >= kill_at) kill(-trainer, SIGKILL);
+  }
+}
+
+std::string EndReason(const ShimOptions& options, const TrainerEnd& end) {
+  const std::string log =
+      StrCat("; see ", InDirectory(options.run_directory, convert::kTrainerLogFile));
+  if (WIFSIGNALED(end.wait_status)) {
+    const std::string killed =
+        StrCat("the trainer was killed by signal ", SignalName(WTERMSIG(end.wait_status)));
+    if (end.was_told_to_stop) return StrCat(killed, " after it was told to stop", log);
+    // The kernel kills with SIGKILL when memory runs out, and the trainer cannot say so itself.
+    const char* hint = WTERMSIG(end.wait_status) == SIGKILL
+                           ? ", perhaps because the host ran out of memory (see dmesg)"
+                           : "";
+    return StrCat(killed, hint, log);
+  }
+  return StrCat("the trainer ended with status ", WEXITSTATUS(end.wait_status),
+                " and left no exit.json", log);
+}
+
+v1::JobExit ExitOf(const ShimOptions& options, const TrainerEnd& end) {
+  v1::JobExit exit;
+  const bool killed = WIFSIGNALED(end.wait_status);
+  exit.set_exit_code(killed ? 128 + WTERMSIG(end.wait_status) : WEXITSTATUS(end.wait_status));
+  exit.set_signal(killed ? WTERMSIG(end.wait_status) : 0);
+  exit.set_reason(EndReason(options, end));
+  exit.set_state(end.was_told_to_stop ? v1::JOB_STATE_CANCELLED : v1::JOB_STATE_FAILED);
+  v1::Heartbeat heartbeat;
+  if (convert::ReadJsonFile(InDirectory(options.run_directory, convert::kHeartbeatFile), &heartbeat)
+          .ok()) {
+    exit.set_last_step(heartbeat.step());
+  }
+  return exit;
+}
+
+absl::Status WriteExit(const ShimOptions& options, v1::JobExit exit) {
+  const std::string path = InDirectory(options.run_directory, convert::kExitFile);
+  if (access(path.c_str(), F_OK) == 0) return absl::OkStatus();  // the trainer's own
+  exit.set_attempt(options.attempt);
+  *exit.mutable_end_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  return convert::WriteJsonFile(path, exit);
+}
+
+absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options) {
+  return Spawn({.arguments = {options.trainer_path, "run", "--run-dir", options.run_directory},
+                .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
+                .output_path = InDirectory(options.run_directory, convert::kTrainerLogFile),
+                .new_group = true});
+}
+
+v1::JobExit NotStarted(const absl::Status& status) {
+  v1::JobExit exit;
+  exit.set_exit_code(127);
+  exit.set_reason(std::string(status.message()));
+  exit.set_state(v1::JOB_STATE_FAILED);
+  return exit;
+}
+
+}  // namespace
+
+absl::Status RunShim(const ShimOptions& options) {
+  const sigset_t signals = BlockSignals();
+  prctl(PR_SET_CHILD_SUBREAPER,
+        1);  // what the trainer leaves behind becomes our child and is reaped
+  TUNESMITH_RETURN_IF_ERROR(
+      MakeDirectories(InDirectory(options.run_directory, convert::kLogDirectory)));
+  TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
+  TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
+  TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
+  const absl::StatusOr<pid_t> trainer = StartTrainer(options);
+  if (!trainer.ok()) return WriteExit(options, NotStarted(trainer.status()));
+  const absl::Status handle_written = WriteHandle(options, *trainer);
+  if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
+  const TrainerEnd end = WaitForTrainer(*trainer, signals, options.grace);
+  kill(-*trainer, SIGKILL);  // children that it left in its group
+  TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
+  return handle_written;
+}
+
+}  // namespace tunesmith::server

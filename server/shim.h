@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+// The shim: the process between server and trainer. One shim runs one attempt of one job. It
+// outlives the server, which finds it again through shim.json, and it sees to it that an attempt
+// always ends in an exit.json.
+namespace tunesmith::server {
+
+struct ShimOptions {
+  std::string run_directory;
+  int64_t attempt = 1;
+  std::string trainer_path;
+  absl::Duration grace = absl::Seconds(60);  // from SIGTERM to SIGKILL
+};
+
+// Claims the attempt (attempt-N, created exclusively), moves the exit.json of an earlier attempt to
+// log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with
+// TUNESMITH_ATTEMPT in its environment, and waits for it. SIGTERM and SIGINT are passed on to the
+// group; when the grace has passed, SIGKILL. A trainer that cannot be started, or that ends without
+// exit.json, gets one that says why. Returns when nothing of the attempt runs any more.
+// ALREADY_EXISTS: another shim has this attempt, or a newer one; nothing was changed. Other errors:
+// the run directory cannot be written. REQUIRES: the process has one thread.
+absl::Status RunShim(const ShimOptions& options);
+
+}  // namespace tunesmith::server

@@ -1,0 +1,199 @@
+#include "tests/server/server_process.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/time/clock.h"
+#include "grpcpp/create_channel.h"
+#include "planner/model/catalog.h"
+#include "planner/model/hardware.h"
+#include "proto/convert/plan.h"
+#include "server/process.h"
+#include "server/store.h"
+
+namespace tunesmith::server {
+namespace {
+
+std::string Slurp(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+pid_t Start(const std::vector<std::string>& arguments,
+            const std::map<std::string, std::string>& environment, const std::string& output_path,
+            const std::string& errors_path) {
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, 1, output_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                   0644);
+  posix_spawn_file_actions_addopen(&actions, 2, errors_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+                                   0644);
+  std::vector<char*> argv;
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  std::vector<std::string> variables;
+  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  std::vector<char*> envp;
+  for (std::string& variable : variables) envp.push_back(variable.data());
+  for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
+  envp.push_back(nullptr);
+  pid_t pid = 0;
+  const int error =
+      posix_spawn(&pid, arguments[0].c_str(), &actions, nullptr, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&actions);
+  EXPECT_EQ(error, 0) << arguments[0];
+  return error == 0 ? pid : 0;
+}
+
+int Wait(pid_t pid) {
+  int status = 0;
+  waitpid(pid, &status, 0);
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+int PortInLog(const std::string& log) {
+  const std::string mark = "listens on port ";
+  const size_t at = log.find(mark);
+  return at == std::string::npos ? 0 : std::atoi(log.c_str() + at + mark.size());
+}
+
+}  // namespace
+
+ScratchDirectory::ScratchDirectory() {
+  std::string pattern = ::testing::TempDir() + "tunesmith_XXXXXX";
+  path_ = mkdtemp(pattern.data());
+}
+
+ScratchDirectory::~ScratchDirectory() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+}
+
+std::string ScratchDirectory::File(const std::string& name, const std::string& contents) const {
+  const std::string path = path_ + "/" + name;
+  std::ofstream(path) << contents;
+  return path;
+}
+
+std::string BinaryPath(const std::string& name) {
+  const char* directory = std::getenv("TUNESMITH_BIN_DIR");
+  return std::string(directory ? directory : "build/bin") + "/" + name;
+}
+
+std::string FakeTrainerPath() { return FAKE_TRAINER_PATH; }
+
+ProcessResult RunProcess(const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment) {
+  const ScratchDirectory scratch;
+  const std::string output = scratch.path() + "/out";
+  const std::string errors = scratch.path() + "/err";
+  const pid_t pid = Start(arguments, environment, output, errors);
+  const int status = pid > 0 ? Wait(pid) : -1;
+  return {.status = status, .output = Slurp(output), .errors = Slurp(errors)};
+}
+
+ServerProcess::ServerProcess(const std::string& data_directory,
+                             const std::map<std::string, std::string>& environment,
+                             const std::vector<std::string>& flags, const std::string& listen) {
+  std::vector<std::string> arguments = {
+      BinaryPath("tunesmithd"), "--listen",  listen,           "--data-dir",
+      data_directory,           "--trainer", FakeTrainerPath()};
+  arguments.insert(arguments.end(), flags.begin(), flags.end());
+  log_path_ = data_directory + ".log";
+  pid_ = Start(arguments, environment, "/dev/null", log_path_);
+  for (int tries = 0; tries < 500 && port_ == 0 && kill(pid_, 0) == 0; ++tries) {
+    absl::SleepFor(absl::Milliseconds(20));
+    port_ = PortInLog(Slurp(log_path_));
+  }
+  EXPECT_GT(port_, 0) << Slurp(log_path_);
+  const auto channel = grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
+  jobs_ = v1::JobService::NewStub(channel);
+  recommender_ = v1::RecommenderService::NewStub(channel);
+}
+
+ServerProcess::~ServerProcess() {
+  jobs_.reset();  // a connection that is open keeps the server from ending at once
+  recommender_.reset();
+  Terminate();
+}
+
+void ServerProcess::Kill() {
+  if (pid_ > 0) kill(pid_, SIGKILL);
+  if (pid_ > 0) Wait(pid_);
+  pid_ = 0;
+}
+
+int ServerProcess::Terminate() {
+  if (pid_ <= 0) return -1;
+  kill(pid_, SIGTERM);
+  const int status = Wait(pid_);
+  pid_ = 0;
+  return status;
+}
+
+v1::Job ServerProcess::WaitFor(const std::string& name, v1::JobState state, int seconds) {
+  const absl::Time deadline = absl::Now() + absl::Seconds(seconds);
+  v1::GetJobResponse response;
+  while (absl::Now() < deadline) {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    request.set_name(name);
+    const grpc::Status status = jobs_->GetJob(&context, request, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    if (!status.ok() || IsTerminal(response.job().state()) || response.job().state() == state)
+      return response.job();
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  ADD_FAILURE() << name << " did not get there: " << response.job().DebugString();
+  return response.job();
+}
+
+std::vector<v1::Event> ServerProcess::Watch(const std::string& name, int64_t after_sequence) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  v1::WatchJobRequest request;
+  request.set_name(name);
+  request.set_after_sequence(after_sequence);
+  const auto reader = jobs_->WatchJob(&context, request);
+  std::vector<v1::Event> events;
+  v1::WatchJobResponse response;
+  while (reader->Read(&response)) {
+    if (response.has_event()) events.push_back(response.event());
+  }
+  const grpc::Status status = reader->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  return events;
+}
+
+v1::CreateJobRequest TestJob(const ScratchDirectory& scratch, int64_t step_count) {
+  planner::Question question;
+  question.model = planner::FindModel("1B").value();
+  question.workload = {.context = 128, .rows_per_step = 4};
+  question.devices = planner::ParseDeviceGroup("cpu").value();
+  planner::Prediction prediction;
+  prediction.fits = true;
+  prediction.mix.micro_batch = 2;
+  prediction.mix.accumulation_count = 2;
+  prediction.mix.recompute[0] = question.model.layer_count;
+  prediction.program_digest = "digest-of-a-test";
+  v1::CreateJobRequest request;
+  *request.mutable_plan() = convert::ToProto(convert::MakePlan(question, prediction));
+  request.mutable_spec()->set_model_path(scratch.path());
+  request.mutable_spec()->set_dataset_path(scratch.File("train.jsonl", "{\"text\":\"a\"}\n"));
+  request.mutable_spec()->mutable_training()->set_step_count(step_count);
+  return request;
+}
+
+}  // namespace tunesmith::server

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tunesmith/v1/jobs.grpc.pb.h"
+#include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/recommender.grpc.pb.h"
+
+// tunesmithd as a process of its own, with the fake trainer, and what tests ask of it.
+namespace tunesmith::server {
+
+// A directory that goes away with the object.
+class ScratchDirectory {
+ public:
+  ScratchDirectory();
+  ~ScratchDirectory();
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name, const std::string& contents) const;  // its path
+
+ private:
+  std::string path_;
+};
+
+struct ProcessResult {
+  int status = -1;  // exit status, or 128 + signal
+  std::string output;
+  std::string errors;
+};
+
+// Runs a binary to its end. `environment` is added to this process's own.
+ProcessResult RunProcess(const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment = {});
+
+std::string BinaryPath(const std::string& name);  // in build/bin
+std::string FakeTrainerPath();
+
+class ServerProcess {
+ public:
+  // Starts a server, on a free loopback port unless told, and waits until it listens. Check port() > 0.
+  ServerProcess(const std::string& data_directory,
+                const std::map<std::string, std::string>& environment = {},
+                const std::vector<std::string>& flags = {},
+                const std::string& listen = "127.0.0.1:0");
+  ~ServerProcess();  // SIGTERM
+
+  int port() const { return port_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  void Kill();      // SIGKILL, as a crash
+  int Terminate();  // SIGTERM; its exit status
+
+  v1::JobService::Stub& jobs() { return *jobs_; }
+  v1::RecommenderService::Stub& recommender() { return *recommender_; }
+
+  // Waits until the job is in a terminal state, or in `state`; the job as it is then. Fails the test after `seconds`.
+  v1::Job WaitFor(const std::string& name, v1::JobState state = v1::JOB_STATE_UNSPECIFIED,
+                  int seconds = 20);
+
+  // All events after a sequence, through WatchJob, until the stream ends.
+  std::vector<v1::Event> Watch(const std::string& name, int64_t after_sequence = 0);
+
+ private:
+  pid_t pid_ = 0;
+  int port_ = 0;
+  std::string log_path_;
+  std::unique_ptr<v1::JobService::Stub> jobs_;
+  std::unique_ptr<v1::RecommenderService::Stub> recommender_;
+};
+
+// A request that CreateJob accepts: a small model on this host, files in `scratch`.
+v1::CreateJobRequest TestJob(const ScratchDirectory& scratch, int64_t step_count);
+
+}  // namespace tunesmith::server

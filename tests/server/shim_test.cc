@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/time/clock.h"
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
+#include "server/launch/host_launcher.h"
+#include "server/process.h"
+#include "tests/server/server_process.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::server {
+namespace {
+
+using convert::InDirectory;
+using ::testing::HasSubstr;
+
+class ShimTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const v1::CreateJobRequest request = TestJob(scratch_, 3);
+    *job_.mutable_plan() = request.plan();
+    *job_.mutable_spec() = request.spec();
+    job_.set_run_directory(scratch_.path() + "/run");
+    ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  }
+
+  // Runs an attempt to its end; the shim's exit status.
+  int RunAttempt(int64_t attempt, const std::map<std::string, std::string>& environment = {},
+                 const std::string& trainer = FakeTrainerPath()) {
+    return RunProcess({BinaryPath("tunesmith-shim"), "--run-dir", job_.run_directory(), "--attempt",
+                       std::to_string(attempt), "--trainer", trainer, "--grace-seconds", "0.3"},
+                      environment)
+        .status;
+  }
+
+  v1::JobExit Exit() {
+    v1::JobExit exit;
+    const absl::Status status =
+        convert::ReadJsonFile(InDirectory(job_.run_directory(), convert::kExitFile), &exit);
+    EXPECT_TRUE(status.ok()) << status;
+    return exit;
+  }
+
+  ScratchDirectory scratch_;
+  v1::Job job_;
+};
+
+TEST_F(ShimTest, LeavesTheTrainersOwnExit) {
+  EXPECT_EQ(RunAttempt(1), 0);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_SUCCEEDED);
+  v1::ShimHandle handle;
+  ASSERT_TRUE(
+      convert::ReadJsonFile(InDirectory(job_.run_directory(), convert::kShimFile), &handle).ok());
+  EXPECT_EQ(handle.attempt(), 1);
+  EXPECT_GT(handle.trainer_pid(), 0);
+  EXPECT_FALSE(IsAlive(handle.pid(), handle.start_ticks()));
+}
+
+TEST_F(ShimTest, NamesTheSignalThatKilledTheTrainer) {
+  EXPECT_EQ(RunAttempt(1, {{"FAKE_CRASH_AT_STEP", "2"}}), 0);
+  const v1::JobExit exit = Exit();
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_EQ(exit.signal(), 9);
+  EXPECT_EQ(exit.exit_code(), 137);
+  EXPECT_EQ(exit.last_step(), 2);
+  EXPECT_THAT(exit.reason(), HasSubstr("signal 9 (SIGKILL)"));
+}
+
+TEST_F(ShimTest, NamesTheStatusOfATrainerThatSaidNothing) {
+  EXPECT_EQ(RunAttempt(1, {{"FAKE_EXIT_CODE", "7"}}), 0);
+  EXPECT_THAT(Exit().reason(), HasSubstr("status 7"));
+}
+
+TEST_F(ShimTest, SaysThatTheTrainerCannotBeStarted) {
+  EXPECT_EQ(RunAttempt(1, {}, "/absent/trainer"), 0);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(Exit().reason(), HasSubstr("/absent/trainer"));
+}
+
+TEST_F(ShimTest, AnAttemptRunsOnceAndALaterOnePutsTheOldExitAway) {
+  EXPECT_EQ(RunAttempt(1, {{"FAKE_EXIT_CODE", "7"}}), 0);
+  EXPECT_EQ(RunAttempt(1), 1);
+  EXPECT_EQ(Exit().exit_code(), 7);
+  EXPECT_EQ(RunAttempt(2), 0);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_TRUE(std::filesystem::exists(job_.run_directory() + "/log/exit-1.json"));
+  EXPECT_EQ(RunAttempt(1), 1) << "an older attempt must not start";
+}
+
+TEST_F(ShimTest, PassesSigtermOnAndKillsAfterTheGrace) {
+  for (const bool ignores : {false, true}) {
+    job_.set_attempt(ignores ? 2 : 1);
+    setenv("FAKE_STEP_MILLISECONDS", "100", 1);
+    setenv("FAKE_IGNORE_SIGTERM", ignores ? "1" : "0", 1);
+    job_.mutable_spec()->mutable_training()->set_step_count(1000);
+    ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+    const auto pid = StartShim({.shim_path = BinaryPath("tunesmith-shim"),
+                                .trainer_path = FakeTrainerPath(),
+                                .grace = absl::Seconds(0.5)},
+                               job_);
+    ASSERT_TRUE(pid.ok()) << pid.status();
+    absl::SleepFor(absl::Milliseconds(500));
+    kill(*pid, SIGTERM);
+    int status = 0;
+    waitpid(*pid, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+    EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
+    EXPECT_EQ(Exit().signal(), ignores ? 9 : 0);
+  }
+}
+
+TEST(ProcessTest, AProcessIsItsIdAndItsStartTime) {
+  const auto ticks = StartTicks(getpid());
+  ASSERT_TRUE(ticks.ok());
+  EXPECT_TRUE(IsAlive(getpid(), *ticks));
+  EXPECT_FALSE(IsAlive(getpid(), *ticks + 1));
+  EXPECT_FALSE(IsAlive(0, 0));
+}
+
+TEST(ProcessTest, AZombieIsNotAlive) {
+  const ScratchDirectory scratch;
+  const auto pid = Spawn(
+      {.arguments = {"/bin/true"}, .environment = {}, .output_path = scratch.path() + "/out"});
+  ASSERT_TRUE(pid.ok());
+  for (int tries = 0; tries < 100 && StartTicks(*pid).ok(); ++tries)
+    absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_FALSE(StartTicks(*pid).ok());
+  waitpid(*pid, nullptr, 0);
+}
+
+}  // namespace
+}  // namespace tunesmith::server
