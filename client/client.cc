@@ -1,0 +1,216 @@
+#include "client/client.h"
+
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/convert/answer.h"
+#include "proto/convert/data_directory.h"
+#include "tunesmith/v1/jobs.grpc.pb.h"
+#include "tunesmith/v1/recommender.grpc.pb.h"
+
+namespace tunesmith::client {
+namespace {
+
+constexpr absl::Duration kWatchPatience = absl::Minutes(1);
+constexpr absl::Duration kWatchPause = absl::Milliseconds(500);
+constexpr absl::Duration kInterruptTick = absl::Milliseconds(100);
+
+absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
+  if (status.ok()) return absl::OkStatus();
+  const auto code = static_cast<absl::StatusCode>(status.error_code());  // the numbers are the same
+  std::string message = status.error_message();
+  if (code == absl::StatusCode::kUnavailable)
+    message = StrCat("no answer from ", server, " (", message, "); is tunesmithd running there?");
+  if (code == absl::StatusCode::kDeadlineExceeded)
+    message =
+        StrCat("no answer from ", server, " in time (", message, "); allow more with --timeout");
+  return absl::Status(code, message);
+}
+
+std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
+  grpc::ChannelArguments arguments;
+  // A server that comes back is found within a second, also by a client that has waited long.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+}
+
+// One unary call with a deadline.
+template <typename Response, typename Stub, typename Request>
+absl::StatusOr<Response> Call(Stub& stub,
+                              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
+                                                           Response*),
+                              const Request& request, const ClientOptions& options) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
+  Response response;
+  TUNESMITH_RETURN_IF_ERROR(FromGrpc((stub.*method)(&context, request, &response), options.server));
+  return response;
+}
+
+class RemoteRecommender final : public Recommender {
+ public:
+  explicit RemoteRecommender(const ClientOptions& options)
+      : options_(options), stub_(v1::RecommenderService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::RecommendResponse> Recommend(const v1::RecommendRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::Recommend, request, options_);
+  }
+  absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::Estimate, request, options_);
+  }
+  absl::StatusOr<v1::ListModelsResponse> ListModels() override {
+    return Call(*stub_, &v1::RecommenderService::Stub::ListModels, v1::ListModelsRequest(),
+                options_);
+  }
+  absl::StatusOr<v1::ListGpusResponse> ListGpus() override {
+    return Call(*stub_, &v1::RecommenderService::Stub::ListGpus, v1::ListGpusRequest(), options_);
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<v1::RecommenderService::Stub> stub_;
+};
+
+std::optional<planner::Calibration> LocalCalibration(std::string_view device_name) {
+  if (device_name != "cpu") return std::nullopt;  // rates of this host say nothing of other devices
+  return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name);
+}
+
+class OfflineRecommender final : public Recommender {
+ public:
+  explicit OfflineRecommender(absl::Duration timeout) : timeout_(timeout) {}
+
+  absl::StatusOr<v1::RecommendResponse> Recommend(const v1::RecommendRequest& request) override {
+    return convert::AnswerRecommend(request, LocalCalibration, absl::Now() + timeout_);
+  }
+  absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
+    return convert::AnswerEstimate(request, LocalCalibration);
+  }
+  absl::StatusOr<v1::ListModelsResponse> ListModels() override {
+    return convert::AnswerListModels();
+  }
+  absl::StatusOr<v1::ListGpusResponse> ListGpus() override { return convert::AnswerListGpus(); }
+
+ private:
+  const absl::Duration timeout_;
+};
+
+// Cancels a call when the user interrupts, while the calling thread is blocked in it.
+class Interrupter {
+ public:
+  Interrupter(grpc::ClientContext& context, const std::function<bool()>& interrupted)
+      : thread_([this, &context, &interrupted] {
+          while (!done_ && !interrupted()) absl::SleepFor(kInterruptTick);
+          if (!done_) context.TryCancel();
+        }) {}
+  ~Interrupter() {
+    done_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> done_{false};
+  std::thread thread_;
+};
+
+class RemoteJobClient final : public JobClient {
+ public:
+  explicit RemoteJobClient(const ClientOptions& options)
+      : options_(options), stub_(v1::JobService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request) override {
+    return JobOf(Call(*stub_, &v1::JobService::Stub::CreateJob, request, options_));
+  }
+  absl::StatusOr<v1::Job> Get(const std::string& name) override {
+    return JobOf(
+        Call(*stub_, &v1::JobService::Stub::GetJob, Named<v1::GetJobRequest>(name), options_));
+  }
+  absl::StatusOr<v1::ListJobsResponse> List(const v1::ListJobsRequest& request) override {
+    return Call(*stub_, &v1::JobService::Stub::ListJobs, request, options_);
+  }
+  absl::StatusOr<v1::Job> Cancel(const std::string& name) override {
+    return JobOf(Call(*stub_, &v1::JobService::Stub::CancelJob, Named<v1::CancelJobRequest>(name),
+                      options_));
+  }
+  absl::StatusOr<v1::Job> Resume(const std::string& name) override {
+    return JobOf(Call(*stub_, &v1::JobService::Stub::ResumeJob, Named<v1::ResumeJobRequest>(name),
+                      options_));
+  }
+  absl::StatusOr<v1::Job> Watch(const std::string& name, int64_t after_sequence,
+                                const std::function<void(const v1::WatchJobResponse&)>& sink,
+                                const std::function<bool()>& interrupted) override;
+
+ private:
+  template <typename Request>
+  static Request Named(const std::string& name) {
+    Request request;
+    request.set_name(name);
+    return request;
+  }
+
+  template <typename Response>
+  static absl::StatusOr<v1::Job> JobOf(absl::StatusOr<Response> response) {
+    TUNESMITH_RETURN_IF_ERROR(response.status());
+    return std::move(*response->mutable_job());
+  }
+
+  const ClientOptions options_;
+  std::unique_ptr<v1::JobService::Stub> stub_;
+};
+
+absl::StatusOr<v1::Job> RemoteJobClient::Watch(
+    const std::string& name, int64_t after_sequence,
+    const std::function<void(const v1::WatchJobResponse&)>& sink,
+    const std::function<bool()>& interrupted) {
+  v1::WatchJobRequest request = Named<v1::WatchJobRequest>(name);
+  request.set_after_sequence(after_sequence);
+  absl::Time last_answer = absl::Now();
+  bool had_answer = false;
+  while (true) {
+    grpc::ClientContext context;
+    v1::Job job;
+    grpc::Status status;
+    {
+      const Interrupter interrupter(context, interrupted);
+      const auto reader = stub_->WatchJob(&context, request);
+      v1::WatchJobResponse response;
+      while (reader->Read(&response)) {
+        had_answer = true;
+        last_answer = absl::Now();
+        if (response.has_event()) request.set_after_sequence(response.event().sequence());
+        if (response.has_snapshot()) job = response.snapshot();
+        sink(response);
+      }
+      status = reader->Finish();
+    }
+    if (interrupted()) return absl::CancelledError("interrupted");
+    if (status.ok()) return job;
+    const bool try_again = status.error_code() == grpc::StatusCode::UNAVAILABLE && had_answer &&
+                           absl::Now() - last_answer < kWatchPatience;
+    if (!try_again) return FromGrpc(status, options_.server);
+    absl::SleepFor(kWatchPause);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Recommender> MakeRemoteRecommender(const ClientOptions& options) {
+  return std::make_unique<RemoteRecommender>(options);
+}
+
+std::unique_ptr<Recommender> MakeOfflineRecommender(absl::Duration timeout) {
+  return std::make_unique<OfflineRecommender>(timeout);
+}
+
+std::unique_ptr<JobClient> MakeJobClient(const ClientOptions& options) {
+  return std::make_unique<RemoteJobClient>(options);
+}
+
+}  // namespace tunesmith::client

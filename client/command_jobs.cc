@@ -1,0 +1,116 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include "absl/strings/ascii.h"
+#include "client/commands.h"
+#include "client/exit_codes.h"
+#include "client/show.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+
+namespace tunesmith::client {
+namespace {
+
+struct JobFlags {
+  std::string name;
+  int64_t after_sequence = 0;
+  int64_t limit = 50;
+  Format format = Format::kTable;
+};
+
+// People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".
+std::string FullName(const std::string& name) {
+  if (name.starts_with("jobs/")) return name;
+  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+  return StrCat("jobs/", number ? "job-" : "", name);
+}
+
+int PrintJob(const absl::StatusOr<v1::Job>& job, Format format) {
+  if (!job.ok()) return Fail(job.status());
+  std::fputs(
+      format == Format::kJson ? (convert::ToJson(*job) + "\n").c_str() : ShowJob(*job).c_str(),
+      stdout);
+  return kExitOk;
+}
+
+// Pages are fetched until the limit is reached.
+absl::StatusOr<v1::ListJobsResponse> ListUpTo(JobClient& jobs, int64_t limit) {
+  v1::ListJobsResponse all;
+  v1::ListJobsRequest request;
+  do {
+    request.set_page_size(limit - all.jobs_size());
+    const auto page = jobs.List(request);
+    if (!page.ok()) return page.status();
+    all.mutable_jobs()->MergeFrom(page->jobs());
+    all.set_next_page_token(page->next_page_token());
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty() && all.jobs_size() < limit);
+  return all;
+}
+
+int RunList(const Globals& globals, const JobFlags& flags) {
+  const auto answer = ListUpTo(*MakeJobClient(globals.Options()), flags.limit);
+  if (!answer.ok()) return Fail(answer.status());
+  std::fputs(flags.format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str()
+                                           : ShowJobs(*answer).c_str(),
+             stdout);
+  if (!answer->next_page_token().empty()) std::fprintf(stderr, "there are more; see --limit\n");
+  return kExitOk;
+}
+
+using JobMethod = absl::StatusOr<v1::Job> (JobClient::*)(const std::string&);
+
+int RunOne(const Globals& globals, const JobFlags& flags, JobMethod method) {
+  const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
+  return PrintJob((jobs.get()->*method)(FullName(flags.name)), flags.format);
+}
+
+int RunWatch(const Globals& globals, const JobFlags& flags) {
+  const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
+  return FollowAndReport(*jobs, FullName(flags.name), flags.after_sequence, flags.format);
+}
+
+CLI::App* AddJobCommand(CLI::App& parent, Globals& globals, const char* name,
+                        const char* description, std::shared_ptr<JobFlags> flags,
+                        std::function<int()> run) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->fallthrough();
+  AddFormatFlag(*command, flags->format);
+  command->callback([&globals, run = std::move(run)] { globals.run = run; });
+  return command;
+}
+
+void AddNamed(CLI::App& parent, Globals& globals, const char* name, const char* description,
+              JobMethod method) {
+  auto flags = std::make_shared<JobFlags>();
+  CLI::App* command =
+      AddJobCommand(parent, globals, name, description, flags,
+                    [&globals, flags, method] { return RunOne(globals, *flags, method); });
+  command->add_option("JOB", flags->name, "jobs/job-7, job-7 or 7")->required();
+}
+
+}  // namespace
+
+void AddJobs(CLI::App& app, Globals& globals) {
+  CLI::App* parent = app.add_subcommand("jobs", "List, follow, stop and resume jobs");
+  parent->require_subcommand(1);
+  auto list = std::make_shared<JobFlags>();
+  AddJobCommand(*parent, globals, "list", "List jobs, newest first", list,
+                [&globals, list] { return RunList(globals, *list); })
+      ->add_option("--limit", list->limit, "Most jobs to list")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  AddNamed(*parent, globals, "get", "Show a job", &JobClient::Get);
+  auto watch = std::make_shared<JobFlags>();
+  CLI::App* command = AddJobCommand(*parent, globals, "watch", "Follow a job to its end", watch,
+                                    [&globals, watch] { return RunWatch(globals, *watch); });
+  command->add_option("JOB", watch->name, "jobs/job-7, job-7 or 7")->required();
+  command->add_option("--after", watch->after_sequence, "Only events after this sequence")
+      ->check(CLI::NonNegativeNumber);
+  AddNamed(*parent, globals, "cancel", "Stop a job; it saves a checkpoint", &JobClient::Cancel);
+  AddNamed(*parent, globals, "resume", "Go on with a failed or cancelled job", &JobClient::Resume);
+}
+
+}  // namespace tunesmith::client

@@ -1,0 +1,210 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "client/commands.h"
+#include "client/exit_codes.h"
+#include "client/question_flags.h"
+#include "client/show.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+
+namespace tunesmith::client {
+namespace {
+
+struct LaunchFlags {
+  QuestionFlags question;
+  std::string plan;
+  std::optional<double> learning_rate;
+  std::optional<double> max_gradient_norm;
+  std::optional<int64_t> random_weights_seed;
+  std::optional<int64_t> sample_tokens;
+  std::string schedule = "cosine";
+  std::string evaluation;
+  std::string output;
+  std::vector<std::string> sample_prompts;
+  int64_t steps = 0;
+  int64_t warmup = 0;
+  int64_t seed = 0;
+  double weight_decay = 0;
+  int64_t checkpoint_every = 0;
+  int64_t evaluate_every = 0;
+  int64_t threads = 0;
+  bool skip_bad_rows = false;
+  bool watch = false;
+  std::string request_id;
+  Format format = Format::kTable;
+};
+
+const std::map<std::string, v1::Schedule>& Schedules() {
+  static const auto* const schedules =
+      new std::map<std::string, v1::Schedule>{{"constant", v1::SCHEDULE_CONSTANT},
+                                              {"linear", v1::SCHEDULE_LINEAR},
+                                              {"cosine", v1::SCHEDULE_COSINE}};
+  return *schedules;
+}
+
+void AddTrainingFlags(CLI::App& app, LaunchFlags& flags) {
+  app.add_option("--steps", flags.steps, "Optimizer steps; else as many as --epochs take")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--learning-rate", flags.learning_rate,
+                 "Peak learning rate; 2e-4 for LoRA, 1e-5 for full fine-tuning by default")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--schedule", flags.schedule,
+                 "How the learning rate goes: constant, linear or cosine")
+      ->check(CLI::IsMember({"constant", "linear", "cosine"}))
+      ->capture_default_str();
+  app.add_option("--warmup", flags.warmup, "Steps over which the learning rate rises")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--weight-decay", flags.weight_decay, "Decoupled weight decay")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-gradient-norm", flags.max_gradient_norm,
+                 "Gradients are scaled down to this norm; 0: never; 1 by default")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--seed", flags.seed, "Seed of all randomness");
+  app.add_option("--random-weights", flags.random_weights_seed,
+                 "Draw the weights with this seed instead of reading them");
+}
+
+void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
+  app.add_option("--plan", flags.plan,
+                 "Plan file of recommend --plan-out, instead of asking for a plan");
+  app.add_option("--eval", flags.evaluation, "Held-out JSONL file");
+  app.add_option("--output", flags.output,
+                 "Directory for the adapter or model; in the run directory by default");
+  app.add_option("--checkpoint-every", flags.checkpoint_every, "Steps between checkpoints")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--eval-every", flags.evaluate_every, "Steps between evaluations")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--sample-prompt", flags.sample_prompts,
+                 "Prompt to answer before and after; may be repeated");
+  app.add_option("--sample-tokens", flags.sample_tokens, "Longest answer, tokens")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--threads", flags.threads, "Threads for computing; one per core by default")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--skip-bad-rows", flags.skip_bad_rows,
+               "Count rows that do not parse instead of failing");
+  app.add_flag("--watch", flags.watch, "Follow the job to its end");
+  app.add_option("--request-id", flags.request_id,
+                 "Repeating a launch with the same id gives the same job");
+}
+
+std::string Absolute(const std::string& path) {
+  return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
+}
+
+absl::Status RequireFile(const char* flag, const std::string& path) {
+  std::error_code error;
+  if (path.empty() || std::filesystem::exists(path, error)) return absl::OkStatus();
+  return absl::NotFoundError(StrCat(flag, " ", path, ": there is no such file or directory"));
+}
+
+v1::Training TrainingOf(const LaunchFlags& flags) {
+  v1::Training training;
+  if (flags.learning_rate) training.set_learning_rate(*flags.learning_rate);
+  if (flags.max_gradient_norm) training.set_max_gradient_norm(*flags.max_gradient_norm);
+  training.set_schedule(Schedules().at(flags.schedule));
+  training.set_warmup_step_count(flags.warmup);
+  training.set_weight_decay(flags.weight_decay);
+  training.set_step_count(flags.steps);
+  training.set_epoch_count(flags.question.epochs);
+  training.set_seed(flags.seed);
+  return training;
+}
+
+absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
+  if (flags.question.model.empty())
+    return absl::InvalidArgumentError("--model is missing; name a model directory or a .gguf file");
+  if (flags.question.dataset.empty())
+    return absl::InvalidArgumentError("--dataset is missing; name a JSONL file");
+  std::error_code error;
+  if (!std::filesystem::exists(flags.question.model, error)) {
+    return absl::NotFoundError(StrCat("--model ", flags.question.model,
+                                      ": launch needs the model's files; name a directory with "
+                                      "config.json and model.safetensors, or a .gguf file"));
+  }
+  TUNESMITH_RETURN_IF_ERROR(RequireFile("--dataset", flags.question.dataset));
+  TUNESMITH_RETURN_IF_ERROR(RequireFile("--eval", flags.evaluation));
+  v1::JobSpec spec;
+  spec.set_model_path(Absolute(flags.question.model));
+  if (flags.random_weights_seed) spec.set_random_weights_seed(*flags.random_weights_seed);
+  spec.set_dataset_path(Absolute(flags.question.dataset));
+  spec.set_evaluation_path(Absolute(flags.evaluation));
+  spec.set_output_dir(Absolute(flags.output));
+  *spec.mutable_training() = TrainingOf(flags);
+  spec.set_checkpoint_every_step_count(flags.checkpoint_every);
+  spec.set_evaluate_every_step_count(flags.evaluate_every);
+  spec.set_skip_bad_rows(flags.skip_bad_rows);
+  for (const std::string& prompt : flags.sample_prompts) spec.add_sample_prompts(prompt);
+  if (flags.sample_tokens) spec.set_sample_token_count(*flags.sample_tokens);
+  spec.set_thread_count(flags.threads);
+  return spec;
+}
+
+absl::Status RequireOneDevice(const v1::Plan& plan) {
+  const int64_t count = plan.inputs().devices().device_count();
+  if (count <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("the plan is for ", count,
+                                           " devices, and launch runs on one; plan for --gpus ",
+                                           plan.inputs().devices().hardware().name()));
+}
+
+// The plan of --plan, or the choice of a recommendation; none when nothing fits, which was then said.
+absl::StatusOr<std::optional<v1::Plan>> PlanOf(const Globals& globals, const LaunchFlags& flags) {
+  v1::Plan plan;
+  if (!flags.plan.empty()) {
+    TUNESMITH_RETURN_IF_ERROR(convert::ReadJsonFile(flags.plan, &plan));
+    return plan;
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(AskedQuestion asked, QuestionFromFlags(flags.question));
+  // What the job does not do takes no memory.
+  asked.question.mutable_workload()->set_evaluates(!flags.evaluation.empty());
+  asked.question.mutable_workload()->set_generates(!flags.sample_prompts.empty());
+  v1::RecommendRequest request;
+  *request.mutable_question() = asked.question;
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::RecommendResponse answer,
+                             globals.MakeRecommender()->Recommend(request));
+  std::fputs(ShowRecommendation(answer, asked.notes).c_str(), stderr);
+  if (!answer.has_plan()) return std::nullopt;
+  return answer.plan();
+}
+
+int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
+  const absl::StatusOr<v1::JobSpec> spec = SpecOf(flags);
+  if (!spec.ok()) return Fail(spec.status());
+  const auto plan = PlanOf(globals, flags);
+  if (!plan.ok()) return Fail(plan.status());
+  if (!plan->has_value()) return kExitNothingFits;
+  if (const absl::Status status = RequireOneDevice(**plan); !status.ok()) return Fail(status);
+  v1::CreateJobRequest request;
+  *request.mutable_plan() = **plan;
+  *request.mutable_spec() = *spec;
+  request.set_request_id(flags.request_id);
+  const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
+  const absl::StatusOr<v1::Job> job = jobs->Create(request);
+  if (!job.ok()) return Fail(job.status());
+  std::fprintf(stderr, "%s created\n", job->name().c_str());
+  if (flags.watch) return FollowAndReport(*jobs, job->name(), 0, flags.format);
+  std::puts(flags.format == Format::kJson ? convert::ToJson(*job).c_str() : job->name().c_str());
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddLaunch(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand("launch", "Fine-tune a model on the server's host");
+  auto flags = std::make_shared<LaunchFlags>();
+  AddQuestionFlags(*command, flags->question);
+  AddTrainingFlags(*command, *flags);
+  AddJobFlags(*command, *flags);
+  AddFormatFlag(*command, flags->format);
+  command->callback([&globals, flags] {
+    globals.run = [&globals, flags] { return RunLaunch(globals, *flags); };
+  });
+}
+
+}  // namespace tunesmith::client

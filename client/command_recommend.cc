@@ -1,0 +1,134 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+
+#include "client/commands.h"
+#include "client/exit_codes.h"
+#include "client/question_flags.h"
+#include "client/show.h"
+#include "common/status_macros.h"
+#include "proto/convert/json.h"
+
+namespace tunesmith::client {
+namespace {
+
+struct RecommendFlags {
+  QuestionFlags question;
+  int64_t top = 8;
+  std::string mix;
+  std::string plan_out;
+  Format format = Format::kTable;
+};
+
+void PrintNotes(const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+}
+
+// In a table the notes are part of the answer; with JSON they go to stderr, since they are the client's.
+template <typename Answer>
+void Print(const Answer& answer, const std::vector<std::string>& notes, Format format,
+           std::string (*show)(const Answer&, const std::vector<std::string>&)) {
+  if (format == Format::kTable) {
+    std::fputs(show(answer, notes).c_str(), stdout);
+    return;
+  }
+  PrintNotes(notes);
+  std::puts(convert::ToJson(answer).c_str());
+}
+
+absl::Status WritePlan(const std::string& path, const auto& answer) {
+  if (path.empty() || !answer.has_plan()) return absl::OkStatus();
+  TUNESMITH_RETURN_IF_ERROR(convert::WriteJsonFile(path, answer.plan()));
+  std::fprintf(stderr, "plan written to %s\n", path.c_str());
+  return absl::OkStatus();
+}
+
+int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
+  const absl::StatusOr<AskedQuestion> asked = QuestionFromFlags(flags.question);
+  if (!asked.ok()) return Fail(asked.status());
+  v1::RecommendRequest request;
+  *request.mutable_question() = asked->question;
+  request.set_ranked_count(flags.top);
+  const auto answer = globals.MakeRecommender()->Recommend(request);
+  if (!answer.ok()) return Fail(answer.status());
+  Print(*answer, asked->notes, flags.format, ShowRecommendation);
+  if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
+    return Fail(status);
+  return answer->ranked().empty() ? kExitNothingFits : kExitOk;
+}
+
+int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
+  const absl::StatusOr<AskedQuestion> asked = QuestionFromFlags(flags.question);
+  if (!asked.ok()) return Fail(asked.status());
+  v1::EstimateRequest request;
+  *request.mutable_question() = asked->question;
+  request.set_mix_line(flags.mix);
+  const auto answer = globals.MakeRecommender()->Estimate(request);
+  if (!answer.ok()) return Fail(answer.status());
+  Print(*answer, asked->notes, flags.format, ShowEstimate);
+  if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
+    return Fail(status);
+  return answer->estimate().prediction().fits() ? kExitOk : kExitNothingFits;
+}
+
+template <typename Answer>
+void AddCatalog(CLI::App& app, Globals& globals, const char* name, const char* description,
+                std::string (*show)(const Answer&), absl::StatusOr<Answer> (Recommender::*list)()) {
+  CLI::App* command = app.add_subcommand(name, description);
+  auto format = std::make_shared<Format>(Format::kTable);
+  AddFormatFlag(*command, *format);
+  command->callback([&globals, format, show, list] {
+    globals.run = [&globals, format, show, list] {
+      const std::unique_ptr<Recommender> recommender = globals.MakeRecommender();
+      const absl::StatusOr<Answer> answer = (recommender.get()->*list)();
+      if (!answer.ok()) return Fail(answer.status());
+      std::fputs(*format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str()
+                                          : show(*answer).c_str(),
+                 stdout);
+      return static_cast<int>(kExitOk);
+    };
+  });
+}
+
+}  // namespace
+
+void AddRecommend(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand(
+      "recommend", "Rank the mixes of optimizations that fine-tune a model on given devices");
+  auto flags = std::make_shared<RecommendFlags>();
+  AddQuestionFlags(*command, flags->question);
+  command->add_option("--top", flags->top, "Most mixes in the answer")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command->add_option("--plan-out", flags->plan_out,
+                      "Write the chosen mix as a plan, for launch --plan");
+  AddFormatFlag(*command, flags->format);
+  command->callback([&globals, flags] {
+    globals.run = [&globals, flags] { return RunRecommend(globals, *flags); };
+  });
+}
+
+void AddEstimate(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand("estimate", "Predict memory and time of one given mix");
+  auto flags = std::make_shared<RecommendFlags>();
+  AddQuestionFlags(*command, flags->question);
+  command->add_option("--mix", flags->mix, "The mix as one line, as recommend prints it")
+      ->required();
+  command->add_option("--plan-out", flags->plan_out, "Write the mix as a plan, for launch --plan");
+  AddFormatFlag(*command, flags->format);
+  command->callback([&globals, flags] {
+    globals.run = [&globals, flags] { return RunEstimate(globals, *flags); };
+  });
+}
+
+void AddModels(CLI::App& app, Globals& globals) {
+  AddCatalog<v1::ListModelsResponse>(app, globals, "models", "List the models known by name",
+                                     ShowModels, &Recommender::ListModels);
+}
+
+void AddGpus(CLI::App& app, Globals& globals) {
+  AddCatalog<v1::ListGpusResponse>(app, globals, "gpus", "List the devices known by name", ShowGpus,
+                                   &Recommender::ListGpus);
+}
+
+}  // namespace tunesmith::client

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "client/client.h"
+
+namespace CLI {
+class App;
+}
+
+// The commands of `tunesmith`. Each Add... registers one command's flags with the application and, when the command is given, sets
+// `globals.run` to what carries it out. A command writes data to stdout and everything else to stderr, and returns the exit status.
+namespace tunesmith::client {
+
+struct Globals {
+  ClientOptions client;
+  double timeout_seconds = 30;
+  bool offline = false;
+  std::function<int()> run;
+
+  // The planner that the flags choose.
+  std::unique_ptr<Recommender> MakeRecommender() const;
+  ClientOptions Options() const;
+};
+
+enum class Format { kTable, kJson };
+
+// -o, --format table|json.
+void AddFormatFlag(CLI::App& app, Format& format);
+
+// Prints the error on stderr; its exit status.
+int Fail(const absl::Status& status);
+
+void AddRecommend(CLI::App& app, Globals& globals);
+void AddEstimate(CLI::App& app, Globals& globals);
+void AddModels(CLI::App& app, Globals& globals);
+void AddGpus(CLI::App& app, Globals& globals);
+void AddLaunch(CLI::App& app, Globals& globals);
+void AddEvaluate(CLI::App& app, Globals& globals);
+void AddJobs(CLI::App& app, Globals& globals);
+void AddVersion(CLI::App& app, Globals& globals);
+
+// Follows a job to its end and prints it; 5 unless it SUCCEEDED.
+int FollowAndReport(JobClient& jobs, const std::string& name, int64_t after_sequence,
+                    Format format);
+
+}  // namespace tunesmith::client

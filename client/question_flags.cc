@@ -1,0 +1,216 @@
+#include "client/question_flags.h"
+
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "common/file.h"
+#include "common/gguf.h"
+#include "common/numbers.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "common/units.h"
+#include "planner/model/gguf_model_spec.h"
+#include "planner/model/model_spec.h"
+#include "proto/convert/data_directory.h"
+#include "proto/convert/model.h"
+#include "proto/convert/prediction.h"
+
+namespace tunesmith::client {
+namespace {
+
+constexpr int64_t kBytesPerToken = 4;  // English text in a vocabulary of some 50,000
+constexpr int64_t kTokensPerDocument = 64;
+constexpr int64_t kMaxDocumentsPerRow = 64;
+
+const std::map<std::string, v1::Method>& Methods() {
+  static const auto* const methods = new std::map<std::string, v1::Method>{
+      {"any", v1::METHOD_UNSPECIFIED}, {"full", v1::METHOD_FULL}, {"lora", v1::METHOD_LORA}};
+  return *methods;
+}
+
+const std::map<std::string, v1::Objective>& Objectives() {
+  static const auto* const objectives = new std::map<std::string, v1::Objective>{
+      {"time", v1::OBJECTIVE_TIME}, {"memory", v1::OBJECTIVE_MEMORY}};
+  return *objectives;
+}
+
+const std::map<std::string, v1::Precision>& Precisions() {
+  static const auto* const precisions = new std::map<std::string, v1::Precision>{
+      {"", v1::PRECISION_UNSPECIFIED}, {"fp32", v1::PRECISION_FP32}, {"bf16", v1::PRECISION_BF16}};
+  return *precisions;
+}
+
+// Factors of units, in lower case and without a closing "b" or "ib".
+int64_t UnitFactor(std::string_view letter, bool decimal) {
+  static constexpr std::string_view kLetters = "kmgt";
+  const size_t power = kLetters.find(letter) + 1;
+  int64_t factor = 1;
+  for (size_t i = 0; i < power; ++i) factor *= decimal ? 1000 : 1024;
+  return factor;
+}
+
+absl::StatusOr<planner::ModelSpec> SpecFromDirectory(const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string json, ReadFile(path));
+  auto spec = planner::ModelSpecFromConfigJson(json, directory);
+  if (spec.ok()) return spec;
+  return absl::Status(spec.status().code(), StrCat(path, ": ", spec.status().message()));
+}
+
+absl::StatusOr<planner::ModelSpec> SpecFromGgufFile(const std::string& path) {
+  TUNESMITH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
+  return planner::ModelSpecFromGguf(file, path);
+}
+
+// A path is resolved here, where the file is; a name by whoever answers.
+absl::Status SetModel(const std::string& model, v1::Question& question) {
+  std::error_code error;
+  if (std::filesystem::is_directory(model, error)) {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec spec, SpecFromDirectory(model));
+    *question.mutable_model_spec() = convert::ToProto(spec);
+  } else if (model.ends_with(".gguf")) {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec spec, SpecFromGgufFile(model));
+    *question.mutable_model_spec() = convert::ToProto(spec);
+  } else if (model.starts_with('/') || model.starts_with('.')) {
+    return absl::NotFoundError(
+        StrCat("--model ", model, ": there is no such directory or .gguf file"));
+  } else {
+    question.set_model_name(model);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetDataset(const QuestionFlags& flags, AskedQuestion& asked) {
+  int64_t tokens = flags.dataset_tokens;
+  if (!flags.dataset.empty() && tokens == 0) {
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(flags.dataset, error);
+    if (error)
+      return absl::NotFoundError(StrCat("--dataset ", flags.dataset, ": ", error.message()));
+    tokens = CeilDivide(static_cast<int64_t>(bytes), kBytesPerToken);
+    asked.notes.push_back(StrCat("the data set's token count is estimated as bytes / ",
+                                 kBytesPerToken, " = ", tokens));
+  }
+  asked.question.mutable_workload()->set_dataset_token_count(tokens);
+  return absl::OkStatus();
+}
+
+int64_t DocumentCapacity(const QuestionFlags& flags) {
+  if (flags.documents_per_row > 0) return flags.documents_per_row;
+  return std::clamp<int64_t>(flags.context / kTokensPerDocument, 1, kMaxDocumentsPerRow);
+}
+
+std::vector<std::string> Keys(const auto& map) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : map) {
+    if (!key.empty()) keys.push_back(key);
+  }
+  return keys;
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
+  const std::string lower = absl::AsciiStrToLower(absl::StripAsciiWhitespace(text));
+  const size_t digits = std::min(lower.find_first_not_of("0123456789."), lower.size());
+  std::string unit(absl::StripAsciiWhitespace(lower.substr(digits)));
+  const bool binary = unit.ends_with("ib");
+  const bool decimal = !binary && unit.size() == 2 && unit.ends_with('b');
+  if (binary) unit.resize(unit.size() - 2);
+  if (decimal || unit == "b") unit.resize(unit.size() - 1);
+  double value = 0;
+  const bool unit_is_known =
+      unit.empty() ||
+      (unit.size() == 1 && std::string_view("kmgt").find(unit) != std::string_view::npos);
+  if (!unit_is_known || !ParseDouble(lower.substr(0, digits), &value)) {
+    return absl::InvalidArgumentError(
+        StrCat("\"", text, "\" is not an amount of memory such as 20GiB"));
+  }
+  const double bytes =
+      value * (unit.empty() ? 1.0 : static_cast<double>(UnitFactor(unit, decimal)));
+  if (!(bytes >= 1 && bytes < 9e18))
+    return absl::InvalidArgumentError(StrCat("\"", text, "\" is out of range"));
+  return static_cast<int64_t>(std::llround(bytes));
+}
+
+void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
+  app.add_option("--model", flags.model,
+                 "A name (tunesmith models), a size such as 7B, a model directory or a .gguf file");
+  app.add_option("--context", flags.context, "Tokens per row")->check(CLI::PositiveNumber);
+  app.add_option("--gpus", flags.gpus, "Devices, such as 8xA100-80GB or cpu (tunesmith gpus)")
+      ->capture_default_str();
+  app.add_option("--method", flags.method, "What is trained")
+      ->check(CLI::IsMember(Keys(Methods())))
+      ->capture_default_str();
+  app.add_option("--precision", flags.precision, "Data type of the computation")
+      ->check(CLI::IsMember(Keys(Precisions())));
+  app.add_option("--lora-rank", flags.lora_rank, "Rank of the adapter")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--lora-alpha", flags.lora_alpha,
+                 "Its output is scaled by alpha / rank; twice the rank by default")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--objective", flags.objective, "What to minimize")
+      ->check(CLI::IsMember(Keys(Objectives())))
+      ->capture_default_str();
+  app.add_option("--batch", flags.batch, "Rows per optimizer step, over all devices")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--dataset", flags.dataset,
+                 "JSONL file to train on; its tokens are estimated from its size");
+  app.add_option("--dataset-tokens", flags.dataset_tokens, "Tokens of one pass over the data set")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--epochs", flags.epochs, "Passes over the data set")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--documents-per-row", flags.documents_per_row,
+                 "Most documents packed into a row; one per 64 tokens of context by default")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--memory-budget", flags.memory_budget,
+                 "Memory allowed per device, such as 20GiB; all of it by default");
+  app.add_option("--calibration", flags.calibration, "Calibration file to price with");
+}
+
+absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
+  if (flags.model.empty())
+    return absl::InvalidArgumentError(
+        "--model is missing; name a model, a size, a directory or a .gguf file");
+  if (flags.context <= 0)
+    return absl::InvalidArgumentError("--context is missing; give the tokens per row");
+  AskedQuestion asked;
+  v1::Question& question = asked.question;
+  TUNESMITH_RETURN_IF_ERROR(SetModel(flags.model, question));
+  question.set_device_name(flags.gpus);
+  v1::Workload& workload = *question.mutable_workload();
+  workload.set_context(flags.context);
+  workload.set_rows_per_step(flags.batch);
+  workload.set_document_capacity(DocumentCapacity(flags));
+  workload.set_epoch_count(flags.epochs);
+  workload.set_evaluates(true);
+  workload.set_generates(true);
+  TUNESMITH_RETURN_IF_ERROR(SetDataset(flags, asked));
+  question.set_method(Methods().at(flags.method));
+  question.mutable_lora()->set_rank(flags.lora_rank);
+  question.mutable_lora()->set_alpha(
+      flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));
+  question.set_precision(Precisions().at(flags.precision));
+  question.set_objective(Objectives().at(flags.objective));
+  if (!flags.memory_budget.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(flags.memory_budget));
+    question.set_memory_budget_bytes(bytes);
+  }
+  if (!flags.calibration.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
+                               convert::ReadCalibrationFile(flags.calibration));
+    *question.mutable_calibration() = convert::ToProto(calibration);
+  }
+  return asked;
+}
+
+}  // namespace tunesmith::client

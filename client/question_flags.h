@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tunesmith/v1/recommender.pb.h"
+
+namespace CLI {
+class App;
+}
+
+// The flags that describe a question, the same for recommend, estimate and launch.
+namespace tunesmith::client {
+
+struct QuestionFlags {
+  std::string model;
+  int64_t context = 0;
+  std::string gpus = "cpu";
+  std::string method = "any";
+  std::string precision;
+  int64_t lora_rank = 16;
+  double lora_alpha = 0;  // 0: twice the rank
+  std::string objective = "time";
+  int64_t batch = 16;
+  std::string dataset;
+  int64_t dataset_tokens = 0;
+  double epochs = 1;
+  int64_t documents_per_row = 0;  // 0: one for every 64 tokens of context, at most 64
+  std::string memory_budget;
+  std::string calibration;
+};
+
+void AddQuestionFlags(CLI::App& app, QuestionFlags& flags);
+
+struct AskedQuestion {
+  v1::Question question;
+  std::vector<std::string> notes;  // what was assumed, for people
+};
+
+// Reads the files that the flags name (config.json or GGUF header of the model, calibration, size of the data set). INVALID_ARGUMENT or
+// NOT_FOUND name the flag and what is wrong.
+absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags);
+
+// "20GiB", "20 GB", "1.5T", "1073741824": bytes. A decimal unit (GB) is a power of ten, a binary one (GiB, G) a power of two.
+absl::StatusOr<int64_t> ParseBytes(const std::string& text);
+
+}  // namespace tunesmith::client

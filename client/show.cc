@@ -1,0 +1,215 @@
+#include "client/show.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "client/table.h"
+#include "common/str_cat.h"
+#include "common/units.h"
+#include "google/protobuf/util/time_util.h"
+
+namespace tunesmith::client {
+namespace {
+
+std::string EvidenceName(v1::Evidence evidence) {
+  switch (evidence) {
+    case v1::EVIDENCE_MEASURED_HERE:
+      return "measured here";
+    case v1::EVIDENCE_MEASURED_ON_KIND:
+      return "measured on this GPU kind";
+    default:
+      return "datasheet";
+  }
+}
+
+std::string Hours(double hours) { return hours > 0 ? absl::StrFormat("%.2f", hours) : "-"; }
+
+std::vector<std::pair<std::string, int64_t>> Classes(const v1::MemoryPrediction& memory) {
+  const v1::MemoryByClass& by_class = memory.by_class();
+  return {{"weights", by_class.weights_bytes()},
+          {"gradients", by_class.gradients_bytes()},
+          {"optimizer", by_class.optimizer_bytes()},
+          {"activations", by_class.activations_bytes()},
+          {"logits", by_class.logits_bytes()},
+          {"workspace", by_class.workspace_bytes()},
+          {"communication", by_class.communication_bytes()},
+          {"inputs", by_class.inputs_bytes()},
+          {"outside the arena", memory.outside_arena_bytes()}};
+}
+
+std::string MemoryTable(const v1::MemoryPrediction& memory) {
+  Table table({"memory per device", "GiB"}, {1});
+  for (const auto& [name, bytes] : Classes(memory)) {
+    if (bytes > 0) table.AddRow({"  " + name, Gib(bytes)});
+  }
+  table.AddRow({"  total", Gib(memory.total_bytes())});
+  table.AddRow({"  available", Gib(memory.budget_bytes())});
+  return table.ToString() + StrCat("binds at: ", memory.binding_instant(), "\n");
+}
+
+std::string TimeLine(const v1::TimePrediction& time) {
+  std::string line = StrCat("step: ", FormatSeconds(time.step_seconds()), " (90 % interval ",
+                            FormatSeconds(time.low_seconds()), " to ",
+                            FormatSeconds(time.high_seconds()), "; ", EvidenceName(time.evidence()),
+                            "), ", absl::StrFormat("%.0f", time.tokens_per_second()), " tokens/s");
+  if (time.total_hours() > 0)
+    line += StrCat(", data set: ", FormatSeconds(time.total_hours() * 3600));
+  return line + "\n" + (time.note().empty() ? "" : StrCat("note: ", time.note(), "\n"));
+}
+
+std::string NoteLines(const auto& notes) {
+  std::string lines;
+  for (const std::string& note : notes) lines += StrCat("note: ", note, "\n");
+  return lines;
+}
+
+std::string RankedTable(const v1::RecommendResponse& answer) {
+  Table table({" ", "#", "memory GiB", "step", "tokens/s", "hours", "mix"}, {1, 2, 3, 4, 5});
+  for (int i = 0; i < answer.ranked_size(); ++i) {
+    const v1::RankedMix& ranked = answer.ranked(i);
+    const v1::TimePrediction& time = ranked.prediction().time();
+    table.AddRow(
+        {i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.prediction().memory().total_bytes()),
+         FormatSeconds(time.step_seconds()), absl::StrFormat("%.0f", time.tokens_per_second()),
+         Hours(time.total_hours()), ranked.mix_line()});
+  }
+  return table.ToString();
+}
+
+std::string RejectionLines(const v1::RecommendResponse& answer) {
+  std::string lines;
+  for (const v1::Rejection& rejection : answer.rejections()) {
+    lines += StrCat("rejected: ", rejection.mix_count(), " mixes, ", rejection.reason());
+    if (rejection.least_needed_bytes() > 0) {
+      lines += StrCat(" (the smallest needs ", Gib(rejection.least_needed_bytes()),
+                      " GiB, there are ", Gib(rejection.available_bytes()), ")");
+    }
+    lines += "\n";
+  }
+  return lines;
+}
+
+std::string NothingFits(const v1::RecommendResponse& answer) {
+  std::string text = "nothing fits\n";
+  if (answer.has_nearest()) {
+    const v1::MemoryPrediction& memory = answer.nearest().prediction().memory();
+    text += StrCat("nearest: ", answer.nearest().mix_line(), "\nneeds ", Gib(memory.total_bytes()),
+                   " GiB per device, available ", Gib(memory.budget_bytes()), ", missing ",
+                   Gib(memory.total_bytes() - memory.budget_bytes()), "\n", MemoryTable(memory));
+  }
+  return text + RejectionLines(answer);
+}
+
+std::string When(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0 ? "-"
+                             : google::protobuf::util::TimeUtil::ToString(time).substr(0, 19) + "Z";
+}
+
+std::string ProgressText(const v1::Job& job) {
+  if (!job.has_progress()) return "-";
+  return StrCat(job.progress().step(), "/", job.progress().step_count());
+}
+
+}  // namespace
+
+std::string Gib(int64_t bytes) {
+  return absl::StrFormat("%.2f", static_cast<double>(bytes) / static_cast<double>(kGiB));
+}
+
+std::string StateName(v1::JobState state) {
+  return v1::JobState_Name(state).substr(std::string_view("JOB_STATE_").size());
+}
+
+std::string ShowRecommendation(const v1::RecommendResponse& answer,
+                               const std::vector<std::string>& notes) {
+  const std::string tail = NoteLines(notes) + NoteLines(answer.notes());
+  if (answer.ranked().empty()) return NothingFits(answer) + tail;
+  const v1::Prediction& chosen = answer.ranked(0).prediction();
+  return StrCat(RankedTable(answer), "* chosen: ", answer.choice_rule(), "\n\n",
+                MemoryTable(chosen.memory()), TimeLine(chosen.time()), answer.evaluated_count(),
+                " mixes priced, ", answer.feasible_count(), " fit",
+                answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
+                tail);
+}
+
+std::string ShowEstimate(const v1::EstimateResponse& answer,
+                         const std::vector<std::string>& notes) {
+  const v1::Prediction& prediction = answer.estimate().prediction();
+  const v1::MemoryPrediction& memory = prediction.memory();
+  const std::string verdict =
+      prediction.fits()
+          ? "fits\n"
+          : StrCat("does not fit: missing ", Gib(memory.total_bytes() - memory.budget_bytes()),
+                   " GiB per device\n");
+  return StrCat(answer.estimate().mix_line(), "\n", verdict, MemoryTable(memory),
+                TimeLine(prediction.time()), NoteLines(notes));
+}
+
+std::string ShowModels(const v1::ListModelsResponse& answer) {
+  Table table({"model", "family", "layers", "hidden", "heads", "kv heads", "vocabulary", "context"},
+              {2, 3, 4, 5, 6, 7});
+  for (const v1::ModelSpec& model : answer.models()) {
+    table.AddRow({model.name(), model.family(), StrCat(model.layer_count()),
+                  StrCat(model.hidden_size()), StrCat(model.head_count()),
+                  StrCat(model.kv_head_count()), StrCat(model.vocab_size()),
+                  StrCat(model.context_limit())});
+  }
+  return table.ToString();
+}
+
+std::string ShowGpus(const v1::ListGpusResponse& answer) {
+  Table table(
+      {"device", "memory GiB", "GB/s", "bf16 TFLOP/s", "fp32 TFLOP/s", "trainer", "description"},
+      {1, 2, 3, 4});
+  for (const v1::Hardware& gpu : answer.gpus()) {
+    const double bf16 = gpu.bf16_dense_flops_per_second() / 1e12;
+    table.AddRow({gpu.name(), Gib(gpu.memory_bytes()),
+                  absl::StrFormat("%.0f", gpu.memory_bytes_per_second() / 1e9),
+                  bf16 > 0 ? absl::StrFormat("%.1f", bf16) : "-",
+                  absl::StrFormat("%.1f", gpu.fp32_dense_flops_per_second() / 1e12),
+                  gpu.trainer_runs() ? "runs" : "no", gpu.description()});
+  }
+  return table.ToString();
+}
+
+std::string ShowJobs(const v1::ListJobsResponse& answer) {
+  Table table({"job", "state", "step", "attempt", "created", "model"}, {2, 3});
+  for (const v1::Job& job : answer.jobs()) {
+    table.AddRow({job.name(), StateName(job.state()), ProgressText(job), StrCat(job.attempt()),
+                  When(job.create_time()), job.spec().model_path()});
+  }
+  return table.ToString();
+}
+
+std::string ShowJob(const v1::Job& job) {
+  Table table({"job", job.name()});
+  table.AddRow({"state", StateName(job.state())});
+  if (!job.reason().empty()) table.AddRow({"reason", job.reason()});
+  table.AddRow({"model", job.spec().model_path()});
+  table.AddRow({"data set", job.spec().dataset_path()});
+  table.AddRow({"attempt", StrCat(job.attempt())});
+  table.AddRow({"created", When(job.create_time())});
+  table.AddRow({"started", When(job.start_time())});
+  table.AddRow({"ended", When(job.end_time())});
+  table.AddRow({"step", ProgressText(job)});
+  if (job.has_progress()) table.AddRow({"loss", absl::StrFormat("%.4f", job.progress().loss())});
+  table.AddRow({"run directory", job.run_directory()});
+  if (job.has_summary()) {
+    const v1::Finished& summary = job.summary();
+    if (summary.has_held_out_loss_before()) {
+      table.AddRow({"held-out loss",
+                    absl::StrFormat("%.4f before, %.4f after", summary.held_out_loss_before(),
+                                    summary.held_out_loss_after())});
+    }
+    table.AddRow({"arena", StrCat("predicted ", FormatBytes(summary.predicted_arena_bytes()),
+                                  ", used ", FormatBytes(summary.used_arena_bytes()))});
+    table.AddRow(
+        {"step time", StrCat("predicted ", FormatSeconds(summary.predicted_step_seconds()),
+                             ", measured ", FormatSeconds(summary.measured_step_seconds()))});
+    table.AddRow({"result", summary.adapter_dir()});
+  }
+  return table.ToString();
+}
+
+}  // namespace tunesmith::client

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/recommender.pb.h"
+
+// Answers as text for people: GiB, times in words. Each ends in a newline.
+namespace tunesmith::client {
+
+// The ranked mixes with the chosen one marked, its memory by class, and what a reader must know; or, when nothing fits, the amounts missing.
+// `notes` are printed with the answer's own.
+std::string ShowRecommendation(const v1::RecommendResponse& answer,
+                               const std::vector<std::string>& notes);
+
+std::string ShowEstimate(const v1::EstimateResponse& answer, const std::vector<std::string>& notes);
+
+std::string ShowModels(const v1::ListModelsResponse& answer);
+std::string ShowGpus(const v1::ListGpusResponse& answer);
+std::string ShowJobs(const v1::ListJobsResponse& answer);
+std::string ShowJob(const v1::Job& job);
+
+// "RUNNING".
+std::string StateName(v1::JobState state);
+
+// "1.50", in GiB.
+std::string Gib(int64_t bytes);
+
+}  // namespace tunesmith::client

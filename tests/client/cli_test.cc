@@ -1,0 +1,274 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "client/client.h"
+#include "nlohmann/json.hpp"
+#include "planner/model/catalog.h"
+#include "planner/model/model_spec.h"
+#include "tests/server/server_process.h"
+
+// The command as users have it: exit statuses, what goes to stdout and what to stderr.
+namespace tunesmith::client {
+namespace {
+
+using server::BinaryPath;
+using server::ProcessResult;
+using server::RunProcess;
+using server::ScratchDirectory;
+using server::ServerProcess;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+ProcessResult Tunesmith(std::vector<std::string> arguments,
+                        const std::map<std::string, std::string>& environment = {}) {
+  arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
+  return RunProcess(arguments, environment);
+}
+
+nlohmann::json Json(const ProcessResult& result) {
+  const auto json = nlohmann::json::parse(result.output, nullptr, false);
+  EXPECT_FALSE(json.is_discarded()) << result.output << result.errors;
+  return json;
+}
+
+std::vector<std::string> Question(std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments = {"recommend", "--offline", "--model", "SmolLM2-135M",
+                                        "--context", "256",       "--gpus",  "A100-80GB",
+                                        "--batch",   "8"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(CliTest, RecommendPrintsATableWithTheChosenMixMarked) {
+  const ProcessResult result = Tunesmith(Question({"--dataset-tokens", "1000000"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  for (const char* text :
+       {"* chosen:", "memory per device", "weights", "tokens/s", "method=", "data set:"}) {
+    EXPECT_THAT(result.output, HasSubstr(text));
+  }
+  EXPECT_THAT(result.errors, IsEmpty());
+}
+
+TEST(CliTest, JsonIsTheAnswerAloneWithBytes) {
+  const ProcessResult result = Tunesmith(Question({"-o", "json"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  const nlohmann::json json = Json(result);
+  EXPECT_GT(std::stoll(json["ranked"][0]["prediction"]["memory"]["arena_bytes"].get<std::string>()),
+            0);
+  EXPECT_EQ(json["plan"]["program_digest"], json["ranked"][0]["program_digest"]);
+}
+
+TEST(CliTest, EstimateOfARecommendedMixAgrees) {
+  const nlohmann::json ranked = Json(Tunesmith(Question({"-o", "json"})))["ranked"][0];
+  std::vector<std::string> arguments =
+      Question({"-o", "json", "--mix", ranked["mix_line"].get<std::string>()});
+  arguments[0] = "estimate";
+  const ProcessResult result = Tunesmith(arguments);
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_EQ(Json(result)["estimate"]["prediction"]["memory"], ranked["prediction"]["memory"]);
+  arguments.back() = "method=nonsense";
+  EXPECT_EQ(Tunesmith(arguments).status, 2);
+}
+
+TEST(CliTest, NothingFitsIsStatus3WithTheAmountMissing) {
+  const ProcessResult result = Tunesmith(Question({"--memory-budget", "100MiB"}));
+  EXPECT_EQ(result.status, 3) << result.errors;
+  EXPECT_THAT(result.output, HasSubstr("missing"));
+}
+
+TEST(CliTest, TheDataSetsTokensAreEstimatedAndThatIsSaid) {
+  const ScratchDirectory scratch;
+  const std::string path = scratch.File("d.jsonl", std::string(4000, 'x'));
+  const ProcessResult result = Tunesmith(Question({"--dataset", path}));
+  EXPECT_EQ(result.status, 0);
+  EXPECT_THAT(result.output, HasSubstr("bytes / 4 = 1000"));
+}
+
+TEST(CliTest, AModelDirectoryIsReadHere) {
+  const ScratchDirectory scratch;
+  scratch.File("config.json",
+               planner::ConfigJsonFromModelSpec(*planner::FindModel("SmolLM2-135M")));
+  std::vector<std::string> arguments = Question({"-o", "json"});
+  arguments[3] = scratch.path();
+  const ProcessResult result = Tunesmith(arguments);
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_EQ(Json(result)["inputs"]["model"]["layer_count"], "30");
+  scratch.File("config.json", "{\"model_type\": \"llama\"}");
+  const ProcessResult bad = Tunesmith(arguments);
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_THAT(bad.errors, HasSubstr("config.json"));
+}
+
+TEST(CliTest, BadInputsNameTheThing) {
+  const struct {
+    std::vector<std::string> arguments;
+    int status;
+    const char* says;
+  } cases[] = {
+      {{"recommend", "--offline", "--model", "smollm2-135", "--context", "8"}, 7, "SmolLM2-135M"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "8", "--gpus", "A100"},
+       7,
+       "A100-80GB"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "0"}, 2, "--context"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "-4"}, 2, "--context"},
+      {{"recommend", "--offline", "--model", "7B"}, 2, "--context"},
+      {{"recommend", "--offline", "--context", "8"}, 2, "--model"},
+      {{"recommend", "--offline", "--model", "SmolLM2-135M", "--context", "999999"}, 2, "8192"},
+      {{"recommend", "--offline", "--model", "/absent", "--context", "8"}, 7, "/absent"},
+      {{"recommend", "--offline", "--model", "/absent.gguf", "--context", "8"}, 7, "/absent.gguf"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "8", "--memory-budget", "many"},
+       2,
+       "many"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "8", "--dataset", "/absent.jsonl"},
+       7,
+       "/absent.jsonl"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "8", "--calibration",
+        "/absent.json"},
+       7,
+       "/absent.json"},
+      {{"recommend", "--method", "magic"}, 2, "magic"},
+      {{"recommend", "-o", "xml"}, 2, "xml"},
+      {{"frobnicate"}, 2, ""},
+      {{}, 2, "subcommand"},
+  };
+  for (const auto& bad : cases) {
+    const ProcessResult result = Tunesmith(bad.arguments);
+    EXPECT_EQ(result.status, bad.status) << result.errors;
+    EXPECT_THAT(result.errors, HasSubstr(bad.says));
+    EXPECT_THAT(result.output, IsEmpty());
+  }
+}
+
+TEST(CliTest, NoServerIsStatus6) {
+  const ProcessResult result = Tunesmith({"gpus", "--server", "127.0.0.1:1", "--timeout", "3"});
+  EXPECT_EQ(result.status, 6);
+  EXPECT_THAT(result.errors, HasSubstr("127.0.0.1:1"));
+}
+
+TEST(CliTest, CatalogsAndVersionParse) {
+  EXPECT_GT(Json(Tunesmith({"models", "--offline", "-o", "json"}))["models"].size(), 5u);
+  EXPECT_GT(Json(Tunesmith({"gpus", "--offline", "-o", "json"}))["gpus"].size(), 10u);
+  EXPECT_TRUE(Json(Tunesmith({"version", "-o", "json"})).contains("version"));
+  EXPECT_EQ(Tunesmith({"--help"}).status, 0);
+}
+
+TEST(CliTest, EvaluateBecomesTheTrainerWithTheSameArguments) {
+  const ScratchDirectory scratch;
+  std::filesystem::create_symlink(server::FakeTrainerPath(), scratch.path() + "/tunesmith-trainer");
+  const ProcessResult result = Tunesmith(
+      {"evaluate", "--model", "m", "--dataset", "d.jsonl", "--context", "8", "-o", "json"},
+      {{"TUNESMITH_BIN_DIR", scratch.path()}});
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_EQ(Json(result)["arguments"], "--model m --dataset d.jsonl --context 8 -o json ");
+  const ProcessResult absent = Tunesmith({"evaluate"}, {{"TUNESMITH_BIN_DIR", "/absent"}});
+  EXPECT_EQ(absent.status, 7);
+  EXPECT_THAT(absent.errors, HasSubstr("TUNESMITH_BIN_DIR"));
+}
+
+class CliJobsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    model_ = scratch_.path() + "/model";
+    std::filesystem::create_directory(model_);
+    std::ofstream(model_ + "/config.json")
+        << planner::ConfigJsonFromModelSpec(*planner::FindModel("SmolLM2-135M"));
+    dataset_ = scratch_.File("d.jsonl", "{\"text\": \"hello\"}\n");
+  }
+
+  std::vector<std::string> Launch(std::vector<std::string> more,
+                                  const std::string& steps = "4") const {
+    std::vector<std::string> arguments = {"launch", "--model",   model_, "--dataset",
+                                          dataset_, "--context", "64",   "--batch",
+                                          "2",      "--steps",   steps};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+
+  ProcessResult Ask(const ServerProcess& server, const std::vector<std::string>& arguments) const {
+    return Tunesmith(arguments, {{"TUNESMITH_SERVER", server.address()}});
+  }
+
+  ScratchDirectory scratch_;
+  std::string model_;
+  std::string dataset_;
+};
+
+TEST_F(CliJobsTest, LaunchWatchesAJobToItsEnd) {
+  ServerProcess server(scratch_.path() + "/data");
+  const ProcessResult result = Ask(server, Launch({"--watch", "--learning-rate", "1e-3"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_THAT(result.output, HasSubstr("SUCCEEDED"));
+  EXPECT_THAT(result.errors, HasSubstr("4/4"));
+  const nlohmann::json job = Json(Ask(server, {"jobs", "get", "1", "-o", "json"}));
+  EXPECT_EQ(job["state"], "JOB_STATE_SUCCEEDED");
+  EXPECT_EQ(job["spec"]["training"]["learning_rate"], 1e-3);
+  EXPECT_EQ(Json(Ask(server, {"jobs", "list", "-o", "json"}))["jobs"].size(), 1u);
+  EXPECT_THAT(Ask(server, {"jobs", "list"}).output, HasSubstr("jobs/job-1"));
+}
+
+TEST_F(CliJobsTest, AWatchedJobThatFailsIsStatus5AndCanBeResumed) {
+  ServerProcess server(scratch_.path() + "/data", {{"FAKE_CRASH_AT_STEP", "2"}});
+  const ProcessResult launched = Ask(server, Launch({"--watch", "-o", "json"}));
+  EXPECT_EQ(launched.status, 5) << launched.errors;
+  EXPECT_THAT(launched.errors, HasSubstr("SIGKILL"));
+  std::istringstream lines(launched.output);
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+  EXPECT_EQ(Ask(server, {"jobs", "resume", "job-1"}).status, 0);
+  EXPECT_EQ(Ask(server, {"jobs", "watch", "jobs/job-1"}).status, 0);
+  EXPECT_EQ(Ask(server, {"jobs", "resume", "1"}).status, 1) << "a job that succeeded";
+  EXPECT_EQ(Ask(server, {"jobs", "get", "99"}).status, 7);
+  EXPECT_EQ(Ask(server, {"jobs", "get", "no such"}).status, 2);
+}
+
+TEST_F(CliJobsTest, WatchGoesOnWhenTheServerIsKilledAndComesBack) {
+  const std::string data = scratch_.path() + "/data";
+  auto server = std::make_unique<ServerProcess>(
+      data, std::map<std::string, std::string>{{"FAKE_STEP_MILLISECONDS", "20"}});
+  const std::string address = server->address();
+  ASSERT_EQ(Ask(*server, Launch({}, "80")).status, 0);
+  std::vector<int64_t> sequences;
+  bool killed = false;
+  const auto jobs = MakeJobClient({.server = address});
+  const auto job = jobs->Watch(
+      "jobs/job-1", 0,
+      [&](const v1::WatchJobResponse& update) {
+        if (update.has_event()) sequences.push_back(update.event().sequence());
+        if (sequences.size() < 20 || killed) return;
+        killed = true;
+        server->Kill();
+        server = std::make_unique<ServerProcess>(data, std::map<std::string, std::string>{},
+                                                 std::vector<std::string>{}, address);
+      },
+      [] { return false; });
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->state(), v1::JOB_STATE_SUCCEEDED);
+  ASSERT_EQ(static_cast<int64_t>(sequences.size()), job->last_sequence());
+  for (size_t i = 0; i < sequences.size(); ++i)
+    EXPECT_EQ(sequences[i], static_cast<int64_t>(i) + 1);
+}
+
+TEST_F(CliJobsTest, LaunchTakesAPlanFileAndRefusesSeveralDevices) {
+  ServerProcess server(scratch_.path() + "/data");
+  const std::string plan = scratch_.path() + "/plan.json";
+  ASSERT_EQ(Tunesmith({"recommend", "--offline", "--model", model_, "--context", "64", "--gpus",
+                       "cpu", "--batch", "2", "--plan-out", plan})
+                .status,
+            0);
+  const ProcessResult launched = Ask(
+      server, {"launch", "--plan", plan, "--model", model_, "--dataset", dataset_, "--steps", "2"});
+  EXPECT_EQ(launched.status, 0) << launched.errors;
+  EXPECT_EQ(launched.output, "jobs/job-1\n");
+  const ProcessResult several = Ask(server, Launch({"--gpus", "2xA100-80GB"}));
+  EXPECT_EQ(several.status, 2);
+  EXPECT_THAT(several.errors, HasSubstr("runs on one"));
+  std::vector<std::string> no_files = Launch({});
+  no_files[2] = "SmolLM2-135M";
+  EXPECT_EQ(Ask(server, no_files).status, 7);
+}
+
+}  // namespace
+}  // namespace tunesmith::client

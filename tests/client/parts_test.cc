@@ -1,0 +1,58 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "client/exit_codes.h"
+#include "client/question_flags.h"
+#include "client/table.h"
+#include "client/watch_view.h"
+
+namespace tunesmith::client {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ParseBytesTest, KnowsBinaryAndDecimalUnits) {
+  EXPECT_EQ(*ParseBytes("20GiB"), int64_t{20} << 30);
+  EXPECT_EQ(*ParseBytes("20G"), int64_t{20} << 30);
+  EXPECT_EQ(*ParseBytes("20 GB"), 20'000'000'000);
+  EXPECT_EQ(*ParseBytes("1.5t"), int64_t{3} << 39);
+  EXPECT_EQ(*ParseBytes("512"), 512);
+  EXPECT_EQ(*ParseBytes("512B"), 512);
+}
+
+TEST(ParseBytesTest, RefusesTheRest) {
+  for (const char* text : {"", "GiB", "-1G", "0", "12x", "1.2.3G", "nan", "9999999999T"})
+    EXPECT_FALSE(ParseBytes(text).ok()) << text;
+}
+
+TEST(TableTest, AlignsColumnsByCharacters) {
+  Table table({"a", "number"}, {1});
+  table.AddRow({"h\xC3\xA9", "7"});
+  EXPECT_EQ(table.ToString(), "a   number\nh\xC3\xA9       7\n");
+}
+
+TEST(ProgressBarTest, ShowsLossRateAndTimeLeft) {
+  v1::Progress progress;
+  progress.set_step(50);
+  progress.set_step_count(100);
+  progress.set_loss(2.5);
+  progress.set_tokens_per_second(1234);
+  progress.set_seconds_left(90);
+  const std::string bar = ProgressBar(progress);
+  EXPECT_THAT(bar, HasSubstr("[============>           ] 50/100"));
+  EXPECT_THAT(bar, HasSubstr("loss 2.5000"));
+  EXPECT_THAT(bar, HasSubstr("1234 tokens/s"));
+  EXPECT_THAT(bar, HasSubstr("1 min 30 s left"));
+}
+
+TEST(ExitCodeTest, TellsCausesApart) {
+  EXPECT_EQ(ExitCodeOf(absl::OkStatus()), 0);
+  EXPECT_EQ(ExitCodeOf(absl::InternalError("")), 1);
+  EXPECT_EQ(ExitCodeOf(absl::InvalidArgumentError("")), 2);
+  EXPECT_EQ(ExitCodeOf(absl::UnavailableError("")), 6);
+  EXPECT_EQ(ExitCodeOf(absl::DeadlineExceededError("")), 6);
+  EXPECT_EQ(ExitCodeOf(absl::NotFoundError("")), 7);
+}
+
+}  // namespace
+}  // namespace tunesmith::client
