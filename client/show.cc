@@ -184,7 +184,8 @@ std::string ShowJobs(const v1::ListJobsResponse& answer) {
 
 std::string ShowJob(const v1::Job& job) {
   Table table({"job", job.name()});
-  table.AddRow({"state", StateName(job.state())});
+  const bool stopping = job.cancel_requested() && job.end_time().seconds() == 0;
+  table.AddRow({"state", StateName(job.state()) + (stopping ? ", stopping" : "")});
   if (!job.reason().empty()) table.AddRow({"reason", job.reason()});
   table.AddRow({"model", job.spec().model_path()});
   table.AddRow({"data set", job.spec().dataset_path()});

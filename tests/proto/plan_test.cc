@@ -1,0 +1,118 @@
+#include "proto/convert/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "planner/model/catalog.h"
+#include "planner/model/hardware.h"
+
+namespace tunesmith::convert {
+namespace {
+
+using ::testing::HasSubstr;
+
+Plan TestPlan() {
+  planner::Question question;
+  question.model = planner::FindModel("Llama-3.1-8B").value();
+  question.workload = {.context = 4096,
+                       .rows_per_step = 16,
+                       .document_capacity = 4,
+                       .dataset_token_count = 1000,
+                       .epoch_count = 2.5};
+  question.devices = planner::ParseDeviceGroup("2xH100-SXM").value();
+  question.method = planner::MethodChoice::kLora;
+  question.lora = {.rank = 8, .alpha = 12.5, .targets = planner::kLoraQ | planner::kLoraDown};
+  question.precision = planner::Precision::kBf16;
+  question.objective = planner::Objective::kMemory;
+  question.memory_budget_bytes = 123456789012;
+  question.calibration.id = "cal-1";
+  planner::Prediction prediction;
+  prediction.fits = true;
+  prediction.program_digest = "abc";
+  prediction.mix.lora = question.lora;
+  prediction.mix.precision = planner::Precision::kBf16;
+  prediction.mix.recompute = {20, 0, 0, 0, 12, 0};
+  prediction.mix.attention = planner::AttentionKernel::kFlash;
+  prediction.mix.loss = planner::LossKernel::kChunked;
+  prediction.mix.micro_batch = 2;
+  prediction.mix.accumulation_count = 4;
+  prediction.mix.data_parallel = 2;
+  prediction.memory.arena_bytes = 77;
+  prediction.memory.class_bytes = {1, 2, 3, 4, 5, 6, 7, 49};
+  prediction.time.step_picoseconds = 1234567890123456789;
+  prediction.time.step_seconds = 0.1;
+  prediction.time.evidence = planner::Evidence::kMeasuredHere;
+  return MakePlan(question, prediction);
+}
+
+std::string ErrorOf(const v1::Plan& proto) {
+  return std::string(PlanFromProto(proto, "plan").status().message());
+}
+
+TEST(PlanTest, KeepsEverythingThroughJson) {
+  const Plan plan = TestPlan();
+  const auto read = PlanFromJson(PlanToJson(plan));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->question.model, plan.question.model);
+  EXPECT_EQ(read->question.workload, plan.question.workload);
+  EXPECT_EQ(read->question.lora, plan.question.lora);
+  EXPECT_EQ(read->question.precision, plan.question.precision);
+  EXPECT_EQ(read->question.method, plan.question.method);
+  EXPECT_EQ(read->question.objective, plan.question.objective);
+  EXPECT_EQ(read->question.memory_budget_bytes, plan.question.memory_budget_bytes);
+  EXPECT_EQ(read->question.devices.hardware.name, "H100-SXM");
+  EXPECT_EQ(read->prediction.mix, plan.prediction.mix);
+  EXPECT_EQ(read->prediction.program_digest, "abc");
+  EXPECT_EQ(read->prediction.memory.class_bytes, plan.prediction.memory.class_bytes);
+  EXPECT_EQ(read->prediction.time.step_picoseconds, plan.prediction.time.step_picoseconds);
+  EXPECT_EQ(read->prediction.time.step_seconds, 0.1);
+  EXPECT_EQ(read->prediction.time.evidence, planner::Evidence::kMeasuredHere);
+  EXPECT_EQ(read->calibration_id, "cal-1");
+  EXPECT_EQ(PlanToJson(*read), PlanToJson(plan));
+}
+
+TEST(PlanTest, JsonHasTheProtosNamesAndItsDefaults) {
+  const std::string json = PlanToJson(TestPlan());
+  EXPECT_THAT(json, HasSubstr("\"layer_count\""));
+  EXPECT_THAT(json, HasSubstr("\"zero_stage\": \"0\""));
+}
+
+TEST(PlanTest, PrintsTheEquationThatDoesNotHold) {
+  v1::Plan proto = ToProto(TestPlan());
+  proto.mutable_mix()->set_accumulation_count(8);
+  EXPECT_THAT(
+      ErrorOf(proto),
+      HasSubstr("micro_batch(2) x accumulation_count(8) x data_parallel(2) != rows_per_step(16)"));
+  proto = ToProto(TestPlan());
+  proto.mutable_inputs()->mutable_devices()->set_device_count(4);
+  EXPECT_THAT(ErrorOf(proto), HasSubstr("data_parallel(2) != device_count(4)"));
+  proto = ToProto(TestPlan());
+  proto.mutable_mix()->mutable_recompute()->set_block(13);
+  EXPECT_THAT(ErrorOf(proto), HasSubstr("plan.mix"));
+}
+
+TEST(PlanTest, NamesEveryFieldThatIsWrongAtOnce) {
+  v1::Plan proto = ToProto(TestPlan());
+  proto.clear_program_digest();
+  proto.mutable_mix()->set_micro_batch(0);
+  proto.mutable_mix()->set_method(static_cast<v1::Method>(77));
+  proto.mutable_mix()->mutable_lora()->set_rank(-1);
+  proto.mutable_inputs()->mutable_workload()->set_context(0);
+  proto.mutable_inputs()->mutable_model()->set_kv_head_count(3);
+  proto.mutable_inputs()->mutable_devices()->mutable_hardware()->set_memory_bytes(0);
+  const std::string error = ErrorOf(proto);
+  for (const char* field : {"plan.program_digest", "plan.mix.micro_batch", "plan.mix.method",
+                            "plan.mix.lora.rank", "plan.inputs.workload.context",
+                            "plan.inputs.model", "plan.inputs.devices.hardware.memory_bytes"}) {
+    EXPECT_THAT(error, HasSubstr(field));
+  }
+}
+
+TEST(PlanTest, RefusesAnEmptyPlanAndUnknownFields) {
+  EXPECT_EQ(PlanFromJson("{}").status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(PlanFromJson("{\"inptus\": {}}").status().message()),
+              HasSubstr("inptus"));
+}
+
+}  // namespace
+}  // namespace tunesmith::convert
