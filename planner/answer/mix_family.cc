@@ -196,6 +196,20 @@ bool MixFamily::KeepingIsQuickest() const {
   return all(first_layer_) && all(layer_);
 }
 
+int64_t MixFamily::LossInstantBytes(const std::array<int64_t, kRungCount>& recompute) const {
+  const Fixed& f = fixed_;
+  int64_t frames = 0;
+  bool first = true;
+  for (size_t rung = kBuiltRungCount; rung-- > 0;) {
+    const int64_t count = recompute[rung];
+    if (count == 0) continue;
+    frames += count * layer_[rung].saved_bytes + (first ? first_layer_[rung].saved_bytes - layer_[rung].saved_bytes : 0);
+    first = false;
+  }
+  return f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes + f.loss_local_bytes +
+         (accumulation_count_ > 1 ? f.gradient_bytes : f.head_gradient_bytes);
+}
+
 ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const {
   const Fixed& f = fixed_;
   const bool several = accumulation_count_ > 1;
@@ -228,9 +242,8 @@ ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute,
     add_layers(layer_[static_cast<size_t>(rung)], count - first);
   }
   const int64_t full_stack = f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes;
-  const int64_t head = several ? f.gradient_bytes : f.head_gradient_bytes;
   const int64_t norm = several ? f.gradient_bytes : f.gradients_before_layers_bytes;
-  arena = std::max({arena, full_stack + f.loss_local_bytes + head, full_stack + f.norm_local_bytes + norm});
+  arena = std::max({arena, LossInstantBytes(recompute), full_stack + f.norm_local_bytes + norm});
   const int64_t first_time = f.first_picoseconds + forward_time + backward_first_time;
   const int64_t next_time = f.next_picoseconds + forward_time + backward_next_time;
   const int64_t compute = first_time + (accumulation_count_ - 1) * next_time + f.optimizer_picoseconds;

@@ -38,6 +38,9 @@ class MixFamily {
   // REQUIRES: recompute sums to the model's layers and gives kHost none.
   ComposedMix Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const;
 
+  // What the loss instant alone needs: all saved activations and the loss block. No less than this is the arena of any mix that saves as much.
+  int64_t LossInstantBytes(const std::array<int64_t, kRungCount>& recompute) const;
+
   int64_t layer_count() const { return layer_count_; }
   // No rung makes a layer quicker than keeping everything.
   bool KeepingIsQuickest() const;

@@ -52,6 +52,12 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_budget_by
   return best_;
 }
 
+// Nothing saves less than giving all that is left to the next rung.
+bool RecomputeSolver::MayFit(size_t rung, int64_t left, RecomputeCounts counts) const {
+  counts[rung] = left;
+  return family_.LossInstantBytes(counts) <= budget_bytes_;
+}
+
 // Gives `rung` 0, 1, ... of the layers that are left; the rest goes to cheaper rungs. Keeping everything is the least time that the rest can
 // take, so a prefix that is no quicker with it is abandoned, and so are all larger counts of this rung.
 void RecomputeSolver::Branch(size_t rung, int64_t left, RecomputeCounts& counts) {
@@ -63,10 +69,8 @@ void RecomputeSolver::Branch(size_t rung, int64_t left, RecomputeCounts& counts)
         optimistic.composed.price.step_picoseconds > best_->composed.price.step_picoseconds)
       break;
     Offer(optimistic);
-    if (rung > kKeep + 1) {
-      counts[kKeep] = 0;
-      Branch(rung - 1, left - count, counts);
-    }
+    counts[kKeep] = 0;
+    if (rung > kKeep + 1 && MayFit(rung - 1, left - count, counts)) Branch(rung - 1, left - count, counts);
   }
   counts[rung] = 0;
   counts[kKeep] = 0;

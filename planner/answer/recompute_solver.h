@@ -36,6 +36,7 @@ class RecomputeSolver {
   template <typename Visit>
   void ForEachTwoRungSplit(Visit visit);
   void Branch(size_t rung, int64_t left, RecomputeCounts& counts);
+  bool MayFit(size_t rung, int64_t left, RecomputeCounts counts) const;
   void Offer(const SolvedRecompute& candidate);
 
   const MixFamily& family_;
