@@ -27,6 +27,8 @@ absl::StatusOr<int64_t> CheckedMultiply(int64_t a, int64_t b, const char* what);
 constexpr int64_t CeilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The smallest multiple of `alignment` that is at least `value`.
-constexpr int64_t AlignUp(int64_t value, int64_t alignment) { return CeilDivide(value, alignment) * alignment; }
+constexpr int64_t AlignUp(int64_t value, int64_t alignment) {
+  return CeilDivide(value, alignment) * alignment;
+}
 
 }  // namespace tunesmith

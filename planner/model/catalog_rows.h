@@ -10,7 +10,8 @@ namespace tunesmith::planner {
 
 struct CatalogRow {
   ModelSpec spec;
-  int64_t published_parameter_count;  // as the source gives it; a test compares ParameterCount with it
+  // As the source gives it; a test compares ParameterCount with it.
+  int64_t published_parameter_count;
 };
 const std::vector<CatalogRow>& CatalogRows();
 

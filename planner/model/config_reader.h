@@ -18,7 +18,8 @@ namespace tunesmith::planner {
 struct ConfigProblems {
   std::vector<std::string> invalid;
   std::vector<std::string> unsupported;
-  std::set<std::string, std::less<>> told_fields;  // fields whose value could not be read: nothing more is to be said of them
+  // Fields whose value could not be read: nothing more is to be said of them.
+  std::set<std::string, std::less<>> told_fields;
 
   bool empty() const { return invalid.empty() && unsupported.empty(); }
 

@@ -18,7 +18,8 @@ struct Hardware {
   double bf16_dense_flops_per_second = 0;  // 0: no bf16 tensor cores (below sm_80)
   double fp16_dense_flops_per_second = 0;
   double fp32_dense_flops_per_second = 0;
-  double link_bytes_per_second = 0;  // device to device, one direction: NVLink where there is one, else PCIe
+  // Device to device, one direction: NVLink where there is one, else PCIe.
+  double link_bytes_per_second = 0;
   double host_bytes_per_second = 0;  // device to host, one direction
   int64_t compute_capability = 0;    // 80 for sm_80; 0 for a CPU
   bool trainer_runs = false;         // the bundled trainer runs there

@@ -13,9 +13,12 @@
 namespace tunesmith::planner {
 
 enum class Method { kFull, kLora };
-enum class Precision { kFp32, kBf16 };            // dtype of weights, activations and of what GEMMs read
-enum class OptimizerState { kFp32, kBf16, kInt8 };  // dtype of AdamW's two moments
-enum class AccumulationDtype { kFp32, kBf16 };    // dtype in which gradients are summed over micro-batches
+// Dtype of weights, activations and of what GEMMs read.
+enum class Precision { kFp32, kBf16 };
+// Dtype of AdamW's two moments.
+enum class OptimizerState { kFp32, kBf16, kInt8 };
+// Dtype in which gradients are summed over micro-batches.
+enum class AccumulationDtype { kFp32, kBf16 };
 enum class AttentionKernel { kEager, kFlash };
 enum class LossKernel { kFull, kChunked };
 
@@ -60,13 +63,15 @@ struct Mix {
   AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
   // Placement axes.
   int64_t zero_stage = 0;
-  std::array<int64_t, kRungCount> recompute = {};  // layers per rung, summing to layer_count; the first layers take the last rungs
+  // Layers per rung, summing to layer_count; the first layers take the last rungs.
+  std::array<int64_t, kRungCount> recompute = {};
   AttentionKernel attention = AttentionKernel::kEager;
   LossKernel loss = LossKernel::kFull;
   int64_t mlp_tile_count = 1;
+  // micro_batch x accumulation_count x data_parallel = rows per optimizer step.
   int64_t micro_batch = 1;         // rows of `context` tokens that one rank computes at once
   int64_t accumulation_count = 1;  // micro-batches per optimizer step and rank
-  int64_t data_parallel = 1;       // ranks; micro_batch x accumulation_count x data_parallel = rows per optimizer step
+  int64_t data_parallel = 1;       // ranks
 
   bool operator==(const Mix&) const = default;
 };

@@ -40,7 +40,8 @@ std::string_view FieldName(const SizeField& field, FieldNaming naming);
 
 struct ModelProblem {
   std::string_view field;  // the field at fault, or the first of those that contradict each other
-  std::string text;        // "layer_count is 0, must be 1 to 10000", "head_count(9) % kv_head_count(2) != 0"
+  // "layer_count is 0, must be 1 to 10000", "head_count(9) % kv_head_count(2) != 0".
+  std::string text;
 };
 
 // Everything that is wrong with `spec`; empty if nothing is.

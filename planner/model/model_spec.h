@@ -39,7 +39,8 @@ struct ModelSpec {
   RopeScaling rope_scaling = {};
   bool tied_head = false;  // the output head is the token embedding
   bool qkv_bias = false;   // q, k and v projections have a bias (qwen2)
-  std::string source;      // where the numbers come from, for the catalog; the assumption, for a synthesized model
+  // Where the numbers come from, for the catalog; the assumption, for a synthesized model.
+  std::string source;
 
   bool operator==(const ModelSpec&) const = default;
 };

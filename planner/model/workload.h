@@ -9,10 +9,12 @@ namespace tunesmith::planner {
 
 // What is to be trained on, as far as shapes and time depend on it. Every row is padded or packed to `context` tokens.
 struct Workload {
-  int64_t context = 0;              // tokens per row
-  int64_t rows_per_step = 0;        // rows per optimizer step over all ranks; tokens per step = rows_per_step x context
-  int64_t document_capacity = 0;    // most documents that the packer puts into one row; 0: one
-  int64_t dataset_token_count = 0;  // tokens of one pass over the data set; 0: not known, no total time is given
+  int64_t context = 0;  // tokens per row
+  // Rows per optimizer step over all ranks; tokens per step = rows_per_step x context.
+  int64_t rows_per_step = 0;
+  int64_t document_capacity = 0;  // most documents that the packer puts into one row; 0: one
+  // Tokens of one pass over the data set; 0: not known, no total time is given.
+  int64_t dataset_token_count = 0;
   double epoch_count = 1.0;
   bool evaluates = true;  // the evaluate segment runs during the job (its memory counts)
   bool generates = true;  // the generate segment may run (its memory counts)
