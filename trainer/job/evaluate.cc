@@ -56,7 +56,7 @@ planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::M
 
 }  // namespace
 
-absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {
+absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
   if (options.context < 2) return absl::InvalidArgumentError(StrCat("context: ", options.context, " tokens, must be at least 2"));
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenModel(options.model_path));
   TUNESMITH_ASSIGN_OR_RETURN(const Tokenizer tokenizer, OpenTokenizer(options.model_path));
@@ -66,17 +66,25 @@ absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
     TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter));
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const OpenDevice device, OpenDevice::Open(options.device, options.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device, OpenDevice::Open(options.device, options.thread_count));
   const planner::ProgramInputs inputs = InputsOf(options, weights->spec(), device.context(), lora);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
   int64_t skipped = 0;
   TUNESMITH_ASSIGN_OR_RETURN(Loader loader, OpenData(options.dataset_path, tokenizer, inputs.workload, false, 0, options.skip_bad_rows, &skipped));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto session, Session::Create(std::move(program), device.context(), *weights, 0));
+  TUNESMITH_ASSIGN_OR_RETURN(auto session, Session::Create(std::move(program), device.context(), *weights, 0));
   if (adapter) TUNESMITH_RETURN_IF_ERROR(LoadAdapter(*adapter, *session));
+  return Evaluation{
+      .device = std::move(device), .session = std::move(session), .data = std::move(loader), .row_count = inputs.mix.micro_batch};
+}
+
+absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(Evaluation evaluation, SetUpEvaluation(options));
   EvaluationResult result;
-  for (Batch batch = loader.NextBatchOfEpoch(inputs.mix.micro_batch); batch.row_count > 0; batch = loader.NextBatchOfEpoch(inputs.mix.micro_batch))
-    TUNESMITH_RETURN_IF_ERROR(session->Evaluate(batch, result));
-  return result;
+  for (;;) {
+    const Batch batch = evaluation.data.NextBatchOfEpoch(evaluation.row_count);
+    if (batch.row_count == 0) return result;
+    TUNESMITH_RETURN_IF_ERROR(evaluation.session->Evaluate(batch, result));
+  }
 }
 
 }  // namespace tunesmith::trainer

@@ -1,10 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "trainer/data/loader.h"
 #include "trainer/job/session.h"
+#include "trainer/open_device.h"
 
 namespace tunesmith::trainer {
 
@@ -18,8 +21,18 @@ struct EvaluateOptions {
   bool skip_bad_rows = false;
 };
 
-// Mean loss of a model, with an adapter if there is one, over a data set. Errors as SetUpJob; FAILED_PRECONDITION for an adapter whose modules are
-// not the model's.
+// A model with its adapter, if there is one, and the data set that it is to be evaluated on.
+struct Evaluation {
+  OpenDevice device;
+  std::unique_ptr<Session> session;
+  Loader data;  // in the order of the file
+  int64_t row_count = 0;  // of a batch
+};
+
+// Errors as SetUpJob; FAILED_PRECONDITION for an adapter whose modules are not the model's.
+absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options);
+
+// Mean loss over the whole data set. Errors as SetUpEvaluation.
 absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options);
 
 }  // namespace tunesmith::trainer

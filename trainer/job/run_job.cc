@@ -1,6 +1,9 @@
 #include "trainer/job/run_job.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -8,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/file.h"
 #include "common/numbers.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -57,6 +61,7 @@ class JobRunner {
     step_count_ = StepCountOf(setup_.spec.training(), setup_.training, Rows());
     TUNESMITH_RETURN_IF_ERROR(Announce());
     TUNESMITH_RETURN_IF_ERROR(Resume());
+    TUNESMITH_RETURN_IF_ERROR(PrepareOutput());
     if (state_.step == 0) {
       TUNESMITH_ASSIGN_OR_RETURN(loss_before_, EvaluateHeldOut());
       TUNESMITH_RETURN_IF_ERROR(Sample());
@@ -96,6 +101,19 @@ class JobRunner {
     TUNESMITH_ASSIGN_OR_RETURN(state_, LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
     TUNESMITH_RETURN_IF_ERROR(setup_.training.Restore(state_.loader));
     return reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("goes on from the checkpoint of step ", state_.step));
+  }
+
+  std::string OutputDirectory() const {
+    if (!setup_.spec.output_dir().empty()) return setup_.spec.output_dir();
+    return convert::InDirectory(reporter_.run_directory(), convert::kOutputDirectory);
+  }
+
+  // The output directory is looked at before the first step, so that no training ends where nothing can be written.
+  absl::Status PrepareOutput() {
+    const std::string output = OutputDirectory();
+    TUNESMITH_RETURN_IF_ERROR(MakeDirectories(output));
+    if (access(output.c_str(), W_OK) == 0) return absl::OkStatus();
+    return absl::ErrnoToStatus(errno, StrCat("cannot write into the output directory ", output));
   }
 
   absl::Status TakeStep() {
@@ -203,9 +221,7 @@ class JobRunner {
     TUNESMITH_ASSIGN_OR_RETURN(const std::optional<double> loss_after, EvaluateHeldOut());
     TUNESMITH_RETURN_IF_ERROR(Sample());
     TUNESMITH_RETURN_IF_ERROR(Save());
-    const std::string output = setup_.spec.output_dir().empty()
-                                   ? convert::InDirectory(reporter_.run_directory(), convert::kOutputDirectory)
-                                   : setup_.spec.output_dir();
+    const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes, setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;

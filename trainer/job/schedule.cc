@@ -14,9 +14,12 @@ double LearningRateAt(const v1::Training& training, int64_t step, int64_t step_c
   const double length = static_cast<double>(std::max<int64_t>(step_count - warmup, 1));
   const double done = std::clamp(static_cast<double>(step - 1 - warmup) / length, 0.0, 1.0);
   switch (training.schedule()) {
-    case v1::SCHEDULE_LINEAR: return peak * (1 - done);
-    case v1::SCHEDULE_COSINE: return peak * 0.5 * (1 + std::cos(std::numbers::pi * done));
-    default: return peak;
+    case v1::SCHEDULE_CONSTANT:
+      return peak;
+    case v1::SCHEDULE_LINEAR:
+      return peak * (1 - done);
+    default:
+      return peak * 0.5 * (1 + std::cos(std::numbers::pi * done));
   }
 }
 

@@ -1,0 +1,146 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+
+#include "proto/convert/json.h"
+#include "proto/convert/plan.h"
+#include "proto/convert/run_directory.h"
+#include "tests/trainer/job/job_files.h"
+#include "trainer/job/checkpoint.h"
+#include "trainer/job/run_job.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+// Runs the job and expects that it fails, says `reason` in each place where people look, and leaves no result.
+void ExpectFailure(const std::string& run, const std::string& reason) {
+  const std::atomic<bool> never_stops{false};
+  const v1::JobExit exit = RunJob(run, never_stops);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(exit.reason(), HasSubstr(reason));
+  v1::JobExit written;
+  ASSERT_TRUE(convert::ReadJsonFile(convert::InDirectory(run, convert::kExitFile), &written).ok());
+  EXPECT_EQ(written.state(), v1::JOB_STATE_FAILED);
+  EXPECT_EQ(written.reason(), exit.reason());
+  EXPECT_NE(written.exit_code(), 0);
+  const std::vector<v1::Event> events = ReadEvents(run);
+  ASSERT_FALSE(events.empty());
+  EXPECT_EQ(events.back().log().severity(), v1::LOG_SEVERITY_ERROR);
+  EXPECT_TRUE(!fs::exists(run + "/output") || fs::is_empty(run + "/output"));
+  for (const auto& entry : fs::recursive_directory_iterator(run))
+    EXPECT_THAT(entry.path().string(), Not(testing::AnyOf(HasSubstr(".partial"), HasSubstr(".tmp"),
+                                                          HasSubstr("adapter_"))));
+}
+
+TEST(JobFailureTest, APlanOfAnotherVersionIsRefused) {
+  JobFiles files;
+  const std::string run = files.WriteRun(), path = run + "/plan.json";
+  auto plan = convert::ReadPlanFile(path);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  char& digit = plan->prediction.program_digest[0];
+  digit = digit == '0' ? '1' : '0';
+  ASSERT_TRUE(convert::WritePlanFile(path, *plan).ok());
+  ExpectFailure(run, plan->prediction.program_digest);
+}
+
+TEST(JobFailureTest, AnotherModelThanThePlansIsRefused) {
+  JobFiles files;
+  planner::ModelSpec other = SmallModel();
+  other.intermediate_size = 96;
+  WriteModelDirectory(files.File("other"), other);
+  files.spec().set_model_path(files.File("other"));
+  ExpectFailure(files.WriteRun(), "the plan is for another model");
+}
+
+TEST(JobFailureTest, ATokenizerThatIsLargerThanTheVocabularyIsRefused) {
+  JobFiles files;
+  const std::string run = files.WriteRun(), path = files.File("model/tokenizer.json");
+  std::string text = *ReadFile(path);
+  const std::string first = "\"added_tokens\":[";
+  text.insert(text.find(first) + first.size(),
+              "{\"id\":5000,\"content\":\"<x>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":"
+              "false,\"normalized\":false,\"special\":true},");
+  ASSERT_TRUE(WriteFileAtomically(path, text).ok());
+  ExpectFailure(run, "the tokenizer has 5001 tokens");
+}
+
+TEST(JobFailureTest, AMissingDataFileIsNamed) {
+  JobFiles files;
+  files.spec().set_dataset_path(files.File("absent.jsonl"));
+  ExpectFailure(files.WriteRun(), "absent.jsonl");
+}
+
+TEST(JobFailureTest, ABadRowIsNamedByItsLine) {
+  JobFiles files;
+  ASSERT_TRUE(WriteFileAtomically(files.File("train.jsonl"),
+                                  SmallData(4) + "{\"text\": \"broken\n" + SmallData(2))
+                  .ok());
+  ExpectFailure(files.WriteRun(), "train.jsonl, line 5");
+}
+
+TEST(JobFailureTest, ASkippedBadRowIsCounted) {
+  JobFiles files;
+  ASSERT_TRUE(
+      WriteFileAtomically(files.File("train.jsonl"), SmallData(8) + "{\"text\": \"broken\n").ok());
+  files.spec().set_skip_bad_rows(true);
+  const std::atomic<bool> never_stops{false};
+  const v1::JobExit exit = RunJob(files.WriteRun(), never_stops);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+  EXPECT_EQ(exit.summary().skipped_row_count(), 1);
+}
+
+TEST(JobFailureTest, EmptyDataIsNamed) {
+  JobFiles files;
+  ASSERT_TRUE(WriteFileAtomically(files.File("train.jsonl"), "\n").ok());
+  ExpectFailure(files.WriteRun(), "train.jsonl");
+}
+
+TEST(JobFailureTest, AnEmptyHeldOutFileIsNamed) {
+  JobFiles files;
+  ASSERT_TRUE(WriteFileAtomically(files.File("held_out.jsonl"), "").ok());
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  ExpectFailure(files.WriteRun(), "held_out.jsonl");
+}
+
+// A place where not even root may write. It is looked at before the first step, not after the last.
+TEST(JobFailureTest, AnOutputDirectoryThatCannotBeWrittenIsNamedBeforeTraining) {
+  JobFiles files;
+  for (const std::string& output :
+       {std::string("/proc/tunesmith-output"), files.File("train.jsonl/output")}) {
+    files.spec().set_output_dir(output);
+    const std::string run = files.WriteRun();
+    ExpectFailure(run, output);
+    EXPECT_TRUE(LossesOf(run).empty());
+  }
+}
+
+TEST(JobFailureTest, ACheckpointOfAnotherMethodIsRefused) {
+  JobFiles lora;
+  const std::string run = lora.WriteRun();
+  const std::atomic<bool> stops{true};
+  ASSERT_EQ(RunJob(run, stops).state(), v1::JOB_STATE_CANCELLED);  // saves step 0
+  auto plan = convert::ReadPlanFile(run + "/plan.json");
+  plan->prediction = *planner::Estimate(lora.question(), *planner::ParseMix(kFullMix));
+  ASSERT_TRUE(convert::WritePlanFile(run + "/plan.json", *plan).ok());
+  ExpectFailure(run, "was saved with 'method=lora:r4");
+}
+
+TEST(JobFailureTest, ADamagedCheckpointIsNamed) {
+  JobFiles files;
+  const std::string run = files.WriteRun();
+  const std::atomic<bool> stops{true};
+  ASSERT_EQ(RunJob(run, stops).state(), v1::JOB_STATE_CANCELLED);
+  ASSERT_EQ(NewestCheckpoint(run), 0);
+  fs::resize_file(run + "/checkpoints/step-0/state.safetensors", 100);
+  ExpectFailure(run, "step-0/state.safetensors");
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

@@ -1,0 +1,200 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <thread>
+
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
+#include "tests/trainer/job/job_files.h"
+#include "trainer/job/checkpoint.h"
+#include "trainer/job/evaluate.h"
+#include "trainer/job/run_job.h"
+#include "trainer/model_io/adapter.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+const std::atomic<bool> kNeverStops{false};
+
+v1::JobExit RunToEnd(const std::string& run) { return RunJob(run, kNeverStops); }
+
+v1::JobExit ReadExit(const std::string& run) {
+  v1::JobExit exit;
+  EXPECT_TRUE(convert::ReadJsonFile(convert::InDirectory(run, convert::kExitFile), &exit).ok());
+  return exit;
+}
+
+double LossOf(const JobFiles& files, const std::string& model, const std::string& adapter) {
+  const auto result = EvaluateModel({.model_path = model,
+                                     .adapter_path = adapter,
+                                     .dataset_path = files.File("held_out.jsonl"),
+                                     .context = files.question().workload.context,
+                                     .thread_count = 2});
+  EXPECT_TRUE(result.ok()) << result.status();
+  return result->mean_loss;
+}
+
+std::string ResultFile(const JobFiles& files) {
+  return files.mix().method == planner::Method::kLora ? "/output/adapter_model.safetensors"
+                                                      : "/output/model.safetensors";
+}
+
+class EitherMethodTest : public testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(Methods, EitherMethodTest, testing::Values(kLoraMix, kFullMix),
+                         [](const auto& p) { return std::string(p.index == 0 ? "lora" : "full"); });
+
+TEST_P(EitherMethodTest, LearnsReportsAndSaves) {
+  JobFiles files(GetParam());
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  files.spec().add_sample_prompts("The package");
+  files.spec().set_checkpoint_every_step_count(5);
+  files.spec().set_evaluate_every_step_count(6);
+  const std::string run = files.WriteRun();
+  const v1::JobExit exit = RunToEnd(run);
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+  EXPECT_EQ(ReadExit(run).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(exit.last_step(), 12);
+
+  const std::vector<v1::Event> events = ReadEvents(run);
+  int64_t evaluations = 0, samples = 0, checkpoints = 0;
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i].sequence(), static_cast<int64_t>(i) + 1);
+    evaluations += events[i].has_evaluation();
+    samples += events[i].has_sample();
+    checkpoints += events[i].has_checkpoint_saved();
+  }
+  EXPECT_EQ(evaluations, 3);  // before, after step 6, after the last
+  EXPECT_EQ(samples, 2);
+  EXPECT_EQ(checkpoints, 3);  // after steps 5, 10 and the last
+  ASSERT_TRUE(events.back().has_finished());
+  const auto losses = LossesOf(run);
+  ASSERT_EQ(losses.size(), 12u);
+  EXPECT_LT(losses.at(12), losses.at(1) - 0.5);
+  const v1::Finished& summary = exit.summary();
+  EXPECT_LT(summary.held_out_loss_after(), summary.held_out_loss_before() - 0.5);
+  EXPECT_EQ(summary.token_count(), 12 * 4 * 32);
+  EXPECT_GT(summary.used_arena_bytes(), 0);
+  EXPECT_LE(summary.used_arena_bytes(), summary.predicted_arena_bytes());
+  EXPECT_EQ(NewestCheckpoint(run), 12);
+}
+
+// What was saved, read back by other code and run under another mix, has the loss that the trainer reported.
+TEST_P(EitherMethodTest, WhatWasSavedHasTheReportedLoss) {
+  JobFiles files(GetParam());
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  const std::string run = files.WriteRun();
+  const v1::JobExit exit = RunToEnd(run);
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+  EXPECT_NEAR(LossOf(files, files.File("model"), ""), exit.summary().held_out_loss_before(), 1e-5);
+  const bool lora = files.mix().method == planner::Method::kLora;
+  const double after = lora ? LossOf(files, files.File("model"), run + "/output")
+                            : LossOf(files, run + "/output", "");
+  EXPECT_NEAR(after, exit.summary().held_out_loss_after(), 1e-5);
+}
+
+TEST(JobTest, TheAdapterHasEveryLinearLayerAndHasMoved) {
+  JobFiles files;
+  const std::string run = files.WriteRun();
+  ASSERT_EQ(RunToEnd(run).state(), v1::JOB_STATE_SUCCEEDED);
+  const auto adapter = ReadAdapter(run + "/output");
+  ASSERT_TRUE(adapter.ok()) << adapter.status();
+  EXPECT_EQ(adapter->rank, 4);
+  EXPECT_EQ(adapter->modules.size(), 14u);
+  for (const AdapterModule& module : adapter->modules) {
+    EXPECT_TRUE(std::any_of(module.b.begin(), module.b.end(), [](float x) { return x != 0; }))
+        << module.name;
+  }
+}
+
+// Starts the trainer on `run` as a process of its own.
+pid_t StartTrainer(const std::string& run) {
+  const std::string binary = std::string(std::getenv("TUNESMITH_BIN_DIR")) + "/tunesmith-trainer";
+  const pid_t child = fork();
+  if (child == 0) {
+    execl(binary.c_str(), binary.c_str(), "run", "--run-dir", run.c_str(), nullptr);
+    _exit(127);
+  }
+  return child;
+}
+
+bool WaitForStep(const std::string& run, int64_t step) {
+  for (int i = 0; i < 60'000; ++i) {
+    const std::optional<int64_t> newest = NewestCheckpoint(run);
+    if (newest && *newest >= step) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+// Long enough that no machine finishes it between a checkpoint and the signal that follows.
+JobFiles& Lengthen(JobFiles& files) {
+  files.spec().mutable_training()->set_step_count(100);
+  files.spec().set_checkpoint_every_step_count(3);
+  return files;
+}
+
+TEST_P(EitherMethodTest, AnInterruptedJobGoesOnBitForBit) {
+  JobFiles files(GetParam());
+  const std::string whole = Lengthen(files).WriteRun("whole"), cut = files.WriteRun("cut");
+  ASSERT_EQ(RunToEnd(whole).state(), v1::JOB_STATE_SUCCEEDED);
+  std::atomic<bool> stop{false};
+  std::thread watcher([&] { WaitForStep(cut, 6), stop = true; });
+  const v1::JobExit exit = RunJob(cut, stop);
+  watcher.join();
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
+  EXPECT_EQ(NewestCheckpoint(cut), exit.last_step());
+  ASSERT_EQ(RunToEnd(cut).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(LossesOf(cut), LossesOf(whole));
+  EXPECT_EQ(*ReadFile(cut + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
+}
+
+TEST_P(EitherMethodTest, AKilledJobGoesOnFromItsCheckpoint) {
+  JobFiles files(GetParam());
+  const std::string whole = Lengthen(files).WriteRun("whole"), killed = files.WriteRun("killed");
+  ASSERT_EQ(RunToEnd(whole).state(), v1::JOB_STATE_SUCCEEDED);
+  const pid_t child = StartTrainer(killed);
+  EXPECT_TRUE(WaitForStep(killed, 3));
+  kill(child, SIGKILL);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status)) << "the trainer ended by itself, with status " << status;
+  EXPECT_FALSE(std::filesystem::exists(convert::InDirectory(killed, convert::kExitFile)));
+  ASSERT_EQ(RunToEnd(killed).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(LossesOf(killed), LossesOf(whole));
+  EXPECT_EQ(*ReadFile(killed + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
+  const std::vector<v1::Event> events = ReadEvents(killed);
+  for (size_t i = 0; i < events.size(); ++i)
+    EXPECT_EQ(events[i].sequence(), static_cast<int64_t>(i) + 1);
+}
+
+// SIGTERM, as the server's cancel sends it.
+TEST(JobTest, TheProcessSavesAndEndsWellWhenItIsAskedToStop) {
+  JobFiles files;
+  const std::string run = Lengthen(files).WriteRun();
+  const pid_t child = StartTrainer(run);
+  EXPECT_TRUE(WaitForStep(run, 3));
+  kill(child, SIGTERM);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  const v1::JobExit exit = ReadExit(run);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(NewestCheckpoint(run), exit.last_step());
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer
