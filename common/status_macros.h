@@ -9,10 +9,10 @@
 #define TUNESMITH_CONCAT(a, b) TUNESMITH_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when `expr` (an absl::Status) is not OK.
-#define TUNESMITH_RETURN_IF_ERROR(expr)                    \
-  do {                                                     \
+#define TUNESMITH_RETURN_IF_ERROR(expr)                                       \
+  do {                                                                        \
     if (absl::Status status_macro_result = (expr); !status_macro_result.ok()) \
-      return status_macro_result;                          \
+      return status_macro_result;                                             \
   } while (false)
 
 // Evaluates `expr` (an absl::StatusOr<T>); assigns the value to `lhs` or returns the error.

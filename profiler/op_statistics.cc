@@ -51,15 +51,20 @@ void OpStatistics::AddTo(Calibration& calibration) const {
     const double rate = samples.work / seconds;
     if (planner::IsLinear(kind)) {
       Replace(calibration.gemm, {.op_kind = name, .m = a, .n = b, .k = c, .flops_per_second = rate},
-              [&, m = a, n = b, k = c](const planner::GemmPoint& p) { return p.op_kind == name && p.m == m && p.n == n && p.k == k; });
+              [&, m = a, n = b, k = c](const planner::GemmPoint& p) {
+                return p.op_kind == name && p.m == m && p.n == n && p.k == k;
+              });
     } else if (planner::IsAttention(kind)) {
-      Replace(calibration.attention, {.op_kind = name, .context = a, .head_size = b, .flops_per_second = rate},
+      Replace(calibration.attention,
+              {.op_kind = name, .context = a, .head_size = b, .flops_per_second = rate},
               [&, context = a, size = b](const planner::AttentionPoint& p) {
                 return p.op_kind == name && p.context == context && p.head_size == size;
               });
     } else {
       Replace(calibration.rates, {.op_kind = name, .bytes = a, .bytes_per_second = rate},
-              [&, bytes = a](const planner::OpRate& p) { return p.op_kind == name && p.bytes == bytes; });
+              [&, bytes = a](const planner::OpRate& p) {
+                return p.op_kind == name && p.bytes == bytes;
+              });
     }
   }
 }

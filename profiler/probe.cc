@@ -29,16 +29,26 @@ using trainer::Executor;
 constexpr int64_t kProbeLayerCount = 2;
 constexpr int kLeastRounds = 3;
 
-double Now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double Now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
-planner::ProgramInputs InputsOf(const ProbeOptions& options, const trainer::OpContext& context, planner::Method method,
-                                planner::AttentionKernel attention, int64_t micro_batch) {
+planner::ProgramInputs InputsOf(const ProbeOptions& options, const trainer::OpContext& context,
+                                planner::Method method, planner::AttentionKernel attention,
+                                int64_t micro_batch) {
   planner::ProgramInputs in;
   in.model = options.model;
   in.model.layer_count = std::min(kProbeLayerCount, options.model.layer_count);
-  in.workload = {.context = options.context, .rows_per_step = 2 * micro_batch, .evaluates = false, .generates = false};
-  in.mix = {.method = method, .precision = options.precision, .attention = attention, .loss = planner::LossKernel::kChunked,
-            .micro_batch = micro_batch, .accumulation_count = 2};
+  in.workload = {.context = options.context,
+                 .rows_per_step = 2 * micro_batch,
+                 .evaluates = false,
+                 .generates = false};
+  in.mix = {.method = method,
+            .precision = options.precision,
+            .attention = attention,
+            .loss = planner::LossKernel::kChunked,
+            .micro_batch = micro_batch,
+            .accumulation_count = 2};
   in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = in.model.layer_count;
   in.backend = {.kind = context.device};
   return in;
@@ -51,7 +61,8 @@ absl::Status FillWithData(Executor& executor) {
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
     noise.resize(static_cast<size_t>(planner::ElementCount(b)));
-    for (size_t i = 0; i < noise.size(); ++i) noise[i] = static_cast<float>(0.04 * RandomUniform(7, i) - 0.02);
+    for (size_t i = 0; i < noise.size(); ++i)
+      noise[i] = static_cast<float>(0.04 * RandomUniform(7, i) - 0.02);
     std::vector<uint16_t> narrow;
     const void* data = noise.data();
     if (b.dtype == DType::kBF16) {
@@ -59,12 +70,15 @@ absl::Status FillWithData(Executor& executor) {
       data = narrow.data();
     }
     for (int64_t i = 0; i < b.instance_count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(executor.arena().Write(p.weight, i, data, planner::InstanceBytes(b)));
+      TUNESMITH_RETURN_IF_ERROR(
+          executor.arena().Write(p.weight, i, data, planner::InstanceBytes(b)));
   }
-  const int64_t rows = program.buffers[static_cast<size_t>(program.host.tokens)].dims[0], context = program.inputs.workload.context;
+  const int64_t rows = program.buffers[static_cast<size_t>(program.host.tokens)].dims[0],
+                context = program.inputs.workload.context;
   std::vector<int32_t> tokens, positions, starts(static_cast<size_t>(rows), 0);
   for (int64_t t = 0; t < rows; ++t) {
-    tokens.push_back(static_cast<int32_t>(RandomBelow(3, static_cast<uint64_t>(t), program.inputs.model.vocab_size)));
+    tokens.push_back(static_cast<int32_t>(
+        RandomBelow(3, static_cast<uint64_t>(t), program.inputs.model.vocab_size)));
     positions.push_back(static_cast<int32_t>(t % context));
   }
   const auto write = [&](int32_t buffer, const std::vector<int32_t>& values) {
@@ -75,15 +89,18 @@ absl::Status FillWithData(Executor& executor) {
   TUNESMITH_RETURN_IF_ERROR(write(program.host.positions, positions));
   TUNESMITH_RETURN_IF_ERROR(write(program.host.document_starts, starts));
   const float scale = 1.0f / static_cast<float>(rows);
-  TUNESMITH_RETURN_IF_ERROR(executor.arena().Write(program.host.loss_scale, 0, &scale, sizeof scale));
+  TUNESMITH_RETURN_IF_ERROR(
+      executor.arena().Write(program.host.loss_scale, 0, &scale, sizeof scale));
   const std::vector<float> scalars(static_cast<size_t>(planner::kStepScalarCount), 1e-3f);
-  return executor.arena().Write(program.host.step_scalars, 0, scalars.data(), 4 * planner::kStepScalarCount);
+  return executor.arena().Write(program.host.step_scalars, 0, scalars.data(),
+                                4 * planner::kStepScalarCount);
 }
 
 // One step of two micro-batches; seconds.
 absl::StatusOr<double> RunStep(Executor& executor) {
   const double start = Now();
-  for (SegmentKind kind : {SegmentKind::kMicroFirst, SegmentKind::kMicroLast, SegmentKind::kOptimizer})
+  for (SegmentKind kind :
+       {SegmentKind::kMicroFirst, SegmentKind::kMicroLast, SegmentKind::kOptimizer})
     TUNESMITH_RETURN_IF_ERROR(executor.Run(kind));
   TUNESMITH_RETURN_IF_ERROR(executor.Synchronize());
   return Now() - start;
@@ -95,10 +112,12 @@ struct StepSample {
   planner::ProgramInputs inputs;
 };
 
-absl::StatusOr<StepSample> ProbeProgram(const planner::ProgramInputs& inputs, const trainer::OpContext& context, double until,
+absl::StatusOr<StepSample> ProbeProgram(const planner::ProgramInputs& inputs,
+                                        const trainer::OpContext& context, double until,
                                         planner::Calibration& calibration) {
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
-  TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, Executor::Create(std::move(program), context, {}));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
+                             Executor::Create(std::move(program), context, {}));
   TUNESMITH_RETURN_IF_ERROR(FillWithData(*executor));
   TUNESMITH_RETURN_IF_ERROR(RunStep(*executor).status());  // warm-up: pages, caches, library set-up
   OpStatistics statistics(executor->program());
@@ -115,18 +134,24 @@ absl::StatusOr<StepSample> ProbeProgram(const planner::ProgramInputs& inputs, co
 }
 
 // Measured over predicted sum of ops, over all samples; and the spread of single samples around it as the interval.
-absl::Status FitStepFactor(const std::vector<StepSample>& samples, const ProbeOptions& options, planner::Calibration& calibration) {
+absl::Status FitStepFactor(const std::vector<StepSample>& samples, const ProbeOptions& options,
+                           planner::Calibration& calibration) {
   calibration.step_factor = 1.0;
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware, planner::FindHardware(options.device_name));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
+                             planner::FindHardware(options.device_name));
   const planner::PriceTable prices(hardware, calibration, options.precision);
   std::vector<double> ratios;
   for (const StepSample& sample : samples) {
-    TUNESMITH_ASSIGN_OR_RETURN(const planner::Program program, planner::BuildProgram(sample.inputs));
-    ratios.push_back(sample.measured_seconds / (static_cast<double>(planner::PriceStep(program, prices).step_picoseconds) * 1e-12));
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::Program program,
+                               planner::BuildProgram(sample.inputs));
+    ratios.push_back(
+        sample.measured_seconds /
+        (static_cast<double>(planner::PriceStep(program, prices).step_picoseconds) * 1e-12));
   }
   calibration.step_factor = Median(ratios);
   double worst = 0;
-  for (double ratio : ratios) worst = std::max(worst, std::abs(ratio / calibration.step_factor - 1));
+  for (double ratio : ratios)
+    worst = std::max(worst, std::abs(ratio / calibration.step_factor - 1));
   // Never claim more than a shared machine repeats.
   calibration.relative_error = std::max(0.08, worst);
   return absl::OkStatus();
@@ -144,27 +169,33 @@ std::string HostFingerprint() {
     }
   }
   int64_t kib = 0;
-  if (std::getline(meminfo, line)) kib = std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10);
-  return StrCat(processor, ", ", static_cast<int64_t>(std::thread::hardware_concurrency()), " processors, ",
-                CeilDivide(kib * kKiB, kGiB), " GiB, trainer ", Version());
+  if (std::getline(meminfo, line))
+    kib = std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10);
+  return StrCat(processor, ", ", static_cast<int64_t>(std::thread::hardware_concurrency()),
+                " processors, ", CeilDivide(kib * kKiB, kGiB), " GiB, trainer ", Version());
 }
 
-absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options, const trainer::OpContext& context,
+absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
+                                           const trainer::OpContext& context,
                                            absl::FunctionRef<void(const std::string&)> report) {
   const absl::Time begun = absl::Now();
   planner::Calibration calibration;
   calibration.device_name = options.device_name;
   calibration.fingerprint = HostFingerprint();
   calibration.measured_at = absl::FormatTime(absl::RFC3339_sec, begun, absl::UTCTimeZone());
-  calibration.id = options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
+  calibration.id =
+      options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
   const double start = Now();
   std::vector<StepSample> samples;
   std::vector<planner::ProgramInputs> probes;
   for (int64_t micro_batch : {1, 4}) {
-    for (planner::AttentionKernel attention : {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager}) {
+    for (planner::AttentionKernel attention :
+         {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager}) {
       for (planner::Method method : {planner::Method::kLora, planner::Method::kFull}) {
         // The eager kernel and full fine-tuning share every other op with their counterparts: one size of each is enough.
-        if (attention == planner::AttentionKernel::kEager && (method == planner::Method::kFull || micro_batch > 1)) continue;
+        if (attention == planner::AttentionKernel::kEager &&
+            (method == planner::Method::kFull || micro_batch > 1))
+          continue;
         probes.push_back(InputsOf(options, context, method, attention, micro_batch));
       }
     }
@@ -177,8 +208,8 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options, const tr
     if (absl::IsResourceExhausted(sample.status()) && !samples.empty()) continue;
     TUNESMITH_RETURN_IF_ERROR(sample.status());
     samples.push_back(*std::move(sample));
-    report(StrCat("probe ", i + 1, "/", probes.size(), ": ", planner::FormatMix(probes[i].mix), ", step ",
-                  FormatSeconds(samples.back().measured_seconds)));
+    report(StrCat("probe ", i + 1, "/", probes.size(), ": ", planner::FormatMix(probes[i].mix),
+                  ", step ", FormatSeconds(samples.back().measured_seconds)));
   }
   TUNESMITH_RETURN_IF_ERROR(FitStepFactor(samples, options, calibration));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateCalibration(calibration));

@@ -22,7 +22,8 @@ struct ProbeOptions {
 // LoRA, both attention kernels where the device has them, micro-batches of growing size, through the trainer's executor, until the budget is
 // spent (each at least once). Sets the calibration's id, fingerprint, rates, step factor and interval. `report` gets one line per probe.
 // Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest probe fits.
-absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options, const trainer::OpContext& context,
+absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
+                                           const trainer::OpContext& context,
                                            absl::FunctionRef<void(const std::string&)> report);
 
 // What identifies a CPU host: processor model, processors, memory in GiB.

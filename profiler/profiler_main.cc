@@ -8,9 +8,9 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
+#include "profiler/probe.h"
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
-#include "profiler/probe.h"
 #include "trainer/model_io/weight_source.h"
 #include "trainer/open_device.h"
 
@@ -36,13 +36,17 @@ absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
 absl::Status Run(const Flags& flags) {
   ProbeOptions options{.context = flags.context, .budget_seconds = flags.budget_seconds};
   TUNESMITH_ASSIGN_OR_RETURN(options.model, ResolveModel(flags.model));
-  TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device, trainer::OpenDevice::Open(flags.device, flags.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
+                             trainer::OpenDevice::Open(flags.device, flags.thread_count));
   if (device.context().device == planner::BackendKind::kCuda) {
-    if (flags.hardware.empty()) return absl::InvalidArgumentError("--hardware is needed with a GPU: its name in `tunesmith gpus`, e.g. H100-SXM");
+    if (flags.hardware.empty())
+      return absl::InvalidArgumentError(
+          "--hardware is needed with a GPU: its name in `tunesmith gpus`, e.g. H100-SXM");
     options.device_name = flags.hardware;
     options.precision = planner::Precision::kBf16;
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration, Probe(options, device.context(), [](const std::string& line) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
+                             Probe(options, device.context(), [](const std::string& line) {
                                std::fprintf(stderr, "%s\n", line.c_str());
                              }));
   const std::string json = convert::ToJson(convert::ToProto(calibration));
@@ -50,7 +54,9 @@ absl::Status Run(const Flags& flags) {
     std::printf("%s\n", json.c_str());
     return absl::OkStatus();
   }
-  const std::string path = std::filesystem::is_directory(flags.out) ? StrCat(flags.out, "/", calibration.id, ".json") : flags.out;
+  const std::string path = std::filesystem::is_directory(flags.out)
+                               ? StrCat(flags.out, "/", calibration.id, ".json")
+                               : flags.out;
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(path, json + "\n"));
   std::printf("%s\n", path.c_str());
   return absl::OkStatus();
@@ -61,13 +67,24 @@ absl::Status Run(const Flags& flags) {
 
 int main(int argc, char** argv) {
   tunesmith::profiler::Flags flags;
-  CLI::App app{"Times the trainer's ops on this machine, on shapes of a model, and writes a calibration for the planner."};
-  app.add_option("--model", flags.model, "catalog name, size, directory or .gguf file whose shapes are timed")->capture_default_str();
-  app.add_option("--context", flags.context, "tokens per row")->capture_default_str()->check(CLI::PositiveNumber);
+  CLI::App app{
+      "Times the trainer's ops on this machine, on shapes of a model, and writes a calibration for "
+      "the planner."};
+  app.add_option("--model", flags.model,
+                 "catalog name, size, directory or .gguf file whose shapes are timed")
+      ->capture_default_str();
+  app.add_option("--context", flags.context, "tokens per row")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--device", flags.device, "cpu or cuda:N")->capture_default_str();
-  app.add_option("--hardware", flags.hardware, "name of the GPU in the hardware catalog (with --device cuda:N)");
-  app.add_option("--threads", flags.thread_count, "CPU threads; 0: one per processor")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--budget-seconds", flags.budget_seconds, "time to spend")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--hardware", flags.hardware,
+                 "name of the GPU in the hardware catalog (with --device cuda:N)");
+  app.add_option("--threads", flags.thread_count, "CPU threads; 0: one per processor")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--budget-seconds", flags.budget_seconds, "time to spend")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--out", flags.out, "file, or directory for <id>.json; none: standard output");
   try {
     app.parse(argc, argv);

@@ -16,15 +16,19 @@ constexpr uint64_t kCanaryWord = 0xC7C7C7C7C7C7C7C7u;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program, const OpContext& context) {
+absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program,
+                                                     const OpContext& context) {
   auto arena = std::unique_ptr<Arena>(new Arena(program, planner::PlanMemory(program)));
-  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_, DeviceMemory::Allocate(context, arena->plan_.arena_bytes));
+  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_,
+                             DeviceMemory::Allocate(context, arena->plan_.arena_bytes));
   return arena;
 }
 
 Tensor Arena::At(planner::BufferRef ref, int64_t run_index) const {
   const planner::Buffer& b = program_.buffers[static_cast<size_t>(ref.buffer)];
-  return {.data = memory_->data() + planner::OffsetOf(program_, plan_, ref, run_index), .dtype = b.dtype, .dims = b.dims,
+  return {.data = memory_->data() + planner::OffsetOf(program_, plan_, ref, run_index),
+          .dtype = b.dtype,
+          .dims = b.dims,
           .rank = b.rank};
 }
 
@@ -42,7 +46,8 @@ absl::Status Arena::ClearResident() {
   for (size_t id = 0; id < program_.buffers.size(); ++id) {
     const planner::Buffer& b = program_.buffers[id];
     if (b.region != planner::Region::kResident) continue;
-    for (int64_t offset : plan_.offsets[id]) TUNESMITH_RETURN_IF_ERROR(memory_->Fill(offset, planner::InstanceBytes(b), 0));
+    for (int64_t offset : plan_.offsets[id])
+      TUNESMITH_RETURN_IF_ERROR(memory_->Fill(offset, planner::InstanceBytes(b), 0));
   }
   return memory_->Synchronize();
 }
@@ -59,7 +64,8 @@ absl::StatusOr<int64_t> Arena::CountUsedBytes() {
     const int64_t bytes = std::min<int64_t>(memory_->size_bytes() - offset, 4 * kMiB);
     TUNESMITH_RETURN_IF_ERROR(memory_->CopyToHost(words.data(), offset, bytes));
     TUNESMITH_RETURN_IF_ERROR(memory_->Synchronize());
-    used += 8 * std::count_if(words.begin(), words.begin() + bytes / 8, [](uint64_t word) { return word != kCanaryWord; });
+    used += 8 * std::count_if(words.begin(), words.begin() + bytes / 8,
+                              [](uint64_t word) { return word != kCanaryWord; });
     offset += bytes;
   }
   return used;

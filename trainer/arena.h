@@ -16,7 +16,8 @@ namespace tunesmith::trainer {
 class Arena {
  public:
   // RESOURCE_EXHAUSTED with the bytes asked for when the device does not have them. `program` and what `context` points to must outlive it.
-  static absl::StatusOr<std::unique_ptr<Arena>> Create(const planner::Program& program, const OpContext& context);
+  static absl::StatusOr<std::unique_ptr<Arena>> Create(const planner::Program& program,
+                                                       const OpContext& context);
 
   // The tensor that `ref` names in the run with index `run_index`.
   Tensor At(planner::BufferRef ref, int64_t run_index) const;
@@ -36,7 +37,8 @@ class Arena {
   DeviceMemory& memory() { return *memory_; }
 
  private:
-  Arena(const planner::Program& program, planner::MemoryPlan plan) : program_(program), plan_(std::move(plan)) {}
+  Arena(const planner::Program& program, planner::MemoryPlan plan)
+      : program_(program), plan_(std::move(plan)) {}
 
   int64_t Offset(int32_t buffer, int64_t instance) const {
     return plan_.offsets[static_cast<size_t>(buffer)][static_cast<size_t>(instance)];

@@ -19,10 +19,14 @@ int64_t BytesOf(const Tensor& tensor) { return tensor.element_count() * SizeOf(t
 class ScopedAccess {
  public:
   explicit ScopedAccess(const OpCall& call) : call_(call) {
-    ForEachTensor([](const Tensor& t) { ASAN_UNPOISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t))); });
+    ForEachTensor([](const Tensor& t) {
+      ASAN_UNPOISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t)));
+    });
   }
   ~ScopedAccess() {
-    ForEachTensor([](const Tensor& t) { ASAN_POISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t))); });
+    ForEachTensor([](const Tensor& t) {
+      ASAN_POISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t)));
+    });
   }
   ScopedAccess(const ScopedAccess&) = delete;
   ScopedAccess& operator=(const ScopedAccess&) = delete;
@@ -41,10 +45,12 @@ class ScopedAccess {
 class ScopedPoison {
  public:
   ScopedPoison(DeviceMemory& memory, bool active) : memory_(memory), active_(active) {
-    if (active_) ASAN_POISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
+    if (active_)
+      ASAN_POISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
   }
   ~ScopedPoison() {
-    if (active_) ASAN_UNPOISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
+    if (active_)
+      ASAN_UNPOISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
   }
   ScopedPoison(const ScopedPoison&) = delete;
   ScopedPoison& operator=(const ScopedPoison&) = delete;
@@ -56,7 +62,8 @@ class ScopedPoison {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program program, const OpContext& context,
+absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program program,
+                                                           const OpContext& context,
                                                            const Options& options) {
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
@@ -76,11 +83,14 @@ const planner::Segment* Executor::Find(planner::SegmentKind kind) const {
 absl::Status Executor::Run(planner::SegmentKind kind) {
   const planner::Segment* segment = Find(kind);
   if (segment == nullptr)
-    return absl::NotFoundError(absl::StrCat("the step program has no segment ", std::string(planner::SegmentKindName(kind))));
-  const ScopedPoison poison(arena_->memory(), options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
+    return absl::NotFoundError(absl::StrCat("the step program has no segment ",
+                                            std::string(planner::SegmentKindName(kind))));
+  const ScopedPoison poison(
+      arena_->memory(), options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
   for (const planner::BlockRun& run : segment->runs) {
     const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
-    for (int64_t i = 0; i < run.count; ++i) TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step));
+    for (int64_t i = 0; i < run.count; ++i)
+      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step));
   }
   return absl::OkStatus();
 }
@@ -89,8 +99,9 @@ absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index) 
   for (const planner::Op& op : block.ops) {
     const OpCall call = Resolve(op, run_index);
     if (absl::Status status = RunOne(op, call); !status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(block.name, " ", run_index, ", ", std::string(planner::OpKindName(op.kind)), ": ",
-                                                      status.message()));
+      return absl::Status(status.code(), absl::StrCat(block.name, " ", run_index, ", ",
+                                                      std::string(planner::OpKindName(op.kind)),
+                                                      ": ", status.message()));
     }
   }
   return absl::OkStatus();
@@ -105,14 +116,20 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
   const auto start = std::chrono::steady_clock::now();
   TUNESMITH_RETURN_IF_ERROR(RunOp(context_, call));
   TUNESMITH_RETURN_IF_ERROR(Synchronize());
-  observer_->OnOp(op, call, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  observer_->OnOp(op, call,
+                  std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return absl::OkStatus();
 }
 
 OpCall Executor::Resolve(const planner::Op& op, int64_t run_index) const {
-  OpCall call{.kind = op.kind, .attributes = op.attributes, .input_count = op.input_count, .output_count = op.output_count};
-  for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i) call.inputs[i] = arena_->At(op.inputs[i], run_index);
-  for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i) call.outputs[i] = arena_->At(op.outputs[i], run_index);
+  OpCall call{.kind = op.kind,
+              .attributes = op.attributes,
+              .input_count = op.input_count,
+              .output_count = op.output_count};
+  for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i)
+    call.inputs[i] = arena_->At(op.inputs[i], run_index);
+  for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i)
+    call.outputs[i] = arena_->At(op.outputs[i], run_index);
   return call;
 }
 

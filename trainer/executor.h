@@ -27,7 +27,8 @@ class Executor {
   };
 
   // Allocates the arena and clears its resident buffers. `program` is kept; what `context` points to must outlive the executor.
-  static absl::StatusOr<std::unique_ptr<Executor>> Create(planner::Program program, const OpContext& context,
+  static absl::StatusOr<std::unique_ptr<Executor>> Create(planner::Program program,
+                                                          const OpContext& context,
                                                           const Options& options);
   ~Executor();
 

@@ -22,7 +22,8 @@ int Run(const std::string& run_directory) {
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
   const v1::JobExit exit = RunJob(run_directory, stop);
-  if (!exit.reason().empty()) std::fprintf(stderr, "tunesmith-trainer: %s\n", exit.reason().c_str());
+  if (!exit.reason().empty())
+    std::fprintf(stderr, "tunesmith-trainer: %s\n", exit.reason().c_str());
   return static_cast<int>(exit.exit_code());
 }
 
@@ -35,9 +36,11 @@ int Evaluate(const EvaluateOptions& options, const std::string& output) {
   const long long tokens = result->predicted_token_count;
   const double perplexity = std::exp(result->mean_loss);
   if (output == "json") {
-    std::printf("{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g}\n", tokens, result->mean_loss, perplexity);
+    std::printf("{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g}\n", tokens,
+                result->mean_loss, perplexity);
   } else {
-    std::printf("predicted tokens  %lld\nmean loss         %.6f nats\nperplexity        %.4f\n", tokens, result->mean_loss, perplexity);
+    std::printf("predicted tokens  %lld\nmean loss         %.6f nats\nperplexity        %.4f\n",
+                tokens, result->mean_loss, perplexity);
   }
   return 0;
 }
@@ -51,17 +54,23 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::string run_directory, output = "table";
   EvaluateOptions options;
-  CLI::App* run = app.add_subcommand("run", "Carry out the job of a run directory (plan.json and job.json)");
+  CLI::App* run =
+      app.add_subcommand("run", "Carry out the job of a run directory (plan.json and job.json)");
   run->add_option("--run-dir", run_directory, "the run directory")->required();
   CLI::App* evaluate = app.add_subcommand("evaluate", "Mean loss of a model over a data set");
-  evaluate->add_option("--model", options.model_path, "Hugging Face directory or .gguf file")->required();
+  evaluate->add_option("--model", options.model_path, "Hugging Face directory or .gguf file")
+      ->required();
   evaluate->add_option("--adapter", options.adapter_path, "PEFT adapter directory");
   evaluate->add_option("--dataset", options.dataset_path, "JSONL file")->required();
   evaluate->add_option("--context", options.context, "tokens per row")->required();
   evaluate->add_option("--device", options.device, "cpu or cuda:N")->capture_default_str();
-  evaluate->add_option("--threads", options.thread_count, "CPU threads; 0: one per processor")->capture_default_str();
-  evaluate->add_flag("--skip-bad-rows", options.skip_bad_rows, "count rows that do not parse instead of failing");
-  evaluate->add_option("-o,--output", output, "table or json")->check(CLI::IsMember({"table", "json"}))->capture_default_str();
+  evaluate->add_option("--threads", options.thread_count, "CPU threads; 0: one per processor")
+      ->capture_default_str();
+  evaluate->add_flag("--skip-bad-rows", options.skip_bad_rows,
+                     "count rows that do not parse instead of failing");
+  evaluate->add_option("-o,--output", output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

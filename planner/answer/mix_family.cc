@@ -20,7 +20,8 @@ bool PerLayer(const Buffer& b) { return b.name.find("{}") != std::string::npos; 
 // Reads the summaries off small programs.
 class FamilySummarizer {
  public:
-  FamilySummarizer(const ProgramInputs& inputs, const PriceTable& prices) : inputs_(inputs), prices_(prices) {}
+  FamilySummarizer(const ProgramInputs& inputs, const PriceTable& prices)
+      : inputs_(inputs), prices_(prices) {}
 
   absl::StatusOr<MixFamily> Summarize() {
     const int64_t layers = inputs_.model.layer_count, small_layers = std::min<int64_t>(layers, 2);
@@ -49,7 +50,8 @@ class FamilySummarizer {
   }
   static bool IsLayer(const Block& b) { return b.name == "layer"; }
   static bool Covers(const BlockRun& run, int64_t index) {
-    return run.step > 0 ? index >= run.first && index < run.first + run.count : index <= run.first && index > run.first - run.count;
+    return run.step > 0 ? index >= run.first && index < run.first + run.count
+                        : index <= run.first && index > run.first - run.count;
   }
 
   void SummarizeLayers(size_t rung) {
@@ -61,17 +63,21 @@ class FamilySummarizer {
   LayerSummary SummaryOf(int64_t layer) {
     LayerSummary s;
     for (const Buffer& b : program_.buffers) {
-      const bool frame = b.region == Region::kSaved && b.instance_count <= program_.inputs.model.layer_count;
-      if (frame && layer >= b.first_instance && layer < b.first_instance + b.instance_count) s.saved_bytes += AlignedBytes(b);
+      const bool frame =
+          b.region == Region::kSaved && b.instance_count <= program_.inputs.model.layer_count;
+      if (frame && layer >= b.first_instance && layer < b.first_instance + b.instance_count)
+        s.saved_bytes += AlignedBytes(b);
     }
     ForLayerRuns(*Find(SegmentKind::kMicroFirst), layer, [&](const BlockRun& run) {
-      const int64_t bytes = PackedLocalBytes(program_, block(run.block)), time = prices_.Picoseconds(program_, block(run.block));
+      const int64_t bytes = PackedLocalBytes(program_, block(run.block)),
+                    time = prices_.Picoseconds(program_, block(run.block));
       (run.step > 0 ? s.forward_local_bytes : s.backward_local_bytes) = bytes;
       (run.step > 0 ? s.forward_picoseconds : s.backward_first_picoseconds) = time;
     });
     if (const Segment* next = Find(SegmentKind::kMicroLast)) {
       ForLayerRuns(*next, layer, [&](const BlockRun& run) {
-        if (run.step < 0) s.backward_next_picoseconds = prices_.Picoseconds(program_, block(run.block));
+        if (run.step < 0)
+          s.backward_next_picoseconds = prices_.Picoseconds(program_, block(run.block));
       });
     }
     return s;
@@ -100,23 +106,28 @@ class FamilySummarizer {
 
   // Layers' buffers count for as many layers as the model has.
   int64_t Scale(const Buffer& b) const {
-    return PerLayer(b) ? b.instance_count * family_.layer_count_ / program_.inputs.model.layer_count : b.instance_count;
+    return PerLayer(b) ? b.instance_count * family_.layer_count_ / program_.inputs.model.layer_count
+                       : b.instance_count;
   }
 
   int64_t BytesOf(Region region, uint32_t segments) const {
     int64_t bytes = 0;
     for (const Buffer& b : program_.buffers) {
-      if (b.region == region && (region != Region::kCarried || (b.segments & segments) != 0)) bytes += AlignedBytes(b) * Scale(b);
+      if (b.region == region && (region != Region::kCarried || (b.segments & segments) != 0))
+        bytes += AlignedBytes(b) * Scale(b);
     }
     return bytes;
   }
 
-  int64_t CarriedBytes(SegmentKind kind) const { return BytesOf(Region::kCarried, 1u << static_cast<int>(kind)); }
+  int64_t CarriedBytes(SegmentKind kind) const {
+    return BytesOf(Region::kCarried, 1u << static_cast<int>(kind));
+  }
 
   void SummarizeGradients() {
     MixFamily::Fixed& f = family_.fixed_;
     for (const Buffer& b : program_.buffers) {
-      if (b.region == Region::kSaved && b.instance_count == program_.inputs.model.layer_count + 1) f.block_input_bytes = AlignedBytes(b);
+      if (b.region == Region::kSaved && b.instance_count == program_.inputs.model.layer_count + 1)
+        f.block_input_bytes = AlignedBytes(b);
       if (b.region != Region::kGradient) continue;
       f.exchanged_bytes += InstanceBytes(b) * Scale(b);
       if (PerLayer(b)) f.layer_gradient_bytes += AlignedBytes(b);
@@ -125,8 +136,10 @@ class FamilySummarizer {
     const bool full = inputs_.mix.method == Method::kFull;
     for (const Buffer& b : program_.buffers) {
       if (b.region != Region::kGradient || PerLayer(b)) continue;
-      const bool embedding = b.name == "model.embed_tokens.weight.gradient", norm = b.name == "model.norm.weight.gradient";
-      if (full && !norm && (!embedding || inputs_.model.tied_head)) f.head_gradient_bytes = AlignedBytes(b);
+      const bool embedding = b.name == "model.embed_tokens.weight.gradient",
+                 norm = b.name == "model.norm.weight.gradient";
+      if (full && !norm && (!embedding || inputs_.model.tied_head))
+        f.head_gradient_bytes = AlignedBytes(b);
       if (!embedding || inputs_.model.tied_head) f.gradients_before_layers_bytes += AlignedBytes(b);
     }
   }
@@ -137,7 +150,8 @@ class FamilySummarizer {
     for (const BlockRun& run : Find(SegmentKind::kMicroFirst)->runs) {
       const Block& b = block(run.block);
       const int64_t bytes = PackedLocalBytes(program_, b);
-      if (b.name == "embedding") (backward ? f.embed_backward_local_bytes : f.embed_local_bytes) = bytes;
+      if (b.name == "embedding")
+        (backward ? f.embed_backward_local_bytes : f.embed_local_bytes) = bytes;
       if (b.name == "loss") f.loss_local_bytes = std::max(f.loss_local_bytes, bytes);
       if (b.name == "final_norm") f.norm_local_bytes = std::max(f.norm_local_bytes, bytes);
       backward |= b.name == "loss";
@@ -148,7 +162,8 @@ class FamilySummarizer {
     const Segment* segment = Find(kind);
     if (segment == nullptr) return 0;
     int64_t most = 0;
-    for (const BlockRun& run : segment->runs) most = std::max(most, PackedLocalBytes(program_, block(run.block)));
+    for (const BlockRun& run : segment->runs)
+      most = std::max(most, PackedLocalBytes(program_, block(run.block)));
     return family_.fixed_.resident_bytes + CarriedBytes(kind) + most;
   }
 
@@ -157,7 +172,8 @@ class FamilySummarizer {
     const Segment* segment = Find(kind);
     if (segment == nullptr) return 0;
     for (const BlockRun& run : segment->runs) {
-      if (!IsLayer(block(run.block))) time += run.count * prices_.Picoseconds(program_, block(run.block));
+      if (!IsLayer(block(run.block)))
+        time += run.count * prices_.Picoseconds(program_, block(run.block));
     }
     return time;
   }
@@ -167,8 +183,10 @@ class FamilySummarizer {
     int64_t time = 0;
     for (const BlockRun& run : Find(SegmentKind::kOptimizer)->runs) {
       const Op& op = block(run.block).ops[0];
-      const bool per_layer = op.input_count > 0 && PerLayer(program_.buffers[static_cast<size_t>(op.inputs[0].buffer)]);
-      time += (per_layer ? family_.layer_count_ : run.count) * prices_.Picoseconds(program_, block(run.block));
+      const bool per_layer = op.input_count > 0 &&
+                             PerLayer(program_.buffers[static_cast<size_t>(op.inputs[0].buffer)]);
+      time += (per_layer ? family_.layer_count_ : run.count) *
+              prices_.Picoseconds(program_, block(run.block));
     }
     return time;
   }
@@ -185,13 +203,15 @@ absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const P
 
 bool MixFamily::KeepingIsQuickest() const {
   const auto time = [](const LayerSummary& s) {
-    return std::pair(s.forward_picoseconds + s.backward_first_picoseconds, s.forward_picoseconds + s.backward_next_picoseconds);
+    return std::pair(s.forward_picoseconds + s.backward_first_picoseconds,
+                     s.forward_picoseconds + s.backward_next_picoseconds);
   };
   const auto no_quicker = [&](const LayerSummary& s, const LayerSummary& keep) {
     return time(s).first >= time(keep).first && time(s).second >= time(keep).second;
   };
   const auto all = [&](const auto& layers) {
-    return std::all_of(layers.begin(), layers.end(), [&](const LayerSummary& s) { return no_quicker(s, layers[0]); });
+    return std::all_of(layers.begin(), layers.end(),
+                       [&](const LayerSummary& s) { return no_quicker(s, layers[0]); });
   };
   return all(first_layer_) && all(layer_);
 }
@@ -203,30 +223,35 @@ int64_t MixFamily::LossInstantBytes(const std::array<int64_t, kRungCount>& recom
   for (size_t rung = kBuiltRungCount; rung-- > 0;) {
     const int64_t count = recompute[rung];
     if (count == 0) continue;
-    frames += count * layer_[rung].saved_bytes + (first ? first_layer_[rung].saved_bytes - layer_[rung].saved_bytes : 0);
+    frames += count * layer_[rung].saved_bytes +
+              (first ? first_layer_[rung].saved_bytes - layer_[rung].saved_bytes : 0);
     first = false;
   }
-  return f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes + f.loss_local_bytes +
-         (accumulation_count_ > 1 ? f.gradient_bytes : f.head_gradient_bytes);
+  return f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes +
+         f.loss_local_bytes + (accumulation_count_ > 1 ? f.gradient_bytes : f.head_gradient_bytes);
 }
 
-ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const {
+ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute,
+                               const PriceTable& prices) const {
   const Fixed& f = fixed_;
   const bool several = accumulation_count_ > 1;
   // Gradients live before the first layer's backward, and how many more each layer adds.
   const int64_t standing = several ? f.gradient_bytes : 0;
   const int64_t born = several ? 0 : f.layer_gradient_bytes;
-  int64_t arena = std::max({f.resident_bytes + f.gradient_bytes, f.evaluate_bytes, f.generate_bytes,
-                            f.stack_base_bytes + f.block_input_bytes + f.embed_local_bytes + standing,
-                            f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
+  int64_t arena =
+      std::max({f.resident_bytes + f.gradient_bytes, f.evaluate_bytes, f.generate_bytes,
+                f.stack_base_bytes + f.block_input_bytes + f.embed_local_bytes + standing,
+                f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
   int64_t frames = 0, layer = 0, forward_time = 0, backward_first_time = 0, backward_next_time = 0;
   const auto add_layers = [&](const LayerSummary& s, int64_t count) {
     if (count == 0) return;
     for (int64_t at : {layer, layer + count - 1}) {
       const int64_t below = f.stack_base_bytes + frames + (at - layer + 1) * s.saved_bytes;
       const int64_t before_layers = several ? f.gradient_bytes : f.gradients_before_layers_bytes;
-      arena = std::max(arena, below + (at + 2) * f.block_input_bytes + s.forward_local_bytes + standing);
-      arena = std::max(arena, below + (at + 1) * f.block_input_bytes + s.backward_local_bytes + before_layers + (layer_count_ - at) * born);
+      arena = std::max(arena,
+                       below + (at + 2) * f.block_input_bytes + s.forward_local_bytes + standing);
+      arena = std::max(arena, below + (at + 1) * f.block_input_bytes + s.backward_local_bytes +
+                                  before_layers + (layer_count_ - at) * born);
     }
     frames += count * s.saved_bytes;
     forward_time += count * s.forward_picoseconds;
@@ -246,8 +271,10 @@ ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute,
   arena = std::max({arena, LossInstantBytes(recompute), full_stack + f.norm_local_bytes + norm});
   const int64_t first_time = f.first_picoseconds + forward_time + backward_first_time;
   const int64_t next_time = f.next_picoseconds + forward_time + backward_next_time;
-  const int64_t compute = first_time + (accumulation_count_ - 1) * next_time + f.optimizer_picoseconds;
-  return {.arena_bytes = arena, .price = ComposeStep(compute, f.exchanged_bytes, data_parallel_, prices)};
+  const int64_t compute =
+      first_time + (accumulation_count_ - 1) * next_time + f.optimizer_picoseconds;
+  return {.arena_bytes = arena,
+          .price = ComposeStep(compute, f.exchanged_bytes, data_parallel_, prices)};
 }
 
 }  // namespace tunesmith::planner

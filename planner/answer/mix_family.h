@@ -36,7 +36,8 @@ class MixFamily {
   static absl::StatusOr<MixFamily> Create(const ProgramInputs& inputs, const PriceTable& prices);
 
   // REQUIRES: recompute sums to the model's layers and gives kHost none.
-  ComposedMix Compose(const std::array<int64_t, kRungCount>& recompute, const PriceTable& prices) const;
+  ComposedMix Compose(const std::array<int64_t, kRungCount>& recompute,
+                      const PriceTable& prices) const;
 
   // What the loss instant alone needs: all saved activations and the loss block. No less than this is the arena of any mix that saves as much.
   int64_t LossInstantBytes(const std::array<int64_t, kRungCount>& recompute) const;
@@ -49,10 +50,10 @@ class MixFamily {
   // What does not depend on the rungs; bytes of whole segments or instants with everything but layers' frames and locals.
   struct Fixed {
     int64_t resident_bytes = 0;
-    int64_t stack_base_bytes = 0;   // resident + carried of the micro segments
+    int64_t stack_base_bytes = 0;  // resident + carried of the micro segments
     int64_t block_input_bytes = 0;
     int64_t embed_local_bytes = 0;
-    int64_t loss_local_bytes = 0;   // with the head's gradient where it is born there
+    int64_t loss_local_bytes = 0;  // with the head's gradient where it is born there
     int64_t layer_gradient_bytes = 0;
     int64_t gradients_before_layers_bytes = 0;  // head and final norm
     int64_t gradient_bytes = 0;                 // all
@@ -61,7 +62,7 @@ class MixFamily {
     int64_t embed_backward_local_bytes = 0;
     int64_t evaluate_bytes = 0;
     int64_t generate_bytes = 0;
-    int64_t exchanged_bytes = 0;  // gradients without padding
+    int64_t exchanged_bytes = 0;    // gradients without padding
     int64_t first_picoseconds = 0;  // micro segments less their layers, and the optimizer
     int64_t next_picoseconds = 0;
     int64_t optimizer_picoseconds = 0;

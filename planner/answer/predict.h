@@ -14,7 +14,7 @@ struct DeviceMemoryBudget {
 DeviceMemoryBudget BudgetOf(const Question& question);
 
 // Builds the whole program of one mix, lays it out and prices it.
-absl::StatusOr<Prediction> Predict(const Question& question, const Mix& mix, const PriceTable& prices,
-                                   const DeviceMemoryBudget& budget);
+absl::StatusOr<Prediction> Predict(const Question& question, const Mix& mix,
+                                   const PriceTable& prices, const DeviceMemoryBudget& budget);
 
 }  // namespace tunesmith::planner

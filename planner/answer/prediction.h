@@ -12,21 +12,33 @@
 namespace tunesmith::planner {
 
 // What a byte of the arena is for. The classes partition the arena's peak.
-enum class MemoryClass { kWeights, kGradients, kOptimizer, kActivations, kLogits, kWorkspace, kCommunication, kInputs };
+enum class MemoryClass {
+  kWeights,
+  kGradients,
+  kOptimizer,
+  kActivations,
+  kLogits,
+  kWorkspace,
+  kCommunication,
+  kInputs
+};
 inline constexpr int kMemoryClassCount = 8;
 std::string_view MemoryClassName(MemoryClass memory_class);  // "weights", as in JSON and tables
 
 // Where a number comes from, best first.
 enum class Evidence { kMeasuredHere, kMeasuredOnKind, kDatasheet };
-std::string_view EvidenceName(Evidence evidence);  // "measured here", "measured on this GPU kind", "datasheet"
+std::string_view EvidenceName(
+    Evidence evidence);  // "measured here", "measured on this GPU kind", "datasheet"
 
 struct MemoryPrediction {
   int64_t arena_bytes = 0;          // the one allocation, per device: exact by construction
   int64_t outside_arena_bytes = 0;  // context, library handles: calibrated or assumed
   int64_t total_bytes = 0;          // arena + outside
   int64_t budget_bytes = 0;         // what the device offers
-  std::array<int64_t, kMemoryClassCount> class_bytes = {};  // at the binding instant; sums to arena_bytes
-  std::string binding_instant = {};  // "backward of layer 29", "optimizer step", "evaluate": the instant whose need is the arena's size
+  std::array<int64_t, kMemoryClassCount> class_bytes =
+      {};  // at the binding instant; sums to arena_bytes
+  std::string binding_instant =
+      {};  // "backward of layer 29", "optimizer step", "evaluate": the instant whose need is the arena's size
 };
 
 struct TimePrediction {
@@ -38,9 +50,10 @@ struct TimePrediction {
   double communication_seconds = 0;          // busy time of the communication stream
   double exposed_communication_seconds = 0;  // of which not hidden behind compute
   double tokens_per_second = 0;              // over all devices
-  double total_hours = 0;                    // for the whole data set; 0 when its size was not given
+  double total_hours = 0;  // for the whole data set; 0 when its size was not given
   Evidence evidence = Evidence::kDatasheet;
-  std::string note = {};  // anything a reader must know of the number, e.g. "outside the calibrated region: ..."
+  std::string note =
+      {};  // anything a reader must know of the number, e.g. "outside the calibrated region: ..."
 };
 
 struct Prediction {
@@ -48,7 +61,8 @@ struct Prediction {
   bool fits = false;
   MemoryPrediction memory = {};
   TimePrediction time = {};
-  std::string program_digest = {};  // identifies the step program; the trainer refuses a plan whose digest it does not reproduce
+  std::string program_digest =
+      {};  // identifies the step program; the trainer refuses a plan whose digest it does not reproduce
 };
 
 }  // namespace tunesmith::planner

@@ -23,7 +23,8 @@ void RecomputeSolver::ForEachTwoRungSplit(Visit visit) {
   const int64_t layers = family_.layer_count();
   for (size_t rung = 0; rung < kBuiltRungCount; ++rung) {
     for (size_t other = 0; other <= rung; ++other) {
-      for (int64_t count = rung == other ? layers : 1; count < layers || (rung == other && count == layers); ++count) {
+      for (int64_t count = rung == other ? layers : 1;
+           count < layers || (rung == other && count == layers); ++count) {
         RecomputeCounts counts = {};
         counts[other] = layers - count;
         counts[rung] = count;
@@ -70,7 +71,8 @@ void RecomputeSolver::Branch(size_t rung, int64_t left, RecomputeCounts& counts)
       break;
     Offer(optimistic);
     counts[kKeep] = 0;
-    if (rung > kKeep + 1 && MayFit(rung - 1, left - count, counts)) Branch(rung - 1, left - count, counts);
+    if (rung > kKeep + 1 && MayFit(rung - 1, left - count, counts))
+      Branch(rung - 1, left - count, counts);
   }
   counts[rung] = 0;
   counts[kKeep] = 0;
@@ -79,7 +81,9 @@ void RecomputeSolver::Branch(size_t rung, int64_t left, RecomputeCounts& counts)
 SolvedRecompute RecomputeSolver::Smallest() {
   SolvedRecompute smallest;
   ForEachTwoRungSplit([&](const SolvedRecompute& s) {
-    if (smallest.composed.arena_bytes == 0 || s.composed.arena_bytes < smallest.composed.arena_bytes) smallest = s;
+    if (smallest.composed.arena_bytes == 0 ||
+        s.composed.arena_bytes < smallest.composed.arena_bytes)
+      smallest = s;
   });
   return *Quickest(smallest.composed.arena_bytes);
 }

@@ -19,7 +19,8 @@ struct SolvedRecompute {
 class RecomputeSolver {
  public:
   // `family` and `prices` must outlive the solver.
-  RecomputeSolver(const MixFamily& family, const PriceTable& prices) : family_(family), prices_(prices) {}
+  RecomputeSolver(const MixFamily& family, const PriceTable& prices)
+      : family_(family), prices_(prices) {}
 
   // The quickest counts whose arena stays within `arena_budget_bytes`, of equally quick ones those with the smallest arena; none when nothing
   // fits. Exact: branch and bound over all counts, started from the best split between two rungs.

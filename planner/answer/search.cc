@@ -35,19 +35,23 @@ class Search {
   }
 
   absl::StatusOr<SearchResult> Finish() {
-    std::stable_sort(best_.begin(), best_.end(), [this](const Scored& a, const Scored& b) { return Better(a, b); });
+    std::stable_sort(best_.begin(), best_.end(),
+                     [this](const Scored& a, const Scored& b) { return Better(a, b); });
     KeepTheBestOfEachMethod();
     for (const Scored& scored : best_) {
       TUNESMITH_ASSIGN_OR_RETURN(Prediction p, Predict(question_, scored.mix, prices_, budget_));
       result_.ranked.push_back(std::move(p));
     }
     if (best_.empty() && nearest_.arena_bytes > 0) {
-      TUNESMITH_ASSIGN_OR_RETURN(result_.nearest, Predict(question_, nearest_.mix, prices_, budget_));
+      TUNESMITH_ASSIGN_OR_RETURN(result_.nearest,
+                                 Predict(question_, nearest_.mix, prices_, budget_));
     }
     if (rejected_count_ > 0) {
-      result_.rejections.push_back({.reason = "memory", .mix_count = rejected_count_,
-                                    .least_needed_bytes = nearest_.arena_bytes + budget_.outside_arena_bytes,
-                                    .available_bytes = budget_.budget_bytes});
+      result_.rejections.push_back(
+          {.reason = "memory",
+           .mix_count = rejected_count_,
+           .least_needed_bytes = nearest_.arena_bytes + budget_.outside_arena_bytes,
+           .available_bytes = budget_.budget_bytes});
     }
     result_.choice_rule = ChoiceRule();
     return std::move(result_);
@@ -62,19 +66,24 @@ class Search {
 
   bool Better(const Scored& a, const Scored& b) const {
     if (question_.objective == Objective::kMemory)
-      return std::pair(a.arena_bytes, a.step_picoseconds) < std::pair(b.arena_bytes, b.step_picoseconds);
-    return std::pair(a.step_picoseconds, a.arena_bytes) < std::pair(b.step_picoseconds, b.arena_bytes);
+      return std::pair(a.arena_bytes, a.step_picoseconds) <
+             std::pair(b.arena_bytes, b.step_picoseconds);
+    return std::pair(a.step_picoseconds, a.arena_bytes) <
+           std::pair(b.step_picoseconds, b.arena_bytes);
   }
 
   absl::Status VisitFamily(const Mix& family_mix) {
-    TUNESMITH_ASSIGN_OR_RETURN(const MixFamily family, MixFamily::Create(InputsFor(question_, family_mix), prices_));
+    TUNESMITH_ASSIGN_OR_RETURN(const MixFamily family,
+                               MixFamily::Create(InputsFor(question_, family_mix), prices_));
     RecomputeSolver solver(family, prices_);
     const int64_t arena_budget_bytes = budget_.budget_bytes - budget_.outside_arena_bytes;
     std::optional<SolvedRecompute> solved;
     if (question_.objective == Objective::kTime) solved = solver.Quickest(arena_budget_bytes);
     if (!solved) solved = solver.Smallest();
     const bool fits = solved->composed.arena_bytes <= arena_budget_bytes;
-    Record({.mix = family_mix, .arena_bytes = solved->composed.arena_bytes, .step_picoseconds = solved->composed.price.step_picoseconds},
+    Record({.mix = family_mix,
+            .arena_bytes = solved->composed.arena_bytes,
+            .step_picoseconds = solved->composed.price.step_picoseconds},
            solved->counts, fits);
     result_.evaluated_count += solver.evaluated_count();
     return absl::OkStatus();
@@ -104,10 +113,13 @@ class Search {
   }
 
   std::string ChoiceRule() const {
-    const std::string goal = question_.objective == Objective::kTime ? "least time per step" : "least memory per device";
+    const std::string goal =
+        question_.objective == Objective::kTime ? "least time per step" : "least memory per device";
     if (best_.empty()) return "nothing fits";
     if (question_.method != MethodChoice::kAny) return StrCat(goal, " among the mixes that fit");
-    return StrCat(goal, " among the mixes of any method that fit; the list holds the best of each method, because full fine-tuning and LoRA ",
+    return StrCat(goal,
+                  " among the mixes of any method that fit; the list holds the best of each "
+                  "method, because full fine-tuning and LoRA ",
                   "do not learn the same thing");
   }
 

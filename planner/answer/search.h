@@ -26,30 +26,32 @@ struct Question {
   Workload workload;
   DeviceGroup devices;
   MethodChoice method = MethodChoice::kAny;
-  LoraSpec lora;                             // used where the method is LoRA
-  std::optional<Precision> precision;        // none: bf16 on GPUs that have it, fp32 on CPUs
+  LoraSpec lora;                       // used where the method is LoRA
+  std::optional<Precision> precision;  // none: bf16 on GPUs that have it, fp32 on CPUs
   Objective objective = Objective::kTime;
-  int64_t memory_budget_bytes = 0;           // 0: what the device has
-  Calibration calibration;                   // id empty: datasheet prices
-  absl::Time deadline = absl::InfiniteFuture();  // the search stops there with the best found so far
-  int64_t ranked_count = 8;                  // most mixes in the answer
+  int64_t memory_budget_bytes = 0;  // 0: what the device has
+  Calibration calibration;          // id empty: datasheet prices
+  absl::Time deadline =
+      absl::InfiniteFuture();  // the search stops there with the best found so far
+  int64_t ranked_count = 8;    // most mixes in the answer
 };
 
 // Why mixes were rejected, one row per reason.
 struct Rejection {
-  std::string reason;        // "memory", "batch does not divide", ...
+  std::string reason;              // "memory", "batch does not divide", ...
   int64_t mix_count = 0;           // families of mixes equal but for their recompute counts
   int64_t least_needed_bytes = 0;  // memory: what the smallest rejected mix needs per device
   int64_t available_bytes = 0;
 };
 
 struct SearchResult {
-  std::vector<Prediction> ranked;  // best first by the objective; empty: nothing fits. ranked[0] is the choice
+  std::vector<Prediction>
+      ranked;  // best first by the objective; empty: nothing fits. ranked[0] is the choice
   std::optional<Prediction> nearest;  // when nothing fits: the mix that misses by least
   std::vector<Rejection> rejections;
-  std::string choice_rule;         // by which rule ranked[0] was chosen, one sentence
-  int64_t evaluated_count = 0;     // mixes priced
-  int64_t feasible_count = 0;      // families (mixes equal but for their recompute counts) that fit
+  std::string choice_rule;      // by which rule ranked[0] was chosen, one sentence
+  int64_t evaluated_count = 0;  // mixes priced
+  int64_t feasible_count = 0;   // families (mixes equal but for their recompute counts) that fit
   bool deadline_reached = false;
   std::vector<std::string> notes;  // assumptions and limits a reader must know
 };

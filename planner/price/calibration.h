@@ -42,10 +42,10 @@ struct Calibration {
   std::vector<GemmPoint> gemm;
   std::vector<AttentionPoint> attention;
   std::vector<OpRate> rates;
-  double launch_seconds = 0;         // fixed cost of an op
-  double step_factor = 1.0;          // measured step over the sum of its ops
-  double relative_error = 0;         // half-width of the 90 % interval, from leave-one-out errors
-  int64_t outside_arena_bytes = 0;   // resident or device memory that is not the arena
+  double launch_seconds = 0;        // fixed cost of an op
+  double step_factor = 1.0;         // measured step over the sum of its ops
+  double relative_error = 0;        // half-width of the 90 % interval, from leave-one-out errors
+  int64_t outside_arena_bytes = 0;  // resident or device memory that is not the arena
 };
 
 // INVALID_ARGUMENT naming the entry that is NaN, infinite, negative or zero where it must be positive.

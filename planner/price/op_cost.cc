@@ -3,15 +3,21 @@
 namespace tunesmith::planner {
 namespace {
 
-const Buffer& BufferOf(const Program& program, BufferRef ref) { return program.buffers[static_cast<size_t>(ref.buffer)]; }
+const Buffer& BufferOf(const Program& program, BufferRef ref) {
+  return program.buffers[static_cast<size_t>(ref.buffer)];
+}
 
-double BytesOf(const Program& program, BufferRef ref) { return static_cast<double>(InstanceBytes(BufferOf(program, ref))); }
+double BytesOf(const Program& program, BufferRef ref) {
+  return static_cast<double>(InstanceBytes(BufferOf(program, ref)));
+}
 
 double TouchedBytes(const Program& program, const Op& op) {
   double bytes = 0;
-  for (int i = 0; i < op.input_count; ++i) bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
+  for (int i = 0; i < op.input_count; ++i)
+    bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
   for (int i = 0; i < op.output_count; ++i) {
-    bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]) * (op.attributes.accumulate ? 2.0 : 1.0);
+    bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]) *
+             (op.attributes.accumulate ? 2.0 : 1.0);
   }
   return bytes;
 }
@@ -28,57 +34,71 @@ double EmbeddingBytes(const Program& program, const Op& op) {
 // Scratch is reused tile by tile and stays in the cache.
 double FlashBytes(const Program& program, const Op& op) {
   double bytes = 0;
-  for (int i = 0; i < op.input_count; ++i) bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
-  for (int i = 0; i + 1 < op.output_count; ++i) bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]);
+  for (int i = 0; i < op.input_count; ++i)
+    bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
+  for (int i = 0; i + 1 < op.output_count; ++i)
+    bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]);
   return bytes;
 }
 
 }  // namespace
 
 bool IsLinear(OpKind kind) {
-  return kind == OpKind::kLinear || kind == OpKind::kLinearBias || kind == OpKind::kLinearBackwardInput ||
-         kind == OpKind::kLinearBackwardWeight;
+  return kind == OpKind::kLinear || kind == OpKind::kLinearBias ||
+         kind == OpKind::kLinearBackwardInput || kind == OpKind::kLinearBackwardWeight;
 }
 
 bool IsAttention(OpKind kind) {
-  return kind == OpKind::kAttention || kind == OpKind::kFlashAttention || kind == OpKind::kAttentionBackward ||
-         kind == OpKind::kFlashAttentionBackward;
+  return kind == OpKind::kAttention || kind == OpKind::kFlashAttention ||
+         kind == OpKind::kAttentionBackward || kind == OpKind::kFlashAttentionBackward;
 }
 
 GemmShape GemmShapeOf(const Program& program, const Op& op) {
   const Buffer& a = BufferOf(program, op.inputs[0]);
   const Buffer& b = BufferOf(program, op.inputs[1]);
   switch (op.kind) {
-    case OpKind::kLinearBackwardInput: return {.m = a.dims[0], .n = b.dims[1], .k = a.dims[1]};
-    case OpKind::kLinearBackwardWeight: return {.m = a.dims[1], .n = b.dims[1], .k = a.dims[0]};
-    default: return {.m = a.dims[0], .n = b.dims[0], .k = a.dims[1]};
+    case OpKind::kLinearBackwardInput:
+      return {.m = a.dims[0], .n = b.dims[1], .k = a.dims[1]};
+    case OpKind::kLinearBackwardWeight:
+      return {.m = a.dims[1], .n = b.dims[1], .k = a.dims[0]};
+    default:
+      return {.m = a.dims[0], .n = b.dims[0], .k = a.dims[1]};
   }
 }
 
-double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count, double pair_share) {
-  const double pairs = static_cast<double>(token_count) * static_cast<double>(attributes.context) * pair_share;
-  const double product = 2.0 * pairs * static_cast<double>(attributes.head_count * attributes.head_size);
+double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,
+                      double pair_share) {
+  const double pairs =
+      static_cast<double>(token_count) * static_cast<double>(attributes.context) * pair_share;
+  const double product =
+      2.0 * pairs * static_cast<double>(attributes.head_count * attributes.head_size);
   switch (kind) {
-    case OpKind::kAttentionBackward: return 4.0 * product;
-    case OpKind::kFlashAttentionBackward: return 5.0 * product;
-    default: return 2.0 * product;
+    case OpKind::kAttentionBackward:
+      return 4.0 * product;
+    case OpKind::kFlashAttentionBackward:
+      return 5.0 * product;
+    default:
+      return 2.0 * product;
   }
 }
 
 OpCost CostOf(const Program& program, const Op& op) {
   if (IsLinear(op.kind)) {
     const GemmShape g = GemmShapeOf(program, op);
-    return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k),
+    return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                     static_cast<double>(g.k),
             .bytes = TouchedBytes(program, op)};
   }
   if (IsAttention(op.kind)) {
     // Eager kernels form every pair; flash kernels skip what the causal mask hides.
-    const bool flash = op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
+    const bool flash =
+        op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
     return {.flops = AttentionFlops(op.kind, op.attributes, tokens, flash ? 0.5 : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op)};
   }
-  if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward) return {.bytes = EmbeddingBytes(program, op)};
+  if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
+    return {.bytes = EmbeddingBytes(program, op)};
   return {.bytes = TouchedBytes(program, op)};
 }
 

@@ -8,8 +8,10 @@ namespace tunesmith::planner {
 
 // Work of one op, from the shapes of its buffers.
 struct OpCost {
-  double flops = 0;  // multiply and add counted apart; matrix products and attention only, others are bound by memory
-  double bytes = 0;  // each input read once, each output written once (twice more where it is added to)
+  double flops =
+      0;  // multiply and add counted apart; matrix products and attention only, others are bound by memory
+  double bytes =
+      0;  // each input read once, each output written once (twice more where it is added to)
 };
 
 OpCost CostOf(const Program& program, const Op& op);
@@ -25,6 +27,7 @@ bool IsAttention(OpKind kind);
 
 // Floating-point operations of attention over B rows of T tokens in which `pair_share` of the T*T query-key pairs are seen: forward does two
 // products of 2 * D per pair, backward five when it recomputes the scores (flash; FlashAttention-2, arXiv 2307.08691, section 3.1), else four.
-double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count, double pair_share);
+double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,
+                      double pair_share);
 
 }  // namespace tunesmith::planner

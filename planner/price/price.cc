@@ -18,15 +18,20 @@ std::optional<OpKind> KindFromName(const std::string& name) {
 double LogOf(int64_t value) { return std::log(static_cast<double>(std::max<int64_t>(value, 1))); }
 
 double PeakFlops(const Hardware& hardware, Precision precision) {
-  const double narrow = hardware.bf16_dense_flops_per_second > 0 ? hardware.bf16_dense_flops_per_second
-                                                                 : hardware.fp16_dense_flops_per_second;
-  return precision == Precision::kBf16 && narrow > 0 ? narrow : hardware.fp32_dense_flops_per_second;
+  const double narrow = hardware.bf16_dense_flops_per_second > 0
+                            ? hardware.bf16_dense_flops_per_second
+                            : hardware.fp16_dense_flops_per_second;
+  return precision == Precision::kBf16 && narrow > 0 ? narrow
+                                                     : hardware.fp32_dense_flops_per_second;
 }
 
 }  // namespace
 
-PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision)
-    : hardware_(hardware), calibration_(calibration), peak_flops_per_second_(PeakFlops(hardware, precision)) {
+PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
+                       Precision precision)
+    : hardware_(hardware),
+      calibration_(calibration),
+      peak_flops_per_second_(PeakFlops(hardware, precision)) {
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
   for (const GemmPoint& p : calibration.gemm) {
     if (const auto kind = KindFromName(p.op_kind))
@@ -34,14 +39,17 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
   }
   for (const AttentionPoint& p : calibration.attention) {
     if (const auto kind = KindFromName(p.op_kind))
-      attention_.push_back({*kind, {LogOf(p.context), LogOf(p.head_size), 0}, std::log(p.flops_per_second)});
+      attention_.push_back(
+          {*kind, {LogOf(p.context), LogOf(p.head_size), 0}, std::log(p.flops_per_second)});
   }
   for (const OpRate& p : calibration.rates) {
-    if (const auto kind = KindFromName(p.op_kind)) memory_.push_back({*kind, {LogOf(p.bytes), 0, 0}, std::log(p.bytes_per_second)});
+    if (const auto kind = KindFromName(p.op_kind))
+      memory_.push_back({*kind, {LogOf(p.bytes), 0, 0}, std::log(p.bytes_per_second)});
   }
 }
 
-double PriceTable::MeasuredRate(const std::vector<Point>& points, OpKind kind, const double (&x)[3]) const {
+double PriceTable::MeasuredRate(const std::vector<Point>& points, OpKind kind,
+                                const double (&x)[3]) const {
   // Inverse-distance weights over the three nearest points: exact at a measured point, monotone between two, flat outside.
   constexpr int kNearest = 3;
   std::array<std::pair<double, double>, kNearest> nearest;  // squared distance, log rate
@@ -82,7 +90,8 @@ double PriceTable::LinearSeconds(const Program& program, const Op& op, const OpC
 }
 
 double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
-  const double measured = MeasuredRate(attention_, op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
+  const double measured = MeasuredRate(
+      attention_, op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
   if (measured > 0) return cost.flops / measured;
   return std::max(cost.flops / (kDatasheetAttentionShare * peak_flops_per_second_),
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
@@ -110,7 +119,9 @@ int64_t PriceTable::AllReducePicoseconds(int64_t bytes, int64_t rank_count) cons
   if (rank_count <= 1) return 0;
   const double n = static_cast<double>(rank_count);
   const double moved = 2.0 * (n - 1.0) / n * static_cast<double>(bytes);
-  return std::llround((moved / (kDatasheetMemoryShare * hardware_.link_bytes_per_second) + 2.0 * (n - 1.0) * launch_seconds_) * 1e12);
+  return std::llround((moved / (kDatasheetMemoryShare * hardware_.link_bytes_per_second) +
+                       2.0 * (n - 1.0) * launch_seconds_) *
+                      1e12);
 }
 
 int64_t GradientBytes(const Program& program) {
@@ -121,7 +132,8 @@ int64_t GradientBytes(const Program& program) {
   return bytes;
 }
 
-StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count, const PriceTable& prices) {
+StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count,
+                      const PriceTable& prices) {
   StepPrice price;
   const double factor = prices.calibrated() ? prices.calibration().step_factor : 1.0;
   price.compute_picoseconds = std::llround(static_cast<double>(compute_picoseconds) * factor);
@@ -136,7 +148,8 @@ StepPrice PriceStep(const Program& program, const PriceTable& prices) {
     if (segment.repeat_count == 0) continue;
     int64_t once = 0;
     for (const BlockRun& run : segment.runs)
-      once += run.count * prices.Picoseconds(program, program.blocks[static_cast<size_t>(run.block)]);
+      once +=
+          run.count * prices.Picoseconds(program, program.blocks[static_cast<size_t>(run.block)]);
     compute += segment.repeat_count * once;
   }
   return ComposeStep(compute, GradientBytes(program), program.inputs.mix.data_parallel, prices);

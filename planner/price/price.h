@@ -19,6 +19,8 @@ inline constexpr double kDatasheetMemoryShare = 0.8;
 inline constexpr double kDatasheetLaunchSeconds = 4e-6;
 // The 90 % interval that such a price deserves: prices from datasheets alone are rarely better.
 inline constexpr double kDatasheetRelativeError = 0.5;
+// A CPU that was not probed is assumed to be slow (hardware_host.cc): one with wide vectors is ten times quicker and more.
+inline constexpr double kUnprobedCpuRelativeError = 0.95;
 
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.
 class PriceTable {
@@ -67,12 +69,14 @@ class PriceTable {
 struct StepPrice {
   int64_t step_picoseconds = 0;
   int64_t compute_picoseconds = 0;
-  int64_t communication_picoseconds = 0;  // gradients summed over data-parallel ranks; not hidden behind compute
+  int64_t communication_picoseconds =
+      0;  // gradients summed over data-parallel ranks; not hidden behind compute
 };
 StepPrice PriceStep(const Program& program, const PriceTable& prices);
 
 // compute x step factor + communication, rounded once: the one place where a step's price is put together.
-StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count, const PriceTable& prices);
+StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count,
+                      const PriceTable& prices);
 
 // Bytes of all gradients of one rank, unpadded: what data-parallel ranks exchange.
 int64_t GradientBytes(const Program& program);

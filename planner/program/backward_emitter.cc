@@ -5,15 +5,21 @@
 
 namespace tunesmith::planner {
 
-BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype, Shape shape, MemoryClass memory_class) {
+BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype,
+                         Shape shape, MemoryClass memory_class) {
   const int32_t id = static_cast<int32_t>(program.buffers.size());
-  program.buffers.push_back({.name = name, .dtype = dtype, .dims = shape.dims, .rank = shape.rank, .region = Region::kLocal,
+  program.buffers.push_back({.name = name,
+                             .dtype = dtype,
+                             .dims = shape.dims,
+                             .rank = shape.rank,
+                             .region = Region::kLocal,
                              .memory_class = memory_class});
   block.locals.push_back(id);
   return {.buffer = id};
 }
 
-BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved, bool accumulate, Block& block)
+BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                                 bool accumulate, Block& block)
     : BackwardEmitter(program, graph) {
   saved_ = &saved;
   accumulate_ = accumulate;
@@ -31,7 +37,8 @@ BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph)
 void BackwardEmitter::EmitAll() {
   for (size_t i = 0; i < graph_.values().size(); ++i) {
     const Value& value = graph_.values()[i];
-    if (value.producer >= 0 && value.bound_gradient.buffer >= 0) gradients_[i] = value.bound_gradient;
+    if (value.producer >= 0 && value.bound_gradient.buffer >= 0)
+      gradients_[i] = value.bound_gradient;
   }
   for (auto op = graph_.ops().rbegin(); op != graph_.ops().rend(); ++op) {
     if (NeedsGradient(op->outputs[0])) EmitBackward(*op, *this);
@@ -45,7 +52,8 @@ BufferRef BackwardEmitter::Use(ValueId id) {
   if (block_ == nullptr) return {};
   const int32_t saved = saved_->buffer_of_storage[static_cast<size_t>(value.storage)];
   if (saved >= 0) return {.buffer = saved};
-  if (recomputed_[static_cast<size_t>(id)].buffer < 0) Recompute(graph_.ops()[static_cast<size_t>(value.producer)]);
+  if (recomputed_[static_cast<size_t>(id)].buffer < 0)
+    Recompute(graph_.ops()[static_cast<size_t>(value.producer)]);
   return recomputed_[static_cast<size_t>(id)];
 }
 
@@ -63,8 +71,9 @@ BackwardEmitter::Target BackwardEmitter::GradientTarget(ValueId id) {
     gradient = {.buffer = program_.parameters[static_cast<size_t>(value.parameter)].gradient};
     return {.ref = gradient, .accumulate = accumulate_};
   }
-  gradient = value.bound_gradient.buffer >= 0 ? value.bound_gradient
-                                              : AddLocal("d_" + value.name, value.dtype, value.shape, value.memory_class);
+  gradient = value.bound_gradient.buffer >= 0
+                 ? value.bound_gradient
+                 : AddLocal("d_" + value.name, value.dtype, value.shape, value.memory_class);
   return {.ref = gradient, .accumulate = false};
 }
 
@@ -82,7 +91,8 @@ BufferRef BackwardEmitter::Workspace(const std::string& name, DType dtype, Shape
   return AddLocal(name, dtype, shape, MemoryClass::kWorkspace);
 }
 
-void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
+void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes,
+                           const std::vector<BufferRef>& inputs,
                            const std::vector<BufferRef>& outputs, Phase phase) {
   if (block_ == nullptr) return;
   Op op{.kind = kind, .phase = phase, .attributes = attributes};
@@ -93,7 +103,8 @@ void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes, const st
   block_->ops.push_back(op);
 }
 
-BufferRef BackwardEmitter::AddLocal(const std::string& name, DType dtype, Shape shape, MemoryClass memory_class) {
+BufferRef BackwardEmitter::AddLocal(const std::string& name, DType dtype, Shape shape,
+                                    MemoryClass memory_class) {
   // While recording, any valid-looking reference will do: nothing is emitted.
   if (block_ == nullptr) return {.buffer = 0};
   return AddLocalBuffer(program_, *block_, name, dtype, shape, memory_class);
@@ -101,7 +112,8 @@ BufferRef BackwardEmitter::AddLocal(const std::string& name, DType dtype, Shape 
 
 BufferRef BackwardEmitter::LocalOfStorage(const Value& value) {
   BufferRef& local = storage_local_[static_cast<size_t>(value.storage)];
-  if (local.buffer < 0) local = AddLocal("again_" + value.name, value.dtype, value.shape, value.memory_class);
+  if (local.buffer < 0)
+    local = AddLocal("again_" + value.name, value.dtype, value.shape, value.memory_class);
   return local;
 }
 
@@ -113,7 +125,8 @@ void BackwardEmitter::Recompute(const ForwardOp& op) {
     const Value& value = graph_.value(output);
     // An op that overwrites its input in place leaves nothing of the earlier value.
     for (ValueId input : op.inputs) {
-      if (graph_.value(input).storage == value.storage) recomputed_[static_cast<size_t>(input)] = {};
+      if (graph_.value(input).storage == value.storage)
+        recomputed_[static_cast<size_t>(input)] = {};
     }
     recomputed_[static_cast<size_t>(output)] = LocalOfStorage(value);
     outputs.push_back(recomputed_[static_cast<size_t>(output)]);

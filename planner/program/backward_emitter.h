@@ -19,7 +19,8 @@ class BackwardEmitter {
   };
 
   // Emits into `block` (already in `program`'s numbering, not yet in its list).
-  BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved, bool accumulate, Block& block);
+  BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                  bool accumulate, Block& block);
   // Records only; `program` is not changed.
   BackwardEmitter(Program& program, const ForwardGraph& graph);
 
@@ -28,15 +29,17 @@ class BackwardEmitter {
 
   // Where a forward value can be read; recomputed first when it was not saved.
   BufferRef Use(ValueId value);
-  bool NeedsGradient(ValueId value) const { return value != kNoValue && graph_.value(value).needs_gradient; }
+  bool NeedsGradient(ValueId value) const {
+    return value != kNoValue && graph_.value(value).needs_gradient;
+  }
   BufferRef Gradient(ValueId value) const;
   // Where d(value) goes. The first contribution overwrites, later ones add.
   Target GradientTarget(ValueId value);
   // d(to) += d(from), where from = to + ...: shares the storage when it is the first contribution. REQUIRES: d(from) is read no more.
   void ShareGradient(ValueId to, ValueId from);
   BufferRef Workspace(const std::string& name, DType dtype, Shape shape);
-  void Emit(OpKind kind, const OpAttributes& attributes, const std::vector<BufferRef>& inputs, const std::vector<BufferRef>& outputs,
-            Phase phase = Phase::kBackward);
+  void Emit(OpKind kind, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
+            const std::vector<BufferRef>& outputs, Phase phase = Phase::kBackward);
 
   const ForwardGraph& graph() const { return graph_; }
   const std::vector<bool>& used() const { return used_; }
@@ -50,17 +53,18 @@ class BackwardEmitter {
   const ForwardGraph& graph_;
   const SavedSet* saved_ = nullptr;
   bool accumulate_ = false;
-  Block* block_ = nullptr;              // null when recording
-  std::vector<BufferRef> gradients_;    // by value; buffer -1: none yet
-  std::vector<BufferRef> recomputed_;   // by value; buffer -1: not (or no longer) there
+  Block* block_ = nullptr;                // null when recording
+  std::vector<BufferRef> gradients_;      // by value; buffer -1: none yet
+  std::vector<BufferRef> recomputed_;     // by value; buffer -1: not (or no longer) there
   std::vector<BufferRef> storage_local_;  // by storage, of recomputed values
-  std::vector<bool> used_;              // by value
+  std::vector<bool> used_;                // by value
 };
 
 // The backward rule of op's kind: the ops it appends and the values it reads.
 void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter);
 
 // Appends a kLocal buffer that belongs to `block` and returns a reference to it.
-BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype, Shape shape, MemoryClass memory_class);
+BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype,
+                         Shape shape, MemoryClass memory_class);
 
 }  // namespace tunesmith::planner

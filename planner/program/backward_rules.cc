@@ -1,7 +1,7 @@
 #include <cassert>
 
-#include "planner/program/backward_emitter.h"
 #include "planner/program/attention_workspace.h"
+#include "planner/program/backward_emitter.h"
 
 // One backward rule per op kind. A rule reads d(output), asks for the forward values it needs and writes d(inputs) that are wanted. Everything
 // that reads d(output) comes before ShareGradient, which hands its storage on.
@@ -18,12 +18,14 @@ void LinearRule(const ForwardOp& op, BackwardEmitter& e) {
   if (e.NeedsGradient(w)) {
     const BufferRef input = e.Use(x);
     const auto target = e.GradientTarget(w);
-    e.Emit(OpKind::kLinearBackwardWeight, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input}, {target.ref});
+    e.Emit(OpKind::kLinearBackwardWeight, Accumulating(op.attributes, target.accumulate),
+           {e.Gradient(y), input}, {target.ref});
   }
   if (e.NeedsGradient(x)) {
     const BufferRef weight = e.Use(w);
     const auto target = e.GradientTarget(x);
-    e.Emit(OpKind::kLinearBackwardInput, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), weight}, {target.ref});
+    e.Emit(OpKind::kLinearBackwardInput, Accumulating(op.attributes, target.accumulate),
+           {e.Gradient(y), weight}, {target.ref});
   }
   if (op.inputs.size() > 2 && e.NeedsGradient(op.inputs[2])) e.ShareGradient(op.inputs[2], y);
 }
@@ -34,7 +36,11 @@ void LinearBiasRule(const ForwardOp& op, BackwardEmitter& e) {
     const auto target = e.GradientTarget(bias);
     e.Emit(OpKind::kBiasBackward, {.accumulate = target.accumulate}, {e.Gradient(y)}, {target.ref});
   }
-  LinearRule({.kind = op.kind, .attributes = op.attributes, .inputs = {op.inputs[0], op.inputs[1]}, .outputs = op.outputs}, e);
+  LinearRule({.kind = op.kind,
+              .attributes = op.attributes,
+              .inputs = {op.inputs[0], op.inputs[1]},
+              .outputs = op.outputs},
+             e);
 }
 
 void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
@@ -43,14 +49,14 @@ void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef statistic = e.Use(rstd);
   if (e.NeedsGradient(w)) {
     const auto target = e.GradientTarget(w);
-    e.Emit(OpKind::kRmsNormBackwardWeight, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input, statistic},
-           {target.ref});
+    e.Emit(OpKind::kRmsNormBackwardWeight, Accumulating(op.attributes, target.accumulate),
+           {e.Gradient(y), input, statistic}, {target.ref});
   }
   if (e.NeedsGradient(x)) {
     const BufferRef weight = e.Use(w);
     const auto target = e.GradientTarget(x);
-    e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target.accumulate), {e.Gradient(y), input, weight, statistic},
-           {target.ref});
+    e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target.accumulate),
+           {e.Gradient(y), input, weight, statistic}, {target.ref});
   }
 }
 
@@ -64,7 +70,8 @@ void SwiGluRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef gate = e.Use(op.inputs[0]), up = e.Use(op.inputs[1]);
   const auto dgate = e.GradientTarget(op.inputs[0]), dup = e.GradientTarget(op.inputs[1]);
   assert(!dgate.accumulate && !dup.accumulate);
-  e.Emit(OpKind::kSwiGluBackward, op.attributes, {e.Gradient(op.outputs[0]), gate, up}, {dgate.ref, dup.ref});
+  e.Emit(OpKind::kSwiGluBackward, op.attributes, {e.Gradient(op.outputs[0]), gate, up},
+         {dgate.ref, dup.ref});
 }
 
 // Eager and flash differ in what forward leaves for backward: probabilities, or the output and its log-sum-exp.
@@ -76,7 +83,8 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
   inputs.push_back(e.Use(op.outputs[1]));
   inputs.push_back(e.Use(documents));
   const Value& query = e.graph().value(q);
-  const BufferRef scratch = e.Workspace("attention_backward_workspace", query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
+  const BufferRef scratch = e.Workspace("attention_backward_workspace",
+                                        query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
                                         AttentionBackwardWorkspace(op.kind, op.attributes));
   std::vector<BufferRef> outputs;
   for (ValueId input : {q, k, v}) {
@@ -85,28 +93,38 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
     outputs.push_back(target.ref);
   }
   outputs.push_back(scratch);
-  e.Emit(flash ? OpKind::kFlashAttentionBackward : OpKind::kAttentionBackward, op.attributes, inputs, outputs);
+  e.Emit(flash ? OpKind::kFlashAttentionBackward : OpKind::kAttentionBackward, op.attributes,
+         inputs, outputs);
 }
 
 void EmbeddingRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef tokens = e.Use(op.inputs[0]);
   const auto target = e.GradientTarget(op.inputs[1]);
-  e.Emit(OpKind::kEmbeddingBackward, {.accumulate = target.accumulate}, {tokens, e.Gradient(op.outputs[0])}, {target.ref});
+  e.Emit(OpKind::kEmbeddingBackward, {.accumulate = target.accumulate},
+         {tokens, e.Gradient(op.outputs[0])}, {target.ref});
 }
 
 }  // namespace
 
 void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
   switch (op.kind) {
-    case OpKind::kLinear: return LinearRule(op, emitter);
-    case OpKind::kLinearBias: return LinearBiasRule(op, emitter);
-    case OpKind::kRmsNorm: return RmsNormRule(op, emitter);
-    case OpKind::kRope: return RopeRule(op, emitter);
-    case OpKind::kSwiGlu: return SwiGluRule(op, emitter);
+    case OpKind::kLinear:
+      return LinearRule(op, emitter);
+    case OpKind::kLinearBias:
+      return LinearBiasRule(op, emitter);
+    case OpKind::kRmsNorm:
+      return RmsNormRule(op, emitter);
+    case OpKind::kRope:
+      return RopeRule(op, emitter);
+    case OpKind::kSwiGlu:
+      return SwiGluRule(op, emitter);
     case OpKind::kAttention:
-    case OpKind::kFlashAttention: return AttentionRule(op, emitter);
-    case OpKind::kEmbedding: return EmbeddingRule(op, emitter);
-    default: assert(false && "an op without a backward rule stands in a differentiated graph");
+    case OpKind::kFlashAttention:
+      return AttentionRule(op, emitter);
+    case OpKind::kEmbedding:
+      return EmbeddingRule(op, emitter);
+    default:
+      assert(false && "an op without a backward rule stands in a differentiated graph");
   }
 }
 

@@ -17,7 +17,8 @@ namespace tunesmith::planner {
 namespace {
 
 constexpr uint32_t Bit(SegmentKind kind) { return 1u << static_cast<int>(kind); }
-constexpr uint32_t kMicroSegments = Bit(SegmentKind::kMicroFirst) | Bit(SegmentKind::kMicroMiddle) | Bit(SegmentKind::kMicroLast);
+constexpr uint32_t kMicroSegments =
+    Bit(SegmentKind::kMicroFirst) | Bit(SegmentKind::kMicroMiddle) | Bit(SegmentKind::kMicroLast);
 
 // Consecutive layers that share blocks: same rung, same wish for a gradient of their input.
 struct LayerRange {
@@ -32,7 +33,9 @@ struct LayerRange {
 
 class ProgramBuilder {
  public:
-  explicit ProgramBuilder(const ProgramInputs& inputs) : model_(program_.inputs.model) { program_.inputs = inputs; }
+  explicit ProgramBuilder(const ProgramInputs& inputs) : model_(program_.inputs.model) {
+    program_.inputs = inputs;
+  }
 
   Program Build() {
     parameters_ = AddParameters(program_);
@@ -58,13 +61,23 @@ class ProgramBuilder {
   }
 
   int32_t AddInput(const std::string& name, DType dtype, int64_t count) {
-    return AddBuffer({.name = name, .dtype = dtype, .dims = {count, 1, 1}, .rank = 1, .region = Region::kResident,
+    return AddBuffer({.name = name,
+                      .dtype = dtype,
+                      .dims = {count, 1, 1},
+                      .rank = 1,
+                      .region = Region::kResident,
                       .memory_class = MemoryClass::kInputs});
   }
 
-  int32_t AddCarried(const std::string& name, DType dtype, Shape shape, uint32_t segments, int64_t instance_count = 1) {
-    return AddBuffer({.name = name, .dtype = dtype, .dims = shape.dims, .rank = shape.rank, .region = Region::kCarried,
-                      .instance_count = instance_count, .segments = segments});
+  int32_t AddCarried(const std::string& name, DType dtype, Shape shape, uint32_t segments,
+                     int64_t instance_count = 1) {
+    return AddBuffer({.name = name,
+                      .dtype = dtype,
+                      .dims = shape.dims,
+                      .rank = shape.rank,
+                      .region = Region::kCarried,
+                      .instance_count = instance_count,
+                      .segments = segments});
   }
 
   void AddHostBuffers() {
@@ -89,16 +102,23 @@ class ProgramBuilder {
 
   void AddTraining() {
     const DType compute = ComputeDType(program_.inputs);
-    block_input_ = AddBuffer({.name = "layers.{}.block_input", .dtype = compute, .dims = {Rows(), model_.hidden_size, 1}, .rank = 2,
-                              .region = Region::kSaved, .instance_count = model_.layer_count + 1});
+    block_input_ = AddBuffer({.name = "layers.{}.block_input",
+                              .dtype = compute,
+                              .dims = {Rows(), model_.hidden_size, 1},
+                              .rank = 2,
+                              .region = Region::kSaved,
+                              .instance_count = model_.layer_count + 1});
     // Holds the final norm's output, then chunk by chunk its gradient, then the gradient of the residual stream down to the embedding.
-    stream_ = AddCarried("stream_gradient", compute, Matrix(Rows(), model_.hidden_size), kMicroSegments);
-    final_rstd_ = AddCarried("final_norm_rstd", StatisticDType(program_.inputs), Vector(Rows()), kMicroSegments);
+    stream_ =
+        AddCarried("stream_gradient", compute, Matrix(Rows(), model_.hidden_size), kMicroSegments);
+    final_rstd_ = AddCarried("final_norm_rstd", StatisticDType(program_.inputs), Vector(Rows()),
+                             kMicroSegments);
     AddLayerBlocks();
     AddEmbeddingBlocks();
     const bool several = mix().accumulation_count > 1;
     AddMicroSegment(SegmentKind::kMicroFirst, 1, /*first=*/true);
-    if (mix().accumulation_count > 2) AddMicroSegment(SegmentKind::kMicroMiddle, mix().accumulation_count - 2, /*first=*/false);
+    if (mix().accumulation_count > 2)
+      AddMicroSegment(SegmentKind::kMicroMiddle, mix().accumulation_count - 2, /*first=*/false);
     if (several) AddMicroSegment(SegmentKind::kMicroLast, 1, /*first=*/false);
   }
 
@@ -108,7 +128,8 @@ class ProgramBuilder {
       // With frozen weights below the first adapter nothing asks for the gradient of layer 0's input.
       const bool input_gradient = Full() || layer > 0;
       const Rung rung = RungOfLayer(mix(), layer);
-      if (ranges.empty() || ranges.back().rung != rung || ranges.back().input_gradient != input_gradient)
+      if (ranges.empty() || ranges.back().rung != rung ||
+          ranges.back().input_gradient != input_gradient)
         ranges.push_back({.first = layer, .rung = rung, .input_gradient = input_gradient});
       ++ranges.back().count;
     }
@@ -118,35 +139,44 @@ class ProgramBuilder {
   void AddLayerBlocks() {
     ranges_ = LayerRanges();
     for (LayerRange& range : ranges_) {
-      const LayerBindings bindings{.input = {block_input_, 0},
-                                   .output = {block_input_, 1},
-                                   .input_gradient = range.input_gradient ? BufferRef{stream_, 0} : BufferRef{},
-                                   .output_gradient = {stream_, 0},
-                                   .positions = {program_.host.positions, 0},
-                                   .document_starts = {program_.host.document_starts, 0}};
+      const LayerBindings bindings{
+          .input = {block_input_, 0},
+          .output = {block_input_, 1},
+          .input_gradient = range.input_gradient ? BufferRef{stream_, 0} : BufferRef{},
+          .output_gradient = {stream_, 0},
+          .positions = {program_.host.positions, 0},
+          .document_starts = {program_.host.document_starts, 0}};
       const ForwardGraph graph = DecoderLayer(program_, parameters_, bindings);
-      const SavedSet saved = SaveForBackward(program_, graph, range.rung, "layers.{}.", range.first, range.count);
+      const SavedSet saved =
+          SaveForBackward(program_, graph, range.rung, "layers.{}.", range.first, range.count);
       range.forward_block = AddForwardBlock(program_, graph, saved, "layer", Phase::kForward);
-      range.backward_first = AddBackwardBlock(program_, graph, saved, "layer", /*accumulate=*/false);
-      if (mix().accumulation_count > 1) range.backward_next = AddBackwardBlock(program_, graph, saved, "layer", /*accumulate=*/true);
+      range.backward_first =
+          AddBackwardBlock(program_, graph, saved, "layer", /*accumulate=*/false);
+      if (mix().accumulation_count > 1)
+        range.backward_next =
+            AddBackwardBlock(program_, graph, saved, "layer", /*accumulate=*/true);
     }
   }
 
   void AddEmbeddingBlocks() {
     ForwardGraph graph(program_);
-    const ValueId x = graph.Embedding("embedded", graph.Bind("tokens", {program_.host.tokens, 0}), graph.Weight(parameters_.embedding));
+    const ValueId x = graph.Embedding("embedded", graph.Bind("tokens", {program_.host.tokens, 0}),
+                                      graph.Weight(parameters_.embedding));
     graph.BindOutput(x, {block_input_, 0}, {stream_, 0});
     const SavedSet saved = SaveNothing(graph);
     embed_forward_ = AddForwardBlock(program_, graph, saved, "embedding", Phase::kForward);
     if (!Full()) return;
-    embed_backward_first_ = AddBackwardBlock(program_, graph, saved, "embedding", /*accumulate=*/model_.tied_head);
-    embed_backward_next_ = AddBackwardBlock(program_, graph, saved, "embedding", /*accumulate=*/true);
+    embed_backward_first_ =
+        AddBackwardBlock(program_, graph, saved, "embedding", /*accumulate=*/model_.tied_head);
+    embed_backward_next_ =
+        AddBackwardBlock(program_, graph, saved, "embedding", /*accumulate=*/true);
   }
 
   void AddMicroSegment(SegmentKind kind, int64_t repeat_count, bool first) {
     Segment segment{.kind = kind, .repeat_count = repeat_count};
     segment.runs.push_back({.block = embed_forward_, .first = 0, .count = 1});
-    for (const LayerRange& r : ranges_) segment.runs.push_back({.block = r.forward_block, .first = r.first, .count = r.count});
+    for (const LayerRange& r : ranges_)
+      segment.runs.push_back({.block = r.forward_block, .first = r.first, .count = r.count});
     const LossBindings bindings{.input = {block_input_, 0},
                                 .normed = stream_,
                                 .rstd = final_rstd_,
@@ -155,12 +185,17 @@ class ProgramBuilder {
                                 .loss_sum = program_.host.loss_sum,
                                 .instance = model_.layer_count};
     const int64_t chunk_rows = mix().loss == LossKernel::kChunked ? kLossChunkRowCount : Rows();
-    AddTrainingLoss(program_, parameters_, bindings, chunk_rows, /*accumulate=*/!first, segment.runs);
+    AddTrainingLoss(program_, parameters_, bindings, chunk_rows, /*accumulate=*/!first,
+                    segment.runs);
     for (auto r = ranges_.rbegin(); r != ranges_.rend(); ++r) {
-      segment.runs.push_back({.block = first ? r->backward_first : r->backward_next, .first = r->first + r->count - 1,
-                              .count = r->count, .step = -1});
+      segment.runs.push_back({.block = first ? r->backward_first : r->backward_next,
+                              .first = r->first + r->count - 1,
+                              .count = r->count,
+                              .step = -1});
     }
-    if (Full()) segment.runs.push_back({.block = first ? embed_backward_first_ : embed_backward_next_, .first = 0, .count = 1});
+    if (Full())
+      segment.runs.push_back(
+          {.block = first ? embed_backward_first_ : embed_backward_next_, .first = 0, .count = 1});
     program_.segments.push_back(std::move(segment));
   }
 
@@ -177,11 +212,13 @@ class ProgramBuilder {
       AddRun(segment, std::move(block), instances);
     });
     Block clip{.name = "clip_factor"};
-    Append(clip, OpKind::kClipFactor, {}, {square_sum_, program_.host.step_scalars}, {clip_factor_, program_.host.gradient_norm});
+    Append(clip, OpKind::kClipFactor, {}, {square_sum_, program_.host.step_scalars},
+           {clip_factor_, program_.host.gradient_norm});
     AddRun(segment, std::move(clip), 1);
     ForEachTrainable([&](const Parameter& p, int64_t instances) {
       Block block{.name = "adamw"};
-      std::vector<int32_t> inputs = {p.gradient, clip_factor_, program_.host.step_scalars, p.weight, p.moment1, p.moment2};
+      std::vector<int32_t> inputs = {p.gradient, clip_factor_, program_.host.step_scalars,
+                                     p.weight,   p.moment1,    p.moment2};
       std::vector<int32_t> outputs = {p.weight, p.moment1, p.moment2};
       if (p.master >= 0) inputs.push_back(p.master);
       if (p.master >= 0) outputs.push_back(p.master);
@@ -198,30 +235,40 @@ class ProgramBuilder {
     }
   }
 
-  static void Append(Block& block, OpKind kind, const OpAttributes& attributes, const std::vector<int32_t>& inputs,
-                     const std::vector<int32_t>& outputs) {
+  static void Append(Block& block, OpKind kind, const OpAttributes& attributes,
+                     const std::vector<int32_t>& inputs, const std::vector<int32_t>& outputs) {
     Op op{.kind = kind, .phase = Phase::kOptimizer, .attributes = attributes};
-    for (int32_t input : inputs) op.inputs[static_cast<size_t>(op.input_count++)] = {.buffer = input};
-    for (int32_t output : outputs) op.outputs[static_cast<size_t>(op.output_count++)] = {.buffer = output};
+    for (int32_t input : inputs)
+      op.inputs[static_cast<size_t>(op.input_count++)] = {.buffer = input};
+    for (int32_t output : outputs)
+      op.outputs[static_cast<size_t>(op.output_count++)] = {.buffer = output};
     block.ops.push_back(op);
   }
 
   void AddRun(Segment& segment, Block block, int64_t count) {
     program_.blocks.push_back(std::move(block));
-    segment.runs.push_back({.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = 0, .count = count});
+    segment.runs.push_back(
+        {.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = 0, .count = count});
   }
 
   // ---- Evaluation and generation --------------------------------------------------------------------------------------------------
 
   void AddEvaluation() {
     const uint32_t segments = Bit(SegmentKind::kEvaluate);
-    const int32_t x = AddCarried("evaluate_stream", ComputeDType(program_.inputs), Matrix(Rows(), model_.hidden_size), segments);
+    const int32_t x = AddCarried("evaluate_stream", ComputeDType(program_.inputs),
+                                 Matrix(Rows(), model_.hidden_size), segments);
     Segment segment{.kind = SegmentKind::kEvaluate};
-    AddForwardOnly(segment, {.input = {x, 0}, .output = {x, 0}, .positions = {program_.host.positions, 0},
-                             .document_starts = {program_.host.document_starts, 0}},
+    AddForwardOnly(segment,
+                   {.input = {x, 0},
+                    .output = {x, 0},
+                    .positions = {program_.host.positions, 0},
+                    .document_starts = {program_.host.document_starts, 0}},
                    program_.host.tokens, Phase::kEvaluate);
     AddEvaluationLoss(program_, parameters_,
-                      {.input = {x, 0}, .normed = x, .labels = program_.host.labels, .loss_sum = program_.host.loss_sum},
+                      {.input = {x, 0},
+                       .normed = x,
+                       .labels = program_.host.labels,
+                       .loss_sum = program_.host.loss_sum},
                       kLossChunkRowCount, segment.runs);
     program_.segments.push_back(std::move(segment));
   }
@@ -229,27 +276,41 @@ class ProgramBuilder {
   void AddGeneration() {
     const uint32_t segments = Bit(SegmentKind::kGenerate);
     const DType compute = ComputeDType(program_.inputs);
-    const int32_t x = AddCarried("generate_stream", compute, Matrix(1, model_.hidden_size), segments);
+    const int32_t x =
+        AddCarried("generate_stream", compute, Matrix(1, model_.hidden_size), segments);
     const Shape cache = Matrix(workload().context, model_.kv_head_count * model_.head_size);
-    const int32_t keys = AddCarried("layers.{}.key_cache", compute, cache, segments, model_.layer_count);
-    const int32_t values = AddCarried("layers.{}.value_cache", compute, cache, segments, model_.layer_count);
+    const int32_t keys =
+        AddCarried("layers.{}.key_cache", compute, cache, segments, model_.layer_count);
+    const int32_t values =
+        AddCarried("layers.{}.value_cache", compute, cache, segments, model_.layer_count);
     Segment segment{.kind = SegmentKind::kGenerate};
-    AddForwardOnly(segment, {.input = {x, 0}, .output = {x, 0}, .positions = {program_.host.generate_position, 0},
-                             .key_cache = {keys, 0}, .value_cache = {values, 0}},
+    AddForwardOnly(segment,
+                   {.input = {x, 0},
+                    .output = {x, 0},
+                    .positions = {program_.host.generate_position, 0},
+                    .key_cache = {keys, 0},
+                    .value_cache = {values, 0}},
                    program_.host.generate_token, Phase::kGenerate);
     AddNextToken(program_, parameters_, {x, 0}, program_.host.generated_token, segment.runs);
     program_.segments.push_back(std::move(segment));
   }
 
   // Embedding and all layers with nothing saved.
-  void AddForwardOnly(Segment& segment, const LayerBindings& bindings, int32_t tokens, Phase phase) {
+  void AddForwardOnly(Segment& segment, const LayerBindings& bindings, int32_t tokens,
+                      Phase phase) {
     ForwardGraph embed(program_);
-    const ValueId x = embed.Embedding("embedded", embed.Bind("tokens", {tokens, 0}), embed.Weight(parameters_.embedding));
+    const ValueId x = embed.Embedding("embedded", embed.Bind("tokens", {tokens, 0}),
+                                      embed.Weight(parameters_.embedding));
     embed.BindOutput(x, bindings.input);
-    segment.runs.push_back({.block = AddForwardBlock(program_, embed, SaveNothing(embed), "embedding", phase), .first = 0, .count = 1});
+    segment.runs.push_back(
+        {.block = AddForwardBlock(program_, embed, SaveNothing(embed), "embedding", phase),
+         .first = 0,
+         .count = 1});
     const ForwardGraph layer = DecoderLayer(program_, parameters_, bindings);
-    segment.runs.push_back({.block = AddForwardBlock(program_, layer, SaveNothing(layer), "layer", phase), .first = 0,
-                            .count = model_.layer_count});
+    segment.runs.push_back(
+        {.block = AddForwardBlock(program_, layer, SaveNothing(layer), "layer", phase),
+         .first = 0,
+         .count = model_.layer_count});
   }
 
   // A local has an address for every run index of its block.
@@ -278,10 +339,12 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
   TUNESMITH_RETURN_IF_ERROR(ValidateWorkload(w, inputs.model));
   if (m.micro_batch * m.accumulation_count * m.data_parallel != w.rows_per_step) {
-    return absl::InvalidArgumentError(absl::StrCat("batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
-                                                   ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
+        ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));
   }
-  TUNESMITH_RETURN_IF_ERROR(CheckedMultiply(m.micro_batch, w.context, "micro_batch x context").status());
+  TUNESMITH_RETURN_IF_ERROR(
+      CheckedMultiply(m.micro_batch, w.context, "micro_batch x context").status());
   return absl::OkStatus();
 }
 

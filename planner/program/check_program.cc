@@ -25,7 +25,9 @@ class Ownership {
     if (it == intervals_.begin()) return false;
     --it;
     while (begin < end) {
-      if (it == intervals_.end() || it->first > begin || it->second.end <= begin || it->second.owner != owner) return false;
+      if (it == intervals_.end() || it->first > begin || it->second.end <= begin ||
+          it->second.owner != owner)
+        return false;
       begin = it->second.end;
       ++it;
     }
@@ -94,8 +96,10 @@ class Checker {
     for (int64_t i = 0; i < run.count; ++i) {
       for (const Op& op : block.ops) {
         if (absl::Status status = CheckOp(op, run.first + i * run.step); !status.ok()) {
-          return absl::InternalError(absl::StrCat(std::string(SegmentKindName(segment.kind)), ", block ", block.name, ", run ",
-                                                  run.first + i * run.step, ", op ", std::string(OpKindName(op.kind)), ": ", status.message()));
+          return absl::InternalError(
+              absl::StrCat(std::string(SegmentKindName(segment.kind)), ", block ", block.name,
+                           ", run ", run.first + i * run.step, ", op ",
+                           std::string(OpKindName(op.kind)), ": ", status.message()));
         }
       }
     }
@@ -110,16 +114,19 @@ class Checker {
     for (int i = 0; i < op.output_count; ++i) {
       const BufferRef ref = op.outputs[static_cast<size_t>(i)];
       if (op.attributes.accumulate) TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
-      const int64_t begin = OffsetOf(program_, plan_, ref, run_index), end = begin + InstanceBytes(buffer(ref.buffer));
+      const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
+                    end = begin + InstanceBytes(buffer(ref.buffer));
       if (begin < 0 || end > plan_.arena_bytes)
-        return absl::InternalError(absl::StrCat("output ", buffer(ref.buffer).name, " lies outside the arena"));
+        return absl::InternalError(
+            absl::StrCat("output ", buffer(ref.buffer).name, " lies outside the arena"));
       owner_.Claim(begin, end, OwnerOf(ref, run_index));
     }
     return absl::OkStatus();
   }
 
   absl::Status CheckRead(BufferRef ref, int64_t run_index) const {
-    const int64_t begin = OffsetOf(program_, plan_, ref, run_index), end = begin + InstanceBytes(buffer(ref.buffer));
+    const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
+                  end = begin + InstanceBytes(buffer(ref.buffer));
     if (owner_.Owns(begin, end, OwnerOf(ref, run_index))) return absl::OkStatus();
     return absl::InternalError(absl::StrCat("reads ", buffer(ref.buffer).name, " (instance ",
                                             InstanceOf(buffer(ref.buffer), ref, run_index),
@@ -133,6 +140,8 @@ class Checker {
 
 }  // namespace
 
-absl::Status CheckProgram(const Program& program, const MemoryPlan& plan) { return Checker(program, plan).Check(); }
+absl::Status CheckProgram(const Program& program, const MemoryPlan& plan) {
+  return Checker(program, plan).Check();
+}
 
 }  // namespace tunesmith::planner

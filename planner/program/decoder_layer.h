@@ -13,10 +13,14 @@ struct LayerBindings {
   BufferRef output_gradient = {};  // complete when backward starts
   BufferRef positions = {};        // (BT) i32
   BufferRef document_starts = {};  // (BT) i32; training and evaluation
-  BufferRef key_cache = {}, value_cache = {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
+  BufferRef
+      key_cache = {},
+      value_cache =
+          {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
 };
 
 // The forward pass of one Llama-style layer: x + attention(norm(x)), then x + mlp(norm(x)).
-ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters, const LayerBindings& bindings);
+ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters,
+                          const LayerBindings& bindings);
 
 }  // namespace tunesmith::planner

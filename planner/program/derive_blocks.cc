@@ -9,12 +9,17 @@ namespace {
 
 bool Drops(Rung rung, Role role) {
   switch (rung) {
-    case Rung::kKeep: return false;
-    case Rung::kActivation: return role == Role::kProduct;
-    case Rung::kNorms: return role == Role::kProduct || role == Role::kNorm;
-    case Rung::kGateUp: return role == Role::kProduct || role == Role::kNorm || role == Role::kGateUp;
+    case Rung::kKeep:
+      return false;
+    case Rung::kActivation:
+      return role == Role::kProduct;
+    case Rung::kNorms:
+      return role == Role::kProduct || role == Role::kNorm;
+    case Rung::kGateUp:
+      return role == Role::kProduct || role == Role::kNorm || role == Role::kGateUp;
     case Rung::kBlock:
-    case Rung::kHost: return true;
+    case Rung::kHost:
+      return true;
   }
   return true;
 }
@@ -22,12 +27,18 @@ bool Drops(Rung rung, Role role) {
 class ForwardEmitter {
  public:
   ForwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved, Block& block)
-      : program_(program), graph_(graph), saved_(saved), block_(block), locals_(graph.values().size()) {}
+      : program_(program),
+        graph_(graph),
+        saved_(saved),
+        block_(block),
+        locals_(graph.values().size()) {}
 
   void Emit(const ForwardOp& op, Phase phase) {
     Op emitted{.kind = op.kind, .phase = phase, .attributes = op.attributes};
-    for (ValueId input : op.inputs) emitted.inputs[static_cast<size_t>(emitted.input_count++)] = Ref(input);
-    for (ValueId output : op.outputs) emitted.outputs[static_cast<size_t>(emitted.output_count++)] = Ref(output);
+    for (ValueId input : op.inputs)
+      emitted.inputs[static_cast<size_t>(emitted.input_count++)] = Ref(input);
+    for (ValueId output : op.outputs)
+      emitted.outputs[static_cast<size_t>(emitted.output_count++)] = Ref(output);
     block_.ops.push_back(emitted);
   }
 
@@ -38,7 +49,9 @@ class ForwardEmitter {
     const int32_t saved = saved_.buffer_of_storage[static_cast<size_t>(value.storage)];
     if (saved >= 0) return {.buffer = saved};
     BufferRef& local = locals_[static_cast<size_t>(value.storage)];
-    if (local.buffer < 0) local = AddLocalBuffer(program_, block_, value.name, value.dtype, value.shape, value.memory_class);
+    if (local.buffer < 0)
+      local = AddLocalBuffer(program_, block_, value.name, value.dtype, value.shape,
+                             value.memory_class);
     return local;
   }
 
@@ -55,25 +68,34 @@ SavedSet SaveNothing(const ForwardGraph& graph) {
   return {.buffer_of_storage = std::vector<int32_t>(graph.values().size(), -1)};
 }
 
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const std::string& prefix, int64_t first_instance,
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
+                         const std::string& prefix, int64_t first_instance,
                          int64_t instance_count) {
   BackwardEmitter recorder(program, graph);
   recorder.EmitAll();
   SavedSet saved = SaveNothing(graph);
   for (size_t i = 0; i < graph.values().size(); ++i) {
     const Value& value = graph.values()[i];
-    if (!recorder.used()[i] || value.bound.buffer >= 0 || value.producer < 0 || Drops(rung, value.role)) continue;
+    if (!recorder.used()[i] || value.bound.buffer >= 0 || value.producer < 0 ||
+        Drops(rung, value.role))
+      continue;
     int32_t& buffer = saved.buffer_of_storage[static_cast<size_t>(value.storage)];
     if (buffer >= 0) continue;
     buffer = static_cast<int32_t>(program.buffers.size());
-    program.buffers.push_back({.name = prefix + value.name, .dtype = value.dtype, .dims = value.shape.dims, .rank = value.shape.rank,
-                               .region = Region::kSaved, .memory_class = value.memory_class, .first_instance = first_instance,
+    program.buffers.push_back({.name = prefix + value.name,
+                               .dtype = value.dtype,
+                               .dims = value.shape.dims,
+                               .rank = value.shape.rank,
+                               .region = Region::kSaved,
+                               .memory_class = value.memory_class,
+                               .first_instance = first_instance,
                                .instance_count = instance_count});
   }
   return saved;
 }
 
-int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, Phase phase) {
+int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                        const std::string& name, Phase phase) {
   Block block{.name = name};
   ForwardEmitter emitter(program, graph, saved, block);
   for (const ForwardOp& op : graph.ops()) emitter.Emit(op, phase);
@@ -81,7 +103,8 @@ int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const Saved
   return static_cast<int32_t>(program.blocks.size()) - 1;
 }
 
-int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, bool accumulate) {
+int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                         const std::string& name, bool accumulate) {
   Block block{.name = name};
   BackwardEmitter(program, graph, saved, accumulate, block).EmitAll();
   program.blocks.push_back(std::move(block));

@@ -18,16 +18,18 @@ struct SavedSet {
 
 // The values that backward reads, less those the rung drops; adds one kSaved buffer for each to `program`, with instances
 // [first_instance, first_instance + instance_count).
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const std::string& prefix, int64_t first_instance,
-                         int64_t instance_count);
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
+                         const std::string& prefix, int64_t first_instance, int64_t instance_count);
 
 // Nothing saved: for evaluation and generation.
 SavedSet SaveNothing(const ForwardGraph& graph);
 
 // Appends the forward block and returns its index.
-int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, Phase phase);
+int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                        const std::string& name, Phase phase);
 
 // Appends the backward block and returns its index. Gradients of parameters are added to when `accumulate`, else overwritten.
-int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved, const std::string& name, bool accumulate);
+int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
+                         const std::string& name, bool accumulate);
 
 }  // namespace tunesmith::planner

@@ -14,7 +14,8 @@ namespace {
 class Hasher {
  public:
   void Add(int64_t value) {
-    for (int i = 0; i < 8; ++i) AddByte(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
+    for (int i = 0; i < 8; ++i)
+      AddByte(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
   }
   void Add(double value) { Add(std::bit_cast<int64_t>(value)); }
   void Add(std::string_view text) {
@@ -36,27 +37,32 @@ class Hasher {
 
 void AddBuffer(Hasher& h, const Buffer& b) {
   h.Add(b.name);
-  for (int64_t field : {static_cast<int64_t>(b.dtype), b.dims[0], b.dims[1], b.dims[2], static_cast<int64_t>(b.region),
-                        static_cast<int64_t>(b.memory_class), b.first_instance, b.instance_count, int64_t{b.view_of},
-                        b.view_stride_bytes, int64_t{b.segments}})
+  for (int64_t field :
+       {static_cast<int64_t>(b.dtype), b.dims[0], b.dims[1], b.dims[2],
+        static_cast<int64_t>(b.region), static_cast<int64_t>(b.memory_class), b.first_instance,
+        b.instance_count, int64_t{b.view_of}, b.view_stride_bytes, int64_t{b.segments}})
     h.Add(field);
 }
 
 void AddAttributes(Hasher& h, const OpAttributes& a) {
-  for (double field : {a.scale, a.epsilon, a.rope_theta, a.rope_scaling.factor, a.rope_scaling.low_frequency_factor,
-                       a.rope_scaling.high_frequency_factor})
+  for (double field : {a.scale, a.epsilon, a.rope_theta, a.rope_scaling.factor,
+                       a.rope_scaling.low_frequency_factor, a.rope_scaling.high_frequency_factor})
     h.Add(field);
-  for (int64_t field : {a.head_count, a.kv_head_count, a.head_size, a.context, static_cast<int64_t>(a.rope_scaling.kind),
-                        a.rope_scaling.original_context_limit, int64_t{a.accumulate}, int64_t{a.decays}})
+  for (int64_t field :
+       {a.head_count, a.kv_head_count, a.head_size, a.context,
+        static_cast<int64_t>(a.rope_scaling.kind), a.rope_scaling.original_context_limit,
+        int64_t{a.accumulate}, int64_t{a.decays}})
     h.Add(field);
 }
 
 void AddOp(Hasher& h, const Op& op) {
-  for (int64_t field : {static_cast<int64_t>(op.kind), static_cast<int64_t>(op.stream), int64_t{op.waits}, int64_t{op.input_count},
-                        int64_t{op.output_count}})
+  for (int64_t field : {static_cast<int64_t>(op.kind), static_cast<int64_t>(op.stream),
+                        int64_t{op.waits}, int64_t{op.input_count}, int64_t{op.output_count}})
     h.Add(field);
-  for (const BufferRef& ref : op.inputs) h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
-  for (const BufferRef& ref : op.outputs) h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
+  for (const BufferRef& ref : op.inputs)
+    h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
+  for (const BufferRef& ref : op.outputs)
+    h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
   AddAttributes(h, op.attributes);
 }
 

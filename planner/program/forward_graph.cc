@@ -9,8 +9,13 @@ Shape Vector(int64_t n) { return {.dims = {n, 1, 1}, .rank = 1}; }
 Shape Matrix(int64_t rows, int64_t columns) { return {.dims = {rows, columns, 1}, .rank = 2}; }
 Shape Cube(int64_t a, int64_t b, int64_t c) { return {.dims = {a, b, c}, .rank = 3}; }
 
-ValueId ForwardGraph::AddValue(const std::string& name, DType dtype, Shape shape, Role role, MemoryClass memory_class) {
-  values_.push_back({.name = name, .dtype = dtype, .shape = shape, .role = role, .memory_class = memory_class,
+ValueId ForwardGraph::AddValue(const std::string& name, DType dtype, Shape shape, Role role,
+                               MemoryClass memory_class) {
+  values_.push_back({.name = name,
+                     .dtype = dtype,
+                     .shape = shape,
+                     .role = role,
+                     .memory_class = memory_class,
                      .storage = storage_count_++});
   return static_cast<ValueId>(values_.size()) - 1;
 }
@@ -34,16 +39,21 @@ ValueId ForwardGraph::Weight(int32_t parameter) {
   return id;
 }
 
-void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs, std::vector<ValueId> outputs) {
+void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs,
+                         std::vector<ValueId> outputs) {
   assert(!outputs.empty() && inputs.size() <= kMaxOpInputs && outputs.size() <= kMaxOpOutputs);
   bool needs_gradient = false;
   for (ValueId input : inputs) needs_gradient |= value(input).needs_gradient;
   for (ValueId output : outputs) mutable_value(output).producer = static_cast<int32_t>(ops_.size());
   mutable_value(outputs[0]).needs_gradient = needs_gradient;
-  ops_.push_back({.kind = kind, .attributes = attributes, .inputs = std::move(inputs), .outputs = std::move(outputs)});
+  ops_.push_back({.kind = kind,
+                  .attributes = attributes,
+                  .inputs = std::move(inputs),
+                  .outputs = std::move(outputs)});
 }
 
-ValueId ForwardGraph::Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale, ValueId addend, bool in_place) {
+ValueId ForwardGraph::Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale,
+                             ValueId addend, bool in_place) {
   const ValueId y = AddValue(name, value(x).dtype, Matrix(Rows(x), value(w).shape.dims[0]), role);
   std::vector<ValueId> inputs = {x, w};
   if (addend != kNoValue) inputs.push_back(addend);
@@ -52,7 +62,8 @@ ValueId ForwardGraph::Linear(const std::string& name, ValueId x, ValueId w, Role
   return y;
 }
 
-ValueId ForwardGraph::LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias, Role role) {
+ValueId ForwardGraph::LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias,
+                                 Role role) {
   const ValueId y = AddValue(name, value(x).dtype, Matrix(Rows(x), value(w).shape.dims[0]), role);
   AddOp(OpKind::kLinearBias, {}, {x, w, bias}, {y});
   return y;
@@ -66,11 +77,15 @@ ValueId ForwardGraph::RmsNorm(const std::string& name, ValueId x, ValueId w, dou
   return y;
 }
 
-ValueId ForwardGraph::Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model) {
+ValueId ForwardGraph::Rope(const std::string& name, ValueId x, ValueId positions,
+                           int64_t head_count, const ModelSpec& model) {
   const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
   mutable_value(y).storage = value(x).storage;
   AddOp(OpKind::kRope,
-        {.head_count = head_count, .head_size = model.head_size, .rope_theta = model.rope_theta, .rope_scaling = model.rope_scaling},
+        {.head_count = head_count,
+         .head_size = model.head_size,
+         .rope_theta = model.rope_theta,
+         .rope_scaling = model.rope_scaling},
         {x, positions}, {y});
   return y;
 }

@@ -32,10 +32,11 @@ struct Value {
   Role role = Role::kOther;
   MemoryClass memory_class = MemoryClass::kActivations;
   bool needs_gradient = false;
-  int32_t storage = -1;   // values of one storage share memory: a later one overwrites an earlier one in place
-  int32_t producer = -1;  // index of the op that writes it; -1: it exists before the block runs
+  int32_t storage =
+      -1;  // values of one storage share memory: a later one overwrites an earlier one in place
+  int32_t producer = -1;   // index of the op that writes it; -1: it exists before the block runs
   int32_t parameter = -1;  // index into Program::parameters when the value is a weight
-  BufferRef bound = {};         // where it lives when that is not for the block to decide (buffer >= 0)
+  BufferRef bound = {};    // where it lives when that is not for the block to decide (buffer >= 0)
   BufferRef bound_gradient = {};  // where its gradient lives, likewise
 };
 
@@ -56,18 +57,20 @@ class ForwardGraph {
   ValueId Weight(int32_t parameter);
 
   // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
-  ValueId Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale = 1.0, ValueId addend = kNoValue,
-                 bool in_place = false);
+  ValueId Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale = 1.0,
+                 ValueId addend = kNoValue, bool in_place = false);
   ValueId LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias, Role role);
   ValueId RmsNorm(const std::string& name, ValueId x, ValueId w, double epsilon);
-  ValueId Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model);
+  ValueId Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count,
+               const ModelSpec& model);
   ValueId SwiGlu(const std::string& name, ValueId gate, ValueId up);
   ValueId Embedding(const std::string& name, ValueId tokens, ValueId w);
 
   // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
   ValueId AddValue(const std::string& name, DType dtype, Shape shape, Role role = Role::kOther,
                    MemoryClass memory_class = MemoryClass::kActivations);
-  void AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs, std::vector<ValueId> outputs);
+  void AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs,
+             std::vector<ValueId> outputs);
 
   // Makes a produced value live in `buffer`, its gradient (already complete when the block's backward starts) in `gradient`.
   void BindOutput(ValueId value, BufferRef buffer, BufferRef gradient = {});

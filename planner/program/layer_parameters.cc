@@ -7,27 +7,38 @@
 namespace tunesmith::planner {
 namespace {
 
-int32_t AddResident(Program& program, const std::string& name, DType dtype, Shape shape, int64_t instance_count,
-                    MemoryClass memory_class, Region region = Region::kResident) {
-  program.buffers.push_back({.name = name, .dtype = dtype, .dims = shape.dims, .rank = shape.rank, .region = region,
-                             .memory_class = memory_class, .instance_count = instance_count});
+int32_t AddResident(Program& program, const std::string& name, DType dtype, Shape shape,
+                    int64_t instance_count, MemoryClass memory_class,
+                    Region region = Region::kResident) {
+  program.buffers.push_back({.name = name,
+                             .dtype = dtype,
+                             .dims = shape.dims,
+                             .rank = shape.rank,
+                             .region = region,
+                             .memory_class = memory_class,
+                             .instance_count = instance_count});
   return static_cast<int32_t>(program.buffers.size()) - 1;
 }
 
 // States of a trainable weight: two moments, and an fp32 master copy where the weight itself is narrower.
-int32_t AddParameter(Program& program, const std::string& name, Shape shape, int64_t instance_count, bool trainable, bool decays) {
+int32_t AddParameter(Program& program, const std::string& name, Shape shape, int64_t instance_count,
+                     bool trainable, bool decays) {
   const ProgramInputs& in = program.inputs;
   trainable = trainable && in.trains;
   const DType state = in.double_precision ? DType::kF64 : DType::kF32;
   Parameter p{.trainable = trainable, .decays = decays};
-  p.weight = AddResident(program, name, ComputeDType(in), shape, instance_count, MemoryClass::kWeights);
+  p.weight =
+      AddResident(program, name, ComputeDType(in), shape, instance_count, MemoryClass::kWeights);
   if (trainable) {
-    p.gradient = AddResident(program, name + ".gradient", GradientDType(in), shape, instance_count, MemoryClass::kGradients,
-                             Region::kGradient);
-    p.moment1 = AddResident(program, name + ".moment1", state, shape, instance_count, MemoryClass::kOptimizer);
-    p.moment2 = AddResident(program, name + ".moment2", state, shape, instance_count, MemoryClass::kOptimizer);
+    p.gradient = AddResident(program, name + ".gradient", GradientDType(in), shape, instance_count,
+                             MemoryClass::kGradients, Region::kGradient);
+    p.moment1 = AddResident(program, name + ".moment1", state, shape, instance_count,
+                            MemoryClass::kOptimizer);
+    p.moment2 = AddResident(program, name + ".moment2", state, shape, instance_count,
+                            MemoryClass::kOptimizer);
     if (ComputeDType(in) == DType::kBF16)
-      p.master = AddResident(program, name + ".master", DType::kF32, shape, instance_count, MemoryClass::kOptimizer);
+      p.master = AddResident(program, name + ".master", DType::kF32, shape, instance_count,
+                             MemoryClass::kOptimizer);
   }
   program.parameters.push_back(p);
   return static_cast<int32_t>(program.parameters.size()) - 1;
@@ -36,20 +47,27 @@ int32_t AddParameter(Program& program, const std::string& name, Shape shape, int
 }  // namespace
 
 const char* ProjectionPath(int projection) {
-  constexpr const char* kPaths[kProjectionCount] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                                    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+  constexpr const char* kPaths[kProjectionCount] = {
+      "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+      "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
   return kPaths[projection];
 }
 
 ProjectionShape ShapeOfProjection(const ModelSpec& model, int projection) {
-  const int64_t query_size = model.head_count * model.head_size, kv_size = model.kv_head_count * model.head_size;
+  const int64_t query_size = model.head_count * model.head_size,
+                kv_size = model.kv_head_count * model.head_size;
   switch (projection) {
-    case kProjectionQ: return {query_size, model.hidden_size};
+    case kProjectionQ:
+      return {query_size, model.hidden_size};
     case kProjectionK:
-    case kProjectionV: return {kv_size, model.hidden_size};
-    case kProjectionO: return {model.hidden_size, query_size};
-    case kProjectionDown: return {model.hidden_size, model.intermediate_size};
-    default: return {model.intermediate_size, model.hidden_size};
+    case kProjectionV:
+      return {kv_size, model.hidden_size};
+    case kProjectionO:
+      return {model.hidden_size, query_size};
+    case kProjectionDown:
+      return {model.hidden_size, model.intermediate_size};
+    default:
+      return {model.intermediate_size, model.hidden_size};
   }
 }
 
@@ -63,7 +81,9 @@ DType GradientDType(const ProgramInputs& inputs) {
   return inputs.mix.accumulation_dtype == AccumulationDtype::kBf16 ? DType::kBF16 : DType::kF32;
 }
 
-DType StatisticDType(const ProgramInputs& inputs) { return inputs.double_precision ? DType::kF64 : DType::kF32; }
+DType StatisticDType(const ProgramInputs& inputs) {
+  return inputs.double_precision ? DType::kF64 : DType::kF32;
+}
 
 ModelParameters AddParameters(Program& program) {
   const ModelSpec& model = program.inputs.model;
@@ -71,12 +91,18 @@ ModelParameters AddParameters(Program& program) {
   const bool full = program.inputs.mix.method == Method::kFull;
   const int64_t layers = model.layer_count;
   ModelParameters p;
-  p.embedding = AddParameter(program, "model.embed_tokens.weight", Matrix(model.vocab_size, model.hidden_size), 1, full, true);
-  p.final_norm = AddParameter(program, "model.norm.weight", Vector(model.hidden_size), 1, full, false);
-  p.head = model.tied_head ? p.embedding
-                           : AddParameter(program, "lm_head.weight", Matrix(model.vocab_size, model.hidden_size), 1, full, true);
-  p.attention_norm = AddParameter(program, "model.layers.{}.input_layernorm.weight", Vector(model.hidden_size), layers, full, false);
-  p.mlp_norm = AddParameter(program, "model.layers.{}.post_attention_layernorm.weight", Vector(model.hidden_size), layers, full, false);
+  p.embedding = AddParameter(program, "model.embed_tokens.weight",
+                             Matrix(model.vocab_size, model.hidden_size), 1, full, true);
+  p.final_norm =
+      AddParameter(program, "model.norm.weight", Vector(model.hidden_size), 1, full, false);
+  p.head = model.tied_head
+               ? p.embedding
+               : AddParameter(program, "lm_head.weight",
+                              Matrix(model.vocab_size, model.hidden_size), 1, full, true);
+  p.attention_norm = AddParameter(program, "model.layers.{}.input_layernorm.weight",
+                                  Vector(model.hidden_size), layers, full, false);
+  p.mlp_norm = AddParameter(program, "model.layers.{}.post_attention_layernorm.weight",
+                            Vector(model.hidden_size), layers, full, false);
   p.bias.fill(-1);
   p.lora_a.fill(-1);
   p.lora_b.fill(-1);
@@ -84,12 +110,16 @@ ModelParameters AddParameters(Program& program) {
     const size_t index = static_cast<size_t>(i);
     const ProjectionShape shape = ShapeOfProjection(model, i);
     const std::string path = std::string("model.layers.{}.") + ProjectionPath(i);
-    p.weight[index] = AddParameter(program, path + ".weight", Matrix(shape.output_size, shape.input_size), layers, full, true);
+    p.weight[index] = AddParameter(program, path + ".weight",
+                                   Matrix(shape.output_size, shape.input_size), layers, full, true);
     if (model.qkv_bias && i <= kProjectionV)
-      p.bias[index] = AddParameter(program, path + ".bias", Vector(shape.output_size), layers, full, false);
+      p.bias[index] =
+          AddParameter(program, path + ".bias", Vector(shape.output_size), layers, full, false);
     if (full || (lora.targets >> i & 1u) == 0) continue;
-    p.lora_a[index] = AddParameter(program, path + ".lora_A.weight", Matrix(lora.rank, shape.input_size), layers, true, true);
-    p.lora_b[index] = AddParameter(program, path + ".lora_B.weight", Matrix(shape.output_size, lora.rank), layers, true, true);
+    p.lora_a[index] = AddParameter(program, path + ".lora_A.weight",
+                                   Matrix(lora.rank, shape.input_size), layers, true, true);
+    p.lora_b[index] = AddParameter(program, path + ".lora_B.weight",
+                                   Matrix(shape.output_size, lora.rank), layers, true, true);
   }
   return p;
 }

@@ -8,7 +8,15 @@
 namespace tunesmith::planner {
 
 // The linear layers of a decoder block, in the order of LoraTarget's bits.
-enum Projection { kProjectionQ, kProjectionK, kProjectionV, kProjectionO, kProjectionGate, kProjectionUp, kProjectionDown };
+enum Projection {
+  kProjectionQ,
+  kProjectionK,
+  kProjectionV,
+  kProjectionO,
+  kProjectionGate,
+  kProjectionUp,
+  kProjectionDown
+};
 inline constexpr int kProjectionCount = 7;
 
 // "self_attn.q_proj": the module's path inside a layer, as in Hugging Face checkpoints.

@@ -23,14 +23,17 @@ Chunks SplitRows(int64_t rows, int64_t chunk_row_count) {
 
 class LossBuilder {
  public:
-  LossBuilder(Program& program, const ModelParameters& parameters, const LossBindings& bindings, std::vector<BlockRun>& runs)
+  LossBuilder(Program& program, const ModelParameters& parameters, const LossBindings& bindings,
+              std::vector<BlockRun>& runs)
       : program_(program), parameters_(parameters), b_(bindings), runs_(runs) {}
 
   void Norm(Phase phase) {
     Block block{.name = "final_norm"};
-    const BufferRef rstd = b_.rstd >= 0 ? BufferRef{b_.rstd}
-                                        : AddLocalBuffer(program_, block, "final_norm_rstd", StatisticDType(program_.inputs),
-                                                         Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
+    const BufferRef rstd =
+        b_.rstd >= 0
+            ? BufferRef{b_.rstd}
+            : AddLocalBuffer(program_, block, "final_norm_rstd", StatisticDType(program_.inputs),
+                             Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
     Append(block, OpKind::kRmsNorm, phase, {.epsilon = program_.inputs.model.norm_epsilon},
            {b_.input, Weight(parameters_.final_norm)}, {{b_.normed}, rstd});
     AddRun(std::move(block), b_.instance, 1);
@@ -40,8 +43,9 @@ class LossBuilder {
     Block block{.name = "final_norm"};
     const double epsilon = program_.inputs.model.norm_epsilon;
     if (parameter(parameters_.final_norm).trainable) {
-      Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward, {.epsilon = epsilon, .accumulate = accumulate},
-             {{b_.normed}, b_.input, {b_.rstd}}, {{parameter(parameters_.final_norm).gradient}});
+      Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward,
+             {.epsilon = epsilon, .accumulate = accumulate}, {{b_.normed}, b_.input, {b_.rstd}},
+             {{parameter(parameters_.final_norm).gradient}});
     }
     Append(block, OpKind::kRmsNormBackward, Phase::kBackward, {.epsilon = epsilon},
            {{b_.normed}, b_.input, Weight(parameters_.final_norm), {b_.rstd}}, {{b_.normed}});
@@ -54,34 +58,41 @@ class LossBuilder {
     const bool head_trains = parameter(parameters_.head).trainable;
     const int64_t first_count = head_trains && !accumulate ? 1 : chunks.whole_count;
     TrainingChunk(chunks, 0, first_count, chunks.row_count, accumulate);
-    if (first_count < chunks.whole_count) TrainingChunk(chunks, first_count, chunks.whole_count - first_count, chunks.row_count, true);
-    if (chunks.tail_row_count > 0) TrainingChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count, true);
+    if (first_count < chunks.whole_count)
+      TrainingChunk(chunks, first_count, chunks.whole_count - first_count, chunks.row_count, true);
+    if (chunks.tail_row_count > 0)
+      TrainingChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count, true);
   }
 
   void EvaluationChunks(int64_t chunk_row_count) {
     const Chunks chunks = SplitRows(buffer(b_.normed).dims[0], chunk_row_count);
     EvaluationChunk(chunks, 0, chunks.whole_count, chunks.row_count);
-    if (chunks.tail_row_count > 0) EvaluationChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count);
+    if (chunks.tail_row_count > 0)
+      EvaluationChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count);
   }
 
   void NextToken(int32_t generated_token) {
     Block block{.name = "next_token"};
     const BufferRef logits = AddLogits(block, 1);
-    Append(block, OpKind::kLinear, Phase::kGenerate, {}, {{b_.normed}, Weight(parameters_.head)}, {logits});
+    Append(block, OpKind::kLinear, Phase::kGenerate, {}, {{b_.normed}, Weight(parameters_.head)},
+           {logits});
     Append(block, OpKind::kArgMax, Phase::kGenerate, {}, {logits}, {{generated_token}});
     AddRun(std::move(block), 0, 1);
   }
 
  private:
-  void TrainingChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows, bool accumulate) {
+  void TrainingChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows,
+                     bool accumulate) {
     Block block{.name = "loss"};
-    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows), labels = View(b_.labels, chunks.row_count, first, count, rows);
+    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows),
+                    labels = View(b_.labels, chunks.row_count, first, count, rows);
     const BufferRef logits = AddLogits(block, rows), head = Weight(parameters_.head);
     Append(block, OpKind::kLinear, Phase::kLoss, {}, {x, head}, {logits});
-    Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {}, {logits, labels, {b_.loss_scale}}, {logits, {b_.loss_sum}});
+    Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {}, {logits, labels, {b_.loss_scale}},
+           {logits, {b_.loss_sum}});
     if (parameter(parameters_.head).trainable) {
-      Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss, {.accumulate = accumulate}, {logits, x},
-             {{parameter(parameters_.head).gradient}});
+      Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss, {.accumulate = accumulate},
+             {logits, x}, {{parameter(parameters_.head).gradient}});
     }
     Append(block, OpKind::kLinearBackwardInput, Phase::kLoss, {}, {logits, head}, {x});
     AddRun(std::move(block), first, count);
@@ -89,7 +100,8 @@ class LossBuilder {
 
   void EvaluationChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows) {
     Block block{.name = "loss"};
-    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows), labels = View(b_.labels, chunks.row_count, first, count, rows);
+    const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows),
+                    labels = View(b_.labels, chunks.row_count, first, count, rows);
     const BufferRef logits = AddLogits(block, rows);
     Append(block, OpKind::kLinear, Phase::kEvaluate, {}, {x, Weight(parameters_.head)}, {logits});
     Append(block, OpKind::kCrossEntropy, Phase::kEvaluate, {}, {logits, labels}, {{b_.loss_sum}});
@@ -97,8 +109,8 @@ class LossBuilder {
   }
 
   BufferRef AddLogits(Block& block, int64_t rows) {
-    return AddLocalBuffer(program_, block, "logits", ComputeDType(program_.inputs), Matrix(rows, program_.inputs.model.vocab_size),
-                          MemoryClass::kLogits);
+    return AddLocalBuffer(program_, block, "logits", ComputeDType(program_.inputs),
+                          Matrix(rows, program_.inputs.model.vocab_size), MemoryClass::kLogits);
   }
 
   // Rows [i * chunk_rows, i * chunk_rows + rows) of `of`, for run indices i in [first, first + count).
@@ -115,8 +127,8 @@ class LossBuilder {
     return {.buffer = static_cast<int32_t>(program_.buffers.size()) - 1};
   }
 
-  static void Append(Block& block, OpKind kind, Phase phase, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
-                     const std::vector<BufferRef>& outputs) {
+  static void Append(Block& block, OpKind kind, Phase phase, const OpAttributes& attributes,
+                     const std::vector<BufferRef>& inputs, const std::vector<BufferRef>& outputs) {
     Op op{.kind = kind, .phase = phase, .attributes = attributes};
     op.input_count = static_cast<int8_t>(inputs.size());
     op.output_count = static_cast<int8_t>(outputs.size());
@@ -127,11 +139,15 @@ class LossBuilder {
 
   void AddRun(Block block, int64_t first, int64_t count) {
     program_.blocks.push_back(std::move(block));
-    runs_.push_back({.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = first, .count = count});
+    runs_.push_back({.block = static_cast<int32_t>(program_.blocks.size()) - 1,
+                     .first = first,
+                     .count = count});
   }
 
   const Buffer& buffer(int32_t id) const { return program_.buffers[static_cast<size_t>(id)]; }
-  const Parameter& parameter(int32_t index) const { return program_.parameters[static_cast<size_t>(index)]; }
+  const Parameter& parameter(int32_t index) const {
+    return program_.parameters[static_cast<size_t>(index)];
+  }
   BufferRef Weight(int32_t index) const { return {.buffer = parameter(index).weight}; }
 
   Program& program_;
@@ -142,23 +158,25 @@ class LossBuilder {
 
 }  // namespace
 
-void AddTrainingLoss(Program& program, const ModelParameters& parameters, const LossBindings& bindings, int64_t chunk_row_count,
-                     bool accumulate, std::vector<BlockRun>& runs) {
+void AddTrainingLoss(Program& program, const ModelParameters& parameters,
+                     const LossBindings& bindings, int64_t chunk_row_count, bool accumulate,
+                     std::vector<BlockRun>& runs) {
   LossBuilder builder(program, parameters, bindings, runs);
   builder.Norm(Phase::kLoss);
   builder.TrainingChunks(chunk_row_count, accumulate);
   builder.NormBackward(accumulate);
 }
 
-void AddEvaluationLoss(Program& program, const ModelParameters& parameters, const LossBindings& bindings, int64_t chunk_row_count,
+void AddEvaluationLoss(Program& program, const ModelParameters& parameters,
+                       const LossBindings& bindings, int64_t chunk_row_count,
                        std::vector<BlockRun>& runs) {
   LossBuilder builder(program, parameters, bindings, runs);
   builder.Norm(Phase::kEvaluate);
   builder.EvaluationChunks(chunk_row_count);
 }
 
-void AddNextToken(Program& program, const ModelParameters& parameters, BufferRef input, int32_t generated_token,
-                  std::vector<BlockRun>& runs) {
+void AddNextToken(Program& program, const ModelParameters& parameters, BufferRef input,
+                  int32_t generated_token, std::vector<BlockRun>& runs) {
   LossBuilder builder(program, parameters, {.input = input, .normed = input.buffer}, runs);
   builder.Norm(Phase::kGenerate);
   builder.NextToken(generated_token);

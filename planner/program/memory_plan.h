@@ -22,7 +22,8 @@ struct MemoryPlan {
   int64_t arena_bytes = 0;
   // offsets[buffer][i]: first byte of instance first_instance + i. Views included.
   std::vector<std::vector<int64_t>> offsets;
-  std::array<int64_t, kMemoryClassCount> class_bytes = {};  // at the binding instant; sums to arena_bytes
+  std::array<int64_t, kMemoryClassCount> class_bytes =
+      {};  // at the binding instant; sums to arena_bytes
   std::string binding_instant;
 };
 
@@ -33,10 +34,13 @@ MemoryPlan PlanMemory(const Program& program);
 int64_t PackedLocalBytes(const Program& program, const Block& block);
 
 // The offset of the buffer that `ref` names in the run with index `run_index`.
-inline int64_t OffsetOf(const Program& program, const MemoryPlan& plan, BufferRef ref, int64_t run_index) {
+inline int64_t OffsetOf(const Program& program, const MemoryPlan& plan, BufferRef ref,
+                        int64_t run_index) {
   const Buffer& buffer = program.buffers[static_cast<size_t>(ref.buffer)];
   const auto& offsets = plan.offsets[static_cast<size_t>(ref.buffer)];
-  return buffer.instance_count == 1 ? offsets[0] : offsets[static_cast<size_t>(run_index + ref.shift - buffer.first_instance)];
+  return buffer.instance_count == 1
+             ? offsets[0]
+             : offsets[static_cast<size_t>(run_index + ref.shift - buffer.first_instance)];
 }
 
 // The instance that `ref` names in the run with index `run_index`.

@@ -13,38 +13,38 @@ namespace tunesmith::planner {
 // For every kind: inputs -> outputs. `+=` marks outputs that honour OpAttributes::accumulate (off: overwrite).
 enum class OpKind : uint8_t {
   // Forward.
-  kEmbedding,     // tokens (BT) i32, weight (V, C) -> y (BT, C)
-  kRmsNorm,       // x (BT, C), weight (C) -> y (BT, C), rstd (BT) f32; y may be x's storage
-  kLinear,        // x (BT, I), weight (O, I)[, addend (BT, O)] -> y (BT, O) = scale * x weight^T + addend; y may be addend's storage
-  kLinearBias,    // x (BT, I), weight (O, I), bias (O) -> y (BT, O) = x weight^T + bias
-  kRope,          // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
-  kAttention,     // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
+  kEmbedding,  // tokens (BT) i32, weight (V, C) -> y (BT, C)
+  kRmsNorm,    // x (BT, C), weight (C) -> y (BT, C), rstd (BT) f32; y may be x's storage
+  kLinear,  // x (BT, I), weight (O, I)[, addend (BT, O)] -> y (BT, O) = scale * x weight^T + addend; y may be addend's storage
+  kLinearBias,  // x (BT, I), weight (O, I), bias (O) -> y (BT, O) = x weight^T + bias
+  kRope,        // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
+  kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
   kSwiGlu,        // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
   // Loss and its gradient at once: d logits = (softmax - onehot) * loss_scale overwrite the logits.
   kCrossEntropyInPlace,  // logits (N, V), labels (N) i32, loss_scale (1) f32 -> dlogits (N, V) in place, loss_sum (1) f64 +=
   // Backward.
-  kEmbeddingBackward,     // tokens, dy (BT, C) -> dweight (V, C) += scatter (accumulate off: cleared first)
-  kRmsNormBackward,       // dy, x, weight, rstd -> dx (BT, C) +=   (dx may be dy's storage when not accumulating)
-  kRmsNormBackwardWeight,  // dy, x, rstd -> dweight (C) +=
-  kLinearBackwardInput,   // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight
-  kLinearBackwardWeight,  // dy (BT, O), x (BT, I) -> dweight (O, I) += scale * dy^T x
-  kBiasBackward,          // dy (BT, O) -> dbias (O) += column sums
-  kRopeBackward,          // dx (BT, heads * D) in place, positions -> dx
-  kAttentionBackward,     // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
+  kEmbeddingBackward,  // tokens, dy (BT, C) -> dweight (V, C) += scatter (accumulate off: cleared first)
+  kRmsNormBackward,  // dy, x, weight, rstd -> dx (BT, C) +=   (dx may be dy's storage when not accumulating)
+  kRmsNormBackwardWeight,   // dy, x, rstd -> dweight (C) +=
+  kLinearBackwardInput,     // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight
+  kLinearBackwardWeight,    // dy (BT, O), x (BT, I) -> dweight (O, I) += scale * dy^T x
+  kBiasBackward,            // dy (BT, O) -> dbias (O) += column sums
+  kRopeBackward,            // dx (BT, heads * D) in place, positions -> dx
+  kAttentionBackward,       // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
   kFlashAttentionBackward,  // do, q, k, v, o, log_sum_exp, document_starts -> dq, dk, dv, workspace
-  kSwiGluBackward,        // dy, gate, up -> dgate, dup
-  kAdd,                   // x -> y += x
+  kSwiGluBackward,          // dy, gate, up -> dgate, dup
+  kAdd,                     // x -> y += x
   // Optimizer. step_scalars (16) f32: see StepScalar.
-  kClear,          // -> y = 0
-  kSumSquares,     // x -> sum (1) f64 += sum of x^2
-  kClipFactor,     // sum (1) f64, step_scalars -> clip_factor (1) f32, gradient_norm (1) f32
-  kAdamW,          // gradient, clip_factor, step_scalars, parameter, m, v[, master] -> parameter, m, v[, master] in place
+  kClear,       // -> y = 0
+  kSumSquares,  // x -> sum (1) f64 += sum of x^2
+  kClipFactor,  // sum (1) f64, step_scalars -> clip_factor (1) f32, gradient_norm (1) f32
+  kAdamW,  // gradient, clip_factor, step_scalars, parameter, m, v[, master] -> parameter, m, v[, master] in place
   // Generation: one token at a time with a key/value cache.
-  kCacheAppend,      // x (1, K*D), positions (1) -> cache (context, K*D) row positions[0]
+  kCacheAppend,  // x (1, K*D), positions (1) -> cache (context, K*D) row positions[0]
   kDecodeAttention,  // q (1, H*D), k cache, v cache (context, K*D), positions (1) -> o (1, H*D), scores (H, context) f32
-  kArgMax,           // logits (1, V) -> token (1) i32
+  kArgMax,  // logits (1, V) -> token (1) i32
   // Movement.
   kCopy,  // x -> y, dtype converted
 };
@@ -54,10 +54,28 @@ inline constexpr int kOpKindCount = static_cast<int>(OpKind::kCopy) + 1;
 std::string_view OpKindName(OpKind kind);
 
 // Indices into step_scalars, the per-step constants that the host writes before the optimizer segment runs.
-enum StepScalar { kLearningRate, kBeta1, kBeta2, kBiasCorrection1, kBiasCorrection2, kEpsilon, kWeightDecay, kMaxGradientNorm };
+enum StepScalar {
+  kLearningRate,
+  kBeta1,
+  kBeta2,
+  kBiasCorrection1,
+  kBiasCorrection2,
+  kEpsilon,
+  kWeightDecay,
+  kMaxGradientNorm
+};
 inline constexpr int64_t kStepScalarCount = 16;
 
-enum class Phase : uint8_t { kForward, kLoss, kRecompute, kBackward, kOptimizer, kEvaluate, kGenerate, kSave };
+enum class Phase : uint8_t {
+  kForward,
+  kLoss,
+  kRecompute,
+  kBackward,
+  kOptimizer,
+  kEvaluate,
+  kGenerate,
+  kSave
+};
 std::string_view PhaseName(Phase phase);
 
 enum class Stream : uint8_t { kCompute, kCommunication, kHostToDevice, kDeviceToHost };
@@ -73,15 +91,15 @@ struct BufferRef {
 
 struct OpAttributes {
   double scale = 1.0;
-  double epsilon = 0.0;          // kRmsNorm and its backward
-  int64_t head_count = 0;        // attention; kRope: heads in x
+  double epsilon = 0.0;    // kRmsNorm and its backward
+  int64_t head_count = 0;  // attention; kRope: heads in x
   int64_t kv_head_count = 0;
   int64_t head_size = 0;
-  int64_t context = 0;           // T
-  double rope_theta = 0.0;       // kRope and its backward
+  int64_t context = 0;      // T
+  double rope_theta = 0.0;  // kRope and its backward
   RopeScaling rope_scaling = {};
-  bool accumulate = false;       // add to the output instead of overwriting it
-  bool decays = false;           // kAdamW: weight decay applies
+  bool accumulate = false;  // add to the output instead of overwriting it
+  bool decays = false;      // kAdamW: weight decay applies
 
   bool operator==(const OpAttributes&) const = default;
 };

@@ -8,11 +8,14 @@
 namespace tunesmith::planner {
 namespace {
 
-bool Overlap(const Lifetime& a, const Lifetime& b) { return a.first <= b.last && b.first <= a.last; }
+bool Overlap(const Lifetime& a, const Lifetime& b) {
+  return a.first <= b.last && b.first <= a.last;
+}
 
 // The lowest offset at which `size` bytes fit between the placed pieces that live at the same time; `placed` is sorted by offset.
-int64_t LowestFit(const std::vector<Lifetime>& pieces, const std::vector<size_t>& placed, const std::vector<int64_t>& offsets,
-                  size_t piece, int64_t size, int64_t alignment) {
+int64_t LowestFit(const std::vector<Lifetime>& pieces, const std::vector<size_t>& placed,
+                  const std::vector<int64_t>& offsets, size_t piece, int64_t size,
+                  int64_t alignment) {
   int64_t offset = 0;
   for (size_t other : placed) {
     if (!Overlap(pieces[piece], pieces[other])) continue;
@@ -27,7 +30,8 @@ int64_t LowestFit(const std::vector<Lifetime>& pieces, const std::vector<size_t>
 Packing PackLifetimes(const std::vector<Lifetime>& pieces, int64_t alignment) {
   std::vector<size_t> order(pieces.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return pieces[a].bytes > pieces[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return pieces[a].bytes > pieces[b].bytes; });
   Packing packing{.offsets = std::vector<int64_t>(pieces.size(), 0)};
   std::vector<size_t> placed;
   for (size_t piece : order) {
@@ -35,7 +39,9 @@ Packing PackLifetimes(const std::vector<Lifetime>& pieces, int64_t alignment) {
     const int64_t offset = LowestFit(pieces, placed, packing.offsets, piece, size, alignment);
     packing.offsets[piece] = offset;
     packing.bytes = std::max(packing.bytes, offset + size);
-    const auto by_offset = [&](size_t a, size_t b) { return packing.offsets[a] < packing.offsets[b]; };
+    const auto by_offset = [&](size_t a, size_t b) {
+      return packing.offsets[a] < packing.offsets[b];
+    };
     placed.insert(std::upper_bound(placed.begin(), placed.end(), piece, by_offset), piece);
   }
   return packing;
@@ -46,7 +52,8 @@ int64_t LiveLowerBound(const std::vector<Lifetime>& pieces, int64_t alignment) {
   for (const Lifetime& at : pieces) {
     int64_t live = 0;
     for (const Lifetime& piece : pieces) {
-      if (piece.first <= at.first && at.first <= piece.last) live += AlignUp(piece.bytes, alignment);
+      if (piece.first <= at.first && at.first <= piece.last)
+        live += AlignUp(piece.bytes, alignment);
     }
     bound = std::max(bound, live);
   }

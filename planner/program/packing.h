@@ -13,7 +13,7 @@ struct Lifetime {
 };
 
 struct Packing {
-  int64_t bytes = 0;                // of the whole region
+  int64_t bytes = 0;                  // of the whole region
   std::vector<int64_t> offsets = {};  // by piece
 };
 

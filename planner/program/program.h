@@ -32,15 +32,16 @@ enum class Region : uint8_t {
 struct Buffer {
   std::string name;  // "layers.{}.self_attn.q_proj.weight": {} stands for the instance
   DType dtype = DType::kF32;
-  std::array<int64_t, 3> dims = {1, 1, 1};  // row-major; leading dims first, unused trailing dims absent
+  std::array<int64_t, 3> dims = {1, 1,
+                                 1};  // row-major; leading dims first, unused trailing dims absent
   int rank = 0;
   Region region = Region::kLocal;
   MemoryClass memory_class = MemoryClass::kActivations;
   int64_t first_instance = 0;
   int64_t instance_count = 1;
-  int32_t view_of = -1;            // kView: the buffer it is a part of
-  int64_t view_stride_bytes = 0;   // kView: instance i starts at i x stride
-  uint32_t segments = 0;           // kCarried: bit set of SegmentKind
+  int32_t view_of = -1;           // kView: the buffer it is a part of
+  int64_t view_stride_bytes = 0;  // kView: instance i starts at i x stride
+  uint32_t segments = 0;          // kCarried: bit set of SegmentKind
 
   bool operator==(const Buffer&) const = default;
 };
@@ -57,7 +58,15 @@ struct Block {
   bool operator==(const Block&) const = default;
 };
 
-enum class SegmentKind : uint8_t { kMicroFirst, kMicroMiddle, kMicroLast, kOptimizer, kEvaluate, kGenerate, kSave };
+enum class SegmentKind : uint8_t {
+  kMicroFirst,
+  kMicroMiddle,
+  kMicroLast,
+  kOptimizer,
+  kEvaluate,
+  kGenerate,
+  kSave
+};
 inline constexpr int kSegmentKindCount = 7;
 std::string_view SegmentKindName(SegmentKind kind);
 
@@ -118,7 +127,8 @@ struct ProgramInputs {
   Workload workload;
   Mix mix;
   Backend backend;
-  bool trains = true;             // false: evaluation and generation only, without gradients and optimizer states
+  bool trains =
+      true;  // false: evaluation and generation only, without gradients and optimizer states
   bool double_precision = false;  // every float is fp64: for gradient checks on the CPU only
 };
 

@@ -20,7 +20,8 @@ Calibration Valid() {
   Calibration calibration;
   calibration.id = "host-1";
   calibration.device_name = "cpu";
-  calibration.gemm = {{.op_kind = "linear", .m = 128, .n = 576, .k = 576, .flops_per_second = 4e10}};
+  calibration.gemm = {
+      {.op_kind = "linear", .m = 128, .n = 576, .k = 576, .flops_per_second = 4e10}};
   calibration.rates = {{.op_kind = "rms_norm", .bytes = 1000, .bytes_per_second = 1e10}};
   return calibration;
 }

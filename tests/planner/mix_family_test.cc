@@ -17,8 +17,9 @@ void ExpectComposedEqualsWhole(const ProgramInputs& inputs, const PriceTable& pr
   const auto program = BuildProgram(inputs);
   ASSERT_TRUE(program.ok()) << program.status();
   const MemoryPlan plan = PlanMemory(*program);
-  const std::string what = FormatMix(inputs.mix) + " layers=" + std::to_string(inputs.model.layer_count) +
-                           " context=" + std::to_string(inputs.workload.context) + ": binds at " + plan.binding_instant;
+  const std::string what =
+      FormatMix(inputs.mix) + " layers=" + std::to_string(inputs.model.layer_count) +
+      " context=" + std::to_string(inputs.workload.context) + ": binds at " + plan.binding_instant;
   EXPECT_EQ(composed.arena_bytes, plan.arena_bytes) << what;
   const StepPrice whole = PriceStep(*program, prices);
   EXPECT_EQ(composed.price.step_picoseconds, whole.step_picoseconds) << what;
@@ -49,7 +50,11 @@ TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
 
 TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
   const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kBf16);
-  Mix mix{.method = Method::kFull, .precision = Precision::kBf16, .micro_batch = 2, .accumulation_count = 2, .data_parallel = 4};
+  Mix mix{.method = Method::kFull,
+          .precision = Precision::kBf16,
+          .micro_batch = 2,
+          .accumulation_count = 2,
+          .data_parallel = 4};
   const ProgramInputs inputs = ToyInputs(ToyModel(2, false), mix);
   ExpectComposedEqualsWhole(inputs, prices);
   EXPECT_GT(PriceStep(*BuildProgram(inputs), prices).communication_picoseconds, 0);

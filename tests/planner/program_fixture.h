@@ -8,19 +8,32 @@ namespace tunesmith::planner {
 
 // A Llama-style model small enough for exhaustive tests; sizes are odd on purpose where that is allowed.
 inline ModelSpec ToyModel(int64_t layer_count, bool tied_head, bool qkv_bias = false) {
-  return {.name = "toy", .family = qkv_bias ? "qwen2" : "llama", .layer_count = layer_count, .hidden_size = 24,
-          .intermediate_size = 40, .head_count = 6, .kv_head_count = 2, .head_size = 4, .vocab_size = 37, .context_limit = 64,
-          .rope_theta = 10000.0, .tied_head = tied_head, .qkv_bias = qkv_bias, .source = "made for tests"};
+  return {.name = "toy",
+          .family = qkv_bias ? "qwen2" : "llama",
+          .layer_count = layer_count,
+          .hidden_size = 24,
+          .intermediate_size = 40,
+          .head_count = 6,
+          .kv_head_count = 2,
+          .head_size = 4,
+          .vocab_size = 37,
+          .context_limit = 64,
+          .rope_theta = 10000.0,
+          .tied_head = tied_head,
+          .qkv_bias = qkv_bias,
+          .source = "made for tests"};
 }
 
 inline ProgramInputs ToyInputs(const ModelSpec& model, Mix mix, int64_t context = 16) {
-  if (mix.recompute == decltype(mix.recompute){}) mix.recompute[static_cast<size_t>(Rung::kKeep)] = model.layer_count;
-  return {.model = model,
-          .workload = {.context = context,
-                       .rows_per_step = mix.micro_batch * mix.accumulation_count * mix.data_parallel,
-                       .document_capacity = 4},
-          .mix = mix,
-          .backend = {}};
+  if (mix.recompute == decltype(mix.recompute){})
+    mix.recompute[static_cast<size_t>(Rung::kKeep)] = model.layer_count;
+  return {
+      .model = model,
+      .workload = {.context = context,
+                   .rows_per_step = mix.micro_batch * mix.accumulation_count * mix.data_parallel,
+                   .document_capacity = 4},
+      .mix = mix,
+      .backend = {}};
 }
 
 // Every way to give `layer_count` layers a rung each, of the rungs that are built, in canonical order.
@@ -52,8 +65,12 @@ inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
           for (int64_t accumulation_count : {1, 2, 3}) {
             const bool tied = accumulation_count != 2;
             grid.push_back(ToyInputs(ToyModel(layer_count, tied, !tied),
-                                     {.method = method, .lora = {.rank = 3, .alpha = 6.0}, .recompute = recompute,
-                                      .attention = attention, .loss = loss, .micro_batch = 2,
+                                     {.method = method,
+                                      .lora = {.rank = 3, .alpha = 6.0},
+                                      .recompute = recompute,
+                                      .attention = attention,
+                                      .loss = loss,
+                                      .micro_batch = 2,
                                       .accumulation_count = accumulation_count}));
           }
         }

@@ -27,7 +27,8 @@ TEST(ProgramTest, CheckerSeesOverlappingBuffers) {
   ASSERT_TRUE(program.ok());
   MemoryPlan plan = PlanMemory(*program);
   for (size_t id = 0; id < program->buffers.size(); ++id) {
-    if (program->buffers[id].region == Region::kSaved) plan.offsets[id].assign(plan.offsets[id].size(), plan.arena_bytes / 2);
+    if (program->buffers[id].region == Region::kSaved)
+      plan.offsets[id].assign(plan.offsets[id].size(), plan.arena_bytes / 2);
   }
   EXPECT_FALSE(CheckProgram(*program, plan).ok());
 }
@@ -35,7 +36,8 @@ TEST(ProgramTest, CheckerSeesOverlappingBuffers) {
 TEST(ProgramTest, ClassesSumToTheArena) {
   for (const ProgramInputs& inputs : ToyGrid(3)) {
     const MemoryPlan plan = PlanMemory(*BuildProgram(inputs));
-    EXPECT_EQ(std::accumulate(plan.class_bytes.begin(), plan.class_bytes.end(), int64_t{0}), plan.arena_bytes);
+    EXPECT_EQ(std::accumulate(plan.class_bytes.begin(), plan.class_bytes.end(), int64_t{0}),
+              plan.arena_bytes);
     EXPECT_FALSE(plan.binding_instant.empty());
   }
 }
@@ -45,7 +47,10 @@ TEST(ProgramTest, EachRungKeepsNoMoreThanTheOneBefore) {
   model.hidden_size = model.head_count * model.head_size;
   int64_t before = std::numeric_limits<int64_t>::max();
   for (Rung rung : {Rung::kKeep, Rung::kActivation, Rung::kNorms, Rung::kGateUp, Rung::kBlock}) {
-    Mix mix{.method = Method::kLora, .attention = AttentionKernel::kFlash, .loss = LossKernel::kChunked, .micro_batch = 4};
+    Mix mix{.method = Method::kLora,
+            .attention = AttentionKernel::kFlash,
+            .loss = LossKernel::kChunked,
+            .micro_batch = 4};
     mix.recompute[static_cast<size_t>(rung)] = 8;
     const int64_t bytes = PlanMemory(*BuildProgram(ToyInputs(model, mix, 64))).arena_bytes;
     EXPECT_LE(bytes, before) << "rung " << static_cast<int>(rung);
@@ -63,15 +68,18 @@ TEST(ProgramTest, SavedBytesMatchTheClosedForm) {
   int64_t bytes = 0;
   for (const Buffer& b : program->buffers) {
     if (b.region == Region::kSaved && b.instance_count == 2) bytes += InstanceBytes(b);
-    if (b.region == Region::kSaved && b.instance_count == 3) bytes += InstanceBytes(b);  // the block's input
+    if (b.region == Region::kSaved && b.instance_count == 3)
+      bytes += InstanceBytes(b);  // the block's input
   }
   const int64_t a = m.head_count * m.head_size, k = m.kv_head_count * m.head_size;
-  const int64_t per_token = 4 * (4 * m.hidden_size + 2 + (a + 2 * k) + a + m.head_count + 3 * m.intermediate_size);
+  const int64_t per_token =
+      4 * (4 * m.hidden_size + 2 + (a + 2 * k) + a + m.head_count + 3 * m.intermediate_size);
   EXPECT_EQ(bytes, per_token * 2 * 16);
 }
 
 TEST(ProgramTest, LoraSavesNoGradientAndNoStateOfFrozenWeights) {
-  const auto program = BuildProgram(ToyInputs(ToyModel(2, true), {.method = Method::kLora, .lora = {.rank = 3}}));
+  const auto program =
+      BuildProgram(ToyInputs(ToyModel(2, true), {.method = Method::kLora, .lora = {.rank = 3}}));
   ASSERT_TRUE(program.ok());
   int64_t adapters = 0;
   for (const Parameter& p : program->parameters) {

@@ -17,8 +17,12 @@ namespace {
 using ::testing::HasSubstr;
 
 Question ToyQuestion(int64_t rows, Objective objective, int64_t budget_bytes) {
-  return {.model = ToyModel(3, true), .workload = {.context = 32, .rows_per_step = rows}, .devices = {.hardware = *FindHardware("cpu")},
-          .lora = {.rank = 3}, .objective = objective, .memory_budget_bytes = budget_bytes};
+  return {.model = ToyModel(3, true),
+          .workload = {.context = 32, .rows_per_step = rows},
+          .devices = {.hardware = *FindHardware("cpu")},
+          .lora = {.rank = 3},
+          .objective = objective,
+          .memory_budget_bytes = budget_bytes};
 }
 
 // Whole programs of every mix, in the order of the objective.
@@ -31,8 +35,9 @@ Prediction BruteForce(const Question& question) {
       const Prediction p = *Predict(question, mix, prices, BudgetOf(question));
       if (!p.fits) continue;
       const auto key = [&](const Prediction& x) {
-        return question.objective == Objective::kTime ? std::pair(x.time.step_picoseconds, x.memory.arena_bytes)
-                                                      : std::pair(x.memory.arena_bytes, x.time.step_picoseconds);
+        return question.objective == Objective::kTime
+                   ? std::pair(x.time.step_picoseconds, x.memory.arena_bytes)
+                   : std::pair(x.memory.arena_bytes, x.time.step_picoseconds);
       };
       if (best.program_digest.empty() || key(p) < key(best)) best = p;
     }
@@ -43,15 +48,18 @@ Prediction BruteForce(const Question& question) {
 TEST(SearchTest, FindsWhatBruteForceFinds) {
   for (int64_t rows : {1, 4, 6}) {
     for (Objective objective : {Objective::kTime, Objective::kMemory}) {
-      for (int64_t budget : {1 * kGiB, 256 * kMiB + 700 * kKiB, 256 * kMiB + 400 * kKiB, 256 * kMiB + 250 * kKiB}) {
+      for (int64_t budget :
+           {1 * kGiB, 256 * kMiB + 700 * kKiB, 256 * kMiB + 400 * kKiB, 256 * kMiB + 250 * kKiB}) {
         const Question question = ToyQuestion(rows, objective, budget);
         const auto result = Recommend(question);
         ASSERT_TRUE(result.ok()) << result.status();
         const Prediction best = BruteForce(question);
         ASSERT_EQ(result->ranked.empty(), best.program_digest.empty());
         if (result->ranked.empty()) continue;
-        EXPECT_EQ(result->ranked[0].time.step_picoseconds, best.time.step_picoseconds) << FormatMix(best.mix);
-        EXPECT_EQ(result->ranked[0].memory.arena_bytes, best.memory.arena_bytes) << FormatMix(best.mix);
+        EXPECT_EQ(result->ranked[0].time.step_picoseconds, best.time.step_picoseconds)
+            << FormatMix(best.mix);
+        EXPECT_EQ(result->ranked[0].memory.arena_bytes, best.memory.arena_bytes)
+            << FormatMix(best.mix);
       }
     }
   }
@@ -64,7 +72,8 @@ TEST(SearchTest, RankedMixesFitAndAreInOrder) {
   for (size_t i = 0; i < result->ranked.size(); ++i) {
     const Prediction& p = result->ranked[i];
     EXPECT_TRUE(p.fits);
-    EXPECT_EQ(std::accumulate(p.memory.class_bytes.begin(), p.memory.class_bytes.end(), int64_t{0}), p.memory.arena_bytes);
+    EXPECT_EQ(std::accumulate(p.memory.class_bytes.begin(), p.memory.class_bytes.end(), int64_t{0}),
+              p.memory.arena_bytes);
     EXPECT_GE(p.time.step_picoseconds, result->ranked[0].time.step_picoseconds);
   }
   EXPECT_TRUE(result->rejections.empty());
@@ -97,7 +106,8 @@ TEST(SearchTest, MoreMemoryNeverMakesTheAnswerSlower) {
   for (int64_t kib = 150; kib < 2000; kib += 150) {
     const auto result = Recommend(ToyQuestion(4, Objective::kTime, 256 * kMiB + kib * kKiB));
     ASSERT_TRUE(result.ok());
-    const int64_t now = result->ranked.empty() ? std::numeric_limits<int64_t>::max() : result->ranked[0].time.step_picoseconds;
+    const int64_t now = result->ranked.empty() ? std::numeric_limits<int64_t>::max()
+                                               : result->ranked[0].time.step_picoseconds;
     EXPECT_LE(now, before) << kib << " KiB";
     before = now;
   }
@@ -116,7 +126,8 @@ TEST(SearchTest, RefusesWhatIsNotPlanned) {
   question.devices.hardware = *FindHardware("V100-16GB");
   EXPECT_EQ(Recommend(question).status().code(), absl::StatusCode::kUnimplemented);
   question.devices = {.hardware = *FindHardware("A100-80GB"), .device_count = 3};
-  EXPECT_THAT(std::string(Recommend(question).status().message()), HasSubstr("rows per step(4) % devices(3) = 1"));
+  EXPECT_THAT(std::string(Recommend(question).status().message()),
+              HasSubstr("rows per step(4) % devices(3) = 1"));
 }
 
 TEST(SearchTest, EstimateEqualsTheRankedPrediction) {
@@ -132,7 +143,9 @@ TEST(SearchTest, EstimateEqualsTheRankedPrediction) {
 TEST(SearchTest, AnswersForARealModel) {
   const auto model = FindModel("SmolLM2-135M");
   ASSERT_TRUE(model.ok()) << model.status();
-  const Question question{.model = *model, .workload = {.context = 512, .rows_per_step = 16}, .devices = {.hardware = *FindHardware("cpu")}};
+  const Question question{.model = *model,
+                          .workload = {.context = 512, .rows_per_step = 16},
+                          .devices = {.hardware = *FindHardware("cpu")}};
   const auto result = Recommend(question);
   ASSERT_TRUE(result.ok()) << result.status();
   ASSERT_FALSE(result->ranked.empty());

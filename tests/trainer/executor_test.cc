@@ -38,12 +38,14 @@ ProgramInputs PlainOf(ProgramInputs inputs) {
   return inputs;
 }
 
-void ExpectSameTensors(const std::map<std::string, std::vector<double>>& a, const std::map<std::string, std::vector<double>>& b,
-                       double tolerance, const std::string& what) {
+void ExpectSameTensors(const std::map<std::string, std::vector<double>>& a,
+                       const std::map<std::string, std::vector<double>>& b, double tolerance,
+                       const std::string& what) {
   ASSERT_EQ(a.size(), b.size());
   for (const auto& [name, values] : a) {
     ASSERT_EQ(values.size(), b.at(name).size());
-    EXPECT_LE(Distance(values, b.at(name)), tolerance * (Norm(values) + 1e-12)) << name << " of " << what;
+    EXPECT_LE(Distance(values, b.at(name)), tolerance * (Norm(values) + 1e-12))
+        << name << " of " << what;
   }
 }
 
@@ -65,7 +67,8 @@ TEST(ExecutorTest, NoPlacementChangesTrainingInSinglePrecision) {
   for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
     const std::string what = FormatMix(inputs.mix);
     ProgramRunner plain(PlainOf(inputs)), placed(inputs);
-    for (int step = 0; step < 3; ++step) EXPECT_NEAR(plain.Step(true), placed.Step(true), 2e-5) << what << " step " << step;
+    for (int step = 0; step < 3; ++step)
+      EXPECT_NEAR(plain.Step(true), placed.Step(true), 2e-5) << what << " step " << step;
     EXPECT_NEAR(plain.Evaluate(), placed.Evaluate(), 2e-5) << what;
   }
 }
@@ -88,7 +91,9 @@ void CheckGradients(ProgramInputs inputs) {
       const double down = runner.Evaluate();
       runner.SetWeight(name, weights);
       // loss_scale is an fp32 buffer: the gradient carries its rounding.
-      EXPECT_NEAR(gradients.at(name)[e], (up - down) / (2 * h), 1e-8 + 2e-7 * std::abs(gradients.at(name)[e])) << name << "[" << e << "]";
+      EXPECT_NEAR(gradients.at(name)[e], (up - down) / (2 * h),
+                  1e-8 + 2e-7 * std::abs(gradients.at(name)[e]))
+          << name << "[" << e << "]";
     }
   }
 }
@@ -96,7 +101,9 @@ void CheckGradients(ProgramInputs inputs) {
 TEST(ExecutorTest, GradientsAreThoseOfCentralDifferences) {
   for (const bool tied : {true, false}) {
     for (Method method : {Method::kFull, Method::kLora}) {
-      CheckGradients(planner::ToyInputs(planner::ToyModel(2, tied, !tied), {.method = method, .lora = {.rank = 2, .alpha = 3}, .micro_batch = 3}));
+      CheckGradients(planner::ToyInputs(
+          planner::ToyModel(2, tied, !tied),
+          {.method = method, .lora = {.rank = 2, .alpha = 3}, .micro_batch = 3}));
     }
   }
 }
@@ -134,7 +141,8 @@ TEST(ExecutorTest, UnknownSegmentIsNotFound) {
   ProgramInputs inputs = planner::ToyGrid(1).front();
   inputs.workload.generates = false;
   ProgramRunner runner(inputs);
-  EXPECT_EQ(runner.executor().Run(planner::SegmentKind::kGenerate).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(runner.executor().Run(planner::SegmentKind::kGenerate).code(),
+            absl::StatusCode::kNotFound);
 }
 
 }  // namespace

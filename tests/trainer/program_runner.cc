@@ -29,7 +29,8 @@ uint64_t KeyOf(const std::string& text) {
 
 std::string InstanceName(const Buffer& b, int64_t instance) {
   std::string name = b.name;
-  if (const size_t at = name.find("{}"); at != std::string::npos) name.replace(at, 2, std::to_string(instance));
+  if (const size_t at = name.find("{}"); at != std::string::npos)
+    name.replace(at, 2, std::to_string(instance));
   return name;
 }
 
@@ -45,7 +46,9 @@ RowData MakeRow(int64_t row, int64_t context, int64_t vocab) {
   for (int64_t t = 0; t < context; ++t) {
     if (t < used && t > 0 && (t * 7 + row) % 11 == 0) start = t;
     const bool pad = t >= used;
-    const auto token = static_cast<int32_t>(std::llround((Noise(77, static_cast<uint64_t>(row * context + t)) + 1) * 1e6)) % static_cast<int32_t>(vocab);
+    const auto token = static_cast<int32_t>(std::llround(
+                           (Noise(77, static_cast<uint64_t>(row * context + t)) + 1) * 1e6)) %
+                       static_cast<int32_t>(vocab);
     d.tokens.push_back(pad ? 0 : token);
     d.positions.push_back(pad ? 0 : static_cast<int32_t>(t - start));
     d.document_starts.push_back(static_cast<int32_t>(pad ? t : start));
@@ -60,7 +63,9 @@ RowData MakeRow(int64_t row, int64_t context, int64_t vocab) {
 
 }  // namespace
 
-ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers, int thread_count) : threads_(thread_count) {
+ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers,
+                             int thread_count)
+    : threads_(thread_count) {
   auto program = planner::BuildProgram(inputs);
   EXPECT_TRUE(program.ok()) << program.status();
   const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_};
@@ -69,7 +74,8 @@ ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_bu
   executor_ = *std::move(executor);
   FillWeights();
   for (int64_t row = 0; row < inputs.workload.rows_per_step; ++row) {
-    for (int32_t label : MakeRow(row, inputs.workload.context, inputs.model.vocab_size).labels) valid_token_count_ += label >= 0;
+    for (int32_t label : MakeRow(row, inputs.workload.context, inputs.model.vocab_size).labels)
+      valid_token_count_ += label >= 0;
   }
 }
 
@@ -80,7 +86,8 @@ void ProgramRunner::FillWeights() {
       const std::string name = InstanceName(b, i);
       std::vector<double> values(static_cast<size_t>(planner::ElementCount(b)));
       const bool norm = name.find("norm") != std::string::npos;
-      for (size_t e = 0; e < values.size(); ++e) values[e] = (norm ? 1.0 : 0.0) + 0.25 * Noise(KeyOf(name), e);
+      for (size_t e = 0; e < values.size(); ++e)
+        values[e] = (norm ? 1.0 : 0.0) + 0.25 * Noise(KeyOf(name), e);
       WriteBuffer(p.weight, i, values);
     }
   }
@@ -90,11 +97,14 @@ double ProgramRunner::Step(bool optimize) {
   const planner::Mix& mix = executor_->program().inputs.mix;
   ClearLoss();
   const float scale = 1.0f / static_cast<float>(valid_token_count_);
-  EXPECT_TRUE(executor_->arena().Write(executor_->program().host.loss_scale, 0, &scale, sizeof scale).ok());
+  EXPECT_TRUE(
+      executor_->arena().Write(executor_->program().host.loss_scale, 0, &scale, sizeof scale).ok());
   for (int64_t micro = 0; micro < mix.accumulation_count; ++micro) {
     LoadMicroBatch(micro);
     const bool last = micro + 1 == mix.accumulation_count;
-    const absl::Status ran = executor_->Run(micro == 0 ? SegmentKind::kMicroFirst : last ? SegmentKind::kMicroLast : SegmentKind::kMicroMiddle);
+    const absl::Status ran = executor_->Run(micro == 0 ? SegmentKind::kMicroFirst
+                                            : last     ? SegmentKind::kMicroLast
+                                                       : SegmentKind::kMicroMiddle);
     EXPECT_TRUE(ran.ok()) << ran;
   }
   const double loss = ReadLoss();
@@ -123,20 +133,28 @@ void ProgramRunner::WriteScalars() {
   scalars[planner::kLearningRate] = 1e-2f;
   scalars[planner::kBeta1] = 0.9f;
   scalars[planner::kBeta2] = 0.99f;
-  scalars[planner::kBiasCorrection1] = static_cast<float>(1 - std::pow(0.9, static_cast<double>(optimizer_step_)));
-  scalars[planner::kBiasCorrection2] = static_cast<float>(1 - std::pow(0.99, static_cast<double>(optimizer_step_)));
+  scalars[planner::kBiasCorrection1] =
+      static_cast<float>(1 - std::pow(0.9, static_cast<double>(optimizer_step_)));
+  scalars[planner::kBiasCorrection2] =
+      static_cast<float>(1 - std::pow(0.99, static_cast<double>(optimizer_step_)));
   scalars[planner::kEpsilon] = 1e-6f;
   scalars[planner::kWeightDecay] = 0.1f;
   scalars[planner::kMaxGradientNorm] = 0.5f;
-  EXPECT_TRUE(executor_->arena().Write(executor_->program().host.step_scalars, 0, scalars.data(), 4 * planner::kStepScalarCount).ok());
+  EXPECT_TRUE(executor_->arena()
+                  .Write(executor_->program().host.step_scalars, 0, scalars.data(),
+                         4 * planner::kStepScalarCount)
+                  .ok());
 }
 
 void ProgramRunner::LoadMicroBatch(int64_t micro) {
   const planner::ProgramInputs& in = executor_->program().inputs;
   RowData all;
   for (int64_t r = 0; r < in.mix.micro_batch; ++r) {
-    const RowData row = MakeRow(micro * in.mix.micro_batch + r, in.workload.context, in.model.vocab_size);
-    const auto append = [](std::vector<int32_t>& to, const std::vector<int32_t>& from) { to.insert(to.end(), from.begin(), from.end()); };
+    const RowData row =
+        MakeRow(micro * in.mix.micro_batch + r, in.workload.context, in.model.vocab_size);
+    const auto append = [](std::vector<int32_t>& to, const std::vector<int32_t>& from) {
+      to.insert(to.end(), from.begin(), from.end());
+    };
     append(all.tokens, row.tokens);
     append(all.labels, row.labels);
     append(all.positions, row.positions);
@@ -144,7 +162,9 @@ void ProgramRunner::LoadMicroBatch(int64_t micro) {
   }
   const planner::HostBuffers& h = executor_->program().host;
   const auto write = [&](int32_t buffer, const std::vector<int32_t>& values) {
-    EXPECT_TRUE(executor_->arena().Write(buffer, 0, values.data(), static_cast<int64_t>(values.size()) * 4).ok());
+    EXPECT_TRUE(executor_->arena()
+                    .Write(buffer, 0, values.data(), static_cast<int64_t>(values.size()) * 4)
+                    .ok());
   };
   write(h.tokens, all.tokens);
   write(h.labels, all.labels);
@@ -154,12 +174,14 @@ void ProgramRunner::LoadMicroBatch(int64_t micro) {
 
 void ProgramRunner::ClearLoss() {
   const double zero = 0;
-  EXPECT_TRUE(executor_->arena().Write(executor_->program().host.loss_sum, 0, &zero, sizeof zero).ok());
+  EXPECT_TRUE(
+      executor_->arena().Write(executor_->program().host.loss_sum, 0, &zero, sizeof zero).ok());
 }
 
 double ProgramRunner::ReadLoss() {
   double sum = 0;
-  EXPECT_TRUE(executor_->arena().Read(executor_->program().host.loss_sum, 0, &sum, sizeof sum).ok());
+  EXPECT_TRUE(
+      executor_->arena().Read(executor_->program().host.loss_sum, 0, &sum, sizeof sum).ok());
   return sum / static_cast<double>(valid_token_count_);
 }
 
@@ -171,7 +193,8 @@ std::map<std::string, std::vector<double>> ProgramRunner::ReadAll(bool gradients
   for (const planner::Parameter& p : executor_->program().parameters) {
     if (!p.trainable) continue;
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
-    for (int64_t i = 0; i < b.instance_count; ++i) all[InstanceName(b, i)] = ReadBuffer(gradients ? p.gradient : p.weight, i);
+    for (int64_t i = 0; i < b.instance_count; ++i)
+      all[InstanceName(b, i)] = ReadBuffer(gradients ? p.gradient : p.weight, i);
   }
   return all;
 }
@@ -189,22 +212,27 @@ std::vector<double> ProgramRunner::ReadBuffer(int32_t buffer, int64_t instance) 
   const Buffer& b = executor_->program().buffers[static_cast<size_t>(buffer)];
   std::vector<double> values(static_cast<size_t>(planner::ElementCount(b)));
   if (b.dtype == DType::kF64) {
-    EXPECT_TRUE(executor_->arena().Read(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
+    EXPECT_TRUE(
+        executor_->arena().Read(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
     return values;
   }
   std::vector<float> narrow(values.size());
-  EXPECT_TRUE(executor_->arena().Read(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
+  EXPECT_TRUE(
+      executor_->arena().Read(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
   return {narrow.begin(), narrow.end()};
 }
 
-void ProgramRunner::WriteBuffer(int32_t buffer, int64_t instance, const std::vector<double>& values) {
+void ProgramRunner::WriteBuffer(int32_t buffer, int64_t instance,
+                                const std::vector<double>& values) {
   const Buffer& b = executor_->program().buffers[static_cast<size_t>(buffer)];
   if (b.dtype == DType::kF64) {
-    EXPECT_TRUE(executor_->arena().Write(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
+    EXPECT_TRUE(
+        executor_->arena().Write(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
     return;
   }
   const std::vector<float> narrow(values.begin(), values.end());
-  EXPECT_TRUE(executor_->arena().Write(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
+  EXPECT_TRUE(
+      executor_->arena().Write(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
 }
 
 }  // namespace tunesmith::trainer

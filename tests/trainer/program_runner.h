@@ -15,7 +15,8 @@ namespace tunesmith::trainer {
 // differently get the same numbers.
 class ProgramRunner {
  public:
-  explicit ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers = false, int thread_count = 2);
+  explicit ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers = false,
+                         int thread_count = 2);
 
   // All micro-batches of one optimizer step, then (with `optimize`) the optimizer. Returns the mean loss per valid token.
   double Step(bool optimize);

@@ -31,7 +31,10 @@ constexpr std::string_view kStepPrefix = "step-";
 // The semantic axes that a checkpoint's tensors depend on.
 std::string SemanticsOf(const planner::Program& program) {
   planner::Mix mix = program.inputs.mix;
-  planner::Mix semantic{.method = mix.method, .lora = mix.lora, .precision = mix.precision, .optimizer_state = mix.optimizer_state,
+  planner::Mix semantic{.method = mix.method,
+                        .lora = mix.lora,
+                        .precision = mix.precision,
+                        .optimizer_state = mix.optimizer_state,
                         .accumulation_dtype = mix.accumulation_dtype};
   return planner::FormatMix(semantic);
 }
@@ -41,15 +44,19 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const auto& tensor : tensors) {
     const planner::Buffer& b = session.program().buffers[static_cast<size_t>(tensor.buffer)];
-    declarations.push_back({tensor.name, b.dtype, std::vector<int64_t>(b.dims.begin(), b.dims.begin() + b.rank)});
+    declarations.push_back(
+        {tensor.name, b.dtype, std::vector<int64_t>(b.dims.begin(), b.dims.begin() + b.rank)});
   }
-  TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(path, std::move(declarations)));
+  TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer,
+                             SafetensorsWriter::Create(path, std::move(declarations)));
   std::string bytes;
   for (const auto& declaration : writer.order()) {
-    const auto tensor = std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == declaration.name; });
-    bytes.resize(static_cast<size_t>(planner::InstanceBytes(session.program().buffers[static_cast<size_t>(tensor->buffer)])));
-    TUNESMITH_RETURN_IF_ERROR(
-        session.executor().arena().Read(tensor->buffer, tensor->instance, bytes.data(), static_cast<int64_t>(bytes.size())));
+    const auto tensor = std::find_if(tensors.begin(), tensors.end(),
+                                     [&](const auto& t) { return t.name == declaration.name; });
+    bytes.resize(static_cast<size_t>(
+        planner::InstanceBytes(session.program().buffers[static_cast<size_t>(tensor->buffer)])));
+    TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Read(
+        tensor->buffer, tensor->instance, bytes.data(), static_cast<int64_t>(bytes.size())));
     TUNESMITH_RETURN_IF_ERROR(writer.Write(declaration.name, bytes));
   }
   return writer.Commit();
@@ -58,7 +65,8 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
 absl::Status SyncDirectory(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 || fsync(fd) != 0) {
-    const absl::Status status = absl::ErrnoToStatus(errno, StrCat("cannot sync the directory ", path));
+    const absl::Status status =
+        absl::ErrnoToStatus(errno, StrCat("cannot sync the directory ", path));
     if (fd >= 0) close(fd);
     return status;
   }
@@ -70,17 +78,22 @@ absl::Status Rename(const std::string& from, const std::string& to) {
   std::error_code error;
   fs::remove_all(to, error);
   fs::rename(from, to, error);
-  if (error) return absl::UnavailableError(StrCat("cannot rename ", from, " to ", to, ": ", error.message()));
+  if (error)
+    return absl::UnavailableError(
+        StrCat("cannot rename ", from, " to ", to, ": ", error.message()));
   return SyncDirectory(fs::path(to).parent_path());
 }
 
 std::vector<int64_t> CheckpointSteps(const std::string& run_directory) {
   std::vector<int64_t> steps;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(convert::InDirectory(run_directory, convert::kCheckpointsDirectory), error)) {
+  for (const auto& entry : fs::directory_iterator(
+           convert::InDirectory(run_directory, convert::kCheckpointsDirectory), error)) {
     const std::string name = entry.path().filename();
     int64_t step = 0;
-    if (name.rfind(kStepPrefix, 0) == 0 && ParseInt64(std::string_view(name).substr(kStepPrefix.size()), &step)) steps.push_back(step);
+    if (name.rfind(kStepPrefix, 0) == 0 &&
+        ParseInt64(std::string_view(name).substr(kStepPrefix.size()), &step))
+      steps.push_back(step);
   }
   return steps;
 }
@@ -88,7 +101,9 @@ std::vector<int64_t> CheckpointSteps(const std::string& run_directory) {
 void RemoveOthers(const std::string& run_directory, int64_t step) {
   for (int64_t other : CheckpointSteps(run_directory)) {
     std::error_code error;
-    if (other != step) fs::remove_all(convert::InDirectory(run_directory, convert::CheckpointDirectory(other)), error);
+    if (other != step)
+      fs::remove_all(convert::InDirectory(run_directory, convert::CheckpointDirectory(other)),
+                     error);
   }
 }
 
@@ -97,21 +112,25 @@ absl::Status ReadTensors(const std::string& path, Session& session) {
   for (const auto& tensor : session.StateTensors()) {
     const planner::Buffer& b = session.program().buffers[static_cast<size_t>(tensor.buffer)];
     const SafetensorsTensor* found = file.Find(tensor.name);
-    if (found == nullptr || found->dtype != b.dtype || found->byte_count != planner::InstanceBytes(b)) {
-      return absl::FailedPreconditionError(StrCat("checkpoint ", path, ": tensor ", tensor.name,
-                                                  found == nullptr ? " is missing" : " has another dtype or shape than the plan's"));
+    if (found == nullptr || found->dtype != b.dtype ||
+        found->byte_count != planner::InstanceBytes(b)) {
+      return absl::FailedPreconditionError(
+          StrCat("checkpoint ", path, ": tensor ", tensor.name,
+                 found == nullptr ? " is missing" : " has another dtype or shape than the plan's"));
     }
-    TUNESMITH_RETURN_IF_ERROR(
-        session.executor().arena().Write(tensor.buffer, tensor.instance, file.Bytes(*found).data(), found->byte_count));
+    TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Write(
+        tensor.buffer, tensor.instance, file.Bytes(*found).data(), found->byte_count));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session, const CheckpointState& state) {
+absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
+                                           const CheckpointState& state) {
   const std::string relative = convert::CheckpointDirectory(state.step);
-  const std::string path = convert::InDirectory(run_directory, relative), temporary = path + ".partial";
+  const std::string path = convert::InDirectory(run_directory, relative),
+                    temporary = path + ".partial";
   std::error_code error;
   fs::remove_all(temporary, error);
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(temporary));
@@ -122,7 +141,8 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
                                {"token_count", state.token_count},
                                {"semantics", SemanticsOf(session.program())}};
   absl::Status written = WriteTensors(StrCat(temporary, "/", kTensorFile), session);
-  if (written.ok()) written = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
+  if (written.ok())
+    written = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
   if (written.ok()) written = Rename(temporary, path);
   if (!written.ok()) {
     fs::remove_all(temporary, error);
@@ -138,7 +158,8 @@ std::optional<int64_t> NewestCheckpoint(const std::string& run_directory) {
   return *std::max_element(steps.begin(), steps.end());
 }
 
-absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory, int64_t step, Session& session) {
+absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory, int64_t step,
+                                               Session& session) {
   const std::string path = convert::InDirectory(run_directory, convert::CheckpointDirectory(step));
   const std::string state_path = StrCat(path, "/", kStateFile);
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(state_path));
@@ -146,14 +167,18 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
   CheckpointState state;
   TUNESMITH_ASSIGN_OR_RETURN(state.step, JsonField<int64_t>(json, "step", state_path));
   TUNESMITH_ASSIGN_OR_RETURN(state.loader.epoch, JsonField<int64_t>(json, "epoch", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(state.loader.next_row, JsonField<int64_t>(json, "next_row", state_path));
+  TUNESMITH_ASSIGN_OR_RETURN(state.loader.next_row,
+                             JsonField<int64_t>(json, "next_row", state_path));
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t seed, JsonField<int64_t>(json, "seed", state_path));
   state.loader.seed = static_cast<uint64_t>(seed);
-  TUNESMITH_ASSIGN_OR_RETURN(state.token_count, JsonField<int64_t>(json, "token_count", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics, JsonField<std::string>(json, "semantics", state_path));
+  TUNESMITH_ASSIGN_OR_RETURN(state.token_count,
+                             JsonField<int64_t>(json, "token_count", state_path));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics,
+                             JsonField<std::string>(json, "semantics", state_path));
   if (semantics != SemanticsOf(session.program())) {
-    return absl::FailedPreconditionError(StrCat("checkpoint ", path, " was saved with '", semantics, "', the plan has '",
-                                                SemanticsOf(session.program()), "'"));
+    return absl::FailedPreconditionError(StrCat("checkpoint ", path, " was saved with '", semantics,
+                                                "', the plan has '", SemanticsOf(session.program()),
+                                                "'"));
   }
   TUNESMITH_RETURN_IF_ERROR(ReadTensors(StrCat(path, "/", kTensorFile), session));
   return state;

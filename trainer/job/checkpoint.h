@@ -23,12 +23,14 @@ struct CheckpointState {
 
 // Saves into `run_directory`, then removes older checkpoints. Returns the path relative to the run directory. Errors of the file system: the
 // checkpoints before stay.
-absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session, const CheckpointState& state);
+absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
+                                           const CheckpointState& state);
 
 // The step of the newest whole checkpoint; none when there is none.
 std::optional<int64_t> NewestCheckpoint(const std::string& run_directory);
 
 // Loads checkpoint `step` into `session`. FAILED_PRECONDITION lists what differs when it belongs to another model or method.
-absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory, int64_t step, Session& session);
+absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory, int64_t step,
+                                               Session& session);
 
 }  // namespace tunesmith::trainer

@@ -26,7 +26,9 @@ absl::StatusOr<planner::LoraSpec> LoraOf(const Adapter& adapter) {
     for (int i = 0; i < planner::kProjectionCount; ++i) {
       if (module.name.ends_with(std::string(".") + planner::ProjectionPath(i))) found = i;
     }
-    if (found < 0) return absl::FailedPreconditionError(StrCat("adapter module ", module.name, " is not a linear layer of this model"));
+    if (found < 0)
+      return absl::FailedPreconditionError(
+          StrCat("adapter module ", module.name, " is not a linear layer of this model"));
     lora.targets |= 1u << found;
   }
   if (lora.targets == 0) return absl::FailedPreconditionError("the adapter has no modules");
@@ -41,23 +43,28 @@ absl::Status LoadAdapter(const Adapter& adapter, Session& session) {
   return absl::OkStatus();
 }
 
-planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::ModelSpec& model, const OpContext& context,
+planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::ModelSpec& model,
+                                const OpContext& context,
                                 const std::optional<planner::LoraSpec>& lora) {
   planner::ProgramInputs in{.model = model, .backend = {.kind = context.device}, .trains = false};
   in.mix.method = lora ? planner::Method::kLora : planner::Method::kFull;
   if (lora) in.mix.lora = *lora;
   if (context.device == planner::BackendKind::kCuda) in.mix.precision = planner::Precision::kBf16;
-  if (context.device == planner::BackendKind::kCpu) in.mix.attention = planner::AttentionKernel::kFlash;
+  if (context.device == planner::BackendKind::kCpu)
+    in.mix.attention = planner::AttentionKernel::kFlash;
   in.mix.recompute[0] = model.layer_count;
   in.mix.micro_batch = std::max<int64_t>(1, kTokensAtOnce / options.context);
-  in.workload = {.context = options.context, .rows_per_step = in.mix.micro_batch, .generates = false};
+  in.workload = {
+      .context = options.context, .rows_per_step = in.mix.micro_batch, .generates = false};
   return in;
 }
 
 }  // namespace
 
 absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
-  if (options.context < 2) return absl::InvalidArgumentError(StrCat("context: ", options.context, " tokens, must be at least 2"));
+  if (options.context < 2)
+    return absl::InvalidArgumentError(
+        StrCat("context: ", options.context, " tokens, must be at least 2"));
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenModel(options.model_path));
   TUNESMITH_ASSIGN_OR_RETURN(const Tokenizer tokenizer, OpenTokenizer(options.model_path));
   std::optional<Adapter> adapter;
@@ -66,15 +73,21 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
     TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter));
   }
-  TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device, OpenDevice::Open(options.device, options.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
+                             OpenDevice::Open(options.device, options.thread_count));
   const planner::ProgramInputs inputs = InputsOf(options, weights->spec(), device.context(), lora);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
   int64_t skipped = 0;
-  TUNESMITH_ASSIGN_OR_RETURN(Loader loader, OpenData(options.dataset_path, tokenizer, inputs.workload, false, 0, options.skip_bad_rows, &skipped));
-  TUNESMITH_ASSIGN_OR_RETURN(auto session, Session::Create(std::move(program), device.context(), *weights, 0));
+  TUNESMITH_ASSIGN_OR_RETURN(Loader loader,
+                             OpenData(options.dataset_path, tokenizer, inputs.workload, false, 0,
+                                      options.skip_bad_rows, &skipped));
+  TUNESMITH_ASSIGN_OR_RETURN(auto session,
+                             Session::Create(std::move(program), device.context(), *weights, 0));
   if (adapter) TUNESMITH_RETURN_IF_ERROR(LoadAdapter(*adapter, *session));
-  return Evaluation{
-      .device = std::move(device), .session = std::move(session), .data = std::move(loader), .row_count = inputs.mix.micro_batch};
+  return Evaluation{.device = std::move(device),
+                    .session = std::move(session),
+                    .data = std::move(loader),
+                    .row_count = inputs.mix.micro_batch};
 }
 
 absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {

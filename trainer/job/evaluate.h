@@ -25,7 +25,7 @@ struct EvaluateOptions {
 struct Evaluation {
   OpenDevice device;
   std::unique_ptr<Session> session;
-  Loader data;  // in the order of the file
+  Loader data;            // in the order of the file
   int64_t row_count = 0;  // of a batch
 };
 

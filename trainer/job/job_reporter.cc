@@ -27,7 +27,8 @@ absl::Status JobReporter::Beat(int64_t step) {
   v1::Heartbeat heartbeat;
   *heartbeat.mutable_time() = TimeUtil::GetCurrentTime();
   heartbeat.set_step(step);
-  return convert::WriteJsonFile(convert::InDirectory(run_directory_, convert::kHeartbeatFile), heartbeat);
+  return convert::WriteJsonFile(convert::InDirectory(run_directory_, convert::kHeartbeatFile),
+                                heartbeat);
 }
 
 absl::Status WriteExit(const std::string& run_directory, v1::JobExit exit) {

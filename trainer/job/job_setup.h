@@ -32,7 +32,8 @@ struct JobSetup {
 absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory);
 
 // Documents of a JSONL file, ready to be packed.
-absl::StatusOr<Loader> OpenData(const std::string& path, const Tokenizer& tokenizer, const planner::Workload& workload, bool shuffles, uint64_t seed,
+absl::StatusOr<Loader> OpenData(const std::string& path, const Tokenizer& tokenizer,
+                                const planner::Workload& workload, bool shuffles, uint64_t seed,
                                 bool skips_bad_rows, int64_t* skipped_row_count);
 
 // Optimizer steps that the job takes: training.step_count, or as many as its epochs take.

@@ -26,7 +26,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 double MedianOf(std::vector<double> values) {
   if (values.empty()) return 0;
@@ -85,22 +87,29 @@ class JobRunner {
     const Loader& data = setup_.training;
     TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
         v1::LOG_SEVERITY_INFO,
-        StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(), " documents, ", data.token_count(), " tokens in ",
-               data.rows_in_epoch(), " rows of ", setup_.plan.question.workload.context, "; ", step_count_, " steps of ", Rows(), " rows")));
+        StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(),
+               " documents, ", data.token_count(), " tokens in ", data.rows_in_epoch(), " rows of ",
+               setup_.plan.question.workload.context, "; ", step_count_, " steps of ", Rows(),
+               " rows")));
     if (setup_.skipped_row_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(v1::LOG_SEVERITY_WARNING, StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
+      TUNESMITH_RETURN_IF_ERROR(
+          reporter_.Log(v1::LOG_SEVERITY_WARNING,
+                        StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
     if (data.cut_document_count() == 0) return absl::OkStatus();
-    return reporter_.Log(v1::LOG_SEVERITY_WARNING,
-                         StrCat(data.cut_document_count(), " documents are longer than the context and were cut (", data.cut_token_count(),
-                                " tokens left out); a longer context would keep them"));
+    return reporter_.Log(
+        v1::LOG_SEVERITY_WARNING,
+        StrCat(data.cut_document_count(), " documents are longer than the context and were cut (",
+               data.cut_token_count(), " tokens left out); a longer context would keep them"));
   }
 
   absl::Status Resume() {
     const std::optional<int64_t> step = NewestCheckpoint(reporter_.run_directory());
     if (!step) return absl::OkStatus();
-    TUNESMITH_ASSIGN_OR_RETURN(state_, LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
+    TUNESMITH_ASSIGN_OR_RETURN(state_,
+                               LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
     TUNESMITH_RETURN_IF_ERROR(setup_.training.Restore(state_.loader));
-    return reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("goes on from the checkpoint of step ", state_.step));
+    return reporter_.Log(v1::LOG_SEVERITY_INFO,
+                         StrCat("goes on from the checkpoint of step ", state_.step));
   }
 
   std::string OutputDirectory() const {
@@ -119,10 +128,13 @@ class JobRunner {
   absl::Status TakeStep() {
     const auto start = Clock::now();
     std::vector<Batch> batches;
-    for (int64_t i = 0; i < mix().accumulation_count; ++i) batches.push_back(setup_.training.NextBatch(mix().micro_batch));
+    for (int64_t i = 0; i < mix().accumulation_count; ++i)
+      batches.push_back(setup_.training.NextBatch(mix().micro_batch));
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
-    if (!result.ok()) return absl::Status(result.status().code(), StrCat("step ", step, ": ", std::string(result.status().message())));
+    if (!result.ok())
+      return absl::Status(result.status().code(),
+                          StrCat("step ", step, ": ", std::string(result.status().message())));
     const double seconds = SecondsSince(start);
     step_seconds_.push_back(seconds);
     last_loss_ = result->mean_loss;
@@ -134,8 +146,13 @@ class JobRunner {
 
   StepConstants ConstantsOf(int64_t step) const {
     const v1::Training& t = training();
-    return {.learning_rate = LearningRateAt(t, step, step_count_), .beta1 = t.beta1(), .beta2 = t.beta2(), .epsilon = t.epsilon(),
-            .weight_decay = t.weight_decay(), .max_gradient_norm = t.max_gradient_norm(), .optimizer_step = step};
+    return {.learning_rate = LearningRateAt(t, step, step_count_),
+            .beta1 = t.beta1(),
+            .beta2 = t.beta2(),
+            .epsilon = t.epsilon(),
+            .weight_decay = t.weight_decay(),
+            .max_gradient_norm = t.max_gradient_norm(),
+            .optimizer_step = step};
   }
 
   absl::Status ReportStep(const StepResult& result, double seconds) {
@@ -147,8 +164,10 @@ class JobRunner {
     progress.set_learning_rate(LearningRateAt(training(), state_.step, step_count_));
     progress.set_gradient_norm(result.gradient_norm);
     progress.set_step_seconds(seconds);
-    progress.set_tokens_per_second(static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
-    progress.set_seconds_left(MedianOf(step_seconds_) * static_cast<double>(step_count_ - state_.step));
+    progress.set_tokens_per_second(
+        static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
+    progress.set_seconds_left(MedianOf(step_seconds_) *
+                              static_cast<double>(step_count_ - state_.step));
     progress.set_token_count(state_.token_count);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return reporter_.Beat(state_.step);
@@ -158,16 +177,20 @@ class JobRunner {
   absl::Status BetweenSteps() {
     if (state_.step == step_count_) return absl::OkStatus();
     const auto due = [this](int64_t every) { return every > 0 && state_.step % every == 0; };
-    if (due(setup_.spec.evaluate_every_step_count())) TUNESMITH_RETURN_IF_ERROR(EvaluateHeldOut().status());
+    if (due(setup_.spec.evaluate_every_step_count()))
+      TUNESMITH_RETURN_IF_ERROR(EvaluateHeldOut().status());
     if (due(setup_.spec.checkpoint_every_step_count())) return Save();
     return absl::OkStatus();
   }
 
   absl::Status Save() {
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(reporter_.run_directory()));
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest,
+                               convert::NewestAttempt(reporter_.run_directory()));
     if (AttemptNumber() > 0 && newest > AttemptNumber())
-      return absl::AbortedError(StrCat("attempt ", newest, " of this job has started; this attempt ends"));
-    TUNESMITH_ASSIGN_OR_RETURN(const std::string path, SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_));
+      return absl::AbortedError(
+          StrCat("attempt ", newest, " of this job has started; this attempt ends"));
+    TUNESMITH_ASSIGN_OR_RETURN(const std::string path,
+                               SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_));
     v1::Event event;
     event.mutable_checkpoint_saved()->set_step(state_.step);
     event.mutable_checkpoint_saved()->set_path(path);
@@ -180,7 +203,8 @@ class JobRunner {
     Loader& loader = setup_.evaluation[0];
     loader.StartEpoch(0);
     EvaluationResult result;
-    for (Batch batch = loader.NextBatchOfEpoch(mix().micro_batch); batch.row_count > 0; batch = loader.NextBatchOfEpoch(mix().micro_batch)) {
+    for (Batch batch = loader.NextBatchOfEpoch(mix().micro_batch); batch.row_count > 0;
+         batch = loader.NextBatchOfEpoch(mix().micro_batch)) {
       TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
     }
@@ -194,11 +218,13 @@ class JobRunner {
 
   absl::Status Sample() {
     for (const std::string& prompt : setup_.spec.sample_prompts()) {
-      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, setup_.tokenizer.Encode(prompt, /*add_special=*/true));
+      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
+                                 setup_.tokenizer.Encode(prompt, /*add_special=*/true));
       std::vector<int32_t> ends;
       if (setup_.tokenizer.eos_id()) ends.push_back(*setup_.tokenizer.eos_id());
-      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> answer,
-                                 setup_.session->Generate(tokens, setup_.spec.sample_token_count(), ends));
+      TUNESMITH_ASSIGN_OR_RETURN(
+          const std::vector<int32_t> answer,
+          setup_.session->Generate(tokens, setup_.spec.sample_token_count(), ends));
       v1::Event event;
       event.mutable_sample()->set_step(state_.step);
       event.mutable_sample()->set_prompt(prompt);
@@ -212,7 +238,8 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Save());
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_CANCELLED);
-    exit.set_reason(StrCat("interrupted after step ", state_.step, " of ", step_count_, "; its checkpoint was saved, resume goes on from there"));
+    exit.set_reason(StrCat("interrupted after step ", state_.step, " of ", step_count_,
+                           "; its checkpoint was saved, resume goes on from there"));
     exit.set_last_step(state_.step);
     return exit;
   }
@@ -223,7 +250,8 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Save());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes, setup_.session->executor().arena().CountUsedBytes());
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
+                               setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_SUCCEEDED);
     exit.set_last_step(state_.step);
@@ -283,10 +311,13 @@ absl::StatusOr<v1::JobExit> RunReported(JobReporter& reporter, const std::atomic
 
 v1::JobExit RunJob(const std::string& run_directory, const std::atomic<bool>& stop) {
   auto reporter = JobReporter::Open(run_directory);
-  absl::StatusOr<v1::JobExit> exit = reporter.ok() ? RunReported(**reporter, stop) : reporter.status();
+  absl::StatusOr<v1::JobExit> exit =
+      reporter.ok() ? RunReported(**reporter, stop) : reporter.status();
   v1::JobExit result = exit.ok() ? *std::move(exit) : Failed(exit.status(), 0);
-  if (reporter.ok() && result.state() == v1::JOB_STATE_FAILED) (void)(*reporter)->Log(v1::LOG_SEVERITY_ERROR, result.reason());
-  if (const absl::Status written = WriteExit(run_directory, result); !written.ok() && result.state() != v1::JOB_STATE_FAILED)
+  if (reporter.ok() && result.state() == v1::JOB_STATE_FAILED)
+    (void)(*reporter)->Log(v1::LOG_SEVERITY_ERROR, result.reason());
+  if (const absl::Status written = WriteExit(run_directory, result);
+      !written.ok() && result.state() != v1::JOB_STATE_FAILED)
     result = Failed(written, result.last_step());
   return result;
 }

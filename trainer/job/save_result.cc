@@ -37,15 +37,20 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
 
 }  // namespace
 
-absl::Status SaveResult(Session& session, const std::string& model_path, const std::string& directory) {
+absl::Status SaveResult(Session& session, const std::string& model_path,
+                        const std::string& directory) {
   if (session.program().inputs.mix.method == planner::Method::kLora) {
     TUNESMITH_ASSIGN_OR_RETURN(const Adapter adapter, ReadAdapterFrom(session, model_path));
     TUNESMITH_RETURN_IF_ERROR(WriteAdapter(directory, adapter));
   } else {
-    const DType dtype = session.program().inputs.mix.precision == planner::Precision::kBf16 ? DType::kBF16 : DType::kF32;
+    const DType dtype = session.program().inputs.mix.precision == planner::Precision::kBf16
+                            ? DType::kBF16
+                            : DType::kF32;
     const auto read = [&session](std::string_view name, absl::Span<float> out) -> absl::Status {
-      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values, session.ReadWeight(std::string(name)));
-      if (values.size() != out.size()) return absl::InternalError(StrCat("weight ", name, " has another size than its tensor"));
+      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values,
+                                 session.ReadWeight(std::string(name)));
+      if (values.size() != out.size())
+        return absl::InternalError(StrCat("weight ", name, " has another size than its tensor"));
       std::copy(values.begin(), values.end(), out.begin());
       return absl::OkStatus();
     };

@@ -23,17 +23,20 @@ std::vector<float> InitialAdapter(const Buffer& buffer, const std::string& name,
   if (name.find(".lora_A.") == std::string::npos) return values;
   const uint64_t key = RandomKey(seed, name);
   const double bound = 1.0 / std::sqrt(static_cast<double>(buffer.dims[1]));
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>((2 * RandomUniform(key, i) - 1) * bound);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>((2 * RandomUniform(key, i) - 1) * bound);
   return values;
 }
 
 std::vector<uint16_t> ToBf16(absl::Span<const float> values) {
   std::vector<uint16_t> narrow(values.size());
-  std::transform(values.begin(), values.end(), narrow.begin(), [](float x) { return Bf16FromFloat(x); });
+  std::transform(values.begin(), values.end(), narrow.begin(),
+                 [](float x) { return Bf16FromFloat(x); });
   return narrow;
 }
 
-absl::Status WriteFloats(Arena& arena, int32_t id, int64_t instance, absl::Span<const float> values) {
+absl::Status WriteFloats(Arena& arena, int32_t id, int64_t instance,
+                         absl::Span<const float> values) {
   const Buffer& buffer = arena.program().buffers[static_cast<size_t>(id)];
   if (buffer.dtype == DType::kBF16)
     return arena.Write(id, instance, ToBf16(values).data(), planner::InstanceBytes(buffer));
@@ -45,11 +48,14 @@ absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t 
   std::vector<float> values(static_cast<size_t>(planner::ElementCount(buffer)));
   if (buffer.dtype == DType::kBF16) {
     std::vector<uint16_t> narrow(values.size());
-    TUNESMITH_RETURN_IF_ERROR(arena.Read(id, instance, narrow.data(), planner::InstanceBytes(buffer)));
-    std::transform(narrow.begin(), narrow.end(), values.begin(), [](uint16_t x) { return FloatFromBf16(x); });
+    TUNESMITH_RETURN_IF_ERROR(
+        arena.Read(id, instance, narrow.data(), planner::InstanceBytes(buffer)));
+    std::transform(narrow.begin(), narrow.end(), values.begin(),
+                   [](uint16_t x) { return FloatFromBf16(x); });
     return values;
   }
-  TUNESMITH_RETURN_IF_ERROR(arena.Read(id, instance, values.data(), planner::InstanceBytes(buffer)));
+  TUNESMITH_RETURN_IF_ERROR(
+      arena.Read(id, instance, values.data(), planner::InstanceBytes(buffer)));
   return values;
 }
 
@@ -57,18 +63,22 @@ absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t 
 
 std::string InstanceName(const Buffer& buffer, int64_t instance) {
   std::string name = buffer.name;
-  if (const size_t at = name.find("{}"); at != std::string::npos) name.replace(at, 2, std::to_string(instance));
+  if (const size_t at = name.find("{}"); at != std::string::npos)
+    name.replace(at, 2, std::to_string(instance));
   return name;
 }
 
-absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program program, const OpContext& context,
-                                                         const WeightSource& weights, uint64_t seed) {
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program program,
+                                                         const OpContext& context,
+                                                         const WeightSource& weights,
+                                                         uint64_t seed) {
   planner::ModelSpec expected = program.inputs.model, found = weights.spec();
   expected.name = found.name;
   expected.source = found.source;
   if (expected != found) {
-    return absl::FailedPreconditionError(StrCat("the plan is for another model than '", found.name,
-                                                "': their sizes or constants differ; make the plan again for this model"));
+    return absl::FailedPreconditionError(
+        StrCat("the plan is for another model than '", found.name,
+               "': their sizes or constants differ; make the plan again for this model"));
   }
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor)));
@@ -100,8 +110,9 @@ absl::Status Session::LoadBatch(const Batch& batch) {
   const planner::HostBuffers& h = program().host;
   const Buffer& tokens = program().buffers[static_cast<size_t>(h.tokens)];
   if (batch.row_count * batch.context != tokens.dims[0]) {
-    return absl::InvalidArgumentError(StrCat("batch: rows(", batch.row_count, ") x context(", batch.context,
-                                             ") != tokens of the program(", tokens.dims[0], ")"));
+    return absl::InvalidArgumentError(StrCat("batch: rows(", batch.row_count, ") x context(",
+                                             batch.context, ") != tokens of the program(",
+                                             tokens.dims[0], ")"));
   }
   const int64_t bytes = tokens.dims[0] * 4;
   Arena& arena = executor_->arena();
@@ -136,29 +147,35 @@ absl::StatusOr<double> Session::ReadLossSum() {
   return sum;
 }
 
-absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches, const StepConstants& constants) {
+absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
+                                         const StepConstants& constants) {
   StepResult result;
   for (const Batch& batch : micro_batches) result.predicted_token_count += batch.valid_label_count;
   if (result.predicted_token_count == 0)
     return absl::InvalidArgumentError("the step has no token to predict: every label is masked");
   const float scale = 1.0f / static_cast<float>(result.predicted_token_count);
-  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(program().host.loss_scale, 0, &scale, sizeof scale));
+  TUNESMITH_RETURN_IF_ERROR(
+      executor_->arena().Write(program().host.loss_scale, 0, &scale, sizeof scale));
   TUNESMITH_RETURN_IF_ERROR(WriteConstants(constants));
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
     const bool last = i + 1 == micro_batches.size();
-    TUNESMITH_RETURN_IF_ERROR(
-        executor_->Run(i == 0 ? SegmentKind::kMicroFirst : last ? SegmentKind::kMicroLast : SegmentKind::kMicroMiddle));
+    TUNESMITH_RETURN_IF_ERROR(executor_->Run(i == 0 ? SegmentKind::kMicroFirst
+                                             : last ? SegmentKind::kMicroLast
+                                                    : SegmentKind::kMicroMiddle));
   }
   TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
   result.mean_loss = loss_sum / static_cast<double>(result.predicted_token_count);
-  if (!std::isfinite(result.mean_loss)) return absl::DataLossError(StrCat("the loss is ", result.mean_loss));
+  if (!std::isfinite(result.mean_loss))
+    return absl::DataLossError(StrCat("the loss is ", result.mean_loss));
   TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kOptimizer));
   float norm = 0;
-  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Read(program().host.gradient_norm, 0, &norm, sizeof norm));
+  TUNESMITH_RETURN_IF_ERROR(
+      executor_->arena().Read(program().host.gradient_norm, 0, &norm, sizeof norm));
   result.gradient_norm = norm;
-  if (!std::isfinite(norm)) return absl::DataLossError(StrCat("the gradient norm is ", result.gradient_norm));
+  if (!std::isfinite(norm))
+    return absl::DataLossError(StrCat("the gradient norm is ", result.gradient_norm));
   return result;
 }
 
@@ -177,21 +194,26 @@ absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
 absl::StatusOr<int32_t> Session::NextToken(int32_t token, int32_t position) {
   const planner::HostBuffers& h = program().host;
   TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(h.generate_token, 0, &token, sizeof token));
-  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(h.generate_position, 0, &position, sizeof position));
+  TUNESMITH_RETURN_IF_ERROR(
+      executor_->arena().Write(h.generate_position, 0, &position, sizeof position));
   TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kGenerate));
   int32_t next = 0;
   TUNESMITH_RETURN_IF_ERROR(executor_->arena().Read(h.generated_token, 0, &next, sizeof next));
   return next;
 }
 
-absl::StatusOr<std::vector<int32_t>> Session::Generate(absl::Span<const int32_t> prompt, int64_t count,
+absl::StatusOr<std::vector<int32_t>> Session::Generate(absl::Span<const int32_t> prompt,
+                                                       int64_t count,
                                                        absl::Span<const int32_t> end_tokens) {
-  const int64_t context = program().inputs.workload.context, length = static_cast<int64_t>(prompt.size());
+  const int64_t context = program().inputs.workload.context,
+                length = static_cast<int64_t>(prompt.size());
   if (length == 0 || length >= context)
-    return absl::InvalidArgumentError(StrCat("prompt: ", length, " tokens, must be 1 to ", context - 1, " (the context less one)"));
+    return absl::InvalidArgumentError(StrCat("prompt: ", length, " tokens, must be 1 to ",
+                                             context - 1, " (the context less one)"));
   int32_t next = 0;
   for (int64_t i = 0; i < length; ++i) {
-    TUNESMITH_ASSIGN_OR_RETURN(next, NextToken(prompt[static_cast<size_t>(i)], static_cast<int32_t>(i)));
+    TUNESMITH_ASSIGN_OR_RETURN(next,
+                               NextToken(prompt[static_cast<size_t>(i)], static_cast<int32_t>(i)));
   }
   std::vector<int32_t> generated;
   for (int64_t position = length; static_cast<int64_t>(generated.size()) < count; ++position) {
@@ -210,7 +232,8 @@ std::vector<Session::StateTensor> Session::StateTensors() const {
     for (int32_t id : {p.weight, p.moment1, p.moment2, p.master}) {
       if (id < 0) continue;
       const Buffer& buffer = program().buffers[static_cast<size_t>(id)];
-      for (int64_t i = 0; i < buffer.instance_count; ++i) tensors.push_back({InstanceName(buffer, i), id, i});
+      for (int64_t i = 0; i < buffer.instance_count; ++i)
+        tensors.push_back({InstanceName(buffer, i), id, i});
     }
   }
   return tensors;
@@ -235,7 +258,8 @@ absl::Status Session::WriteWeight(const std::string& name, absl::Span<const floa
   TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
   const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
   if (static_cast<int64_t>(values.size()) != planner::ElementCount(buffer)) {
-    return absl::InvalidArgumentError(StrCat("tensor ", name, " has ", values.size(), " elements, the plan's weight has ",
+    return absl::InvalidArgumentError(StrCat("tensor ", name, " has ", values.size(),
+                                             " elements, the plan's weight has ",
                                              planner::ElementCount(buffer)));
   }
   return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance, values);

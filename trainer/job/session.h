@@ -42,19 +42,23 @@ class Session {
  public:
   // Reads every weight of `weights` into the arena and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
   // name, element), B zero (as PEFT does). `context` as for Executor. FAILED_PRECONDITION: weights of another model than the program's.
-  static absl::StatusOr<std::unique_ptr<Session>> Create(planner::Program program, const OpContext& context,
-                                                         const WeightSource& weights, uint64_t seed);
+  static absl::StatusOr<std::unique_ptr<Session>> Create(planner::Program program,
+                                                         const OpContext& context,
+                                                         const WeightSource& weights,
+                                                         uint64_t seed);
 
   // One optimizer step over the micro-batches of the mix, in order. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT
   // when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
-  absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches, const StepConstants& constants);
+  absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches,
+                                  const StepConstants& constants);
 
   // Adds one batch to `result`, whose mean_loss is that of all batches added so far.
   absl::Status Evaluate(const Batch& batch, EvaluationResult& result);
 
   // Greedy continuation of `prompt`: at most `count` tokens, fewer at an end token or at the end of the context. INVALID_ARGUMENT: an empty prompt
   // or one that leaves no room.
-  absl::StatusOr<std::vector<int32_t>> Generate(absl::Span<const int32_t> prompt, int64_t count, absl::Span<const int32_t> end_tokens);
+  absl::StatusOr<std::vector<int32_t>> Generate(absl::Span<const int32_t> prompt, int64_t count,
+                                                absl::Span<const int32_t> end_tokens);
 
   // Visits every buffer that a checkpoint must hold: trainable weights, their moments and master copies, by unique names.
   struct StateTensor {
