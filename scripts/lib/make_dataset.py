@@ -22,7 +22,7 @@ def run(*command):
 
 def index_text(cache):
     """What `apt-cache dumpavail` knows when its lists have the English long descriptions."""
-    lists = cache / "lists"
+    lists = (cache / "lists").resolve()  # apt takes a relative path from its own state directory
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     options = ["-o", f"Dir::State::Lists={lists}", "-o", "Acquire::Languages=en", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
                "-o", "APT::Sandbox::User=root"]
