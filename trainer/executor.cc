@@ -95,6 +95,19 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
+  const planner::Segment* segment = Find(planner::SegmentKind::kSave);
+  if (segment != nullptr) {
+    for (const planner::BlockRun& run : segment->runs) {
+      const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
+      if (block.ops[0].inputs[0].buffer != weight) continue;
+      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance));
+      return block.ops[0].outputs[0].buffer;
+    }
+  }
+  return absl::NotFoundError(absl::StrCat("the step program does not save buffer ", weight));
+}
+
 absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index) {
   for (const planner::Op& op : block.ops) {
     const OpCall call = Resolve(op, run_index);

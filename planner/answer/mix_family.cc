@@ -97,8 +97,9 @@ class FamilySummarizer {
     f.gradient_bytes = BytesOf(Region::kGradient, ~0u);
     SummarizeGradients();
     SummarizeMicro();
-    f.evaluate_bytes = ForwardOnlyBytes(SegmentKind::kEvaluate);
-    f.generate_bytes = ForwardOnlyBytes(SegmentKind::kGenerate);
+    f.evaluate_bytes = BytesBetweenSteps(SegmentKind::kEvaluate);
+    f.generate_bytes = BytesBetweenSteps(SegmentKind::kGenerate);
+    f.save_bytes = BytesBetweenSteps(SegmentKind::kSave);
     f.first_picoseconds = TimeWithoutLayers(SegmentKind::kMicroFirst);
     f.next_picoseconds = TimeWithoutLayers(SegmentKind::kMicroLast);
     f.optimizer_picoseconds = OptimizerTime();
@@ -158,7 +159,7 @@ class FamilySummarizer {
     }
   }
 
-  int64_t ForwardOnlyBytes(SegmentKind kind) const {
+  int64_t BytesBetweenSteps(SegmentKind kind) const {
     const Segment* segment = Find(kind);
     if (segment == nullptr) return 0;
     int64_t most = 0;
@@ -238,10 +239,10 @@ ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute,
   // Gradients live before the first layer's backward, and how many more each layer adds.
   const int64_t standing = several ? f.gradient_bytes : 0;
   const int64_t born = several ? 0 : f.layer_gradient_bytes;
-  int64_t arena =
-      std::max({f.resident_bytes + f.gradient_bytes, f.evaluate_bytes, f.generate_bytes,
-                f.stack_base_bytes + f.block_input_bytes + f.embed_local_bytes + standing,
-                f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
+  int64_t arena = std::max(
+      {f.resident_bytes + f.gradient_bytes, f.evaluate_bytes, f.generate_bytes, f.save_bytes,
+       f.stack_base_bytes + f.block_input_bytes + f.embed_local_bytes + standing,
+       f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
   int64_t frames = 0, layer = 0, forward_time = 0, backward_first_time = 0, backward_next_time = 0;
   const auto add_layers = [&](const LayerSummary& s, int64_t count) {
     if (count == 0) return;

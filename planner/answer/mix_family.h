@@ -62,6 +62,7 @@ class MixFamily {
     int64_t embed_backward_local_bytes = 0;
     int64_t evaluate_bytes = 0;
     int64_t generate_bytes = 0;
+    int64_t save_bytes = 0;
     int64_t exchanged_bytes = 0;    // gradients without padding
     int64_t first_picoseconds = 0;  // micro segments less their layers, and the optimizer
     int64_t next_picoseconds = 0;

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/units.h"
+#include "planner/program/backward_emitter.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
 #include "planner/program/layer_parameters.h"
@@ -42,6 +43,7 @@ class ProgramBuilder {
     AddHostBuffers();
     if (program_.inputs.trains) AddTraining();
     if (program_.inputs.trains) AddOptimizer();
+    if (program_.inputs.trains) AddSave();
     if (program_.inputs.workload.evaluates) AddEvaluation();
     if (program_.inputs.workload.generates) AddGeneration();
     CountLocals();
@@ -236,8 +238,9 @@ class ProgramBuilder {
   }
 
   static void Append(Block& block, OpKind kind, const OpAttributes& attributes,
-                     const std::vector<int32_t>& inputs, const std::vector<int32_t>& outputs) {
-    Op op{.kind = kind, .phase = Phase::kOptimizer, .attributes = attributes};
+                     const std::vector<int32_t>& inputs, const std::vector<int32_t>& outputs,
+                     Phase phase = Phase::kOptimizer) {
+    Op op{.kind = kind, .phase = phase, .attributes = attributes};
     for (int32_t input : inputs)
       op.inputs[static_cast<size_t>(op.input_count++)] = {.buffer = input};
     for (int32_t output : outputs)
@@ -249,6 +252,25 @@ class ProgramBuilder {
     program_.blocks.push_back(std::move(block));
     segment.runs.push_back(
         {.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = 0, .count = count});
+  }
+
+  // ---- Saving
+  // ----------------------------------------------------------------------------------------
+
+  // One tensor at a time, widened on the device: what is saved passes through the arena, not beside it.
+  void AddSave() {
+    Segment segment{.kind = SegmentKind::kSave};
+    for (const Parameter& p : program_.parameters) {
+      if (!p.trainable && !Full()) continue;
+      const Buffer weight = program_.buffers[static_cast<size_t>(p.weight)];
+      Block block{.name = "save"};
+      const BufferRef staging =
+          AddLocalBuffer(program_, block, "save_staging", StatisticDType(program_.inputs),
+                         {.dims = weight.dims, .rank = weight.rank}, MemoryClass::kWorkspace);
+      Append(block, OpKind::kCopy, {}, {p.weight}, {staging.buffer}, Phase::kSave);
+      AddRun(segment, std::move(block), weight.instance_count);
+    }
+    program_.segments.push_back(std::move(segment));
   }
 
   // ---- Evaluation and generation --------------------------------------------------------------------------------------------------

@@ -137,6 +137,32 @@ TEST(ExecutorTest, UsedBytesStayWithinTheArena) {
   }
 }
 
+TEST(ExecutorTest, SavingStagesEveryTrainedWeight) {
+  for (Method method : {Method::kFull, Method::kLora}) {
+    ProgramRunner runner(planner::ToyInputs(planner::ToyModel(2, true), {.method = method}));
+    runner.Step(true);
+    const auto weights = runner.Weights();
+    Executor& executor = runner.executor();
+    for (const planner::Parameter& p : executor.program().parameters) {
+      if (!p.trainable) {
+        EXPECT_EQ(executor.RunSave(p.weight, 0).status().code(), absl::StatusCode::kNotFound);
+        continue;
+      }
+      const planner::Buffer& b = executor.program().buffers[static_cast<size_t>(p.weight)];
+      const int64_t last = b.instance_count - 1;
+      std::vector<float> weight(static_cast<size_t>(planner::ElementCount(b))),
+          staged(weight.size());
+      const auto staging = executor.RunSave(p.weight, last);
+      ASSERT_TRUE(staging.ok()) << staging.status();
+      ASSERT_TRUE(
+          executor.arena().Read(p.weight, last, weight.data(), planner::InstanceBytes(b)).ok());
+      ASSERT_TRUE(
+          executor.arena().Read(*staging, last, staged.data(), planner::InstanceBytes(b)).ok());
+      EXPECT_EQ(weight, staged) << b.name;
+    }
+  }
+}
+
 TEST(ExecutorTest, UnknownSegmentIsNotFound) {
   ProgramInputs inputs = planner::ToyGrid(1).front();
   inputs.workload.generates = false;

@@ -251,7 +251,9 @@ absl::StatusOr<Session::StateTensor> Session::FindWeight(const std::string& name
 
 absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) {
   TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
-  return ReadFloats(executor_->arena(), tensor.buffer, tensor.instance);
+  TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
+                             executor_->RunSave(tensor.buffer, tensor.instance));
+  return ReadFloats(executor_->arena(), staging, tensor.instance);
 }
 
 absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {

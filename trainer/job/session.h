@@ -68,7 +68,8 @@ class Session {
   };
   std::vector<StateTensor> StateTensors() const;
 
-  // The trainable or frozen weight named `name` as floats. NOT_FOUND.
+  // A weight that the program saves (every one for full fine-tuning, else the adapters), by its name, through the save
+  // segment. NOT_FOUND for any other. WriteWeight takes frozen weights too.
   absl::StatusOr<std::vector<float>> ReadWeight(const std::string& name);
   absl::Status WriteWeight(const std::string& name, absl::Span<const float> values);
 
