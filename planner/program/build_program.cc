@@ -356,6 +356,24 @@ class ProgramBuilder {
   int32_t embed_forward_ = -1, embed_backward_first_ = -1, embed_backward_next_ = -1;
 };
 
+// Axis values that mixes can spell but programs are not built with yet: refused rather than priced as something else.
+absl::Status CheckBuilt(const ProgramInputs& inputs) {
+  const Mix& m = inputs.mix;
+  const bool cpu = inputs.backend.kind == BackendKind::kCpu;
+  const auto refuse = [](const char* what) {
+    return absl::UnimplementedError(
+        absl::StrCat(what, " is not built yet; leave it out of the mix"));
+  };
+  if (m.zero_stage != 0) return refuse("zero_stage above 0");
+  if (m.recompute[static_cast<size_t>(Rung::kHost)] > 0) return refuse("recompute=host");
+  if (m.mlp_tile_count != 1) return refuse("mlp_tiles above 1");
+  if (m.optimizer_state != OptimizerState::kFp32) return refuse("optimizer_state other than fp32");
+  if (cpu && m.precision != Precision::kFp32) return refuse("precision=bf16 on a CPU");
+  if (cpu && m.accumulation_dtype != AccumulationDtype::kFp32)
+    return refuse("accumulation=bf16 on a CPU");
+  return absl::OkStatus();
+}
+
 absl::Status CheckInputs(const ProgramInputs& inputs) {
   const Workload& w = inputs.workload;
   const Mix& m = inputs.mix;
@@ -376,6 +394,7 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(inputs.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(inputs.mix, inputs.model.layer_count));
   TUNESMITH_RETURN_IF_ERROR(CheckInputs(inputs));
+  TUNESMITH_RETURN_IF_ERROR(CheckBuilt(inputs));
   return ProgramBuilder(inputs).Build();
 }
 

@@ -11,6 +11,7 @@ inline constexpr int64_t kLossChunkRowCount = 1024;
 
 // The step program of one rank. REQUIRES: the model, mix and workload passed their validation. INVALID_ARGUMENT when they do not fit together
 // (context beyond the model's limit, micro_batch x accumulation_count x data_parallel != rows_per_step: the message prints the equation).
+// UNIMPLEMENTED, naming the axis, for values that a mix can spell but no program is built with yet.
 // Pure; the same inputs give the same program.
 absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs);
 

@@ -56,7 +56,8 @@ TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
           .micro_batch = 2,
           .accumulation_count = 2,
           .data_parallel = 4};
-  const ProgramInputs inputs = ToyInputs(ToyModel(2, false), mix);
+  ProgramInputs inputs = ToyInputs(ToyModel(2, false), mix);
+  inputs.backend.kind = BackendKind::kCuda;
   ExpectComposedEqualsWhole(inputs, prices);
   EXPECT_GT(PriceStep(*BuildProgram(inputs), prices).communication_picoseconds, 0);
 }

@@ -111,5 +111,25 @@ TEST(ProgramTest, RefusesABatchThatDoesNotMultiplyOut) {
   EXPECT_NE(std::string(status.message()).find("!= rows per step(7)"), std::string::npos) << status;
 }
 
+TEST(ProgramTest, RefusesAxisValuesThatAreNotBuilt) {
+  const auto code_of = [](auto change) {
+    ProgramInputs inputs = ToyGrid(2).front();
+    change(inputs.mix);
+    return BuildProgram(inputs).status().code();
+  };
+  const auto unimplemented = absl::StatusCode::kUnimplemented;
+  EXPECT_EQ(code_of([](Mix& m) { m.zero_stage = 2; }), unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) { m.mlp_tile_count = 2; }), unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) { m.optimizer_state = OptimizerState::kInt8; }), unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) { m.precision = Precision::kBf16; }), unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) { m.accumulation_dtype = AccumulationDtype::kBf16; }),
+            unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) {
+              m.recompute = {};
+              m.recompute[static_cast<size_t>(Rung::kHost)] = 2;
+            }),
+            unimplemented);
+}
+
 }  // namespace
 }  // namespace tunesmith::planner
