@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "common/median.h"
 #include "planner/price/op_cost.h"
 
 namespace tunesmith::profiler {
@@ -18,12 +19,6 @@ void Replace(std::vector<Point>& points, Point point, Same same) {
 }
 
 }  // namespace
-
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall&, double seconds) {
   const planner::OpCost cost = planner::CostOf(program_, op);

@@ -34,7 +34,4 @@ class OpStatistics : public trainer::OpObserver {
   std::map<Key, Samples> samples_;
 };
 
-// The middle value; REQUIRES: not empty.
-double Median(std::vector<double> values);
-
 }  // namespace tunesmith::profiler

@@ -10,6 +10,7 @@
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/median.h"
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"

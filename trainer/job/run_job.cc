@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/file.h"
+#include "common/median.h"
 #include "common/numbers.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -28,13 +29,6 @@ using Clock = std::chrono::steady_clock;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double MedianOf(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 int64_t AttemptNumber() {
@@ -166,7 +160,7 @@ class JobRunner {
     progress.set_step_seconds(seconds);
     progress.set_tokens_per_second(
         static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
-    progress.set_seconds_left(MedianOf(step_seconds_) *
+    progress.set_seconds_left(Median(step_seconds_) *
                               static_cast<double>(step_count_ - state_.step));
     progress.set_token_count(state_.token_count);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
@@ -276,8 +270,8 @@ class JobRunner {
 
   // The median step, the first left out: it touches its memory for the first time.
   double SteadyStepSeconds() const {
-    if (step_seconds_.size() < 2) return MedianOf(step_seconds_);
-    return MedianOf({step_seconds_.begin() + 1, step_seconds_.end()});
+    if (step_seconds_.size() < 2) return Median(step_seconds_);
+    return Median({step_seconds_.begin() + 1, step_seconds_.end()});
   }
 
   JobSetup setup_;
