@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "common/median.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "planner/program/build_program.h"
@@ -66,13 +67,6 @@ absl::StatusOr<planner::Program> ProgramOf(const OpContext& context,
                                 .workload = workload,
                                 .mix = mix,
                                 .backend = {.kind = context.device}});
-}
-
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  const auto middle = values.begin() + static_cast<ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 }  // namespace
