@@ -37,7 +37,6 @@ class Executor {
   // Copies one instance of a weight to its staging buffer, as the save segment does, and returns that
   // buffer, which has the same instances. NOT_FOUND: the program does not save that weight.
   absl::StatusOr<int32_t> RunSave(int32_t weight, int64_t instance);
-  bool Has(planner::SegmentKind kind) const { return Find(kind) != nullptr; }
   absl::Status Synchronize() { return arena_->memory().Synchronize(); }
 
   // Null: none. The observer must outlive its use.

@@ -47,17 +47,4 @@ Packing PackLifetimes(const std::vector<Lifetime>& pieces, int64_t alignment) {
   return packing;
 }
 
-int64_t LiveLowerBound(const std::vector<Lifetime>& pieces, int64_t alignment) {
-  int64_t bound = 0;
-  for (const Lifetime& at : pieces) {
-    int64_t live = 0;
-    for (const Lifetime& piece : pieces) {
-      if (piece.first <= at.first && at.first <= piece.last)
-        live += AlignUp(piece.bytes, alignment);
-    }
-    bound = std::max(bound, live);
-  }
-  return bound;
-}
-
 }  // namespace tunesmith::planner

@@ -21,7 +21,4 @@ struct Packing {
 // Pisarchyk and Lee, arXiv 2001.03288). Sizes are rounded up to `alignment`.
 Packing PackLifetimes(const std::vector<Lifetime>& pieces, int64_t alignment);
 
-// The most bytes alive at once: no packing is smaller.
-int64_t LiveLowerBound(const std::vector<Lifetime>& pieces, int64_t alignment);
-
 }  // namespace tunesmith::planner
