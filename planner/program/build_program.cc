@@ -13,6 +13,7 @@
 #include "planner/program/derive_blocks.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/loss_blocks.h"
+#include "planner/program/optimizer_segment.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -42,8 +43,9 @@ class ProgramBuilder {
     parameters_ = AddParameters(program_);
     AddHostBuffers();
     if (program_.inputs.trains) AddTraining();
-    if (program_.inputs.trains) AddOptimizer();
-    if (program_.inputs.trains) AddSave();
+    if (program_.inputs.trains)
+      AddOptimizerSegment(program_, {.square_sum = square_sum_, .clip_factor = clip_factor_});
+    if (program_.inputs.trains) AddSaveSegment(program_);
     if (program_.inputs.workload.evaluates) AddEvaluation();
     if (program_.inputs.workload.generates) AddGeneration();
     CountLocals();
@@ -55,7 +57,6 @@ class ProgramBuilder {
   const Mix& mix() const { return program_.inputs.mix; }
   int64_t Rows() const { return mix().micro_batch * workload().context; }
   bool Full() const { return mix().method == Method::kFull; }
-  Parameter& parameter(int32_t index) { return program_.parameters[static_cast<size_t>(index)]; }
 
   int32_t AddBuffer(Buffer buffer) {
     program_.buffers.push_back(std::move(buffer));
@@ -198,78 +199,6 @@ class ProgramBuilder {
     if (Full())
       segment.runs.push_back(
           {.block = first ? embed_backward_first_ : embed_backward_next_, .first = 0, .count = 1});
-    program_.segments.push_back(std::move(segment));
-  }
-
-  // ---- Optimizer ------------------------------------------------------------------------------------------------------------------
-
-  void AddOptimizer() {
-    Segment segment{.kind = SegmentKind::kOptimizer, .repeat_count = 1};
-    Block clear{.name = "clear_gradient_norm"};
-    Append(clear, OpKind::kClear, {}, {}, {square_sum_});
-    AddRun(segment, std::move(clear), 1);
-    ForEachTrainable([&](const Parameter& p, int64_t instances) {
-      Block block{.name = "gradient_norm"};
-      Append(block, OpKind::kSumSquares, {.accumulate = true}, {p.gradient}, {square_sum_});
-      AddRun(segment, std::move(block), instances);
-    });
-    Block clip{.name = "clip_factor"};
-    Append(clip, OpKind::kClipFactor, {}, {square_sum_, program_.host.step_scalars},
-           {clip_factor_, program_.host.gradient_norm});
-    AddRun(segment, std::move(clip), 1);
-    ForEachTrainable([&](const Parameter& p, int64_t instances) {
-      Block block{.name = "adamw"};
-      std::vector<int32_t> inputs = {p.gradient, clip_factor_, program_.host.step_scalars,
-                                     p.weight,   p.moment1,    p.moment2};
-      std::vector<int32_t> outputs = {p.weight, p.moment1, p.moment2};
-      if (p.master >= 0) inputs.push_back(p.master);
-      if (p.master >= 0) outputs.push_back(p.master);
-      Append(block, OpKind::kAdamW, {.decays = p.decays}, inputs, outputs);
-      AddRun(segment, std::move(block), instances);
-    });
-    program_.segments.push_back(std::move(segment));
-  }
-
-  template <typename Visit>
-  void ForEachTrainable(Visit visit) {
-    for (const Parameter& p : program_.parameters) {
-      if (p.trainable) visit(p, program_.buffers[static_cast<size_t>(p.weight)].instance_count);
-    }
-  }
-
-  static void Append(Block& block, OpKind kind, const OpAttributes& attributes,
-                     const std::vector<int32_t>& inputs, const std::vector<int32_t>& outputs,
-                     Phase phase = Phase::kOptimizer) {
-    Op op{.kind = kind, .phase = phase, .attributes = attributes};
-    for (int32_t input : inputs)
-      op.inputs[static_cast<size_t>(op.input_count++)] = {.buffer = input};
-    for (int32_t output : outputs)
-      op.outputs[static_cast<size_t>(op.output_count++)] = {.buffer = output};
-    block.ops.push_back(op);
-  }
-
-  void AddRun(Segment& segment, Block block, int64_t count) {
-    program_.blocks.push_back(std::move(block));
-    segment.runs.push_back(
-        {.block = static_cast<int32_t>(program_.blocks.size()) - 1, .first = 0, .count = count});
-  }
-
-  // ---- Saving
-  // ----------------------------------------------------------------------------------------
-
-  // One tensor at a time, widened on the device: what is saved passes through the arena, not beside it.
-  void AddSave() {
-    Segment segment{.kind = SegmentKind::kSave};
-    for (const Parameter& p : program_.parameters) {
-      if (!p.trainable && !Full()) continue;
-      const Buffer weight = program_.buffers[static_cast<size_t>(p.weight)];
-      Block block{.name = "save"};
-      const BufferRef staging =
-          AddLocalBuffer(program_, block, "save_staging", StatisticDType(program_.inputs),
-                         {.dims = weight.dims, .rank = weight.rank}, MemoryClass::kWorkspace);
-      Append(block, OpKind::kCopy, {}, {p.weight}, {staging.buffer}, Phase::kSave);
-      AddRun(segment, std::move(block), weight.instance_count);
-    }
     program_.segments.push_back(std::move(segment));
   }
 
