@@ -20,8 +20,8 @@ void Replace(std::vector<Point>& points, Point point, Same same) {
 
 }  // namespace
 
-void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall&, double seconds) {
-  const planner::OpCost cost = planner::CostOf(program_, op);
+void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall& call, double seconds) {
+  const planner::OpCost cost = planner::CostOf(program_, op, call.attributes.accumulate);
   Key key{op.kind, std::llround(cost.bytes), 0, 0};
   double work = cost.bytes;
   if (planner::IsLinear(op.kind)) {

@@ -19,27 +19,29 @@ constexpr uint64_t kCanaryWord = 0xC7C7C7C7C7C7C7C7u;
 absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program,
                                                      const OpContext& context) {
   auto arena = std::unique_ptr<Arena>(new Arena(program, planner::PlanMemory(program)));
-  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_,
-                             DeviceMemory::Allocate(context, arena->plan_.arena_bytes));
+  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_[0],
+                             DeviceMemory::Allocate(context, arena->plan_.device_bytes()));
+  TUNESMITH_ASSIGN_OR_RETURN(arena->memory_[1],
+                             DeviceMemory::AllocateOnHost(context, arena->plan_.host_bytes()));
   return arena;
 }
 
 Tensor Arena::At(planner::BufferRef ref, int64_t run_index) const {
   const planner::Buffer& b = program_.buffers[static_cast<size_t>(ref.buffer)];
-  return {.data = memory_->data() + planner::OffsetOf(program_, plan_, ref, run_index),
+  return {.data = memory(b.space).data() + planner::OffsetOf(program_, plan_, ref, run_index),
           .dtype = b.dtype,
           .dims = b.dims,
           .rank = b.rank};
 }
 
 absl::Status Arena::Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes) {
-  TUNESMITH_RETURN_IF_ERROR(memory_->CopyFromHost(Offset(buffer, instance), host, bytes));
-  return memory_->Synchronize();
+  TUNESMITH_RETURN_IF_ERROR(MemoryOf(buffer).CopyFromHost(Offset(buffer, instance), host, bytes));
+  return MemoryOf(buffer).Synchronize();
 }
 
 absl::Status Arena::Read(int32_t buffer, int64_t instance, void* host, int64_t bytes) {
-  TUNESMITH_RETURN_IF_ERROR(memory_->CopyToHost(host, Offset(buffer, instance), bytes));
-  return memory_->Synchronize();
+  TUNESMITH_RETURN_IF_ERROR(MemoryOf(buffer).CopyToHost(host, Offset(buffer, instance), bytes));
+  return MemoryOf(buffer).Synchronize();
 }
 
 absl::Status Arena::ClearResident() {
@@ -47,23 +49,25 @@ absl::Status Arena::ClearResident() {
     const planner::Buffer& b = program_.buffers[id];
     if (b.region != planner::Region::kResident) continue;
     for (int64_t offset : plan_.offsets[id])
-      TUNESMITH_RETURN_IF_ERROR(memory_->Fill(offset, planner::InstanceBytes(b), 0));
+      TUNESMITH_RETURN_IF_ERROR(memory(b.space).Fill(offset, planner::InstanceBytes(b), 0));
   }
-  return memory_->Synchronize();
+  return memory().Synchronize();
 }
 
 absl::Status Arena::FillCanary() {
-  TUNESMITH_RETURN_IF_ERROR(memory_->Fill(0, memory_->size_bytes(), kCanaryByte));
-  return memory_->Synchronize();
+  for (const auto& memory : memory_)
+    TUNESMITH_RETURN_IF_ERROR(memory->Fill(0, memory->size_bytes(), kCanaryByte));
+  return memory().Synchronize();
 }
 
-absl::StatusOr<int64_t> Arena::CountUsedBytes() {
+absl::StatusOr<int64_t> Arena::CountUsedBytes(planner::Space space) {
+  DeviceMemory& counted = memory(space);
   std::vector<uint64_t> words(static_cast<size_t>(4 * kMiB) / sizeof(uint64_t));
   int64_t used = 0;
-  for (int64_t offset = 0; offset < memory_->size_bytes();) {
-    const int64_t bytes = std::min<int64_t>(memory_->size_bytes() - offset, 4 * kMiB);
-    TUNESMITH_RETURN_IF_ERROR(memory_->CopyToHost(words.data(), offset, bytes));
-    TUNESMITH_RETURN_IF_ERROR(memory_->Synchronize());
+  for (int64_t offset = 0; offset < counted.size_bytes();) {
+    const int64_t bytes = std::min<int64_t>(counted.size_bytes() - offset, 4 * kMiB);
+    TUNESMITH_RETURN_IF_ERROR(counted.CopyToHost(words.data(), offset, bytes));
+    TUNESMITH_RETURN_IF_ERROR(counted.Synchronize());
     used += 8 * std::count_if(words.begin(), words.begin() + bytes / 8,
                               [](uint64_t word) { return word != kCanaryWord; });
     offset += bytes;

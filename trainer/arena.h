@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -12,7 +13,7 @@
 
 namespace tunesmith::trainer {
 
-// The one allocation of a rank: every buffer of the step program at its planned offset. Not thread safe.
+// The memory of a rank, one allocation for each space that its program uses: every buffer at its planned offset. Not thread safe.
 class Arena {
  public:
   // RESOURCE_EXHAUSTED with the bytes asked for when the device does not have them. `program` and what `context` points to must outlive it.
@@ -30,11 +31,13 @@ class Arena {
 
   // Observed use: fill with a canary before the first write, count later how many bytes lie in words that no longer hold it.
   absl::Status FillCanary();
-  absl::StatusOr<int64_t> CountUsedBytes();
+  absl::StatusOr<int64_t> CountUsedBytes(planner::Space space = planner::Space::kDevice);
 
   const planner::MemoryPlan& plan() const { return plan_; }
   const planner::Program& program() const { return program_; }
-  DeviceMemory& memory() { return *memory_; }
+  DeviceMemory& memory(planner::Space space = planner::Space::kDevice) const {
+    return *memory_[static_cast<size_t>(space)];
+  }
 
  private:
   Arena(const planner::Program& program, planner::MemoryPlan plan)
@@ -46,7 +49,10 @@ class Arena {
 
   const planner::Program& program_;
   planner::MemoryPlan plan_;
-  std::unique_ptr<DeviceMemory> memory_;
+  DeviceMemory& MemoryOf(int32_t buffer) const {
+    return memory(program_.buffers[static_cast<size_t>(buffer)].space);
+  }
+  std::array<std::unique_ptr<DeviceMemory>, planner::kSpaceCount> memory_;
 };
 
 }  // namespace tunesmith::trainer

@@ -78,6 +78,13 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> DeviceMemory::Allocate(const OpCon
   return absl::InternalError("unknown device kind");
 }
 
+absl::StatusOr<std::unique_ptr<DeviceMemory>> DeviceMemory::AllocateOnHost(const OpContext& context,
+                                                                           int64_t size_bytes) {
+  if (context.device == planner::BackendKind::kCuda && size_bytes > 0)
+    return AllocatePinnedMemory(*context.cuda, size_bytes);
+  return AllocateCpuMemory(size_bytes);
+}
+
 absl::Status DeviceMemory::CheckRange(int64_t offset_bytes, int64_t count_bytes) const {
   if (offset_bytes >= 0 && count_bytes >= 0 && offset_bytes <= size_bytes_ - count_bytes) {
     return absl::OkStatus();

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
 
 namespace tunesmith::trainer {
@@ -41,22 +42,31 @@ class ScopedAccess {
   const OpCall& call_;
 };
 
-// Poisons the whole arena while a segment runs.
+// Poisons all memory of the program while a segment runs.
 class ScopedPoison {
  public:
-  ScopedPoison(DeviceMemory& memory, bool active) : memory_(memory), active_(active) {
-    if (active_)
-      ASAN_POISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
+  ScopedPoison(const Arena& arena, bool active) : arena_(arena), active_(active) {
+    ForEachSpace([](DeviceMemory& memory) {
+      ASAN_POISON_MEMORY_REGION(memory.data(), static_cast<size_t>(memory.size_bytes()));
+    });
   }
   ~ScopedPoison() {
-    if (active_)
-      ASAN_UNPOISON_MEMORY_REGION(memory_.data(), static_cast<size_t>(memory_.size_bytes()));
+    ForEachSpace([](DeviceMemory& memory) {
+      ASAN_UNPOISON_MEMORY_REGION(memory.data(), static_cast<size_t>(memory.size_bytes()));
+    });
   }
   ScopedPoison(const ScopedPoison&) = delete;
   ScopedPoison& operator=(const ScopedPoison&) = delete;
 
  private:
-  [[maybe_unused]] DeviceMemory& memory_;
+  template <typename Visit>
+  void ForEachSpace(Visit visit) const {
+    if (!active_) return;
+    for (planner::Space space : {planner::Space::kDevice, planner::Space::kHost})
+      visit(arena_.memory(space));
+  }
+
+  const Arena& arena_;
   const bool active_;
 };
 
@@ -86,11 +96,11 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
     return absl::NotFoundError(absl::StrCat("the step program has no segment ",
                                             std::string(planner::SegmentKindName(kind))));
   const ScopedPoison poison(
-      arena_->memory(), options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
+      *arena_, options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
   for (const planner::BlockRun& run : segment->runs) {
     const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
     for (int64_t i = 0; i < run.count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step));
+      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step, kind));
   }
   return absl::OkStatus();
 }
@@ -101,18 +111,19 @@ absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
     for (const planner::BlockRun& run : segment->runs) {
       const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
       if (block.ops[0].inputs[0].buffer != weight) continue;
-      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance));
+      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance, segment->kind));
       return block.ops[0].outputs[0].buffer;
     }
   }
   return absl::NotFoundError(absl::StrCat("the step program does not save buffer ", weight));
 }
 
-absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index) {
+absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index,
+                                planner::SegmentKind kind) {
   for (const planner::Op& op : block.ops) {
-    const OpCall call = Resolve(op, run_index);
+    const OpCall call = Resolve(op, run_index, kind);
     if (absl::Status status = RunOne(op, call); !status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(block.name, " ", run_index, ", ",
+      return absl::Status(status.code(), absl::StrCat(std::string(block.name), " ", run_index, ", ",
                                                       std::string(planner::OpKindName(op.kind)),
                                                       ": ", status.message()));
     }
@@ -125,6 +136,8 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
     const ScopedAccess access(call);
     return RunOp(context_, call);
   }
+  if (op.waits != 0 && context_.device == planner::BackendKind::kCuda)
+    TUNESMITH_RETURN_IF_ERROR(context_.cuda->Wait(op.stream, op.waits));
   if (observer_ == nullptr) return RunOp(context_, call);
   const auto start = std::chrono::steady_clock::now();
   TUNESMITH_RETURN_IF_ERROR(RunOp(context_, call));
@@ -134,11 +147,14 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
   return absl::OkStatus();
 }
 
-OpCall Executor::Resolve(const planner::Op& op, int64_t run_index) const {
+OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
+                         planner::SegmentKind kind) const {
   OpCall call{.kind = op.kind,
               .attributes = op.attributes,
+              .stream = op.stream,
               .input_count = op.input_count,
               .output_count = op.output_count};
+  call.attributes.accumulate = planner::Accumulates(op, kind);
   for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i)
     call.inputs[i] = arena_->At(op.inputs[i], run_index);
   for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i)

@@ -51,9 +51,9 @@ class Executor {
       : program_(std::move(program)), context_(context), options_(options) {}
 
   const planner::Segment* Find(planner::SegmentKind kind) const;
-  absl::Status RunBlock(const planner::Block& block, int64_t run_index);
+  absl::Status RunBlock(const planner::Block& block, int64_t run_index, planner::SegmentKind kind);
   absl::Status RunOne(const planner::Op& op, const OpCall& call);
-  OpCall Resolve(const planner::Op& op, int64_t run_index) const;
+  OpCall Resolve(const planner::Op& op, int64_t run_index, planner::SegmentKind kind) const;
 
   planner::Program program_;
   OpContext context_;

@@ -116,7 +116,7 @@ absl::StatusOr<SelfTestResult> RunSelfTest(const OpContext& context,
     result.tokens_per_second = tokens / result.median_step_seconds;
   }
   Arena& arena = session->executor().arena();
-  result.planned_arena_bytes = arena.plan().arena_bytes;
+  result.planned_arena_bytes = arena.plan().device_bytes();
   TUNESMITH_ASSIGN_OR_RETURN(result.used_arena_bytes, arena.CountUsedBytes());
   return result;
 }

@@ -1,9 +1,14 @@
 #include "planner/answer/candidates.h"
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "common/units.h"
+#include "planner/answer/predict.h"
+#include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -39,6 +44,11 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
   return absl::OkStatus();
 }
 
+absl::Status CheckNotNegative(std::string_view field, int64_t value) {
+  if (value >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(field, " is ", value, ", must not be negative"));
+}
+
 std::vector<Method> MethodsOf(MethodChoice choice) {
   if (choice == MethodChoice::kFull) return {Method::kFull};
   if (choice == MethodChoice::kLora) return {Method::kLora};
@@ -56,15 +66,27 @@ std::vector<int64_t> DivisorsOf(int64_t n) {
   return divisors;
 }
 
+// Tiles of the MLP worth trying: such that each still runs at the full matrix rate.
+std::vector<int64_t> TileCountsOf(int64_t token_count) {
+  constexpr int64_t kLeastTileRowCount = 2048, kMostTileCount = 32;
+  std::vector<int64_t> counts = {1};
+  for (int64_t count = 2; count <= kMostTileCount && token_count / count >= kLeastTileRowCount;
+       count *= 2)
+    counts.push_back(count);
+  return counts;
+}
+
 }  // namespace
 
 absl::Status ValidateQuestion(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(question.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateWorkload(question.workload, question.model));
   TUNESMITH_RETURN_IF_ERROR(CheckDevices(question.devices, question.workload.rows_per_step));
-  if (question.memory_budget_bytes < 0)
-    return absl::InvalidArgumentError(
-        StrCat("memory_budget_bytes is ", question.memory_budget_bytes, ", must not be negative"));
+  TUNESMITH_RETURN_IF_ERROR(CheckNotNegative("memory_budget_bytes", question.memory_budget_bytes));
+  TUNESMITH_RETURN_IF_ERROR(
+      CheckNotNegative("host_memory_budget_bytes", question.host_memory_budget_bytes));
+  TUNESMITH_RETURN_IF_ERROR(
+      CheckNotNegative("pinned_memory_budget_bytes", question.pinned_memory_budget_bytes));
   if (question.calibration.id.empty()) return absl::OkStatus();
   return ValidateCalibration(question.calibration);
 }
@@ -86,23 +108,67 @@ std::vector<Mix> FamiliesOf(const Question& question) {
     for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
       for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
         for (int64_t micro_batch : DivisorsOf(rows)) {
+          const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
-          if (loss == LossKernel::kChunked &&
-              micro_batch * question.workload.context <= kLossChunkRowCount)
-            continue;
-          families.push_back({.method = method,
-                              .lora = question.lora,
-                              .precision = PrecisionOf(question),
-                              .attention = attention,
-                              .loss = loss,
-                              .micro_batch = micro_batch,
-                              .accumulation_count = rows / micro_batch,
-                              .data_parallel = question.devices.device_count});
+          if (loss == LossKernel::kChunked && token_count <= kLossChunkRowCount) continue;
+          for (int64_t tile_count : TileCountsOf(token_count)) {
+            families.push_back({.method = method,
+                                .lora = question.lora,
+                                .precision = PrecisionOf(question),
+                                .attention = attention,
+                                .loss = loss,
+                                .mlp_tile_count = tile_count,
+                                .micro_batch = micro_batch,
+                                .accumulation_count = rows / micro_batch,
+                                .data_parallel = question.devices.device_count});
+          }
         }
       }
     }
   }
   return families;
+}
+
+RecomputeLimits LimitsOf(const Question& question, const Mix& family) {
+  constexpr uint32_t kAll = (1u << kRungCount) - 1, kHost = 1u << static_cast<int>(Rung::kHost);
+  const Hardware& h = question.devices.hardware;
+  RecomputeLimits limits{.rungs = kAll, .deadline = question.deadline};
+  // Where device and host are one memory, or no link is known, there is nothing to gain.
+  if (h.compute_capability == 0 || h.host_bytes_per_second <= 0) {
+    limits.rungs &= ~kHost;
+    return limits;
+  }
+  const DeviceMemoryBudget budget = BudgetOf(question);
+  const int64_t input_bytes =
+      AlignUp(family.micro_batch * question.workload.context * question.model.hidden_size *
+                  SizeOf(ComputeDType(InputsFor(question, family))),
+              kBufferAlignmentBytes);
+  limits.host_layer_count = question.model.layer_count;
+  const auto allow = [&](int64_t budget_bytes, int64_t outside_bytes) {
+    if (budget_bytes > 0)
+      limits.host_layer_count = std::clamp<int64_t>((budget_bytes - outside_bytes) / input_bytes, 0,
+                                                    limits.host_layer_count);
+  };
+  allow(budget.pinned_budget_bytes, 0);
+  allow(budget.host_budget_bytes, budget.host_outside_bytes);
+  return limits;
+}
+
+int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count) {
+  constexpr int64_t kMost = int64_t{1} << 62;
+  const bool host = (limits.rungs >> static_cast<int>(Rung::kHost) & 1u) != 0;
+  const int rungs = std::popcount(limits.rungs) - (host ? 1 : 0);
+  // Layers over r rungs in order: binomial(layers + r - 1, r - 1).
+  const auto ways = [&](int64_t layers) {
+    double count = 1;
+    for (int i = 1; i < rungs; ++i)
+      count *= static_cast<double>(layers + i) / static_cast<double>(i);
+    return std::round(count);
+  };
+  double sum = 0;
+  for (int64_t on_host = 0; on_host <= (host ? limits.host_layer_count : 0); ++on_host)
+    sum += ways(layer_count - on_host);
+  return sum < static_cast<double>(kMost) ? static_cast<int64_t>(sum) : kMost;
 }
 
 ProgramInputs InputsFor(const Question& question, const Mix& mix) {

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "planner/answer/mix_family.h"
+#include "planner/answer/recompute_solver.h"
 #include "planner/answer/search.h"
 
 namespace tunesmith::planner {
@@ -20,6 +20,12 @@ Backend BackendOf(const Hardware& hardware);
 
 // Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation).
 std::vector<Mix> FamiliesOf(const Question& question);
+
+// The rungs that may be chosen from, and how many layers the host has room for.
+RecomputeLimits LimitsOf(const Question& question, const Mix& family);
+
+// How many mixes a family of `layer_count` layers has under the limits: ways to give each layer a rung, in canonical order. At most 2^62.
+int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count);
 
 ProgramInputs InputsFor(const Question& question, const Mix& mix);
 

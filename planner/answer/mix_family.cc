@@ -1,281 +1,281 @@
 #include "planner/answer/mix_family.h"
 
 #include <algorithm>
-#include <utility>
-#include <vector>
 
 #include "common/status_macros.h"
-#include "common/units.h"
-#include "planner/program/memory_plan.h"
 
 namespace tunesmith::planner {
 namespace {
 
-int64_t AlignedBytes(const Buffer& b) { return AlignUp(InstanceBytes(b), kBufferAlignmentBytes); }
+constexpr size_t kHost = static_cast<size_t>(Rung::kHost);
+// Beyond so many micro-batches the power of a step's map is quicker than walking them.
+constexpr int64_t kWalkedMicroCount = 16;
 
-bool PerLayer(const Buffer& b) { return b.name.find("{}") != std::string::npos; }
+size_t Index(Rung rung) { return static_cast<size_t>(rung); }
+
+bool SamePrice(const BlockPrice& a, const BlockPrice& b) {
+  return a.compute_picoseconds == b.compute_picoseconds &&
+         a.copy_picoseconds == b.copy_picoseconds && a.streams == b.streams;
+}
+
+bool SameSummary(const LayerSummary& a, const LayerSummary& b) {
+  return a.saved_bytes == b.saved_bytes && a.forward_local_bytes == b.forward_local_bytes &&
+         a.backward_local_bytes == b.backward_local_bytes && SamePrice(a.forward, b.forward) &&
+         SamePrice(a.backward_first, b.backward_first) &&
+         SamePrice(a.backward_later, b.backward_later);
+}
 
 }  // namespace
 
-// Reads the summaries off small programs.
-class FamilySummarizer {
- public:
-  FamilySummarizer(const ProgramInputs& inputs, const PriceTable& prices)
-      : inputs_(inputs), prices_(prices) {}
-
-  absl::StatusOr<MixFamily> Summarize() {
-    const int64_t layers = inputs_.model.layer_count, small_layers = std::min<int64_t>(layers, 2);
-    family_.layer_count_ = layers;
-    family_.accumulation_count_ = inputs_.mix.accumulation_count;
-    family_.data_parallel_ = inputs_.mix.data_parallel;
-    ProgramInputs small = inputs_;
-    small.model.layer_count = small_layers;
-    for (int rung = 0; rung < kBuiltRungCount; ++rung) {
-      small.mix.recompute = {};
-      small.mix.recompute[static_cast<size_t>(rung)] = small_layers;
-      TUNESMITH_ASSIGN_OR_RETURN(program_, BuildProgram(small));
-      SummarizeLayers(static_cast<size_t>(rung));
-      if (rung == 0) SummarizeRest();
-    }
-    return std::move(family_);
-  }
-
- private:
-  const Block& block(int32_t id) const { return program_.blocks[static_cast<size_t>(id)]; }
-  const Segment* Find(SegmentKind kind) const {
-    for (const Segment& s : program_.segments) {
-      if (s.kind == kind) return &s;
-    }
-    return nullptr;
-  }
-  static bool IsLayer(const Block& b) { return b.name == "layer"; }
-  static bool Covers(const BlockRun& run, int64_t index) {
-    return run.step > 0 ? index >= run.first && index < run.first + run.count
-                        : index <= run.first && index > run.first - run.count;
-  }
-
-  void SummarizeLayers(size_t rung) {
-    const int64_t last = program_.inputs.model.layer_count - 1;
-    family_.first_layer_[rung] = SummaryOf(0);
-    family_.layer_[rung] = SummaryOf(last);
-  }
-
-  LayerSummary SummaryOf(int64_t layer) {
-    LayerSummary s;
-    for (const Buffer& b : program_.buffers) {
-      const bool frame =
-          b.region == Region::kSaved && b.instance_count <= program_.inputs.model.layer_count;
-      if (frame && layer >= b.first_instance && layer < b.first_instance + b.instance_count)
-        s.saved_bytes += AlignedBytes(b);
-    }
-    ForLayerRuns(*Find(SegmentKind::kMicroFirst), layer, [&](const BlockRun& run) {
-      const int64_t bytes = PackedLocalBytes(program_, block(run.block)),
-                    time = prices_.Picoseconds(program_, block(run.block));
-      (run.step > 0 ? s.forward_local_bytes : s.backward_local_bytes) = bytes;
-      (run.step > 0 ? s.forward_picoseconds : s.backward_first_picoseconds) = time;
-    });
-    if (const Segment* next = Find(SegmentKind::kMicroLast)) {
-      ForLayerRuns(*next, layer, [&](const BlockRun& run) {
-        if (run.step < 0)
-          s.backward_next_picoseconds = prices_.Picoseconds(program_, block(run.block));
-      });
-    }
-    return s;
-  }
-
-  template <typename Visit>
-  void ForLayerRuns(const Segment& segment, int64_t layer, Visit visit) const {
-    for (const BlockRun& run : segment.runs) {
-      if (IsLayer(block(run.block)) && Covers(run, layer)) visit(run);
-    }
-  }
-
-  void SummarizeRest() {
-    MixFamily::Fixed& f = family_.fixed_;
-    f.resident_bytes = BytesOf(Region::kResident, ~0u);
-    f.stack_base_bytes = f.resident_bytes + CarriedBytes(SegmentKind::kMicroFirst);
-    f.gradient_bytes = BytesOf(Region::kGradient, ~0u);
-    SummarizeGradients();
-    SummarizeMicro();
-    f.evaluate_bytes = BytesBetweenSteps(SegmentKind::kEvaluate);
-    f.generate_bytes = BytesBetweenSteps(SegmentKind::kGenerate);
-    f.save_bytes = BytesBetweenSteps(SegmentKind::kSave);
-    f.first_picoseconds = TimeWithoutLayers(SegmentKind::kMicroFirst);
-    f.next_picoseconds = TimeWithoutLayers(SegmentKind::kMicroLast);
-    f.optimizer_picoseconds = OptimizerTime();
-  }
-
-  // Layers' buffers count for as many layers as the model has.
-  int64_t Scale(const Buffer& b) const {
-    return PerLayer(b) ? b.instance_count * family_.layer_count_ / program_.inputs.model.layer_count
-                       : b.instance_count;
-  }
-
-  int64_t BytesOf(Region region, uint32_t segments) const {
-    int64_t bytes = 0;
-    for (const Buffer& b : program_.buffers) {
-      if (b.region == region && (region != Region::kCarried || (b.segments & segments) != 0))
-        bytes += AlignedBytes(b) * Scale(b);
-    }
-    return bytes;
-  }
-
-  int64_t CarriedBytes(SegmentKind kind) const {
-    return BytesOf(Region::kCarried, 1u << static_cast<int>(kind));
-  }
-
-  void SummarizeGradients() {
-    MixFamily::Fixed& f = family_.fixed_;
-    for (const Buffer& b : program_.buffers) {
-      if (b.region == Region::kSaved && b.instance_count == program_.inputs.model.layer_count + 1)
-        f.block_input_bytes = AlignedBytes(b);
-      if (b.region != Region::kGradient) continue;
-      f.exchanged_bytes += InstanceBytes(b) * Scale(b);
-      if (PerLayer(b)) f.layer_gradient_bytes += AlignedBytes(b);
-    }
-    // The head and the final norm are written before the layers, an untied embedding after them.
-    const bool full = inputs_.mix.method == Method::kFull;
-    for (const Buffer& b : program_.buffers) {
-      if (b.region != Region::kGradient || PerLayer(b)) continue;
-      const bool embedding = b.name == "model.embed_tokens.weight.gradient",
-                 norm = b.name == "model.norm.weight.gradient";
-      if (full && !norm && (!embedding || inputs_.model.tied_head))
-        f.head_gradient_bytes = AlignedBytes(b);
-      if (!embedding || inputs_.model.tied_head) f.gradients_before_layers_bytes += AlignedBytes(b);
-    }
-  }
-
-  void SummarizeMicro() {
-    MixFamily::Fixed& f = family_.fixed_;
-    bool backward = false;
-    for (const BlockRun& run : Find(SegmentKind::kMicroFirst)->runs) {
-      const Block& b = block(run.block);
-      const int64_t bytes = PackedLocalBytes(program_, b);
-      if (b.name == "embedding")
-        (backward ? f.embed_backward_local_bytes : f.embed_local_bytes) = bytes;
-      if (b.name == "loss") f.loss_local_bytes = std::max(f.loss_local_bytes, bytes);
-      if (b.name == "final_norm") f.norm_local_bytes = std::max(f.norm_local_bytes, bytes);
-      backward |= b.name == "loss";
-    }
-  }
-
-  int64_t BytesBetweenSteps(SegmentKind kind) const {
-    const Segment* segment = Find(kind);
-    if (segment == nullptr) return 0;
-    int64_t most = 0;
-    for (const BlockRun& run : segment->runs)
-      most = std::max(most, PackedLocalBytes(program_, block(run.block)));
-    return family_.fixed_.resident_bytes + CarriedBytes(kind) + most;
-  }
-
-  int64_t TimeWithoutLayers(SegmentKind kind) const {
-    int64_t time = 0;
-    const Segment* segment = Find(kind);
-    if (segment == nullptr) return 0;
-    for (const BlockRun& run : segment->runs) {
-      if (!IsLayer(block(run.block)))
-        time += run.count * prices_.Picoseconds(program_, block(run.block));
-    }
-    return time;
-  }
-
-  // Runs over layers' parameters repeat once per layer.
-  int64_t OptimizerTime() const {
-    int64_t time = 0;
-    for (const BlockRun& run : Find(SegmentKind::kOptimizer)->runs) {
-      const Op& op = block(run.block).ops[0];
-      const bool per_layer = op.input_count > 0 &&
-                             PerLayer(program_.buffers[static_cast<size_t>(op.inputs[0].buffer)]);
-      time += (per_layer ? family_.layer_count_ : run.count) *
-              prices_.Picoseconds(program_, block(run.block));
-    }
-    return time;
-  }
-
-  const ProgramInputs& inputs_;
-  const PriceTable& prices_;
-  MixFamily family_;
-  Program program_;
-};
-
-absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const PriceTable& prices) {
-  return FamilySummarizer(inputs, prices).Summarize();
+std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs) {
+  const Mix& m = inputs.mix;
+  auto& layers = layers_[{m.method, m.attention, m.micro_batch, m.mlp_tile_count}];
+  if (layers == nullptr) layers = std::make_shared<LayerSummaries>(inputs, prices_);
+  return layers;
 }
 
-bool MixFamily::KeepingIsQuickest() const {
-  const auto time = [](const LayerSummary& s) {
-    return std::pair(s.forward_picoseconds + s.backward_first_picoseconds,
-                     s.forward_picoseconds + s.backward_next_picoseconds);
-  };
-  const auto no_quicker = [&](const LayerSummary& s, const LayerSummary& keep) {
-    return time(s).first >= time(keep).first && time(s).second >= time(keep).second;
-  };
-  const auto all = [&](const auto& layers) {
-    return std::all_of(layers.begin(), layers.end(),
-                       [&](const LayerSummary& s) { return no_quicker(s, layers[0]); });
-  };
-  return all(first_layer_) && all(layer_);
+absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
+  const Mix& m = inputs.mix;
+  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1}];
+  if (step == nullptr) {
+    TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
+    step = std::make_shared<const StepSummary>(summary);
+  }
+  return step;
 }
 
-int64_t MixFamily::LossInstantBytes(const std::array<int64_t, kRungCount>& recompute) const {
-  const Fixed& f = fixed_;
-  int64_t frames = 0;
-  bool first = true;
-  for (size_t rung = kBuiltRungCount; rung-- > 0;) {
+absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const PriceTable& prices,
+                                            SummaryCache& cache) {
+  MixFamily family;
+  TUNESMITH_ASSIGN_OR_RETURN(family.step_, cache.Step(inputs));
+  family.prices_ = &prices;
+  family.source_ = cache.Layers(inputs);
+  family.layer_count_ = inputs.model.layer_count;
+  family.micro_batch_count_ = inputs.mix.accumulation_count;
+  family.data_parallel_ = inputs.mix.data_parallel;
+  family.copies_overlap_ = CopiesOverlap(inputs.backend);
+  if (inputs.workload.evaluates)
+    family.evaluate_bytes_ =
+        family.step_->evaluate_base_bytes +
+        std::max(family.step_->evaluate_local_bytes, family.source_->EvaluateLocalBytes());
+  family.Prepare(Rung::kKeep);
+  return family;
+}
+
+void MixFamily::Prepare(Rung rung) {
+  if (rung == Rung::kHost) return PrepareHost();
+  first_layer_[Index(rung)] = source_->At(rung, /*first=*/true);
+  layer_[Index(rung)] = source_->At(rung, /*first=*/false);
+}
+
+// host_ranges_[n] is first x inner^(n - 2) x last, built up by one inner layer at a time.
+void MixFamily::PrepareHost() {
+  if (!host_ranges_.empty()) return;
+  host_only_ = source_->OnHost(/*first=*/true, /*last=*/true);
+  host_last_ = source_->OnHost(/*first=*/false, /*last=*/true);
+  first_layer_[kHost] = source_->OnHost(/*first=*/true, /*last=*/false);
+  layer_[kHost] = source_->OnHost(/*first=*/false, /*last=*/false);
+  const auto copies = [this](const LayerSummary& s) {
+    return micro_batch_count_ * s.forward.copy_picoseconds + s.backward_first.copy_picoseconds +
+           (micro_batch_count_ - 1) * s.backward_later.copy_picoseconds;
+  };
+  const auto range_of = [&](const LayerSummary& s) {
+    return HostRange{.forward = s.forward.streams,
+                     .backward_first = s.backward_first.streams,
+                     .backward_later = s.backward_later.streams,
+                     .compute_picoseconds = s.ComputePicoseconds(micro_batch_count_),
+                     .copy_picoseconds = copies(s)};
+  };
+  const auto below = [](const HostRange& lower, const HostRange& upper) {
+    HostRange both{.forward = lower.forward,
+                   .backward_first = upper.backward_first,
+                   .backward_later = upper.backward_later,
+                   .compute_picoseconds = lower.compute_picoseconds + upper.compute_picoseconds,
+                   .copy_picoseconds = lower.copy_picoseconds + upper.copy_picoseconds};
+    both.forward.Then(upper.forward);
+    both.backward_first.Then(lower.backward_first);
+    both.backward_later.Then(lower.backward_later);
+    return both;
+  };
+  host_ranges_ = {HostRange{}, range_of(host_only_)};
+  const HostRange inner = range_of(layer_[kHost]), last = range_of(host_last_);
+  HostRange lower = range_of(first_layer_[kHost]);
+  for (int64_t count = 2; count <= layer_count_; ++count) {
+    host_ranges_.push_back(below(lower, last));
+    lower = below(lower, inner);
+  }
+}
+
+void MixFamily::AddLayers(const LayerSummary& s, int64_t first, int64_t count, int64_t host,
+                          Layers& layers) const {
+  if (count == 0) return;
+  const StepSummary& f = *step_;
+  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  // Gradients live before the first layer's backward, and how many more each layer adds.
+  const int64_t standing = several() ? f.gradient_bytes : 0;
+  const int64_t born = several() ? 0 : f.layer_gradient_bytes;
+  for (int64_t at : {first, first + count - 1}) {
+    const int64_t below = base + layers.frame_bytes + (at - first + 1) * s.saved_bytes +
+                          (at - host + 1) * f.block_input_bytes;
+    layers.arena_bytes = std::max(
+        {layers.arena_bytes, below + f.block_input_bytes + s.forward_local_bytes + standing,
+         below + s.backward_local_bytes + gradients_before_layers() + (layer_count_ - at) * born});
+  }
+  layers.frame_bytes += count * s.saved_bytes;
+  layers.forward_picoseconds += count * s.forward.compute_picoseconds;
+  layers.backward_first_picoseconds += count * s.backward_first.compute_picoseconds;
+  layers.backward_later_picoseconds += count * s.backward_later.compute_picoseconds;
+}
+
+// Layers on the host rung leave nothing on the stack; the last of them writes its output there.
+void MixFamily::AddHostInstants(int64_t host, Layers& layers) const {
+  const StepSummary& f = *step_;
+  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  const int64_t standing = several() ? f.gradient_bytes : 0;
+  const int64_t born = several() ? 0 : f.layer_gradient_bytes;
+  const auto add = [&](const LayerSummary& s, int64_t at) {
+    const int64_t output = at == host - 1 ? f.block_input_bytes : 0;
+    layers.arena_bytes = std::max(
+        {layers.arena_bytes, base + output + s.forward_local_bytes + standing,
+         base + s.backward_local_bytes + gradients_before_layers() + (layer_count_ - at) * born});
+  };
+  if (host == 1) return add(host_only_, 0);
+  add(first_layer_[kHost], 0);
+  add(host_last_, host - 1);
+  if (host > 2) add(layer_[kHost], 1);
+}
+
+ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
+  const StepSummary& f = *step_;
+  const int64_t host = recompute[kHost], several_standing = several() ? f.gradient_bytes : 0;
+  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  Layers layers;
+  if (host > 0) AddHostInstants(host, layers);
+  int64_t layer = host;
+  for (size_t rung = kHost; rung-- > 0;) {
     const int64_t count = recompute[rung];
     if (count == 0) continue;
-    frames += count * layer_[rung].saved_bytes +
-              (first ? first_layer_[rung].saved_bytes - layer_[rung].saved_bytes : 0);
-    first = false;
+    const int64_t first = layer == 0 ? 1 : 0;
+    AddLayers(first_layer_[rung], 0, first, host, layers);
+    AddLayers(layer_[rung], layer + first, count - first, host, layers);
+    layer += count;
   }
-  return f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes +
-         f.loss_local_bytes + (accumulation_count_ > 1 ? f.gradient_bytes : f.head_gradient_bytes);
+  const int64_t full_stack =
+      base + layers.frame_bytes + (layer_count_ - host + 1) * f.block_input_bytes;
+  const int64_t arena = std::max(
+      {layers.arena_bytes, FloorBytes(),
+       base + (host > 0 ? 0 : f.block_input_bytes) + f.embed_local_bytes + several_standing,
+       base + f.embed_backward_local_bytes + f.gradient_bytes,
+       full_stack + f.loss_local_bytes + (several() ? f.gradient_bytes : f.head_gradient_bytes),
+       full_stack + f.norm_local_bytes + gradients_before_layers()});
+  return {.arena_bytes = arena,
+          .host_bytes = host * f.block_input_bytes,
+          .price = ComposeStep(WorkOf(layers, host), f.exchanged_bytes, data_parallel_, *prices_)};
 }
 
-ComposedMix MixFamily::Compose(const std::array<int64_t, kRungCount>& recompute,
-                               const PriceTable& prices) const {
-  const Fixed& f = fixed_;
-  const bool several = accumulation_count_ > 1;
-  // Gradients live before the first layer's backward, and how many more each layer adds.
-  const int64_t standing = several ? f.gradient_bytes : 0;
-  const int64_t born = several ? 0 : f.layer_gradient_bytes;
-  int64_t arena = std::max(
-      {f.resident_bytes + f.gradient_bytes, f.evaluate_bytes, f.generate_bytes, f.save_bytes,
-       f.stack_base_bytes + f.block_input_bytes + f.embed_local_bytes + standing,
-       f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
-  int64_t frames = 0, layer = 0, forward_time = 0, backward_first_time = 0, backward_next_time = 0;
-  const auto add_layers = [&](const LayerSummary& s, int64_t count) {
-    if (count == 0) return;
-    for (int64_t at : {layer, layer + count - 1}) {
-      const int64_t below = f.stack_base_bytes + frames + (at - layer + 1) * s.saved_bytes;
-      const int64_t before_layers = several ? f.gradient_bytes : f.gradients_before_layers_bytes;
-      arena = std::max(arena,
-                       below + (at + 2) * f.block_input_bytes + s.forward_local_bytes + standing);
-      arena = std::max(arena, below + (at + 1) * f.block_input_bytes + s.backward_local_bytes +
-                                  before_layers + (layer_count_ - at) * born);
-    }
-    frames += count * s.saved_bytes;
-    forward_time += count * s.forward_picoseconds;
-    backward_first_time += count * s.backward_first_picoseconds;
-    backward_next_time += count * s.backward_next_picoseconds;
-    layer += count;
+StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
+  const StepSummary& f = *step_;
+  const int64_t later_count = micro_batch_count_ - 1;
+  StepWork work;
+  work.compute_picoseconds = FixedPicoseconds() + micro_batch_count_ * layers.forward_picoseconds +
+                             layers.backward_first_picoseconds +
+                             later_count * layers.backward_later_picoseconds;
+  work.span_picoseconds = work.compute_picoseconds;
+  if (host == 0) return work;
+  const HostRange& range = host_ranges_[static_cast<size_t>(host)];
+  work.compute_picoseconds += range.compute_picoseconds;
+  work.copy_picoseconds = range.copy_picoseconds;
+  work.span_picoseconds = work.compute_picoseconds;
+  if (!copies_overlap_) return work;
+  const auto micro = [&](const StepSummary::Micro& m, const StreamMap& backward,
+                         int64_t backward_picoseconds) {
+    StreamMap map = StreamMap::Identity();
+    map.Issue(Stream::kCompute, 1u << static_cast<int>(Stream::kDeviceToHost), m.embed_picoseconds);
+    map.Then(range.forward);
+    map.Compute(layers.forward_picoseconds + m.loss_picoseconds + backward_picoseconds);
+    map.Then(backward);
+    map.Compute(m.embed_backward_picoseconds);
+    return map;
   };
-  for (int rung = kBuiltRungCount - 1; rung >= 0; --rung) {
-    const int64_t count = recompute[static_cast<size_t>(rung)];
-    if (count == 0) continue;
-    const int64_t first = layer == 0 ? 1 : 0;
-    if (first > 0) add_layers(first_layer_[static_cast<size_t>(rung)], 1);
-    add_layers(layer_[static_cast<size_t>(rung)], count - first);
+  StreamTimes free =
+      micro(f.first, range.backward_first, layers.backward_first_picoseconds).Apply({});
+  if (later_count > 0) {
+    const StreamMap later = micro(f.later, range.backward_later, layers.backward_later_picoseconds);
+    if (later_count <= kWalkedMicroCount) {
+      for (int64_t i = 0; i < later_count; ++i) free = later.Apply(free);
+    } else {
+      free = later.Power(later_count).Apply(free);
+    }
   }
-  const int64_t full_stack = f.stack_base_bytes + frames + (layer_count_ + 1) * f.block_input_bytes;
-  const int64_t norm = several ? f.gradient_bytes : f.gradients_before_layers_bytes;
-  arena = std::max({arena, LossInstantBytes(recompute), full_stack + f.norm_local_bytes + norm});
-  const int64_t first_time = f.first_picoseconds + forward_time + backward_first_time;
-  const int64_t next_time = f.next_picoseconds + forward_time + backward_next_time;
-  const int64_t compute =
-      first_time + (accumulation_count_ - 1) * next_time + f.optimizer_picoseconds;
-  return {.arena_bytes = arena,
-          .price = ComposeStep(compute, f.exchanged_bytes, data_parallel_, prices)};
+  free[static_cast<size_t>(Stream::kCompute)] += f.optimizer_picoseconds;
+  work.span_picoseconds = *std::max_element(free.begin(), free.end());
+  return work;
+}
+
+ComposedMix MixFamily::KeepAll() const {
+  RecomputeCounts counts = {};
+  counts[Index(Rung::kKeep)] = layer_count_;
+  return Compose(counts);
+}
+
+int64_t MixFamily::StackBytes(Rung rung) const {
+  return rung == Rung::kHost ? 0 : layer_[Index(rung)].saved_bytes + step_->block_input_bytes;
+}
+
+int64_t MixFamily::StackDiscountBytes(Rung rung) const {
+  if (rung == Rung::kHost) return 0;
+  return std::min<int64_t>(0,
+                           first_layer_[Index(rung)].saved_bytes - layer_[Index(rung)].saved_bytes);
+}
+
+int64_t MixFamily::ComputePicoseconds(Rung rung) const {
+  return layer_[Index(rung)].ComputePicoseconds(micro_batch_count_);
+}
+
+int64_t MixFamily::ComputeDiscountPicoseconds(Rung rung) const {
+  const auto discount = [&](const LayerSummary& s) {
+    return std::min<int64_t>(0,
+                             s.ComputePicoseconds(micro_batch_count_) - ComputePicoseconds(rung));
+  };
+  const int64_t first = discount(first_layer_[Index(rung)]);
+  if (rung != Rung::kHost) return first;
+  return std::min(first + discount(host_last_), discount(host_only_));
+}
+
+int64_t MixFamily::LossBaseBytes() const {
+  return step_->stack_base_bytes + step_->block_input_bytes + step_->loss_local_bytes +
+         (several() ? step_->gradient_bytes : step_->head_gradient_bytes);
+}
+
+int64_t MixFamily::LeastBackwardBytes(Rung rung) const {
+  const int64_t born = several() ? 0 : step_->layer_gradient_bytes;
+  int64_t local = std::min(first_layer_[Index(rung)].backward_local_bytes,
+                           layer_[Index(rung)].backward_local_bytes);
+  if (rung == Rung::kHost)
+    local = std::min({local, host_last_.backward_local_bytes, host_only_.backward_local_bytes});
+  return step_->stack_base_bytes + local + gradients_before_layers() + born;
+}
+
+int64_t MixFamily::FloorBytes() const {
+  const StepSummary& f = *step_;
+  return std::max({f.optimizer_bytes, evaluate_bytes_, f.generate_bytes, f.save_bytes,
+                   f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
+}
+
+int64_t MixFamily::FixedPicoseconds() const {
+  return step_->first.Sum() + (micro_batch_count_ - 1) * step_->later.Sum() +
+         step_->optimizer_picoseconds;
+}
+
+int64_t MixFamily::StepPicoseconds(int64_t span_picoseconds) const {
+  return ComposeStep({.span_picoseconds = span_picoseconds}, step_->exchanged_bytes, data_parallel_,
+                     *prices_)
+      .step_picoseconds;
+}
+
+bool MixFamily::SameRung(Rung a, Rung b) const {
+  return SameSummary(first_layer_[Index(a)], first_layer_[Index(b)]) &&
+         SameSummary(layer_[Index(a)], layer_[Index(b)]);
 }
 
 }  // namespace tunesmith::planner

@@ -2,80 +2,123 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "planner/answer/layer_summary.h"
+#include "planner/answer/step_summary.h"
 #include "planner/price/price.h"
-#include "planner/program/build_program.h"
 #include "planner/program/program.h"
 
-// Mixes that differ in nothing but how many layers take which recompute rung, priced without building their programs. One two-layer program per
-// rung is summarized; a mix composes the summaries. The composed bytes and picoseconds equal those of the whole program exactly.
+// Mixes that differ in nothing but how many layers take which recompute rung, priced without building their programs: a mix composes the
+// summaries of its layers. The composed bytes and picoseconds equal those of the whole program exactly.
 namespace tunesmith::planner {
 
-// The rungs that step programs are built with. kHost waits for offload.
-inline constexpr int kBuiltRungCount = static_cast<int>(Rung::kBlock) + 1;
+using RecomputeCounts = std::array<int64_t, kRungCount>;  // layers by Rung
 
-// A layer at one rung.
-struct LayerSummary {
-  int64_t saved_bytes = 0;  // beside the block's input
-  int64_t forward_local_bytes = 0;
-  int64_t backward_local_bytes = 0;
-  int64_t forward_picoseconds = 0;
-  int64_t backward_first_picoseconds = 0;  // first micro-batch of a step
-  int64_t backward_next_picoseconds = 0;
+// Summaries that several families of one question share.
+class SummaryCache {
+ public:
+  explicit SummaryCache(const PriceTable& prices) : prices_(prices) {}
+
+  std::shared_ptr<LayerSummaries> Layers(const ProgramInputs& inputs);
+  absl::StatusOr<std::shared_ptr<const StepSummary>> Step(const ProgramInputs& inputs);
+
+ private:
+  const PriceTable& prices_;
+  std::map<std::tuple<Method, AttentionKernel, int64_t, int64_t>, std::shared_ptr<LayerSummaries>>
+      layers_;
+  std::map<std::tuple<Method, LossKernel, int64_t, bool>, std::shared_ptr<const StepSummary>>
+      steps_;
 };
 
 struct ComposedMix {
-  int64_t arena_bytes = 0;
+  int64_t arena_bytes = 0;  // of the device
+  int64_t host_bytes = 0;   // of the host's arena
   StepPrice price;
 };
 
 class MixFamily {
  public:
-  // `inputs.mix.recompute` is ignored. Errors as BuildProgram.
-  static absl::StatusOr<MixFamily> Create(const ProgramInputs& inputs, const PriceTable& prices);
+  // `inputs.mix.recompute` is ignored; all inputs given to one cache must agree in everything but the mix's placement axes and method. Prepares the keep
+  // rung alone. `prices` must outlive the family. Errors as BuildProgram.
+  static absl::StatusOr<MixFamily> Create(const ProgramInputs& inputs, const PriceTable& prices,
+                                          SummaryCache& cache);
 
-  // REQUIRES: recompute sums to the model's layers and gives kHost none.
-  ComposedMix Compose(const std::array<int64_t, kRungCount>& recompute,
-                      const PriceTable& prices) const;
+  // Makes what Compose needs of a rung. REQUIRES for every rung that counts name.
+  void Prepare(Rung rung);
 
-  // What the loss instant alone needs: all saved activations and the loss block. No less than this is the arena of any mix that saves as much.
-  int64_t LossInstantBytes(const std::array<int64_t, kRungCount>& recompute) const;
+  // REQUIRES: recompute sums to the model's layers.
+  ComposedMix Compose(const RecomputeCounts& recompute) const;
+
+  // Keeping everything in every layer is the least time of any mix of the family: other rungs only add ops.
+  ComposedMix KeepAll() const;
+
+  // For bounds. What a layer at `rung` takes of the stack, its input included, and of compute time in a step; for any layer but layer 0 (which
+  // may have no use for the gradient of its input) and the last on the host rung.
+  int64_t StackBytes(Rung rung) const;
+  int64_t ComputePicoseconds(Rung rung) const;
+  // What those special layers save against that, at most; not positive.
+  int64_t StackDiscountBytes(Rung rung) const;
+  int64_t ComputeDiscountPicoseconds(Rung rung) const;
+  // All that is on the device beside the stack at the end of forward, and no less than all else at that instant.
+  int64_t LossBaseBytes() const;
+  // Beside the stack while a layer at `rung` runs backward, when no other layer has done so yet.
+  int64_t LeastBackwardBytes(Rung rung) const;
+  // Needed whatever the rungs are.
+  int64_t FloorBytes() const;
+  // Compute time without the layers.
+  int64_t FixedPicoseconds() const;
+  // Price of a step whose streams end at `span_picoseconds`: monotone in it.
+  int64_t StepPicoseconds(int64_t span_picoseconds) const;
+  // Whether two prepared rungs have the same summaries, so that counts which swap them are the same mix twice.
+  bool SameRung(Rung a, Rung b) const;
 
   int64_t layer_count() const { return layer_count_; }
-  // No rung makes a layer quicker than keeping everything.
-  bool KeepingIsQuickest() const;
+  int64_t block_input_bytes() const { return step_->block_input_bytes; }
 
  private:
-  // What does not depend on the rungs; bytes of whole segments or instants with everything but layers' frames and locals.
-  struct Fixed {
-    int64_t resident_bytes = 0;
-    int64_t stack_base_bytes = 0;  // resident + carried of the micro segments
-    int64_t block_input_bytes = 0;
-    int64_t embed_local_bytes = 0;
-    int64_t loss_local_bytes = 0;  // with the head's gradient where it is born there
-    int64_t layer_gradient_bytes = 0;
-    int64_t gradients_before_layers_bytes = 0;  // head and final norm
-    int64_t gradient_bytes = 0;                 // all
-    int64_t head_gradient_bytes = 0;
-    int64_t norm_local_bytes = 0;
-    int64_t embed_backward_local_bytes = 0;
-    int64_t evaluate_bytes = 0;
-    int64_t generate_bytes = 0;
-    int64_t save_bytes = 0;
-    int64_t exchanged_bytes = 0;    // gradients without padding
-    int64_t first_picoseconds = 0;  // micro segments less their layers, and the optimizer
-    int64_t next_picoseconds = 0;
-    int64_t optimizer_picoseconds = 0;
+  // A range of layers on the host rung: layers [0, count).
+  struct HostRange {
+    StreamMap forward = StreamMap::Identity();
+    StreamMap backward_first = StreamMap::Identity();
+    StreamMap backward_later = StreamMap::Identity();
+    int64_t compute_picoseconds = 0;  // over all micro-batches
+    int64_t copy_picoseconds = 0;
   };
-  friend class FamilySummarizer;
+  struct Layers {
+    int64_t arena_bytes = 0;
+    int64_t frame_bytes = 0;
+    int64_t forward_picoseconds = 0;
+    int64_t backward_first_picoseconds = 0;
+    int64_t backward_later_picoseconds = 0;
+  };
 
+  void PrepareHost();
+  void AddLayers(const LayerSummary& summary, int64_t first, int64_t count, int64_t host,
+                 Layers& layers) const;
+  void AddHostInstants(int64_t host, Layers& layers) const;
+  StepWork WorkOf(const Layers& layers, int64_t host) const;
+  bool several() const { return micro_batch_count_ > 1; }
+  int64_t gradients_before_layers() const {
+    return several() ? step_->gradient_bytes : step_->gradients_before_layers_bytes;
+  }
+
+  const PriceTable* prices_ = nullptr;
+  std::shared_ptr<LayerSummaries> source_;
+  std::shared_ptr<const StepSummary> step_;
+  int64_t evaluate_bytes_ = 0;
   int64_t layer_count_ = 0;
-  int64_t accumulation_count_ = 1;
+  int64_t micro_batch_count_ = 1;
   int64_t data_parallel_ = 1;
-  std::array<LayerSummary, kBuiltRungCount> first_layer_ = {};  // layer 0
-  std::array<LayerSummary, kBuiltRungCount> layer_ = {};        // every other
-  Fixed fixed_;
+  bool copies_overlap_ = false;
+  std::array<LayerSummary, kRungCount> first_layer_ = {};  // layer 0
+  std::array<LayerSummary, kRungCount> layer_ = {};        // every other
+  std::vector<HostRange> host_ranges_;                     // by count, once prepared
+  LayerSummary host_last_, host_only_;                     // the last of several; the one
 };
 
 }  // namespace tunesmith::planner

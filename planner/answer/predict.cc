@@ -1,5 +1,7 @@
 #include "planner/answer/predict.h"
 
+#include <algorithm>
+
 #include "common/status_macros.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
@@ -9,19 +11,57 @@
 namespace tunesmith::planner {
 namespace {
 
-// Until a calibration says better. CPU: binary, libraries, tokenizer and data of the trainer's process. GPU: CUDA context and kernels (226 MiB on
-// an L4, 501 MiB on an A100, measured by others with PyTorch) and the trainer's 64 MiB of library workspace and scratch.
-constexpr int64_t kCpuOutsideArenaBytes = 256 * kMiB;
+// Until a calibration says better. CPU: binary, libraries, tokenizer and data of the trainer's process, without the tensor being loaded (the demo
+// measures 0.06 GiB). GPU: CUDA context and kernels (226 MiB on an L4, 501 MiB on an A100, measured by others with PyTorch) and the trainer's 64 MiB
+// of library workspace and scratch.
+constexpr int64_t kCpuProcessBytes = 96 * kMiB;
 constexpr int64_t kGpuOutsideArenaBytes = 640 * kMiB;
+// Host memory of a process that drives a GPU: CUDA's libraries and its own.
+constexpr int64_t kGpuHostProcessBytes = 1 * kGiB;
+
+// The trainer reads a tensor at a time as fp32, whatever the file holds, and converts it on its way to the device.
+int64_t LoadStagingBytes(const ModelSpec& model) {
+  const int64_t widest =
+      std::max({model.vocab_size, model.intermediate_size, model.head_count * model.head_size});
+  return widest * model.hidden_size * SizeOf(DType::kF32);
+}
+
+// Weights, states and inputs, before the first step.
+int64_t ResidentBytes(const Program& program) {
+  int64_t bytes = 0;
+  for (const Buffer& b : program.buffers) {
+    if (b.region == Region::kResident) bytes += b.instance_count * AlignedInstanceBytes(b);
+  }
+  return bytes;
+}
 
 MemoryPrediction MemoryOf(const Program& program, const DeviceMemoryBudget& budget) {
   MemoryPlan plan = PlanMemory(program);
-  return {.arena_bytes = plan.arena_bytes,
-          .outside_arena_bytes = budget.outside_arena_bytes,
-          .total_bytes = plan.arena_bytes + budget.outside_arena_bytes,
-          .budget_bytes = budget.budget_bytes,
-          .class_bytes = plan.class_bytes,
-          .binding_instant = std::move(plan.binding_instant)};
+  const bool shared = program.inputs.backend.kind == BackendKind::kCpu;
+  const int64_t host_bytes = plan.host_bytes();
+  MemoryPrediction memory{
+      .arena_bytes = plan.device_bytes(),
+      .outside_arena_bytes = budget.outside_arena_bytes,
+      .total_bytes = plan.device_bytes() + budget.outside_arena_bytes + (shared ? host_bytes : 0),
+      .budget_bytes = budget.budget_bytes,
+      .class_bytes = plan.class_bytes,
+      .binding_instant = std::move(plan.binding_instant),
+      .pinned_bytes = shared ? 0 : host_bytes,
+      .host_bytes = shared ? 0 : host_bytes + budget.host_outside_bytes,
+      .pinned_budget_bytes = budget.pinned_budget_bytes,
+      .host_budget_bytes = budget.host_budget_bytes};
+  memory.instants.push_back({.name = "load", .bytes = ResidentBytes(program)});
+  for (InstantBytes& instant : plan.instants) memory.instants.push_back(std::move(instant));
+  return memory;
+}
+
+bool Within(int64_t bytes, int64_t budget_bytes) {
+  return budget_bytes == 0 || bytes <= budget_bytes;
+}
+
+bool Fits(const MemoryPrediction& m) {
+  return m.total_bytes <= m.budget_bytes && Within(m.pinned_bytes, m.pinned_budget_bytes) &&
+         Within(m.host_bytes, m.host_budget_bytes);
 }
 
 double Seconds(int64_t picoseconds) { return static_cast<double>(picoseconds) * 1e-12; }
@@ -36,6 +76,8 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   time.low_seconds = time.step_seconds * (1 - error);
   time.high_seconds = time.step_seconds * (1 + error);
   time.compute_seconds = Seconds(price.compute_picoseconds);
+  time.copy_seconds = Seconds(price.copy_picoseconds);
+  time.exposed_copy_seconds = Seconds(price.exposed_copy_picoseconds);
   time.communication_seconds = time.exposed_communication_seconds =
       Seconds(price.communication_picoseconds);
   const Workload& w = question.workload;
@@ -50,11 +92,16 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
 
 DeviceMemoryBudget BudgetOf(const Question& question) {
   const Hardware& h = question.devices.hardware;
-  const int64_t assumed = h.compute_capability > 0 ? kGpuOutsideArenaBytes : kCpuOutsideArenaBytes;
-  const int64_t measured = question.calibration.outside_arena_bytes;
+  const bool gpu = h.compute_capability > 0;
+  const int64_t staging = LoadStagingBytes(question.model),
+                assumed = gpu ? kGpuOutsideArenaBytes : kCpuProcessBytes + staging,
+                measured = question.calibration.outside_arena_bytes;
   return {.budget_bytes =
               question.memory_budget_bytes > 0 ? question.memory_budget_bytes : h.memory_bytes,
-          .outside_arena_bytes = measured > 0 ? measured : assumed};
+          .outside_arena_bytes = measured > 0 ? measured : assumed,
+          .pinned_budget_bytes = question.pinned_memory_budget_bytes,
+          .host_budget_bytes = question.host_memory_budget_bytes,
+          .host_outside_bytes = kGpuHostProcessBytes + staging};
 }
 
 absl::StatusOr<Prediction> Predict(const Question& question, const Mix& mix,
@@ -62,7 +109,7 @@ absl::StatusOr<Prediction> Predict(const Question& question, const Mix& mix,
   TUNESMITH_ASSIGN_OR_RETURN(const Program program, BuildProgram(InputsFor(question, mix)));
   Prediction p{.mix = mix};
   p.memory = MemoryOf(program, budget);
-  p.fits = p.memory.total_bytes <= p.memory.budget_bytes;
+  p.fits = Fits(p.memory);
   p.time = TimeOf(program, question, prices);
   p.program_digest = ProgramDigest(program);
   return p;

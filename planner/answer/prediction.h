@@ -30,6 +30,14 @@ enum class Evidence { kMeasuredHere, kMeasuredOnKind, kDatasheet };
 std::string_view EvidenceName(
     Evidence evidence);  // "measured here", "measured on this GPU kind", "datasheet"
 
+// What one kind of instant needs of the device: "forward of layer 31", "loss", "optimizer step".
+struct InstantBytes {
+  std::string name;
+  int64_t bytes = 0;
+
+  bool operator==(const InstantBytes&) const = default;
+};
+
 struct MemoryPrediction {
   int64_t arena_bytes = 0;          // the one allocation, per device: exact by construction
   int64_t outside_arena_bytes = 0;  // context, library handles: calibrated or assumed
@@ -39,6 +47,14 @@ struct MemoryPrediction {
       {};  // at the binding instant; sums to arena_bytes
   std::string binding_instant =
       {};  // "backward of layer 29", "optimizer step", "evaluate": the instant whose need is the arena's size
+  // What each kind of instant needs of the device's arena, in the order of a job; "load" first.
+  std::vector<InstantBytes> instants = {};
+  // Host memory of the process, for devices that have a memory of their own; on a CPU it is part of total_bytes.
+  int64_t pinned_bytes = 0;  // the host's arena: layer inputs on the host rung
+  int64_t host_bytes =
+      0;  // pinned, the process itself, and the largest tensor while it is loaded and converted
+  int64_t pinned_budget_bytes = 0;  // 0: not limited
+  int64_t host_budget_bytes = 0;    // 0: not limited
 };
 
 struct TimePrediction {
@@ -47,6 +63,8 @@ struct TimePrediction {
   double low_seconds = 0;        // 90 % interval
   double high_seconds = 0;
   double compute_seconds = 0;                // busy time of the compute stream
+  double copy_seconds = 0;                   // busy time of the streams between device and host
+  double exposed_copy_seconds = 0;           // of which compute waits for
   double communication_seconds = 0;          // busy time of the communication stream
   double exposed_communication_seconds = 0;  // of which not hidden behind compute
   double tokens_per_second = 0;              // over all devices

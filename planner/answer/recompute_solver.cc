@@ -1,91 +1,225 @@
 #include "planner/answer/recompute_solver.h"
 
-#include <utility>
+#include <algorithm>
+#include <cmath>
+#include <limits>
 
+#include "absl/time/clock.h"
+
+// A node has given the first layers to the rungs that keep least; the layers left go to rungs that keep more. Two bounds judge it before it is
+// walked on:
+//
+//   time    its layers' compute time + the least that the layers left can take within what the arena has left for the stack at the loss: the
+//           lower convex hull of the rungs' (stack bytes, time), which is the linear relaxation of their counts;
+//   memory  at the loss all that the stack holds at least, and at the last layer's backward the same plus that layer's own buffers.
+//
+// Where several mixes tie, both bounds together decide, so that ties cost nothing.
 namespace tunesmith::planner {
 namespace {
 
-constexpr size_t kKeep = static_cast<size_t>(Rung::kKeep);
+constexpr int64_t kNodesPerLook = 4096;  // at the clock
 
-std::pair<int64_t, int64_t> TimeThenBytes(const SolvedRecompute& s) {
-  return {s.composed.price.step_picoseconds, s.composed.arena_bytes};
+double Cross(std::pair<double, double> o, std::pair<double, double> a,
+             std::pair<double, double> b) {
+  return (a.first - o.first) * (b.second - o.second) - (a.second - o.second) * (b.first - o.first);
+}
+
+// Corners of the lower hull of points, by bytes, falling in time.
+std::vector<std::pair<double, double>> LowerHull(std::vector<std::pair<double, double>> points) {
+  std::sort(points.begin(), points.end());
+  std::vector<std::pair<double, double>> hull;
+  for (const auto& p : points) {
+    if (!hull.empty() && p.second >= hull.back().second) continue;  // more bytes for no time
+    while (hull.size() >= 2 && Cross(hull[hull.size() - 2], hull.back(), p) <= 0) hull.pop_back();
+    hull.push_back(p);
+  }
+  return hull;
+}
+
+// Time at `bytes` on the hull; its last corner's beyond it, none (infinity) below its first.
+double TimeAt(const std::vector<std::pair<double, double>>& hull, double bytes) {
+  if (bytes < hull.front().first) return std::numeric_limits<double>::infinity();
+  for (size_t i = 1; i < hull.size(); ++i) {
+    if (bytes > hull[i].first) continue;
+    const auto& [x0, y0] = hull[i - 1];
+    const auto& [x1, y1] = hull[i];
+    return y0 + (y1 - y0) * (bytes - x0) / (x1 - x0);
+  }
+  return hull.back().second;
 }
 
 }  // namespace
 
-SolvedRecompute RecomputeSolver::Evaluate(const RecomputeCounts& counts) {
-  ++evaluated_count_;
-  return {.counts = counts, .composed = family_.Compose(counts, prices_)};
+RecomputeSolver::Key RecomputeSolver::KeyOf(int64_t arena_bytes, int64_t step_picoseconds) const {
+  return memory_first_ ? Key{arena_bytes, step_picoseconds} : Key{step_picoseconds, arena_bytes};
 }
 
-template <typename Visit>
-void RecomputeSolver::ForEachTwoRungSplit(Visit visit) {
-  const int64_t layers = family_.layer_count();
-  for (size_t rung = 0; rung < kBuiltRungCount; ++rung) {
-    for (size_t other = 0; other <= rung; ++other) {
-      for (int64_t count = rung == other ? layers : 1;
-           count < layers || (rung == other && count == layers); ++count) {
-        RecomputeCounts counts = {};
-        counts[other] = layers - count;
-        counts[rung] = count;
-        visit(Evaluate(counts));
-      }
+void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step_limit) {
+  memory_first_ = memory_first;
+  arena_limit_ = arena_limit;
+  step_limit_ = step_limit;
+  best_.reset();
+  node_count_ = 0;
+  deadline_reached_ = false;
+}
+
+void RecomputeSolver::Offer(const RecomputeCounts& counts) {
+  ++evaluated_count_;
+  const ComposedMix composed = family_.Compose(counts);
+  if (composed.arena_bytes > arena_limit_ || composed.price.step_picoseconds > step_limit_) return;
+  const Key key = KeyOf(composed.arena_bytes, composed.price.step_picoseconds);
+  if (best_ && !(key < best_key_)) return;
+  best_ = {.counts = counts, .composed = composed};
+  best_key_ = key;
+}
+
+int64_t RecomputeSolver::MostLayers(Rung rung, int64_t left) const {
+  return rung == Rung::kHost ? std::min(left, limits_.host_layer_count) : left;
+}
+
+// Rungs that are the same as a lighter one are left out: their mixes would be counted twice.
+void RecomputeSolver::PrepareAll() {
+  if (!rungs_.empty()) return;
+  for (int r = kRungCount - 1; r >= 0; --r) {
+    const Rung rung = static_cast<Rung>(r);
+    if ((limits_.rungs >> r & 1u) == 0 || MostLayers(rung, 1) == 0) continue;
+    family_.Prepare(rung);
+    rungs_.push_back(rung);
+  }
+  for (size_t i = 0; i + 1 < rungs_.size();) {
+    if (rungs_[i] != Rung::kHost && family_.SameRung(rungs_[i], rungs_[i + 1])) {
+      rungs_.erase(rungs_.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
     }
+  }
+  for (Rung rung : rungs_) {
+    discount_picoseconds_ =
+        std::min(discount_picoseconds_, family_.ComputeDiscountPicoseconds(rung));
+    discount_bytes_ = std::min(discount_bytes_, family_.StackDiscountBytes(rung));
+  }
+  for (size_t depth = 0; depth < rungs_.size(); ++depth) {
+    std::vector<std::pair<double, double>> points;
+    int64_t backward = std::numeric_limits<int64_t>::max(), stack = backward;
+    for (size_t i = depth; i < rungs_.size(); ++i) {
+      const int64_t bytes = family_.StackBytes(rungs_[i]);
+      points.emplace_back(static_cast<double>(bytes),
+                          static_cast<double>(family_.ComputePicoseconds(rungs_[i])));
+      backward = std::min(backward, bytes + family_.LeastBackwardBytes(rungs_[i]));
+      stack = std::min(stack, bytes);
+    }
+    hulls_.push_back({LowerHull(std::move(points))});
+    least_backward_bytes_.push_back(backward);
+    least_stack_bytes_.push_back(stack);
   }
 }
 
-void RecomputeSolver::Offer(const SolvedRecompute& candidate) {
-  if (candidate.composed.arena_bytes > budget_bytes_) return;
-  if (!best_ || TimeThenBytes(candidate) < TimeThenBytes(*best_)) best_ = candidate;
+void RecomputeSolver::OfferTwoRungSplits() {
+  const int64_t layers = family_.layer_count();
+  for (size_t deep = 0; deep < rungs_.size(); ++deep) {
+    const int64_t most = MostLayers(rungs_[deep], layers);
+    for (size_t light = deep + 1; light < rungs_.size(); ++light) {
+      for (int64_t count = 1; count <= std::min(most, layers - 1); ++count) {
+        RecomputeCounts counts = {};
+        counts[static_cast<size_t>(rungs_[deep])] = count;
+        counts[static_cast<size_t>(rungs_[light])] = layers - count;
+        Offer(counts);
+      }
+    }
+    if (most < layers) continue;
+    RecomputeCounts counts = {};
+    counts[static_cast<size_t>(rungs_[deep])] = layers;
+    Offer(counts);
+  }
 }
 
-std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_budget_bytes) {
-  budget_bytes_ = arena_budget_bytes;
-  best_.reset();
-  RecomputeCounts counts = {};
-  counts[kKeep] = family_.layer_count();
-  const SolvedRecompute keep_all = Evaluate(counts);
-  Offer(keep_all);
-  if (best_ && family_.KeepingIsQuickest()) return best_;
-  ForEachTwoRungSplit([&](const SolvedRecompute& s) { Offer(s); });
-  counts = {};
-  Branch(kBuiltRungCount - 1, family_.layer_count(), counts);
+std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
+  Reset(/*memory_first=*/false, arena_bytes, std::numeric_limits<int64_t>::max());
+  if ((limits_.rungs & 1u) != 0) {
+    // Nothing is quicker than keeping everything; only where another rung is just as quick may its arena be smaller, and such rungs are the same.
+    RecomputeCounts counts = {};
+    counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
+    Offer(counts);
+    if (best_) return best_;
+  }
+  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
+  PrepareAll();
+  OfferTwoRungSplits();
+  Branch(0, {.left = family_.layer_count(),
+             .compute_picoseconds = discount_picoseconds_,
+             .stack_bytes = discount_bytes_});
   return best_;
 }
 
-// Nothing saves less than giving all that is left to the next rung.
-bool RecomputeSolver::MayFit(size_t rung, int64_t left, RecomputeCounts counts) const {
-  counts[rung] = left;
-  return family_.LossInstantBytes(counts) <= budget_bytes_;
+std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds) {
+  Reset(/*memory_first=*/true, std::numeric_limits<int64_t>::max(), step_picoseconds);
+  PrepareAll();
+  OfferTwoRungSplits();
+  Branch(0, {.left = family_.layer_count(),
+             .compute_picoseconds = discount_picoseconds_,
+             .stack_bytes = discount_bytes_});
+  return best_;
 }
 
-// Gives `rung` 0, 1, ... of the layers that are left; the rest goes to cheaper rungs. Keeping everything is the least time that the rest can
-// take, so a prefix that is no quicker with it is abandoned, and so are all larger counts of this rung.
-void RecomputeSolver::Branch(size_t rung, int64_t left, RecomputeCounts& counts) {
-  for (int64_t count = 0; count <= left; ++count) {
-    counts[rung] = count;
-    counts[kKeep] = left - count;
-    const SolvedRecompute optimistic = Evaluate(counts);
-    if (best_ && family_.KeepingIsQuickest() &&
-        optimistic.composed.price.step_picoseconds > best_->composed.price.step_picoseconds)
-      break;
-    Offer(optimistic);
-    counts[kKeep] = 0;
-    if (rung > kKeep + 1 && MayFit(rung - 1, left - count, counts))
-      Branch(rung - 1, left - count, counts);
+int64_t RecomputeSolver::LeastArena(size_t depth, const Node& node) const {
+  const int64_t last_depth = static_cast<int64_t>(rungs_.size()) - 1;
+  const size_t at = std::min(depth, static_cast<size_t>(last_depth));
+  const int64_t loss = family_.LossBaseBytes() + node.stack_bytes +
+                       (node.left > 0 ? node.left * least_stack_bytes_[at] : 0);
+  if (node.left == 0) return std::max(loss, family_.FloorBytes());
+  const int64_t backward =
+      node.stack_bytes + (node.left - 1) * least_stack_bytes_[at] + least_backward_bytes_[at];
+  return std::max({loss, backward, family_.FloorBytes()});
+}
+
+int64_t RecomputeSolver::LeastStep(size_t depth, const Node& node) const {
+  double left_time = 0;
+  if (node.left > 0) {
+    const int64_t limit =
+        memory_first_ && best_ ? std::min(arena_limit_, best_key_.first) : arena_limit_;
+    const double bytes = static_cast<double>(limit - family_.LossBaseBytes() - node.stack_bytes) /
+                         static_cast<double>(node.left);
+    left_time = static_cast<double>(node.left) * TimeAt(hulls_[depth].corners, bytes);
+    if (!(left_time < 9e18)) return std::numeric_limits<int64_t>::max();
+    left_time -= 1 + 1e-12 * left_time;  // rounding must not make a bound too high
   }
-  counts[rung] = 0;
-  counts[kKeep] = 0;
+  const int64_t span =
+      family_.FixedPicoseconds() + node.compute_picoseconds + static_cast<int64_t>(left_time);
+  return family_.StepPicoseconds(span);
 }
 
-SolvedRecompute RecomputeSolver::Smallest() {
-  SolvedRecompute smallest;
-  ForEachTwoRungSplit([&](const SolvedRecompute& s) {
-    if (smallest.composed.arena_bytes == 0 ||
-        s.composed.arena_bytes < smallest.composed.arena_bytes)
-      smallest = s;
-  });
-  return *Quickest(smallest.composed.arena_bytes);
+bool RecomputeSolver::MayHelp(size_t depth, const Node& node) const {
+  const int64_t arena = LeastArena(depth, node);
+  if (arena > arena_limit_) return false;
+  const int64_t step = LeastStep(depth, node);
+  if (step > step_limit_) return false;
+  return !best_ || KeyOf(arena, step) < best_key_;
+}
+
+RecomputeSolver::Node RecomputeSolver::Given(const Node& node, Rung rung, int64_t count) const {
+  Node next = node;
+  next.counts[static_cast<size_t>(rung)] = count;
+  next.left -= count;
+  next.compute_picoseconds += count * family_.ComputePicoseconds(rung);
+  next.stack_bytes += count * family_.StackBytes(rung);
+  return next;
+}
+
+void RecomputeSolver::Branch(size_t depth, const Node& node) {
+  if (depth + 1 == rungs_.size()) {
+    if (MostLayers(rungs_[depth], node.left) < node.left) return;
+    const Node full = Given(node, rungs_[depth], node.left);
+    if (MayHelp(depth, full)) Offer(full.counts);
+    return;
+  }
+  const int64_t most = MostLayers(rungs_[depth], node.left);
+  for (int64_t count = 0; count <= most; ++count) {
+    if (++node_count_ % kNodesPerLook == 0 && absl::Now() >= limits_.deadline)
+      deadline_reached_ = true;
+    if (deadline_reached_) return;
+    const Node next = Given(node, rungs_[depth], count);
+    if (MayHelp(depth + 1, next)) Branch(depth + 1, next);
+  }
 }
 
 }  // namespace tunesmith::planner

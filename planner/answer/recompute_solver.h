@@ -3,48 +3,88 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
+#include <vector>
 
+#include "absl/time/time.h"
 #include "planner/answer/mix_family.h"
 
 namespace tunesmith::planner {
-
-using RecomputeCounts = std::array<int64_t, kRungCount>;
 
 struct SolvedRecompute {
   RecomputeCounts counts = {};
   ComposedMix composed;
 };
 
-// Chooses how many layers of a family take which rung.
+// What the solver may choose from.
+struct RecomputeLimits {
+  uint32_t rungs = 0;            // bit set by Rung
+  int64_t host_layer_count = 0;  // most layers on the host rung: what the host's memory allows
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+// Chooses how many layers of a family take which rung, exactly: branch and bound over all counts, from the rung that keeps least down.
 class RecomputeSolver {
  public:
-  // `family` and `prices` must outlive the solver.
-  RecomputeSolver(const MixFamily& family, const PriceTable& prices)
-      : family_(family), prices_(prices) {}
+  // `family` must outlive the solver; rungs of it are prepared as they are needed.
+  RecomputeSolver(MixFamily& family, const RecomputeLimits& limits)
+      : family_(family), limits_(limits) {}
 
-  // The quickest counts whose arena stays within `arena_budget_bytes`, of equally quick ones those with the smallest arena; none when nothing
-  // fits. Exact: branch and bound over all counts, started from the best split between two rungs.
-  std::optional<SolvedRecompute> Quickest(int64_t arena_budget_bytes);
+  // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena; none when nothing fits.
+  std::optional<SolvedRecompute> Quickest(int64_t arena_bytes);
 
-  // The smallest arena of any split between two rungs, and of those the quickest counts.
-  SolvedRecompute Smallest();
+  // The counts with the smallest arena whose step takes at most `step_picoseconds`, of equally small ones the quickest; none when all take longer.
+  std::optional<SolvedRecompute> Smallest(int64_t step_picoseconds);
 
-  // Mixes composed so far.
+  // Mixes composed, and mixes excluded by bounds without that, in all calls so far.
   int64_t evaluated_count() const { return evaluated_count_; }
+  // The deadline passed: the last answer is the best found, not the best there is.
+  bool deadline_reached() const { return deadline_reached_; }
 
  private:
-  SolvedRecompute Evaluate(const RecomputeCounts& counts);
-  template <typename Visit>
-  void ForEachTwoRungSplit(Visit visit);
-  void Branch(size_t rung, int64_t left, RecomputeCounts& counts);
-  bool MayFit(size_t rung, int64_t left, RecomputeCounts counts) const;
-  void Offer(const SolvedRecompute& candidate);
+  // A value to minimize, then another.
+  using Key = std::pair<int64_t, int64_t>;
+  // Layers left that lie below `rung`, and what is sure of the prefix.
+  struct Node {
+    RecomputeCounts counts = {};
+    int64_t left = 0;
+    int64_t compute_picoseconds =
+        0;                    // least of the layers given a rung, over all micro-batches of a step
+    int64_t stack_bytes = 0;  // least that they add to the stack
+  };
+  // Least compute time of a layer against what it takes of the stack, over the rungs that may still be given: the lower convex hull.
+  struct Hull {
+    std::vector<std::pair<double, double>> corners;  // (stack bytes, picoseconds), by bytes
+  };
 
-  const MixFamily& family_;
-  const PriceTable& prices_;
-  int64_t budget_bytes_ = 0;
+  void PrepareAll();
+  void Reset(bool memory_first, int64_t arena_limit, int64_t step_limit);
+  void Offer(const RecomputeCounts& counts);
+  void OfferTwoRungSplits();
+  void Branch(size_t depth, const Node& node);
+  bool MayHelp(size_t depth, const Node& node) const;
+  int64_t LeastArena(size_t depth, const Node& node) const;
+  int64_t LeastStep(size_t depth, const Node& node) const;
+  Node Given(const Node& node, Rung rung, int64_t count) const;
+  int64_t MostLayers(Rung rung, int64_t left) const;
+  Key KeyOf(int64_t arena_bytes, int64_t step_picoseconds) const;
+
+  MixFamily& family_;
+  const RecomputeLimits limits_;
+  std::vector<Rung> rungs_;                    // that differ, deepest first
+  std::vector<Hull> hulls_;                    // by depth: of rungs_[depth] and all after it
+  std::vector<int64_t> least_backward_bytes_;  // by depth, likewise: the last layer's
+  std::vector<int64_t> least_stack_bytes_;     // by depth, of one layer
+  int64_t discount_picoseconds_ = 0;           // that special layers may save, at most
+  int64_t discount_bytes_ = 0;
+  bool memory_first_ = false;
+  int64_t arena_limit_ = 0;
+  int64_t step_limit_ = 0;
   std::optional<SolvedRecompute> best_;
+  Key best_key_ = {};
   int64_t evaluated_count_ = 0;
+  int64_t node_count_ = 0;
+  bool deadline_reached_ = false;
 };
 
 }  // namespace tunesmith::planner

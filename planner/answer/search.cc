@@ -1,135 +1,92 @@
 #include "planner/answer/search.h"
 
 #include <algorithm>
-#include <map>
-#include <optional>
-#include <tuple>
 #include <utility>
 
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "common/units.h"
 #include "planner/answer/candidates.h"
+#include "planner/answer/family_search.h"
 #include "planner/answer/predict.h"
-#include "planner/answer/recompute_solver.h"
 
 namespace tunesmith::planner {
 namespace {
 
-// Of each family of mixes (everything equal but the recompute counts) the best by the objective. A family that does not fit is represented by its
-// smallest mix.
-class Search {
- public:
-  Search(const Question& question, const PriceTable& prices, const DeviceMemoryBudget& budget)
-      : question_(question), prices_(prices), budget_(budget) {}
-
-  absl::Status Run() {
-    for (const Mix& family : FamiliesOf(question_)) {
-      if (absl::Now() >= question_.deadline) {
-        result_.deadline_reached = true;
-        break;
-      }
-      TUNESMITH_RETURN_IF_ERROR(VisitFamily(family));
-    }
-    return absl::OkStatus();
+std::string_view GoalOf(Objective objective) {
+  switch (objective) {
+    case Objective::kTime:
+      return "least time per step";
+    case Objective::kMemory:
+      return "least memory per device";
+    case Objective::kBalanced:
+      return "least memory within 5 % of the quickest step";
   }
+  return "";
+}
 
-  absl::StatusOr<SearchResult> Finish() {
-    std::stable_sort(best_.begin(), best_.end(),
-                     [this](const Scored& a, const Scored& b) { return Better(a, b); });
-    KeepTheBestOfEachMethod();
-    for (const Scored& scored : best_) {
-      TUNESMITH_ASSIGN_OR_RETURN(Prediction p, Predict(question_, scored.mix, prices_, budget_));
-      result_.ranked.push_back(std::move(p));
-    }
-    if (best_.empty() && nearest_.arena_bytes > 0) {
-      TUNESMITH_ASSIGN_OR_RETURN(result_.nearest,
-                                 Predict(question_, nearest_.mix, prices_, budget_));
-    }
-    if (rejected_count_ > 0) {
-      result_.rejections.push_back(
-          {.reason = "memory",
-           .mix_count = rejected_count_,
-           .least_needed_bytes = nearest_.arena_bytes + budget_.outside_arena_bytes,
-           .available_bytes = budget_.budget_bytes});
-    }
-    result_.choice_rule = ChoiceRule();
+std::string ChoiceRule(const Question& question, const SearchResult& result) {
+  if (result.ranked.empty()) return "nothing fits";
+  const std::string_view goal = GoalOf(question.objective);
+  if (question.method != MethodChoice::kAny) return StrCat(goal, " among the mixes that fit");
+  return StrCat(goal,
+                " among the mixes of any method that fit; the list holds the best of each method, "
+                "because full fine-tuning and LoRA do not learn the same thing");
+}
+
+class Answer {
+ public:
+  Answer(const Question& question, const PriceTable& prices, const DeviceMemoryBudget& budget)
+      : question_(question), prices_(prices), budget_(budget), search_(question, prices, budget) {}
+
+  absl::StatusOr<SearchResult> Make() {
+    TUNESMITH_RETURN_IF_ERROR(search_.Create());
+    TUNESMITH_RETURN_IF_ERROR(
+        AddAll(search_.Best(std::max<int64_t>(question_.ranked_count, 1)), result_.ranked));
+    if (result_.ranked.empty()) TUNESMITH_RETURN_IF_ERROR(AddNearest());
+    if (question_.pareto_count > 0)
+      TUNESMITH_RETURN_IF_ERROR(AddAll(search_.Front(question_.pareto_count), result_.pareto));
+    if (search_.rejected_count() > 0) AddRejection();
+    result_.candidate_count = search_.candidate_count();
+    result_.evaluated_count = search_.evaluated_count();
+    result_.excluded_count =
+        std::max<int64_t>(0, result_.candidate_count - result_.evaluated_count);
+    result_.feasible_count = search_.feasible_count();
+    result_.deadline_reached = search_.deadline_reached();
+    result_.choice_rule = ChoiceRule(question_, result_);
+    result_.notes = NotesOn(question_);
     return std::move(result_);
   }
 
  private:
-  struct Scored {
-    Mix mix;
-    int64_t arena_bytes = 0;
-    int64_t step_picoseconds = 0;
-  };
-
-  bool Better(const Scored& a, const Scored& b) const {
-    if (question_.objective == Objective::kMemory)
-      return std::pair(a.arena_bytes, a.step_picoseconds) <
-             std::pair(b.arena_bytes, b.step_picoseconds);
-    return std::pair(a.step_picoseconds, a.arena_bytes) <
-           std::pair(b.step_picoseconds, b.arena_bytes);
-  }
-
-  absl::Status VisitFamily(const Mix& family_mix) {
-    TUNESMITH_ASSIGN_OR_RETURN(const MixFamily family,
-                               MixFamily::Create(InputsFor(question_, family_mix), prices_));
-    RecomputeSolver solver(family, prices_);
-    const int64_t arena_budget_bytes = budget_.budget_bytes - budget_.outside_arena_bytes;
-    std::optional<SolvedRecompute> solved;
-    if (question_.objective == Objective::kTime) solved = solver.Quickest(arena_budget_bytes);
-    if (!solved) solved = solver.Smallest();
-    const bool fits = solved->composed.arena_bytes <= arena_budget_bytes;
-    Record({.mix = family_mix,
-            .arena_bytes = solved->composed.arena_bytes,
-            .step_picoseconds = solved->composed.price.step_picoseconds},
-           solved->counts, fits);
-    result_.evaluated_count += solver.evaluated_count();
+  absl::Status AddAll(const std::vector<ScoredMix>& mixes, std::vector<Prediction>& predictions) {
+    for (const ScoredMix& scored : mixes) {
+      TUNESMITH_ASSIGN_OR_RETURN(Prediction p, Predict(question_, scored.mix, prices_, budget_));
+      predictions.push_back(std::move(p));
+    }
     return absl::OkStatus();
   }
 
-  void Record(Scored scored, const RecomputeCounts& counts, bool fits) {
-    scored.mix.recompute = counts;
-    if (fits) {
-      best_.push_back(scored);
-      ++result_.feasible_count;
-      return;
-    }
-    ++rejected_count_;
-    if (nearest_.arena_bytes == 0 || scored.arena_bytes < nearest_.arena_bytes) nearest_ = scored;
+  absl::Status AddNearest() {
+    const auto smallest = search_.Smallest();
+    if (!smallest) return absl::OkStatus();
+    TUNESMITH_ASSIGN_OR_RETURN(result_.nearest,
+                               Predict(question_, smallest->mix, prices_, budget_));
+    return absl::OkStatus();
   }
 
-  // The best of each method stays in the list even when the other method fills it.
-  void KeepTheBestOfEachMethod() {
-    std::vector<Scored> kept;
-    std::map<Method, int64_t> seen;
-    const auto limit = static_cast<size_t>(std::max<int64_t>(question_.ranked_count, 1));
-    for (const Scored& scored : best_) {
-      const bool first = seen[scored.mix.method]++ == 0;
-      if (kept.size() < limit || first) kept.push_back(scored);
-    }
-    best_ = std::move(kept);
-  }
-
-  std::string ChoiceRule() const {
-    const std::string goal =
-        question_.objective == Objective::kTime ? "least time per step" : "least memory per device";
-    if (best_.empty()) return "nothing fits";
-    if (question_.method != MethodChoice::kAny) return StrCat(goal, " among the mixes that fit");
-    return StrCat(goal,
-                  " among the mixes of any method that fit; the list holds the best of each "
-                  "method, because full fine-tuning and LoRA ",
-                  "do not learn the same thing");
+  void AddRejection() {
+    result_.rejections.push_back(
+        {.reason = "memory",
+         .mix_count = search_.rejected_count(),
+         .least_needed_bytes = result_.nearest ? result_.nearest->memory.total_bytes : 0,
+         .available_bytes = budget_.budget_bytes});
   }
 
   const Question& question_;
   const PriceTable& prices_;
   const DeviceMemoryBudget& budget_;
+  FamilySearch search_;
   SearchResult result_;
-  std::vector<Scored> best_;
-  Scored nearest_;
-  int64_t rejected_count_ = 0;
 };
 
 }  // namespace
@@ -137,12 +94,7 @@ class Search {
 absl::StatusOr<SearchResult> Recommend(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
   const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
-  const DeviceMemoryBudget budget = BudgetOf(question);
-  Search search(question, prices, budget);
-  TUNESMITH_RETURN_IF_ERROR(search.Run());
-  TUNESMITH_ASSIGN_OR_RETURN(SearchResult result, search.Finish());
-  result.notes = NotesOn(question);
-  return result;
+  return Answer(question, prices, BudgetOf(question)).Make();
 }
 
 absl::StatusOr<Prediction> Estimate(const Question& question, const Mix& mix) {

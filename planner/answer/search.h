@@ -19,7 +19,9 @@
 namespace tunesmith::planner {
 
 enum class MethodChoice { kAny, kFull, kLora };
-enum class Objective { kTime, kMemory };
+// kBalanced: least memory among the mixes that take at most kBalancedSlack longer than the quickest.
+enum class Objective { kTime, kMemory, kBalanced };
+inline constexpr double kBalancedSlack = 0.05;
 
 struct Question {
   ModelSpec model;
@@ -29,18 +31,23 @@ struct Question {
   LoraSpec lora;                       // used where the method is LoRA
   std::optional<Precision> precision;  // none: bf16 on GPUs that have it, fp32 on CPUs
   Objective objective = Objective::kTime;
-  int64_t memory_budget_bytes = 0;  // 0: what the device has
-  Calibration calibration;          // id empty: datasheet prices
+  int64_t memory_budget_bytes = 0;  // per device; 0: what the device has
+  // Of the host, per device, where devices have a memory of their own; 0: not limited.
+  int64_t host_memory_budget_bytes = 0;
+  int64_t pinned_memory_budget_bytes = 0;
+  Calibration calibration;  // id empty: datasheet prices
   absl::Time deadline =
       absl::InfiniteFuture();  // the search stops there with the best found so far
   int64_t ranked_count = 8;    // most mixes in the answer
+  int64_t pareto_count = 0;    // most points of the front of time and memory in the answer
 };
 
 // Why mixes were rejected, one row per reason.
 struct Rejection {
-  std::string reason;              // "memory", "batch does not divide", ...
-  int64_t mix_count = 0;           // families of mixes equal but for their recompute counts
-  int64_t least_needed_bytes = 0;  // memory: what the smallest rejected mix needs per device
+  std::string reason;     // "memory", "batch does not divide", ...
+  int64_t mix_count = 0;  // families of mixes equal but for their recompute counts
+  int64_t least_needed_bytes =
+      0;  // memory, where nothing fits: what the smallest mix needs per device
   int64_t available_bytes = 0;
 };
 
@@ -49,9 +56,14 @@ struct SearchResult {
       ranked;  // best first by the objective; empty: nothing fits. ranked[0] is the choice
   std::optional<Prediction> nearest;  // when nothing fits: the mix that misses by least
   std::vector<Rejection> rejections;
-  std::string choice_rule;      // by which rule ranked[0] was chosen, one sentence
-  int64_t evaluated_count = 0;  // mixes priced
-  int64_t feasible_count = 0;   // families (mixes equal but for their recompute counts) that fit
+  std::string choice_rule;  // by which rule ranked[0] was chosen, one sentence
+  // Mixes for which no other is both quicker and smaller, quickest first; see Question::pareto_count.
+  std::vector<Prediction> pareto;
+  int64_t candidate_count = 0;  // mixes that answer the question
+  int64_t evaluated_count = 0;  // of which priced
+  int64_t excluded_count = 0;   // and excluded by bounds without that
+  int64_t feasible_count =
+      0;  // families (mixes equal but for their recompute counts) that were found to fit
   bool deadline_reached = false;
   std::vector<std::string> notes;  // assumptions and limits a reader must know
 };

@@ -11,23 +11,22 @@ double BytesOf(const Program& program, BufferRef ref) {
   return static_cast<double>(InstanceBytes(BufferOf(program, ref)));
 }
 
-double TouchedBytes(const Program& program, const Op& op) {
+double TouchedBytes(const Program& program, const Op& op, bool accumulates) {
   double bytes = 0;
   for (int i = 0; i < op.input_count; ++i)
     bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
   for (int i = 0; i < op.output_count; ++i) {
-    bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]) *
-             (op.attributes.accumulate ? 2.0 : 1.0);
+    bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]) * (accumulates ? 2.0 : 1.0);
   }
   return bytes;
 }
 
 // Gathers and scatters touch the rows of the table that the tokens name, not the table; a scatter that overwrites clears the table first.
-double EmbeddingBytes(const Program& program, const Op& op) {
+double EmbeddingBytes(const Program& program, const Op& op, bool accumulates) {
   if (op.kind == OpKind::kEmbedding) {
     return 2.0 * BytesOf(program, op.outputs[0]) + BytesOf(program, op.inputs[0]);
   }
-  const double cleared = op.attributes.accumulate ? 0.0 : BytesOf(program, op.outputs[0]);
+  const double cleared = accumulates ? 0.0 : BytesOf(program, op.outputs[0]);
   return 3.0 * BytesOf(program, op.inputs[1]) + BytesOf(program, op.inputs[0]) + cleared;
 }
 
@@ -82,12 +81,12 @@ double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token
   }
 }
 
-OpCost CostOf(const Program& program, const Op& op) {
+OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
   if (IsLinear(op.kind)) {
     const GemmShape g = GemmShapeOf(program, op);
     return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                      static_cast<double>(g.k),
-            .bytes = TouchedBytes(program, op)};
+            .bytes = TouchedBytes(program, op, accumulates)};
   }
   if (IsAttention(op.kind)) {
     // Eager kernels form every pair; flash kernels skip what the causal mask hides.
@@ -95,11 +94,11 @@ OpCost CostOf(const Program& program, const Op& op) {
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
     return {.flops = AttentionFlops(op.kind, op.attributes, tokens, flash ? 0.5 : 1.0),
-            .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op)};
+            .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
-    return {.bytes = EmbeddingBytes(program, op)};
-  return {.bytes = TouchedBytes(program, op)};
+    return {.bytes = EmbeddingBytes(program, op, accumulates)};
+  return {.bytes = TouchedBytes(program, op, accumulates)};
 }
 
 }  // namespace tunesmith::planner

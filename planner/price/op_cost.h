@@ -14,7 +14,8 @@ struct OpCost {
       0;  // each input read once, each output written once (twice more where it is added to)
 };
 
-OpCost CostOf(const Program& program, const Op& op);
+// `accumulates`: the op adds to its outputs in this run (Accumulates in program.h).
+OpCost CostOf(const Program& program, const Op& op, bool accumulates);
 
 // The matrix product that a linear op is: C (m, n) = A (m, k) B (k, n).
 struct GemmShape {

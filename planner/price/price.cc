@@ -33,29 +33,24 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
       calibration_(calibration),
       peak_flops_per_second_(PeakFlops(hardware, precision)) {
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
-  for (const GemmPoint& p : calibration.gemm) {
-    if (const auto kind = KindFromName(p.op_kind))
-      gemm_.push_back({*kind, {LogOf(p.m), LogOf(p.n), LogOf(p.k)}, std::log(p.flops_per_second)});
-  }
-  for (const AttentionPoint& p : calibration.attention) {
-    if (const auto kind = KindFromName(p.op_kind))
-      attention_.push_back(
-          {*kind, {LogOf(p.context), LogOf(p.head_size), 0}, std::log(p.flops_per_second)});
-  }
-  for (const OpRate& p : calibration.rates) {
-    if (const auto kind = KindFromName(p.op_kind))
-      memory_.push_back({*kind, {LogOf(p.bytes), 0, 0}, std::log(p.bytes_per_second)});
-  }
+  const auto add = [this](const std::string& op_kind, const double(&x)[3], double rate) {
+    if (const auto kind = KindFromName(op_kind))
+      measured_[static_cast<size_t>(*kind)].push_back({{x[0], x[1], x[2]}, std::log(rate)});
+  };
+  for (const GemmPoint& p : calibration.gemm)
+    add(p.op_kind, {LogOf(p.m), LogOf(p.n), LogOf(p.k)}, p.flops_per_second);
+  for (const AttentionPoint& p : calibration.attention)
+    add(p.op_kind, {LogOf(p.context), LogOf(p.head_size), 0}, p.flops_per_second);
+  for (const OpRate& p : calibration.rates)
+    add(p.op_kind, {LogOf(p.bytes), 0, 0}, p.bytes_per_second);
 }
 
-double PriceTable::MeasuredRate(const std::vector<Point>& points, OpKind kind,
-                                const double (&x)[3]) const {
+double PriceTable::MeasuredRate(OpKind kind, const double (&x)[3]) const {
   // Inverse-distance weights over the three nearest points: exact at a measured point, monotone between two, flat outside.
   constexpr int kNearest = 3;
   std::array<std::pair<double, double>, kNearest> nearest;  // squared distance, log rate
   int found = 0;
-  for (const Point& point : points) {
-    if (point.kind != kind) continue;
+  for (const Point& point : measured_[static_cast<size_t>(kind)]) {
     double distance = 0;
     for (int d = 0; d < 3; ++d) distance += (point.x[d] - x[d]) * (point.x[d] - x[d]);
     if (distance < 1e-12) return std::exp(point.log_rate);
@@ -75,44 +70,66 @@ double PriceTable::MeasuredRate(const std::vector<Point>& points, OpKind kind,
 }
 
 double PriceTable::MemorySeconds(OpKind kind, double bytes) const {
-  const double measured = MeasuredRate(memory_, kind, {std::log(std::max(bytes, 1.0)), 0, 0});
-  if (measured > 0) return bytes / measured;
+  const bool measured = !measured_[static_cast<size_t>(kind)].empty();
+  if (measured) return bytes / MeasuredRate(kind, {std::log(std::max(bytes, 1.0)), 0, 0});
   return bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second) + launch_seconds_;
 }
 
 double PriceTable::LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const {
-  const GemmShape g = GemmShapeOf(program, op);
-  const double measured = MeasuredRate(gemm_, op.kind, {LogOf(g.m), LogOf(g.n), LogOf(g.k)});
-  if (measured > 0) return cost.flops / measured;
+  if (!measured_[static_cast<size_t>(op.kind)].empty()) {
+    const GemmShape g = GemmShapeOf(program, op);
+    return cost.flops / MeasuredRate(op.kind, {LogOf(g.m), LogOf(g.n), LogOf(g.k)});
+  }
   return std::max(cost.flops / (kDatasheetGemmShare * peak_flops_per_second_),
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
          launch_seconds_;
 }
 
 double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
-  const double measured = MeasuredRate(
-      attention_, op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
-  if (measured > 0) return cost.flops / measured;
+  if (!measured_[static_cast<size_t>(op.kind)].empty())
+    return cost.flops /
+           MeasuredRate(op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
   return std::max(cost.flops / (kDatasheetAttentionShare * peak_flops_per_second_),
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
          launch_seconds_;
 }
 
-double PriceTable::Seconds(const Program& program, const Op& op) const {
-  const OpCost cost = CostOf(program, op);
+double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
+  const double bytes = static_cast<double>(
+      InstanceBytes(program.buffers[static_cast<size_t>(op.outputs[0].buffer)]));
+  return bytes / (kDatasheetMemoryShare * hardware_.host_bytes_per_second) + launch_seconds_;
+}
+
+double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
+  if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
+    return LinkSeconds(program, op);
+  const OpCost cost = CostOf(program, op, accumulates);
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);
   if (IsAttention(op.kind)) return AttentionSeconds(op, cost);
   return MemorySeconds(op.kind, cost.bytes);
 }
 
-int64_t PriceTable::Picoseconds(const Program& program, const Op& op) const {
-  return std::max<int64_t>(1, std::llround(Seconds(program, op) * 1e12));
+int64_t PriceTable::Picoseconds(const Program& program, const Op& op, SegmentKind kind) const {
+  return std::max<int64_t>(1, std::llround(Seconds(program, op, Accumulates(op, kind)) * 1e12));
 }
 
-int64_t PriceTable::Picoseconds(const Program& program, const Block& block) const {
-  int64_t sum = 0;
-  for (const Op& op : block.ops) sum += Picoseconds(program, op);
-  return sum;
+BlockPrice PriceTable::Price(const Program& program, const Block& block, SegmentKind kind) const {
+  BlockPrice price;
+  int64_t alone = 0;  // compute since the last op that concerns another stream
+  for (const Op& op : block.ops) {
+    const int64_t picoseconds = Picoseconds(program, op, kind);
+    const bool computes = op.stream == Stream::kCompute;
+    (computes ? price.compute_picoseconds : price.copy_picoseconds) += picoseconds;
+    if (computes && op.waits == 0) {
+      alone += picoseconds;
+      continue;
+    }
+    price.streams.Compute(alone);
+    alone = 0;
+    price.streams.Issue(op.stream, op.waits, picoseconds);
+  }
+  price.streams.Compute(alone);
+  return price;
 }
 
 int64_t PriceTable::AllReducePicoseconds(int64_t bytes, int64_t rank_count) const {
@@ -132,27 +149,39 @@ int64_t GradientBytes(const Program& program) {
   return bytes;
 }
 
-StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count,
+StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank_count,
                       const PriceTable& prices) {
-  StepPrice price;
   const double factor = prices.calibrated() ? prices.calibration().step_factor : 1.0;
-  price.compute_picoseconds = std::llround(static_cast<double>(compute_picoseconds) * factor);
+  const auto scaled = [factor](int64_t picoseconds) {
+    return std::llround(static_cast<double>(picoseconds) * factor);
+  };
+  StepPrice price;
+  price.compute_picoseconds = scaled(work.compute_picoseconds);
+  price.copy_picoseconds = scaled(work.copy_picoseconds);
+  price.exposed_copy_picoseconds = scaled(work.span_picoseconds) - price.compute_picoseconds;
   price.communication_picoseconds = prices.AllReducePicoseconds(gradient_bytes, rank_count);
-  price.step_picoseconds = price.compute_picoseconds + price.communication_picoseconds;
+  price.step_picoseconds = scaled(work.span_picoseconds) + price.communication_picoseconds;
   return price;
 }
 
 StepPrice PriceStep(const Program& program, const PriceTable& prices) {
-  int64_t compute = 0;
+  StepWork work;
+  StreamMap step = StreamMap::Identity();
   for (const Segment& segment : program.segments) {
     if (segment.repeat_count == 0) continue;
-    int64_t once = 0;
-    for (const BlockRun& run : segment.runs)
-      once +=
-          run.count * prices.Picoseconds(program, program.blocks[static_cast<size_t>(run.block)]);
-    compute += segment.repeat_count * once;
+    StreamMap once = StreamMap::Identity();
+    for (const BlockRun& run : segment.runs) {
+      const BlockPrice price =
+          prices.Price(program, program.blocks[static_cast<size_t>(run.block)], segment.kind);
+      work.compute_picoseconds += segment.repeat_count * run.count * price.compute_picoseconds;
+      work.copy_picoseconds += segment.repeat_count * run.count * price.copy_picoseconds;
+      once.Then(price.streams.Power(run.count));
+    }
+    step.Then(once.Power(segment.repeat_count));
   }
-  return ComposeStep(compute, GradientBytes(program), program.inputs.mix.data_parallel, prices);
+  const StreamTimes end = step.Apply({});
+  work.span_picoseconds = *std::max_element(end.begin(), end.end());
+  return ComposeStep(work, GradientBytes(program), program.inputs.mix.data_parallel, prices);
 }
 
 }  // namespace tunesmith::planner

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "planner/model/hardware.h"
 #include "planner/price/calibration.h"
 #include "planner/price/op_cost.h"
+#include "planner/price/streams.h"
 #include "planner/program/program.h"
 
 namespace tunesmith::planner {
@@ -22,17 +24,23 @@ inline constexpr double kDatasheetRelativeError = 0.5;
 // A CPU that was not probed is assumed to be slow (hardware_host.cc): one with wide vectors is ten times quicker and more.
 inline constexpr double kUnprobedCpuRelativeError = 0.95;
 
+// One execution of a block.
+struct BlockPrice {
+  int64_t compute_picoseconds = 0;  // busy time of the compute stream
+  int64_t copy_picoseconds = 0;     // busy time of both copy streams
+  StreamMap streams = StreamMap::Identity();
+};
+
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.
 class PriceTable {
  public:
   // Measured rates where `calibration` has them (id not empty), the datasheet's shares elsewhere.
   PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision);
 
-  // One execution of `op`. Integer picoseconds, at least 1.
-  int64_t Picoseconds(const Program& program, const Op& op) const;
+  // One execution of `op` in a segment of this kind. Integer picoseconds, at least 1.
+  int64_t Picoseconds(const Program& program, const Op& op, SegmentKind kind) const;
 
-  // Sum over a block's ops: one execution on the compute stream.
-  int64_t Picoseconds(const Program& program, const Block& block) const;
+  BlockPrice Price(const Program& program, const Block& block, SegmentKind kind) const;
 
   // Sending `bytes` to be summed over `rank_count` devices and receiving the sums: a ring moves 2 (n - 1) / n of them per device
   // (planner-side model of NCCL's ring; Patarasuk and Yuan 2009).
@@ -44,14 +52,14 @@ class PriceTable {
  private:
   // A measured rate at a place in log space.
   struct Point {
-    OpKind kind;
     double x[3];
     double log_rate;
   };
 
   // Log-space interpolation over the nearest points of the kind; 0 when there is none.
-  double MeasuredRate(const std::vector<Point>& points, OpKind kind, const double (&x)[3]) const;
-  double Seconds(const Program& program, const Op& op) const;
+  double MeasuredRate(OpKind kind, const double (&x)[3]) const;
+  double Seconds(const Program& program, const Op& op, bool accumulates) const;
+  double LinkSeconds(const Program& program, const Op& op) const;
   double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
   double AttentionSeconds(const Op& op, const OpCost& cost) const;
   double MemorySeconds(OpKind kind, double bytes) const;
@@ -60,22 +68,29 @@ class PriceTable {
   Calibration calibration_;
   double peak_flops_per_second_ = 0;
   double launch_seconds_ = 0;
-  std::vector<Point> gemm_;
-  std::vector<Point> attention_;
-  std::vector<Point> memory_;
+  std::array<std::vector<Point>, kOpKindCount> measured_;
 };
 
 // Time of one optimizer step of a whole program: the sum over segments, times what steps add to the sum of their ops.
 struct StepPrice {
   int64_t step_picoseconds = 0;
-  int64_t compute_picoseconds = 0;
+  int64_t compute_picoseconds = 0;       // busy time of the compute stream
+  int64_t copy_picoseconds = 0;          // busy time of the streams between device and host
+  int64_t exposed_copy_picoseconds = 0;  // of which compute waits for
   int64_t communication_picoseconds =
       0;  // gradients summed over data-parallel ranks; not hidden behind compute
 };
 StepPrice PriceStep(const Program& program, const PriceTable& prices);
 
-// compute x step factor + communication, rounded once: the one place where a step's price is put together.
-StepPrice ComposeStep(int64_t compute_picoseconds, int64_t gradient_bytes, int64_t rank_count,
+// What the segments of a step take together, before the step factor.
+struct StepWork {
+  int64_t span_picoseconds = 0;  // from the start to the end of the last stream
+  int64_t compute_picoseconds = 0;
+  int64_t copy_picoseconds = 0;
+};
+
+// Work x step factor + communication, rounded once: the one place where a step's price is put together. Monotone in the span.
+StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank_count,
                       const PriceTable& prices);
 
 // Bytes of all gradients of one rank, unpadded: what data-parallel ranks exchange.

@@ -5,8 +5,8 @@
 
 namespace tunesmith::planner {
 
-BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype,
-                         Shape shape, MemoryClass memory_class) {
+BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype, Shape shape,
+                         MemoryClass memory_class) {
   const int32_t id = static_cast<int32_t>(program.buffers.size());
   program.buffers.push_back({.name = name,
                              .dtype = dtype,
@@ -18,11 +18,25 @@ BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name
   return {.buffer = id};
 }
 
+BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, int64_t count) {
+  Buffer view = program.buffers[static_cast<size_t>(matrix.buffer)];
+  const int64_t row_bytes = InstanceBytes(view) / view.dims[0];
+  view.name = view.name.With("_rows");
+  view.dims[0] = count;
+  view.region = Region::kView;
+  view.view_of = matrix.buffer;
+  view.view_offset_bytes = begin * row_bytes;
+  view.view_stride_bytes = 0;
+  view.ring_count = 0;
+  program.buffers.push_back(view);
+  return {.buffer = static_cast<int32_t>(program.buffers.size()) - 1, .shift = matrix.shift};
+}
+
 BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                                 bool accumulate, Block& block)
+                                 bool gradients_exist, Block& block)
     : BackwardEmitter(program, graph) {
   saved_ = &saved;
-  accumulate_ = accumulate;
+  gradients_exist_ = gradients_exist;
   block_ = &block;
 }
 
@@ -32,21 +46,35 @@ BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph)
       gradients_(graph.values().size()),
       recomputed_(graph.values().size()),
       storage_local_(graph.values().size()),
+      rows_(graph.values().size()),
       used_(graph.values().size(), false) {}
 
 void BackwardEmitter::EmitAll() {
   for (size_t i = 0; i < graph_.values().size(); ++i) {
     const Value& value = graph_.values()[i];
-    if (value.producer >= 0 && value.bound_gradient.buffer >= 0)
-      gradients_[i] = value.bound_gradient;
+    if (value.output && value.bound_gradient.buffer >= 0) gradients_[i] = value.bound_gradient;
   }
   for (auto op = graph_.ops().rbegin(); op != graph_.ops().rend(); ++op) {
     if (NeedsGradient(op->outputs[0])) EmitBackward(*op, *this);
   }
 }
 
+BufferRef BackwardEmitter::UseRows(ValueId id) {
+  const BufferRef whole = Use(graph_.value(id).rows_of);
+  BufferRef& rows = rows_[static_cast<size_t>(id)];
+  if (block_ != nullptr && rows.buffer < 0) rows = RowsOf(whole, id);
+  return rows;
+}
+
+BufferRef BackwardEmitter::RowsOf(BufferRef whole, ValueId id) {
+  const Value& rows = graph_.value(id);
+  if (block_ == nullptr) return whole;
+  return AddRowsView(program_, whole, rows.row_begin, rows.shape.dims[0]);
+}
+
 BufferRef BackwardEmitter::Use(ValueId id) {
   const Value& value = graph_.value(id);
+  if (value.rows_of != kNoValue) return UseRows(id);
   used_[static_cast<size_t>(id)] = true;
   if (value.bound.buffer >= 0) return value.bound;
   if (block_ == nullptr) return {};
@@ -57,27 +85,52 @@ BufferRef BackwardEmitter::Use(ValueId id) {
   return recomputed_[static_cast<size_t>(id)];
 }
 
-BufferRef BackwardEmitter::Gradient(ValueId id) const {
-  const BufferRef ref = gradients_[static_cast<size_t>(id)];
-  assert(ref.buffer >= 0 || block_ == nullptr);
-  return ref;
+BufferRef BackwardEmitter::Gradient(ValueId id) {
+  BufferRef& gradient = gradients_[static_cast<size_t>(id)];
+  const ValueId whole = graph_.value(id).rows_of;
+  if (gradient.buffer < 0 && whole != kNoValue) gradient = RowsOf(Gradient(whole), id);
+  assert(gradient.buffer >= 0 || block_ == nullptr);
+  return gradient;
+}
+
+BufferRef BackwardEmitter::GradientPlace(ValueId id) {
+  const Value& value = graph_.value(id);
+  BufferRef& gradient = gradients_[static_cast<size_t>(id)];
+  if (gradient.buffer < 0)
+    gradient = value.bound_gradient.buffer >= 0
+                   ? value.bound_gradient
+                   : AddLocal(value.name.After("d_"), value.dtype, value.shape, value.memory_class);
+  return gradient;
+}
+
+// Each of the rows is written once before anything is added to it; together they are the whole.
+BackwardEmitter::Target BackwardEmitter::RowsGradientTarget(ValueId id) {
+  BufferRef& gradient = gradients_[static_cast<size_t>(id)];
+  if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
+  gradient = RowsOf(GradientPlace(graph_.value(id).rows_of), id);
+  return {.ref = gradient};
 }
 
 BackwardEmitter::Target BackwardEmitter::GradientTarget(ValueId id) {
   const Value& value = graph_.value(id);
+  if (value.rows_of != kNoValue) return RowsGradientTarget(id);
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
   if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
-  if (value.parameter >= 0) {
-    gradient = {.buffer = program_.parameters[static_cast<size_t>(value.parameter)].gradient};
-    return {.ref = gradient, .accumulate = accumulate_};
-  }
-  gradient = value.bound_gradient.buffer >= 0
-                 ? value.bound_gradient
-                 : AddLocal("d_" + value.name, value.dtype, value.shape, value.memory_class);
-  return {.ref = gradient, .accumulate = false};
+  if (value.parameter < 0) return {.ref = GradientPlace(id)};
+  gradient = {.buffer = program_.parameters[static_cast<size_t>(value.parameter)].gradient};
+  return {.ref = gradient, .accumulate = gradients_exist_, .accumulate_later = true};
+}
+
+// Where rows of one matrix are shared with the same rows of another, so are in the end all.
+void BackwardEmitter::ShareRowsGradient(ValueId to, ValueId from) {
+  BufferRef& whole = gradients_[static_cast<size_t>(graph_.value(to).rows_of)];
+  if (whole.buffer < 0) whole = Gradient(graph_.value(from).rows_of);
+  assert(block_ == nullptr || whole == Gradient(graph_.value(from).rows_of));
+  gradients_[static_cast<size_t>(to)] = Gradient(from);
 }
 
 void BackwardEmitter::ShareGradient(ValueId to, ValueId from) {
+  if (graph_.value(to).rows_of != kNoValue) return ShareRowsGradient(to, from);
   BufferRef& target = gradients_[static_cast<size_t>(to)];
   const BufferRef source = Gradient(from);
   if (target.buffer < 0) {
@@ -87,7 +140,7 @@ void BackwardEmitter::ShareGradient(ValueId to, ValueId from) {
   Emit(OpKind::kAdd, {}, {source}, {target});
 }
 
-BufferRef BackwardEmitter::Workspace(const std::string& name, DType dtype, Shape shape) {
+BufferRef BackwardEmitter::Workspace(Name name, DType dtype, Shape shape) {
   return AddLocal(name, dtype, shape, MemoryClass::kWorkspace);
 }
 
@@ -103,8 +156,7 @@ void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes,
   block_->ops.push_back(op);
 }
 
-BufferRef BackwardEmitter::AddLocal(const std::string& name, DType dtype, Shape shape,
-                                    MemoryClass memory_class) {
+BufferRef BackwardEmitter::AddLocal(Name name, DType dtype, Shape shape, MemoryClass memory_class) {
   // While recording, any valid-looking reference will do: nothing is emitted.
   if (block_ == nullptr) return {.buffer = 0};
   return AddLocalBuffer(program_, *block_, name, dtype, shape, memory_class);
@@ -113,7 +165,7 @@ BufferRef BackwardEmitter::AddLocal(const std::string& name, DType dtype, Shape 
 BufferRef BackwardEmitter::LocalOfStorage(const Value& value) {
   BufferRef& local = storage_local_[static_cast<size_t>(value.storage)];
   if (local.buffer < 0)
-    local = AddLocal("again_" + value.name, value.dtype, value.shape, value.memory_class);
+    local = AddLocal(value.name.After("again_"), value.dtype, value.shape, value.memory_class);
   return local;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "planner/program/derive_blocks.h"
@@ -16,11 +15,12 @@ class BackwardEmitter {
   struct Target {
     BufferRef ref;
     bool accumulate = false;
+    bool accumulate_later = false;  // in every micro-batch but the first of a step
   };
 
   // Emits into `block` (already in `program`'s numbering, not yet in its list).
   BackwardEmitter(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                  bool accumulate, Block& block);
+                  bool gradients_exist, Block& block);
   // Records only; `program` is not changed.
   BackwardEmitter(Program& program, const ForwardGraph& graph);
 
@@ -32,12 +32,12 @@ class BackwardEmitter {
   bool NeedsGradient(ValueId value) const {
     return value != kNoValue && graph_.value(value).needs_gradient;
   }
-  BufferRef Gradient(ValueId value) const;
+  BufferRef Gradient(ValueId value);
   // Where d(value) goes. The first contribution overwrites, later ones add.
   Target GradientTarget(ValueId value);
   // d(to) += d(from), where from = to + ...: shares the storage when it is the first contribution. REQUIRES: d(from) is read no more.
   void ShareGradient(ValueId to, ValueId from);
-  BufferRef Workspace(const std::string& name, DType dtype, Shape shape);
+  BufferRef Workspace(Name name, DType dtype, Shape shape);
   void Emit(OpKind kind, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
             const std::vector<BufferRef>& outputs, Phase phase = Phase::kBackward);
 
@@ -45,18 +45,25 @@ class BackwardEmitter {
   const std::vector<bool>& used() const { return used_; }
 
  private:
-  BufferRef AddLocal(const std::string& name, DType dtype, Shape shape, MemoryClass memory_class);
+  BufferRef AddLocal(Name name, DType dtype, Shape shape, MemoryClass memory_class);
   BufferRef LocalOfStorage(const Value& value);
   void Recompute(const ForwardOp& op);
+  BufferRef UseRows(ValueId id);
+  Target RowsGradientTarget(ValueId id);
+  void ShareRowsGradient(ValueId to, ValueId from);
+  // The buffer of d(value), made where there is none yet; says nothing of its contents.
+  BufferRef GradientPlace(ValueId value);
+  BufferRef RowsOf(BufferRef whole, ValueId rows);
 
   Program& program_;
   const ForwardGraph& graph_;
   const SavedSet* saved_ = nullptr;
-  bool accumulate_ = false;
+  bool gradients_exist_ = false;          // of the parameters, when the block starts
   Block* block_ = nullptr;                // null when recording
   std::vector<BufferRef> gradients_;      // by value; buffer -1: none yet
   std::vector<BufferRef> recomputed_;     // by value; buffer -1: not (or no longer) there
   std::vector<BufferRef> storage_local_;  // by storage, of recomputed values
+  std::vector<BufferRef> rows_;           // by value that is rows of another, recomputed or saved
   std::vector<bool> used_;                // by value
 };
 
@@ -64,7 +71,10 @@ class BackwardEmitter {
 void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter);
 
 // Appends a kLocal buffer that belongs to `block` and returns a reference to it.
-BufferRef AddLocalBuffer(Program& program, Block& block, const std::string& name, DType dtype,
-                         Shape shape, MemoryClass memory_class);
+BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype, Shape shape,
+                         MemoryClass memory_class);
+
+// Appends a view of the rows [begin, begin + count) of a matrix. Views of locals get their instances with those.
+BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, int64_t count);
 
 }  // namespace tunesmith::planner

@@ -8,8 +8,9 @@
 namespace tunesmith::planner {
 namespace {
 
-OpAttributes Accumulating(OpAttributes attributes, bool accumulate) {
-  attributes.accumulate = accumulate;
+OpAttributes Accumulating(OpAttributes attributes, const BackwardEmitter::Target& target) {
+  attributes.accumulate = target.accumulate;
+  attributes.accumulate_later = target.accumulate_later;
   return attributes;
 }
 
@@ -18,13 +19,13 @@ void LinearRule(const ForwardOp& op, BackwardEmitter& e) {
   if (e.NeedsGradient(w)) {
     const BufferRef input = e.Use(x);
     const auto target = e.GradientTarget(w);
-    e.Emit(OpKind::kLinearBackwardWeight, Accumulating(op.attributes, target.accumulate),
+    e.Emit(OpKind::kLinearBackwardWeight, Accumulating(op.attributes, target),
            {e.Gradient(y), input}, {target.ref});
   }
   if (e.NeedsGradient(x)) {
     const BufferRef weight = e.Use(w);
     const auto target = e.GradientTarget(x);
-    e.Emit(OpKind::kLinearBackwardInput, Accumulating(op.attributes, target.accumulate),
+    e.Emit(OpKind::kLinearBackwardInput, Accumulating(op.attributes, target),
            {e.Gradient(y), weight}, {target.ref});
   }
   if (op.inputs.size() > 2 && e.NeedsGradient(op.inputs[2])) e.ShareGradient(op.inputs[2], y);
@@ -34,7 +35,7 @@ void LinearBiasRule(const ForwardOp& op, BackwardEmitter& e) {
   const ValueId bias = op.inputs[2], y = op.outputs[0];
   if (e.NeedsGradient(bias)) {
     const auto target = e.GradientTarget(bias);
-    e.Emit(OpKind::kBiasBackward, {.accumulate = target.accumulate}, {e.Gradient(y)}, {target.ref});
+    e.Emit(OpKind::kBiasBackward, Accumulating({}, target), {e.Gradient(y)}, {target.ref});
   }
   LinearRule({.kind = op.kind,
               .attributes = op.attributes,
@@ -49,13 +50,13 @@ void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef statistic = e.Use(rstd);
   if (e.NeedsGradient(w)) {
     const auto target = e.GradientTarget(w);
-    e.Emit(OpKind::kRmsNormBackwardWeight, Accumulating(op.attributes, target.accumulate),
+    e.Emit(OpKind::kRmsNormBackwardWeight, Accumulating(op.attributes, target),
            {e.Gradient(y), input, statistic}, {target.ref});
   }
   if (e.NeedsGradient(x)) {
     const BufferRef weight = e.Use(w);
     const auto target = e.GradientTarget(x);
-    e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target.accumulate),
+    e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target),
            {e.Gradient(y), input, weight, statistic}, {target.ref});
   }
 }
@@ -100,8 +101,8 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
 void EmbeddingRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef tokens = e.Use(op.inputs[0]);
   const auto target = e.GradientTarget(op.inputs[1]);
-  e.Emit(OpKind::kEmbeddingBackward, {.accumulate = target.accumulate},
-         {tokens, e.Gradient(op.outputs[0])}, {target.ref});
+  e.Emit(OpKind::kEmbeddingBackward, Accumulating({}, target), {tokens, e.Gradient(op.outputs[0])},
+         {target.ref});
 }
 
 }  // namespace

@@ -1,19 +1,19 @@
 #pragma once
 
 #include "absl/status/statusor.h"
+#include "planner/program/layer_parameters.h"
 #include "planner/program/program.h"
 
 namespace tunesmith::planner {
-
-// Rows of the head's matrix product that chunked loss forms at once. 1024 and more run at the full matrix rate on GPUs, and 1024 rows of a
-// 128k vocabulary in bf16 are 256 MiB.
-inline constexpr int64_t kLossChunkRowCount = 1024;
 
 // The step program of one rank. REQUIRES: the model, mix and workload passed their validation. INVALID_ARGUMENT when they do not fit together
 // (context beyond the model's limit, micro_batch x accumulation_count x data_parallel != rows_per_step: the message prints the equation).
 // UNIMPLEMENTED, naming the axis, for values that a mix can spell but no program is built with yet.
 // Pure; the same inputs give the same program.
 absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs);
+
+// The part of a program that its segments share: parameters and the buffers of the host. REQUIRES: as BuildProgram, whose checks it does not make.
+Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters);
 
 // Hex digest of everything in the program: two programs with one digest compute the same thing in the same buffers.
 std::string ProgramDigest(const Program& program);

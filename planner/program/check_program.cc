@@ -1,5 +1,6 @@
 #include "planner/program/check_program.h"
 
+#include <array>
 #include <iterator>
 #include <map>
 #include <string>
@@ -77,7 +78,8 @@ class Checker {
       if (b.region != Region::kResident && !cache) continue;
       for (int64_t i = 0; i < b.instance_count; ++i) {
         const int64_t begin = plan_.offsets[id][static_cast<size_t>(i)];
-        owner_.Claim(begin, begin + InstanceBytes(b), OwnerId(static_cast<int32_t>(id), i));
+        owner_[static_cast<size_t>(b.space)].Claim(begin, begin + InstanceBytes(b),
+                                                   OwnerId(static_cast<int32_t>(id), i));
       }
     }
   }
@@ -87,18 +89,23 @@ class Checker {
   // Views own as the buffer they are a part of.
   int64_t OwnerOf(BufferRef ref, int64_t run_index) const {
     const Buffer& b = buffer(ref.buffer);
-    if (b.region == Region::kView) return OwnerId(b.view_of, 0);
-    return OwnerId(ref.buffer, InstanceOf(b, ref, run_index) - b.first_instance);
+    if (b.region != Region::kView)
+      return OwnerId(ref.buffer, InstanceOf(b, ref, run_index) - b.first_instance);
+    // A stride tells the parts of one instance apart; without one, views have their buffer's instances.
+    if (b.view_stride_bytes > 0) return OwnerId(b.view_of, 0);
+    const Buffer& whole = buffer(b.view_of);
+    return OwnerId(b.view_of, InstanceOf(whole, ref, run_index) - whole.first_instance);
   }
 
   absl::Status CheckRun(const Segment& segment, const BlockRun& run) {
     const Block& block = program_.blocks[static_cast<size_t>(run.block)];
     for (int64_t i = 0; i < run.count; ++i) {
       for (const Op& op : block.ops) {
-        if (absl::Status status = CheckOp(op, run.first + i * run.step); !status.ok()) {
+        if (absl::Status status = CheckOp(op, run.first + i * run.step, segment.kind);
+            !status.ok()) {
           return absl::InternalError(
-              absl::StrCat(std::string(SegmentKindName(segment.kind)), ", block ", block.name,
-                           ", run ", run.first + i * run.step, ", op ",
+              absl::StrCat(std::string(SegmentKindName(segment.kind)), ", block ",
+                           std::string(block.name), ", run ", run.first + i * run.step, ", op ",
                            std::string(OpKindName(op.kind)), ": ", status.message()));
         }
       }
@@ -106,36 +113,40 @@ class Checker {
     return absl::OkStatus();
   }
 
-  absl::Status CheckOp(const Op& op, int64_t run_index) {
+  absl::Status CheckOp(const Op& op, int64_t run_index, SegmentKind kind) {
     for (int i = 0; i < op.input_count; ++i) {
       const BufferRef ref = op.inputs[static_cast<size_t>(i)];
       TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
     }
     for (int i = 0; i < op.output_count; ++i) {
       const BufferRef ref = op.outputs[static_cast<size_t>(i)];
-      if (op.attributes.accumulate) TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
+      if (Accumulates(op, kind)) TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
       const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
                     end = begin + InstanceBytes(buffer(ref.buffer));
-      if (begin < 0 || end > plan_.arena_bytes)
+      if (begin < 0 || end > plan_.arena_bytes[static_cast<size_t>(buffer(ref.buffer).space)])
         return absl::InternalError(
-            absl::StrCat("output ", buffer(ref.buffer).name, " lies outside the arena"));
-      owner_.Claim(begin, end, OwnerOf(ref, run_index));
+            absl::StrCat("output ", buffer(ref.buffer).name.Text(), " lies outside the arena"));
+      OwnerIn(ref).Claim(begin, end, OwnerOf(ref, run_index));
     }
     return absl::OkStatus();
   }
 
-  absl::Status CheckRead(BufferRef ref, int64_t run_index) const {
+  absl::Status CheckRead(BufferRef ref, int64_t run_index) {
     const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
                   end = begin + InstanceBytes(buffer(ref.buffer));
-    if (owner_.Owns(begin, end, OwnerOf(ref, run_index))) return absl::OkStatus();
-    return absl::InternalError(absl::StrCat("reads ", buffer(ref.buffer).name, " (instance ",
+    if (OwnerIn(ref).Owns(begin, end, OwnerOf(ref, run_index))) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("reads ", buffer(ref.buffer).name.Text(), " (instance ",
                                             InstanceOf(buffer(ref.buffer), ref, run_index),
                                             "), whose bytes were not written or were overwritten"));
   }
 
   const Program& program_;
   const MemoryPlan& plan_;
-  Ownership owner_;
+  Ownership& OwnerIn(BufferRef ref) {
+    return owner_[static_cast<size_t>(buffer(ref.buffer).space)];
+  }
+
+  std::array<Ownership, kSpaceCount> owner_;  // by space
 };
 
 }  // namespace

@@ -1,8 +1,9 @@
 #include "planner/program/decoder_layer.h"
 
+#include <algorithm>
 #include <cmath>
-#include <string>
 
+#include "common/units.h"
 #include "planner/program/attention_workspace.h"
 
 namespace tunesmith::planner {
@@ -25,29 +26,56 @@ class LayerBuilder {
     const ValueId middle = Project("middle", attended, kProjectionO, Role::kOther, x);
     const ValueId normed = graph_.RmsNorm("mlp_norm", middle, graph_.Weight(parameters_.mlp_norm),
                                           model_.norm_epsilon);
-    const ValueId gate = Project("gate", normed, kProjectionGate, Role::kGateUp);
-    const ValueId up = Project("up", normed, kProjectionUp, Role::kGateUp);
-    const ValueId product = graph_.SwiGlu("product", gate, up);
-    const ValueId output = Project("block_output", product, kProjectionDown, Role::kOther, middle);
-    graph_.BindOutput(output, bindings_.output, bindings_.output_gradient);
+    if (TileRowCount(middle) < RowCount(middle)) {
+      TiledMlp(normed, middle);
+    } else {
+      graph_.BindOutput(Mlp(normed, middle), bindings_.output, bindings_.output_gradient);
+    }
     return std::move(graph_);
   }
 
  private:
+  int64_t RowCount(ValueId matrix) const { return graph_.value(matrix).shape.dims[0]; }
+  int64_t TileRowCount(ValueId matrix) const {
+    return CeilDivide(RowCount(matrix), inputs_.mix.mlp_tile_count);
+  }
+
+  ValueId Mlp(ValueId normed, ValueId residual) {
+    const ValueId gate = Project("gate", normed, kProjectionGate, Role::kGateUp);
+    const ValueId up = Project("up", normed, kProjectionUp, Role::kGateUp);
+    const ValueId product = graph_.SwiGlu("product", gate, up);
+    return Project("block_output", product, kProjectionDown, Role::kOther, residual);
+  }
+
+  // The MLP of some tokens at a time. What it forms is recomputed tile by tile in backward, so that only one tile's is ever held.
+  void TiledMlp(ValueId normed, ValueId residual) {
+    const Value middle = graph_.value(residual);
+    const ValueId output = graph_.AddValue("block_output", middle.dtype, middle.shape);
+    graph_.BindOutput(output, bindings_.output, bindings_.output_gradient);
+    graph_.set_transient(true);
+    const int64_t rows = RowCount(residual), tile = TileRowCount(residual);
+    for (int64_t begin = 0; begin < rows; begin += tile) {
+      const int64_t count = std::min(tile, rows - begin);
+      const ValueId part =
+          Mlp(graph_.Rows(normed, begin, count), graph_.Rows(residual, begin, count));
+      graph_.BindToRows(part, output, begin);
+    }
+    graph_.set_transient(false);
+  }
+
   // y = x W^T (+ bias) (+ addend) (+ alpha/r (x A^T) B^T), the adapter added in place.
-  ValueId Project(const std::string& name, ValueId x, int projection, Role role,
-                  ValueId addend = kNoValue) {
+  ValueId Project(Name name, ValueId x, int projection, Role role, ValueId addend = kNoValue) {
     const size_t i = static_cast<size_t>(projection);
     const ValueId w = graph_.Weight(parameters_.weight[i]);
     const bool adapted = parameters_.lora_a[i] >= 0;
-    const std::string base_name = adapted ? name + "_base" : name;
+    const Name base_name = adapted ? name.With("_base") : name;
     const ValueId base =
         parameters_.bias[i] >= 0
             ? graph_.LinearBias(base_name, x, w, graph_.Weight(parameters_.bias[i]), role)
             : graph_.Linear(base_name, x, w, role, 1.0, addend);
     if (!adapted) return base;
-    const ValueId low =
-        graph_.Linear(name + "_low_rank", x, graph_.Weight(parameters_.lora_a[i]), Role::kOther);
+    const ValueId low = graph_.Linear(name.With("_low_rank"), x,
+                                      graph_.Weight(parameters_.lora_a[i]), Role::kOther);
     const LoraSpec& lora = inputs_.mix.lora;
     return graph_.Linear(name, low, graph_.Weight(parameters_.lora_b[i]), role,
                          lora.alpha / static_cast<double>(lora.rank), base,
@@ -102,7 +130,7 @@ class LayerBuilder {
     graph_.AddOp(OpKind::kDecodeAttention, attributes, {q, keys, values, positions}, {o, scores});
   }
 
-  ValueId Append(const std::string& name, ValueId x, ValueId positions, BufferRef cache) {
+  ValueId Append(Name name, ValueId x, ValueId positions, BufferRef cache) {
     const Buffer& buffer = graph_.program().buffers[static_cast<size_t>(cache.buffer)];
     const ValueId appended =
         graph_.AddValue(name, buffer.dtype, {.dims = buffer.dims, .rank = buffer.rank});

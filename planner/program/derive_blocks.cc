@@ -31,7 +31,8 @@ class ForwardEmitter {
         graph_(graph),
         saved_(saved),
         block_(block),
-        locals_(graph.values().size()) {}
+        locals_(graph.values().size()),
+        rows_(graph.values().size()) {}
 
   void Emit(const ForwardOp& op, Phase phase) {
     Op emitted{.kind = op.kind, .phase = phase, .attributes = op.attributes};
@@ -45,6 +46,7 @@ class ForwardEmitter {
  private:
   BufferRef Ref(ValueId id) {
     const Value& value = graph_.value(id);
+    if (value.rows_of != kNoValue) return RowsRef(id);
     if (value.bound.buffer >= 0) return value.bound;
     const int32_t saved = saved_.buffer_of_storage[static_cast<size_t>(value.storage)];
     if (saved >= 0) return {.buffer = saved};
@@ -55,11 +57,20 @@ class ForwardEmitter {
     return local;
   }
 
+  BufferRef RowsRef(ValueId id) {
+    const Value& value = graph_.value(id);
+    BufferRef& rows = rows_[static_cast<size_t>(id)];
+    if (rows.buffer < 0)
+      rows = AddRowsView(program_, Ref(value.rows_of), value.row_begin, value.shape.dims[0]);
+    return rows;
+  }
+
   Program& program_;
   const ForwardGraph& graph_;
   const SavedSet& saved_;
   Block& block_;
   std::vector<BufferRef> locals_;  // by storage
+  std::vector<BufferRef> rows_;    // by value
 };
 
 }  // namespace
@@ -68,21 +79,20 @@ SavedSet SaveNothing(const ForwardGraph& graph) {
   return {.buffer_of_storage = std::vector<int32_t>(graph.values().size(), -1)};
 }
 
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
-                         const std::string& prefix, int64_t first_instance,
-                         int64_t instance_count) {
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const char* prefix,
+                         int64_t first_instance, int64_t instance_count) {
   BackwardEmitter recorder(program, graph);
   recorder.EmitAll();
   SavedSet saved = SaveNothing(graph);
   for (size_t i = 0; i < graph.values().size(); ++i) {
     const Value& value = graph.values()[i];
-    if (!recorder.used()[i] || value.bound.buffer >= 0 || value.producer < 0 ||
+    if (!recorder.used()[i] || value.bound.buffer >= 0 || value.producer < 0 || value.transient ||
         Drops(rung, value.role))
       continue;
     int32_t& buffer = saved.buffer_of_storage[static_cast<size_t>(value.storage)];
     if (buffer >= 0) continue;
     buffer = static_cast<int32_t>(program.buffers.size());
-    program.buffers.push_back({.name = prefix + value.name,
+    program.buffers.push_back({.name = value.name.After(prefix),
                                .dtype = value.dtype,
                                .dims = value.shape.dims,
                                .rank = value.shape.rank,
@@ -95,7 +105,7 @@ SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
 }
 
 int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                        const std::string& name, Phase phase) {
+                        std::string_view name, Phase phase) {
   Block block{.name = name};
   ForwardEmitter emitter(program, graph, saved, block);
   for (const ForwardOp& op : graph.ops()) emitter.Emit(op, phase);
@@ -104,9 +114,9 @@ int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const Saved
 }
 
 int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                         const std::string& name, bool accumulate) {
+                         std::string_view name, bool gradients_exist) {
   Block block{.name = name};
-  BackwardEmitter(program, graph, saved, accumulate, block).EmitAll();
+  BackwardEmitter(program, graph, saved, gradients_exist, block).EmitAll();
   program.blocks.push_back(std::move(block));
   return static_cast<int32_t>(program.blocks.size()) - 1;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "planner/program/forward_graph.h"
@@ -18,18 +18,19 @@ struct SavedSet {
 
 // The values that backward reads, less those the rung drops; adds one kSaved buffer for each to `program`, with instances
 // [first_instance, first_instance + instance_count).
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
-                         const std::string& prefix, int64_t first_instance, int64_t instance_count);
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const char* prefix,
+                         int64_t first_instance, int64_t instance_count);
 
 // Nothing saved: for evaluation and generation.
 SavedSet SaveNothing(const ForwardGraph& graph);
 
 // Appends the forward block and returns its index.
 int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                        const std::string& name, Phase phase);
+                        std::string_view name, Phase phase);
 
-// Appends the backward block and returns its index. Gradients of parameters are added to when `accumulate`, else overwritten.
+// Appends the backward block and returns its index. Gradients of parameters are added to when `gradients_exist` or in later micro-batches, else
+// overwritten.
 int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
-                         const std::string& name, bool accumulate);
+                         std::string_view name, bool gradients_exist);
 
 }  // namespace tunesmith::planner

@@ -1,34 +1,40 @@
+#include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
 #include "absl/strings/str_format.h"
 #include "planner/program/build_program.h"
 
-// The digest is two FNV-1a hashes (64 bits each, different offset bases) over a fixed serialization: every field of every buffer, block and
-// segment in order. It tells programs apart; it is not a defence against forgery.
+// The digest is two 64-bit hashes of a fixed serialization: every field of every buffer, block and segment in order, word by word. It tells
+// programs apart; it is not a defence against forgery.
 namespace tunesmith::planner {
 namespace {
 
 class Hasher {
  public:
+  // Multiply and fold, with two odd constants (the fractional parts of the golden ratio and of the square root of 5, made odd).
   void Add(int64_t value) {
-    for (int i = 0; i < 8; ++i)
-      AddByte(static_cast<uint8_t>(static_cast<uint64_t>(value) >> (8 * i)));
+    low_ = Fold(low_ ^ static_cast<uint64_t>(value), 0x9e3779b97f4a7c15u);
+    high_ = Fold(std::rotl(high_, 23) ^ static_cast<uint64_t>(value), 0x3c6ef372fe94f82bu);
   }
   void Add(double value) { Add(std::bit_cast<int64_t>(value)); }
-  void Add(std::string_view text) {
+  void AddText(std::string_view text) {
     Add(static_cast<int64_t>(text.size()));
-    for (char c : text) AddByte(static_cast<uint8_t>(c));
+    for (size_t at = 0; at < text.size(); at += sizeof(int64_t)) {
+      int64_t word = 0;
+      std::memcpy(&word, text.data() + at, std::min(sizeof word, text.size() - at));
+      Add(word);
+    }
   }
   std::string Hex() const { return absl::StrFormat("%016x%016x", low_, high_); }
 
  private:
-  void AddByte(uint8_t byte) {
-    low_ = (low_ ^ byte) * 0x100000001b3u;
-    high_ = (high_ ^ byte) * 0x100000001b3u;
-    high_ = std::rotl(high_, 5);
+  static uint64_t Fold(uint64_t x, uint64_t factor) {
+    x *= factor;
+    return x ^ (x >> 32);
   }
 
   uint64_t low_ = 0xcbf29ce484222325u;
@@ -36,11 +42,12 @@ class Hasher {
 };
 
 void AddBuffer(Hasher& h, const Buffer& b) {
-  h.Add(b.name);
+  h.AddText(b.name.Text());
   for (int64_t field :
        {static_cast<int64_t>(b.dtype), b.dims[0], b.dims[1], b.dims[2],
         static_cast<int64_t>(b.region), static_cast<int64_t>(b.memory_class), b.first_instance,
-        b.instance_count, int64_t{b.view_of}, b.view_stride_bytes, int64_t{b.segments}})
+        b.instance_count, int64_t{b.view_of}, b.view_offset_bytes, b.view_stride_bytes,
+        b.ring_count, static_cast<int64_t>(b.space), int64_t{b.segments}})
     h.Add(field);
 }
 
@@ -51,7 +58,7 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
   for (int64_t field :
        {a.head_count, a.kv_head_count, a.head_size, a.context,
         static_cast<int64_t>(a.rope_scaling.kind), a.rope_scaling.original_context_limit,
-        int64_t{a.accumulate}, int64_t{a.decays}})
+        int64_t{a.accumulate}, int64_t{a.accumulate_later}, int64_t{a.decays}})
     h.Add(field);
 }
 

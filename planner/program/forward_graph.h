@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "planner/program/program.h"
@@ -26,7 +25,7 @@ Shape Matrix(int64_t rows, int64_t columns);
 Shape Cube(int64_t a, int64_t b, int64_t c);
 
 struct Value {
-  std::string name;
+  Name name;
   DType dtype = DType::kF32;
   Shape shape = {};
   Role role = Role::kOther;
@@ -38,6 +37,11 @@ struct Value {
   int32_t parameter = -1;  // index into Program::parameters when the value is a weight
   BufferRef bound = {};    // where it lives when that is not for the block to decide (buffer >= 0)
   BufferRef bound_gradient = {};  // where its gradient lives, likewise
+  // Rows [row_begin, row_begin + its own count) of another value, in that value's memory.
+  ValueId rows_of = kNoValue;
+  int64_t row_begin = 0;
+  bool transient = false;  // never saved for backward
+  bool output = false;     // of the block: its gradient is there when the block's backward starts
 };
 
 struct ForwardOp {
@@ -53,27 +57,34 @@ class ForwardGraph {
   explicit ForwardGraph(const Program& program) : program_(program) {}
 
   // A value that lives in an existing buffer. `gradient.buffer` >= 0 says that a gradient is wanted and where it goes.
-  ValueId Bind(const std::string& name, BufferRef buffer, BufferRef gradient = {});
+  ValueId Bind(Name name, BufferRef buffer, BufferRef gradient = {});
+  // The same value for every use, so that its gradients are summed.
   ValueId Weight(int32_t parameter);
 
   // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
-  ValueId Linear(const std::string& name, ValueId x, ValueId w, Role role, double scale = 1.0,
+  ValueId Linear(Name name, ValueId x, ValueId w, Role role, double scale = 1.0,
                  ValueId addend = kNoValue, bool in_place = false);
-  ValueId LinearBias(const std::string& name, ValueId x, ValueId w, ValueId bias, Role role);
-  ValueId RmsNorm(const std::string& name, ValueId x, ValueId w, double epsilon);
-  ValueId Rope(const std::string& name, ValueId x, ValueId positions, int64_t head_count,
-               const ModelSpec& model);
-  ValueId SwiGlu(const std::string& name, ValueId gate, ValueId up);
-  ValueId Embedding(const std::string& name, ValueId tokens, ValueId w);
+  ValueId LinearBias(Name name, ValueId x, ValueId w, ValueId bias, Role role);
+  ValueId RmsNorm(Name name, ValueId x, ValueId w, double epsilon);
+  ValueId Rope(Name name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model);
+  ValueId SwiGlu(Name name, ValueId gate, ValueId up);
+  ValueId Embedding(Name name, ValueId tokens, ValueId w);
 
   // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
-  ValueId AddValue(const std::string& name, DType dtype, Shape shape, Role role = Role::kOther,
+  ValueId AddValue(Name name, DType dtype, Shape shape, Role role = Role::kOther,
                    MemoryClass memory_class = MemoryClass::kActivations);
   void AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs,
              std::vector<ValueId> outputs);
 
   // Makes a produced value live in `buffer`, its gradient (already complete when the block's backward starts) in `gradient`.
   void BindOutput(ValueId value, BufferRef buffer, BufferRef gradient = {});
+
+  // Rows [begin, begin + count) of a matrix, to be read.
+  ValueId Rows(ValueId matrix, int64_t begin, int64_t count);
+  // Makes a produced value live in the rows of `matrix` from `begin`.
+  void BindToRows(ValueId value, ValueId matrix, int64_t begin);
+  // Values that are added while this is on are never saved for backward.
+  void set_transient(bool transient) { transient_ = transient; }
 
   const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
   const std::vector<Value>& values() const { return values_; }
@@ -82,12 +93,13 @@ class ForwardGraph {
 
  private:
   Value& mutable_value(ValueId id) { return values_[static_cast<size_t>(id)]; }
-  int64_t Rows(ValueId x) const { return value(x).shape.dims[0]; }
+  int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
 
   const Program& program_;
   std::vector<Value> values_;
   std::vector<ForwardOp> ops_;
   int32_t storage_count_ = 0;
+  bool transient_ = false;
 };
 
 }  // namespace tunesmith::planner

@@ -1,15 +1,12 @@
 #include "planner/program/layer_parameters.h"
 
-#include <string>
-
 #include "planner/program/forward_graph.h"
 
 namespace tunesmith::planner {
 namespace {
 
-int32_t AddResident(Program& program, const std::string& name, DType dtype, Shape shape,
-                    int64_t instance_count, MemoryClass memory_class,
-                    Region region = Region::kResident) {
+int32_t AddResident(Program& program, Name name, DType dtype, Shape shape, int64_t instance_count,
+                    MemoryClass memory_class, Region region = Region::kResident) {
   program.buffers.push_back({.name = name,
                              .dtype = dtype,
                              .dims = shape.dims,
@@ -21,7 +18,7 @@ int32_t AddResident(Program& program, const std::string& name, DType dtype, Shap
 }
 
 // States of a trainable weight: two moments, and an fp32 master copy where the weight itself is narrower.
-int32_t AddParameter(Program& program, const std::string& name, Shape shape, int64_t instance_count,
+int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_count,
                      bool trainable, bool decays) {
   const ProgramInputs& in = program.inputs;
   trainable = trainable && in.trains;
@@ -30,14 +27,14 @@ int32_t AddParameter(Program& program, const std::string& name, Shape shape, int
   p.weight =
       AddResident(program, name, ComputeDType(in), shape, instance_count, MemoryClass::kWeights);
   if (trainable) {
-    p.gradient = AddResident(program, name + ".gradient", GradientDType(in), shape, instance_count,
-                             MemoryClass::kGradients, Region::kGradient);
-    p.moment1 = AddResident(program, name + ".moment1", state, shape, instance_count,
+    p.gradient = AddResident(program, name.With(".gradient"), GradientDType(in), shape,
+                             instance_count, MemoryClass::kGradients, Region::kGradient);
+    p.moment1 = AddResident(program, name.With(".moment1"), state, shape, instance_count,
                             MemoryClass::kOptimizer);
-    p.moment2 = AddResident(program, name + ".moment2", state, shape, instance_count,
+    p.moment2 = AddResident(program, name.With(".moment2"), state, shape, instance_count,
                             MemoryClass::kOptimizer);
     if (ComputeDType(in) == DType::kBF16)
-      p.master = AddResident(program, name + ".master", DType::kF32, shape, instance_count,
+      p.master = AddResident(program, name.With(".master"), DType::kF32, shape, instance_count,
                              MemoryClass::kOptimizer);
   }
   program.parameters.push_back(p);
@@ -109,16 +106,16 @@ ModelParameters AddParameters(Program& program) {
   for (int i = 0; i < kProjectionCount; ++i) {
     const size_t index = static_cast<size_t>(i);
     const ProjectionShape shape = ShapeOfProjection(model, i);
-    const std::string path = std::string("model.layers.{}.") + ProjectionPath(i);
-    p.weight[index] = AddParameter(program, path + ".weight",
+    const Name path = Name("model.layers.{}.").With(ProjectionPath(i));
+    p.weight[index] = AddParameter(program, path.With(".weight"),
                                    Matrix(shape.output_size, shape.input_size), layers, full, true);
     if (model.qkv_bias && i <= kProjectionV)
       p.bias[index] =
-          AddParameter(program, path + ".bias", Vector(shape.output_size), layers, full, false);
+          AddParameter(program, path.With(".bias"), Vector(shape.output_size), layers, full, false);
     if (full || (lora.targets >> i & 1u) == 0) continue;
-    p.lora_a[index] = AddParameter(program, path + ".lora_A.weight",
+    p.lora_a[index] = AddParameter(program, path.With(".lora_A.weight"),
                                    Matrix(lora.rank, shape.input_size), layers, true, true);
-    p.lora_b[index] = AddParameter(program, path + ".lora_B.weight",
+    p.lora_b[index] = AddParameter(program, path.With(".lora_B.weight"),
                                    Matrix(shape.output_size, lora.rank), layers, true, true);
   }
   return p;

@@ -1,7 +1,6 @@
 #include "planner/program/loss_blocks.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "planner/program/backward_emitter.h"
@@ -39,12 +38,12 @@ class LossBuilder {
     AddRun(std::move(block), b_.instance, 1);
   }
 
-  void NormBackward(bool accumulate) {
+  void NormBackward() {
     Block block{.name = "final_norm"};
     const double epsilon = program_.inputs.model.norm_epsilon;
     if (parameter(parameters_.final_norm).trainable) {
       Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward,
-             {.epsilon = epsilon, .accumulate = accumulate}, {{b_.normed}, b_.input, {b_.rstd}},
+             {.epsilon = epsilon, .accumulate_later = true}, {{b_.normed}, b_.input, {b_.rstd}},
              {{parameter(parameters_.final_norm).gradient}});
     }
     Append(block, OpKind::kRmsNormBackward, Phase::kBackward, {.epsilon = epsilon},
@@ -52,16 +51,17 @@ class LossBuilder {
     AddRun(std::move(block), b_.instance, 1);
   }
 
-  void TrainingChunks(int64_t chunk_row_count, bool accumulate) {
+  void TrainingChunks(int64_t chunk_row_count) {
     const Chunks chunks = SplitRows(buffer(b_.normed).dims[0], chunk_row_count);
     // The head's gradient is overwritten by the first chunk of the first micro-batch, if at all: later chunks add.
     const bool head_trains = parameter(parameters_.head).trainable;
-    const int64_t first_count = head_trains && !accumulate ? 1 : chunks.whole_count;
-    TrainingChunk(chunks, 0, first_count, chunks.row_count, accumulate);
+    const int64_t first_count = head_trains ? 1 : chunks.whole_count;
+    TrainingChunk(chunks, 0, first_count, chunks.row_count, /*first=*/true);
     if (first_count < chunks.whole_count)
-      TrainingChunk(chunks, first_count, chunks.whole_count - first_count, chunks.row_count, true);
+      TrainingChunk(chunks, first_count, chunks.whole_count - first_count, chunks.row_count,
+                    /*first=*/false);
     if (chunks.tail_row_count > 0)
-      TrainingChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count, true);
+      TrainingChunk(chunks, chunks.whole_count, 1, chunks.tail_row_count, /*first=*/false);
   }
 
   void EvaluationChunks(int64_t chunk_row_count) {
@@ -82,7 +82,7 @@ class LossBuilder {
 
  private:
   void TrainingChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows,
-                     bool accumulate) {
+                     bool first_chunk) {
     Block block{.name = "loss"};
     const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows),
                     labels = View(b_.labels, chunks.row_count, first, count, rows);
@@ -91,8 +91,9 @@ class LossBuilder {
     Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {}, {logits, labels, {b_.loss_scale}},
            {logits, {b_.loss_sum}});
     if (parameter(parameters_.head).trainable) {
-      Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss, {.accumulate = accumulate},
-             {logits, x}, {{parameter(parameters_.head).gradient}});
+      Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss,
+             {.accumulate = !first_chunk, .accumulate_later = true}, {logits, x},
+             {{parameter(parameters_.head).gradient}});
     }
     Append(block, OpKind::kLinearBackwardInput, Phase::kLoss, {}, {logits, head}, {x});
     AddRun(std::move(block), first, count);
@@ -117,7 +118,7 @@ class LossBuilder {
   BufferRef View(int32_t of, int64_t chunk_rows, int64_t first, int64_t count, int64_t rows) {
     Buffer view = buffer(of);
     view.view_stride_bytes = InstanceBytes(view) / view.dims[0] * chunk_rows;
-    view.name += "_chunk";
+    view.name = view.name.With("_chunk");
     view.dims[0] = rows;
     view.region = Region::kView;
     view.view_of = of;
@@ -159,12 +160,12 @@ class LossBuilder {
 }  // namespace
 
 void AddTrainingLoss(Program& program, const ModelParameters& parameters,
-                     const LossBindings& bindings, int64_t chunk_row_count, bool accumulate,
+                     const LossBindings& bindings, int64_t chunk_row_count,
                      std::vector<BlockRun>& runs) {
   LossBuilder builder(program, parameters, bindings, runs);
   builder.Norm(Phase::kLoss);
-  builder.TrainingChunks(chunk_row_count, accumulate);
-  builder.NormBackward(accumulate);
+  builder.TrainingChunks(chunk_row_count);
+  builder.NormBackward();
 }
 
 void AddEvaluationLoss(Program& program, const ModelParameters& parameters,

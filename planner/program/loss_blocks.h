@@ -21,9 +21,10 @@ struct LossBindings {
 };
 
 // Final norm, then for every chunk of rows the head's product, the loss, and its gradients at once (so that logits live for one chunk only),
-// then the final norm's backward. Appends blocks and their runs. `accumulate`: gradients of parameters are added to.
+// then the final norm's backward. Appends blocks and their runs. The head's gradient is overwritten by the first chunk of a step's first
+// micro-batch and added to from then on.
 void AddTrainingLoss(Program& program, const ModelParameters& parameters,
-                     const LossBindings& bindings, int64_t chunk_row_count, bool accumulate,
+                     const LossBindings& bindings, int64_t chunk_row_count,
                      std::vector<BlockRun>& runs);
 
 // Final norm, head and loss without gradients.

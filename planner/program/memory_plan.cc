@@ -6,157 +6,118 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/units.h"
-#include "planner/program/packing.h"
+#include "planner/program/micro_timeline.h"
+#include "planner/program/packed_block.h"
 
 namespace tunesmith::planner {
 namespace {
 
-constexpr int64_t kNever = -1;
+using ClassBytes = std::array<int64_t, kMemoryClassCount>;
 
-int64_t AlignedBytes(const Buffer& buffer) {
-  return AlignUp(InstanceBytes(buffer), kBufferAlignmentBytes);
+size_t ClassIndex(MemoryClass memory_class) { return static_cast<size_t>(memory_class); }
+
+int64_t Sum(const ClassBytes& bytes) {
+  return std::accumulate(bytes.begin(), bytes.end(), int64_t{0});
 }
 
-bool IsMicro(SegmentKind kind) {
-  return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||
-         kind == SegmentKind::kMicroLast;
-}
-
-// One execution of a block.
-struct Step {
-  int32_t block = 0;
-  int64_t run_index = 0;
-  bool backward = false;
+// Kinds of instants, in the order of a job.
+enum class InstantKind {
+  kEmbedding,
+  kForward,
+  kLoss,
+  kBackward,
+  kOptimizer,
+  kEvaluate,
+  kGenerate,
+  kSave
 };
+constexpr size_t kInstantKindCount = 8;
 
-std::vector<Step> StepsOf(const Segment& segment) {
-  std::vector<Step> steps;
-  for (const BlockRun& run : segment.runs) {
-    for (int64_t i = 0; i < run.count; ++i)
-      steps.push_back(
-          {.block = run.block, .run_index = run.first + i * run.step, .backward = run.step < 0});
+InstantKind KindOf(const Segment& segment, const Block& block, bool backward) {
+  switch (segment.kind) {
+    case SegmentKind::kOptimizer:
+      return InstantKind::kOptimizer;
+    case SegmentKind::kEvaluate:
+      return InstantKind::kEvaluate;
+    case SegmentKind::kGenerate:
+      return InstantKind::kGenerate;
+    case SegmentKind::kSave:
+      return InstantKind::kSave;
+    default:
+      break;
   }
-  return steps;
+  if (block.name == "layer") return backward ? InstantKind::kBackward : InstantKind::kForward;
+  return block.name == "embedding" ? InstantKind::kEmbedding : InstantKind::kLoss;
 }
 
-// The first and last step of a segment that touch one instance of a buffer.
-struct Touched {
-  int64_t first = kNever;
-  int64_t last = kNever;
-
-  void Touch(int64_t step) {
-    if (first == kNever) first = step;
-    last = step;
+std::string InstantName(InstantKind kind, int64_t layer) {
+  switch (kind) {
+    case InstantKind::kEmbedding:
+      return "embedding";
+    case InstantKind::kForward:
+      return absl::StrCat("forward of layer ", layer);
+    case InstantKind::kLoss:
+      return "loss";
+    case InstantKind::kBackward:
+      return absl::StrCat("backward of layer ", layer);
+    case InstantKind::kOptimizer:
+      return "optimizer step";
+    case InstantKind::kEvaluate:
+      return "evaluate";
+    case InstantKind::kGenerate:
+      return "generate";
+    case InstantKind::kSave:
+      return "save";
   }
-};
-
-// The locals of one block, packed, and how its bytes divide at its fullest op.
-struct PackedBlock {
-  int64_t bytes = 0;
-  std::vector<int64_t> offsets = {};  // by position in Block::locals
-  std::array<int64_t, kMemoryClassCount> class_bytes = {};
-};
-
-template <typename Visitor>
-void ForEachRef(const Block& block, Visitor visit) {
-  for (size_t op = 0; op < block.ops.size(); ++op) {
-    for (int i = 0; i < block.ops[op].input_count; ++i)
-      visit(op, block.ops[op].inputs[static_cast<size_t>(i)]);
-    for (int i = 0; i < block.ops[op].output_count; ++i)
-      visit(op, block.ops[op].outputs[static_cast<size_t>(i)]);
-  }
-}
-
-// From the first to the last op of the block that touches each of its locals.
-std::vector<Lifetime> LifetimesOf(const Program& program, const Block& block) {
-  std::vector<Lifetime> pieces;
-  for (int32_t local : block.locals)
-    pieces.push_back(
-        {.bytes = InstanceBytes(program.buffers[static_cast<size_t>(local)]), .first = kNever});
-  ForEachRef(block, [&](size_t op, BufferRef ref) {
-    // Locals are added one after another, so that their ids are sorted.
-    const auto local = std::lower_bound(block.locals.begin(), block.locals.end(), ref.buffer);
-    if (local == block.locals.end() || *local != ref.buffer) return;
-    Lifetime& piece = pieces[static_cast<size_t>(local - block.locals.begin())];
-    if (piece.first == kNever) piece.first = static_cast<int64_t>(op);
-    piece.last = static_cast<int64_t>(op);
-  });
-  return pieces;
+  return "unknown";
 }
 
 class Planner {
  public:
-  explicit Planner(const Program& program) : program_(program) {
-    plan_.offsets.resize(program.buffers.size());
+  explicit Planner(const Program& program) : program_(program), buffers_(program.buffers) {
+    plan_.offsets.resize(buffers_.size());
   }
 
   MemoryPlan Plan() {
-    for (const Block& block : program_.blocks) packed_.push_back(PackBlock(block));
+    for (const Block& block : program_.blocks) packed_.push_back(PackBlock(program_, block));
     PlaceResident();
     PlaceCarried();
-    PlaceSavedAndGradients();
+    PlaceHost();
+    PlaceMicro();
     for (const Segment& segment : program_.segments) Visit(segment);
     FinishGradients();
+    FinishInstants();
     PlaceViews();
     return std::move(plan_);
   }
 
  private:
-  using ClassBytes = std::array<int64_t, kMemoryClassCount>;
-
-  const Buffer& buffer(int32_t id) const { return program_.buffers[static_cast<size_t>(id)]; }
-  std::vector<int64_t>& offsets(int32_t id) { return plan_.offsets[static_cast<size_t>(id)]; }
-  static size_t ClassIndex(const Buffer& b) { return static_cast<size_t>(b.memory_class); }
-
-  PackedBlock PackBlock(const Block& block) const {
-    const std::vector<Lifetime> pieces = LifetimesOf(program_, block);
-    Packing packing = PackLifetimes(pieces, kBufferAlignmentBytes);
-    return {.bytes = packing.bytes,
-            .offsets = std::move(packing.offsets),
-            .class_bytes = FullestOp(block, pieces, packing.bytes)};
-  }
-
-  // Bytes by class at the op where most locals live; what packing could not fill counts as activations.
-  ClassBytes FullestOp(const Block& block, const std::vector<Lifetime>& pieces,
-                       int64_t bytes) const {
-    ClassBytes fullest = {};
-    int64_t most = -1;
-    for (size_t op = 0; op < block.ops.size(); ++op) {
-      ClassBytes at = {};
-      for (size_t i = 0; i < pieces.size(); ++i) {
-        const bool live = pieces[i].first <= static_cast<int64_t>(op) &&
-                          static_cast<int64_t>(op) <= pieces[i].last;
-        if (live) at[ClassIndex(buffer(block.locals[i]))] += AlignedBytes(buffer(block.locals[i]));
-      }
-      const int64_t sum = std::accumulate(at.begin(), at.end(), int64_t{0});
-      if (sum > most) most = sum, fullest = at;
-    }
-    if (most >= 0) fullest[static_cast<size_t>(MemoryClass::kActivations)] += bytes - most;
-    return fullest;
-  }
+  std::vector<int64_t>& offsets(size_t id) { return plan_.offsets[id]; }
+  int64_t& arena(Space space) { return plan_.arena_bytes[static_cast<size_t>(space)]; }
 
   void PlaceResident() {
-    for (size_t id = 0; id < program_.buffers.size(); ++id) {
-      const Buffer& b = program_.buffers[id];
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
       if (b.region != Region::kResident) continue;
-      for (int64_t i = 0; i < b.instance_count; ++i) {
-        plan_.offsets[id].push_back(resident_bytes_);
-        resident_bytes_ += AlignedBytes(b);
-        resident_class_[ClassIndex(b)] += AlignedBytes(b);
-      }
+      const int64_t bytes = AlignedInstanceBytes(b);
+      for (int64_t i = 0; i < b.instance_count; ++i)
+        offsets(id).push_back(resident_bytes_ + i * bytes);
+      resident_bytes_ += b.instance_count * bytes;
+      resident_class_[ClassIndex(b.memory_class)] += b.instance_count * bytes;
     }
   }
 
   // Carried buffers of different groups of segments share memory.
   void PlaceCarried() {
-    for (size_t id = 0; id < program_.buffers.size(); ++id) {
-      const Buffer& b = program_.buffers[id];
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
       if (b.region != Region::kCarried) continue;
       int64_t& top = CarriedBytes(b.segments);
-      for (int64_t i = 0; i < b.instance_count; ++i) {
-        plan_.offsets[id].push_back(resident_bytes_ + top);
-        top += AlignedBytes(b);
-      }
+      const int64_t bytes = AlignedInstanceBytes(b),
+                    places = b.ring_count > 0 ? b.ring_count : b.instance_count;
+      for (int64_t i = 0; i < b.instance_count; ++i)
+        offsets(id).push_back(resident_bytes_ + top + i % places * bytes);
+      top += places * bytes;
     }
   }
 
@@ -175,214 +136,157 @@ class Planner {
     return bytes;
   }
 
-  // ---- Saved activations and gradients ----------------------------------------------------------------------------------------------
-
-  struct Item {
-    int32_t buffer = 0;
-    int64_t position = 0;  // instance - first_instance
-    Touched touched = {};  // in the first micro segment
-    int64_t start =
-        0;  // saved: offset above the stack's base; gradient: bytes below the arena's end to its first byte
-  };
-
-  std::vector<std::vector<Touched>> TouchedIn(const std::vector<Step>& steps, Region region) const {
-    std::vector<std::vector<Touched>> touched(program_.buffers.size());
-    for (size_t id = 0; id < program_.buffers.size(); ++id) {
-      if (program_.buffers[id].region == region)
-        touched[id].resize(static_cast<size_t>(program_.buffers[id].instance_count));
-    }
-    for (size_t s = 0; s < steps.size(); ++s) {
-      ForEachRef(program_.blocks[static_cast<size_t>(steps[s].block)], [&](size_t, BufferRef ref) {
-        const Buffer& b = buffer(ref.buffer);
-        if (b.region != region) return;
-        const int64_t position = InstanceOf(b, ref, steps[s].run_index) - b.first_instance;
-        touched[static_cast<size_t>(ref.buffer)][static_cast<size_t>(position)].Touch(
-            static_cast<int64_t>(s));
-      });
-    }
-    return touched;
-  }
-
-  std::vector<Item> ItemsOf(const std::vector<Step>& steps, Region region) const {
-    const auto touched = TouchedIn(steps, region);
-    std::vector<Item> items;
-    for (size_t id = 0; id < touched.size(); ++id) {
-      for (size_t i = 0; i < touched[id].size(); ++i) {
-        if (touched[id][i].first != kNever)
-          items.push_back({.buffer = static_cast<int32_t>(id),
-                           .position = static_cast<int64_t>(i),
-                           .touched = touched[id][i]});
+  void PlaceHost() {
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
+      if (b.space != Space::kHost) continue;
+      for (int64_t i = 0; i < b.instance_count; ++i) {
+        offsets(id).push_back(arena(Space::kHost));
+        arena(Space::kHost) += AlignedInstanceBytes(b);
       }
     }
-    // By birth; of those born together, the longest lived lies deepest.
-    std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-      return std::pair(a.touched.first, -a.touched.last) <
-             std::pair(b.touched.first, -b.touched.last);
-    });
-    return items;
   }
 
-  void PlaceSavedAndGradients() {
-    const auto micro =
-        std::find_if(program_.segments.begin(), program_.segments.end(),
-                     [](const Segment& s) { return s.kind == SegmentKind::kMicroFirst; });
-    for (size_t id = 0; id < program_.buffers.size(); ++id) {
-      const Region region = program_.buffers[id].region;
-      if (region == Region::kSaved || region == Region::kGradient)
-        plan_.offsets[id].resize(static_cast<size_t>(program_.buffers[id].instance_count));
+  // Saved activations from the stack's base up, gradients from the arena's end (not known yet) down, both by birth.
+  void PlaceMicro() {
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
+      if (b.space == Space::kDevice &&
+          (b.region == Region::kSaved || b.region == Region::kGradient))
+        offsets(id).resize(static_cast<size_t>(b.instance_count));
     }
-    if (micro == program_.segments.end()) return;
-    const std::vector<Step> steps = StepsOf(*micro);
     stack_base_ = resident_bytes_ + CarriedBytesOf(SegmentKind::kMicroFirst);
-    int64_t top = 0;
-    saved_ = ItemsOf(steps, Region::kSaved);
-    for (Item& item : saved_) {
-      item.start = top;
-      top += AlignedBytes(buffer(item.buffer));
-      offsets(item.buffer)[static_cast<size_t>(item.position)] = stack_base_ + item.start;
-    }
-    gradients_ = ItemsOf(steps, Region::kGradient);
-    for (Item& item : gradients_) {
-      gradient_bytes_ += AlignedBytes(buffer(item.buffer));
-      item.start = gradient_bytes_;
-    }
-    gradients_last_ = std::all_of(
-        program_.segments.begin(), program_.segments.end(),
-        [](const Segment& s) { return !IsMicro(s.kind) || s.kind == SegmentKind::kMicroFirst; });
+    const auto is_micro = [](const Segment& s) { return IsMicro(s.kind); };
+    const auto micro = std::find_if(program_.segments.begin(), program_.segments.end(), is_micro);
+    if (micro == program_.segments.end()) return;
+    timeline_ = MicroTimeline(
+        program_, *micro,
+        std::count_if(program_.segments.begin(), program_.segments.end(), is_micro) > 1);
+    for (const MicroTimeline::Item& item : timeline_.saved())
+      offsets(static_cast<size_t>(item.buffer))[static_cast<size_t>(item.position)] =
+          stack_base_ + item.start_bytes;
   }
 
   void FinishGradients() {
-    for (const Item& item : gradients_)
-      offsets(item.buffer)[static_cast<size_t>(item.position)] = plan_.arena_bytes - item.start;
+    for (const MicroTimeline::Item& item : timeline_.gradients())
+      offsets(static_cast<size_t>(item.buffer))[static_cast<size_t>(item.position)] =
+          arena(Space::kDevice) - item.start_bytes - item.bytes;
   }
 
   // ---- Instants ---------------------------------------------------------------------------------------------------------------------
 
-  // Live at one step, the block's locals apart.
+  // Live at one execution of a block, the block's locals apart.
   struct Instant {
     int64_t locals_base = 0;  // where the block's locals begin
     int64_t gradient_bytes = 0;
     ClassBytes class_bytes = {};
   };
 
+  // All micro-batches of a step lie alike: only the first is visited.
   void Visit(const Segment& segment) {
-    const std::vector<Step> steps = StepsOf(segment);
-    const std::vector<Instant> instants =
-        IsMicro(segment.kind) ? MicroInstants(steps) : OtherInstants(segment, steps.size());
-    for (size_t s = 0; s < steps.size(); ++s) {
-      const PackedBlock& packed = packed_[static_cast<size_t>(steps[s].block)];
-      PlaceLocals(steps[s], packed, instants[s].locals_base);
-      const int64_t needed = instants[s].locals_base + packed.bytes + instants[s].gradient_bytes;
-      if (needed > plan_.arena_bytes) Bind(segment, steps[s], instants[s], packed, needed);
-    }
-  }
-
-  void PlaceLocals(const Step& step, const PackedBlock& packed, int64_t base) {
-    const Block& block = program_.blocks[static_cast<size_t>(step.block)];
-    for (size_t i = 0; i < block.locals.size(); ++i) {
-      const Buffer& b = buffer(block.locals[i]);
-      auto& local = offsets(block.locals[i]);
-      local.resize(static_cast<size_t>(b.instance_count));
-      local[static_cast<size_t>(b.instance_count == 1 ? 0 : step.run_index - b.first_instance)] =
-          base + packed.offsets[i];
-    }
-  }
-
-  std::vector<Instant> MicroInstants(const std::vector<Step>& steps) const {
-    std::vector<Instant> instants(steps.size());
-    const auto saved = TouchedIn(steps, Region::kSaved);
-    const auto gradients = TouchedIn(steps, Region::kGradient);
-    for (Instant& instant : instants) {
-      instant.locals_base = stack_base_;
-      instant.class_bytes = resident_class_;
-      instant.class_bytes[static_cast<size_t>(MemoryClass::kActivations)] +=
-          stack_base_ - resident_bytes_;
-    }
-    for (const Item& item : saved_) {
-      const Touched& t =
-          saved[static_cast<size_t>(item.buffer)][static_cast<size_t>(item.position)];
-      const Buffer& b = buffer(item.buffer);
-      for (int64_t s = t.first; s <= t.last; ++s) {
-        Instant& instant = instants[static_cast<size_t>(s)];
-        instant.locals_base =
-            std::max(instant.locals_base, stack_base_ + item.start + AlignedBytes(b));
-        instant.class_bytes[ClassIndex(b)] += AlignedBytes(b);
+    if (IsMicro(segment.kind) && segment.kind != SegmentKind::kMicroFirst) return;
+    int64_t step = 0;
+    for (const BlockRun& run : segment.runs) {
+      for (int64_t i = 0; i < run.count; ++i, ++step) {
+        const Instant instant =
+            IsMicro(segment.kind) ? MicroInstant(step) : OtherInstant(segment.kind);
+        VisitBlock(segment, run, run.first + i * run.step, instant);
       }
     }
-    for (const Item& item : gradients_) {
-      const Touched& t =
-          gradients[static_cast<size_t>(item.buffer)][static_cast<size_t>(item.position)];
-      for (size_t s = gradients_last_ ? static_cast<size_t>(t.first) : 0; s < steps.size(); ++s) {
-        instants[s].gradient_bytes += AlignedBytes(buffer(item.buffer));
-      }
-    }
-    for (Instant& instant : instants)
-      instant.class_bytes[static_cast<size_t>(MemoryClass::kGradients)] += instant.gradient_bytes;
-    return instants;
   }
 
-  std::vector<Instant> OtherInstants(const Segment& segment, size_t step_count) const {
-    const int64_t carried = CarriedBytesOf(segment.kind);
-    Instant instant{.locals_base = resident_bytes_ + carried, .class_bytes = resident_class_};
-    instant.class_bytes[static_cast<size_t>(MemoryClass::kActivations)] += carried;
-    if (segment.kind == SegmentKind::kOptimizer) {
-      instant.gradient_bytes = gradient_bytes_;
-      instant.class_bytes[static_cast<size_t>(MemoryClass::kGradients)] += gradient_bytes_;
-    }
-    return std::vector<Instant>(step_count, instant);
+  Instant MicroInstant(int64_t step) const {
+    const MicroTimeline::Instant& live = timeline_.instant(step);
+    Instant instant{.locals_base = stack_base_ + live.stack_top_bytes,
+                    .gradient_bytes = live.gradient_bytes,
+                    .class_bytes = resident_class_};
+    for (size_t c = 0; c < instant.class_bytes.size(); ++c)
+      instant.class_bytes[c] += live.class_bytes[c];
+    instant.class_bytes[ClassIndex(MemoryClass::kActivations)] += stack_base_ - resident_bytes_;
+    instant.class_bytes[ClassIndex(MemoryClass::kGradients)] += live.gradient_bytes;
+    return instant;
   }
 
-  void Bind(const Segment& segment, const Step& step, const Instant& instant,
-            const PackedBlock& packed, int64_t needed) {
-    plan_.arena_bytes = needed;
-    plan_.binding_instant = InstantName(segment, step);
+  Instant OtherInstant(SegmentKind kind) const {
+    const int64_t carried = CarriedBytesOf(kind),
+                  gradients = kind == SegmentKind::kOptimizer ? timeline_.gradient_bytes() : 0;
+    Instant instant{.locals_base = resident_bytes_ + carried,
+                    .gradient_bytes = gradients,
+                    .class_bytes = resident_class_};
+    instant.class_bytes[ClassIndex(MemoryClass::kActivations)] += carried;
+    instant.class_bytes[ClassIndex(MemoryClass::kGradients)] += gradients;
+    return instant;
+  }
+
+  void VisitBlock(const Segment& segment, const BlockRun& run, int64_t run_index,
+                  const Instant& instant) {
+    const Block& block = program_.blocks[static_cast<size_t>(run.block)];
+    const PackedBlock& packed = packed_[static_cast<size_t>(run.block)];
+    for (size_t i = 0; i < block.locals.size(); ++i)
+      PlaceLocal(block.locals[i], run_index, instant.locals_base + packed.offsets[i]);
+    const int64_t needed = instant.locals_base + packed.bytes + instant.gradient_bytes;
+    const InstantKind kind = KindOf(segment, block, run.step < 0);
+    Most& most = most_[static_cast<size_t>(kind)];
+    if (needed > most.bytes) most = {.bytes = needed, .layer = run_index};
+    if (needed <= arena(Space::kDevice)) return;
+    arena(Space::kDevice) = needed;
+    binding_ = kind;
     plan_.class_bytes = instant.class_bytes;
     for (size_t c = 0; c < packed.class_bytes.size(); ++c)
       plan_.class_bytes[c] += packed.class_bytes[c];
-    const int64_t sum =
-        std::accumulate(plan_.class_bytes.begin(), plan_.class_bytes.end(), int64_t{0});
-    plan_.class_bytes[static_cast<size_t>(MemoryClass::kActivations)] += needed - sum;
+    // What lies dead between live buffers of the stack.
+    plan_.class_bytes[ClassIndex(MemoryClass::kActivations)] += needed - Sum(plan_.class_bytes);
   }
 
-  std::string InstantName(const Segment& segment, const Step& step) const {
-    if (segment.kind == SegmentKind::kOptimizer) return "optimizer step";
-    if (!IsMicro(segment.kind)) return std::string(SegmentKindName(segment.kind));
-    const std::string& block = program_.blocks[static_cast<size_t>(step.block)].name;
-    if (block == "layer")
-      return absl::StrCat(step.backward ? "backward" : "forward", " of layer ", step.run_index);
-    return block == "embedding" ? block : "loss";
+  void PlaceLocal(int32_t id, int64_t run_index, int64_t offset) {
+    const Buffer& b = buffers_[static_cast<size_t>(id)];
+    auto& local = offsets(static_cast<size_t>(id));
+    local.resize(static_cast<size_t>(b.instance_count));
+    local[static_cast<size_t>(b.instance_count == 1 ? 0 : run_index - b.first_instance)] = offset;
   }
 
-  void PlaceViews() {
-    for (size_t id = 0; id < program_.buffers.size(); ++id) {
-      const Buffer& b = program_.buffers[id];
-      if (b.region != Region::kView) continue;
-      for (int64_t i = 0; i < b.instance_count; ++i)
-        plan_.offsets[id].push_back(offsets(b.view_of)[0] +
-                                    (b.first_instance + i) * b.view_stride_bytes);
+  void FinishInstants() {
+    for (size_t kind = 0; kind < kInstantKindCount; ++kind) {
+      if (most_[kind].bytes == 0) continue;
+      plan_.instants.push_back(
+          {.name = InstantName(static_cast<InstantKind>(kind), most_[kind].layer),
+           .bytes = most_[kind].bytes});
+      if (static_cast<InstantKind>(kind) == binding_)
+        plan_.binding_instant = plan_.instants.back().name;
     }
   }
 
+  void PlaceViews() {
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
+      if (b.region != Region::kView) continue;
+      const auto& whole = offsets(static_cast<size_t>(b.view_of));
+      for (int64_t i = 0; i < b.instance_count; ++i)
+        offsets(id).push_back(whole[whole.size() == 1 ? 0 : static_cast<size_t>(i)] +
+                              b.view_offset_bytes + (b.first_instance + i) * b.view_stride_bytes);
+    }
+  }
+
+  struct Most {
+    int64_t bytes = 0;
+    int64_t layer = 0;
+  };
+
   const Program& program_;
+  const std::vector<Buffer>& buffers_;
   MemoryPlan plan_;
   std::vector<PackedBlock> packed_;  // by block
   int64_t resident_bytes_ = 0;
   ClassBytes resident_class_ = {};
-  std::vector<std::pair<uint32_t, int64_t>> carried_;  // segment set, bytes
+  std::vector<std::pair<uint32_t, int64_t>> carried_;  // by the segments that share them
   int64_t stack_base_ = 0;
-  std::vector<Item> saved_;
-  std::vector<Item> gradients_;
-  int64_t gradient_bytes_ = 0;
-  bool gradients_last_ =
-      true;  // one micro-batch per step: gradients begin to live when they are first written
+  MicroTimeline timeline_;
+  std::array<Most, kInstantKindCount> most_ = {};
+  InstantKind binding_ = InstantKind::kEmbedding;
 };
 
 }  // namespace
 
 MemoryPlan PlanMemory(const Program& program) { return Planner(program).Plan(); }
-
-int64_t PackedLocalBytes(const Program& program, const Block& block) {
-  return PackLifetimes(LifetimesOf(program, block), kBufferAlignmentBytes).bytes;
-}
 
 }  // namespace tunesmith::planner

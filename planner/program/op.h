@@ -99,7 +99,9 @@ struct OpAttributes {
   double rope_theta = 0.0;  // kRope and its backward
   RopeScaling rope_scaling = {};
   bool accumulate = false;  // add to the output instead of overwriting it
-  bool decays = false;      // kAdamW: weight decay applies
+  // The same in every micro-batch but the first of a step: gradients of parameters are born there.
+  bool accumulate_later = false;
+  bool decays = false;  // kAdamW: weight decay applies
 
   bool operator==(const OpAttributes&) const = default;
 };

@@ -1,5 +1,7 @@
 #include "planner/program/program.h"
 
+#include "common/units.h"
+
 namespace tunesmith::planner {
 
 int64_t ElementCount(const Buffer& buffer) {
@@ -7,6 +9,20 @@ int64_t ElementCount(const Buffer& buffer) {
 }
 
 int64_t InstanceBytes(const Buffer& buffer) { return ElementCount(buffer) * SizeOf(buffer.dtype); }
+
+int64_t AlignedInstanceBytes(const Buffer& buffer) {
+  return AlignUp(InstanceBytes(buffer), kBufferAlignmentBytes);
+}
+
+bool IsMicro(SegmentKind kind) {
+  return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||
+         kind == SegmentKind::kMicroLast;
+}
+
+bool Accumulates(const Op& op, SegmentKind kind) {
+  return op.attributes.accumulate ||
+         (op.attributes.accumulate_later && kind != SegmentKind::kMicroFirst);
+}
 
 std::string_view SegmentKindName(SegmentKind kind) {
   switch (kind) {

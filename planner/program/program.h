@@ -2,7 +2,7 @@
 
 #include <array>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/dtype.h"
@@ -10,6 +10,7 @@
 #include "planner/model/mix.h"
 #include "planner/model/model_spec.h"
 #include "planner/model/workload.h"
+#include "planner/program/name.h"
 #include "planner/program/op.h"
 
 // The step program: what one rank computes in one optimizer step, and in evaluation and generation, as ops over named buffers. The planner
@@ -29,8 +30,12 @@ enum class Region : uint8_t {
   kView,      // no bytes of its own: a part of another buffer
 };
 
+// Memories that a program uses; each is one arena.
+enum class Space : uint8_t { kDevice, kHost };
+inline constexpr int kSpaceCount = 2;
+
 struct Buffer {
-  std::string name;  // "layers.{}.self_attn.q_proj.weight": {} stands for the instance
+  Name name;  // "layers.{}.self_attn.q_proj.weight": {} stands for the instance
   DType dtype = DType::kF32;
   std::array<int64_t, 3> dims = {1, 1,
                                  1};  // row-major; leading dims first, unused trailing dims absent
@@ -39,19 +44,26 @@ struct Buffer {
   MemoryClass memory_class = MemoryClass::kActivations;
   int64_t first_instance = 0;
   int64_t instance_count = 1;
-  int32_t view_of = -1;           // kView: the buffer it is a part of
-  int64_t view_stride_bytes = 0;  // kView: instance i starts at i x stride
-  uint32_t segments = 0;          // kCarried: bit set of SegmentKind
+  // kView: instance i starts at view_offset_bytes + i x view_stride_bytes of the buffer `view_of`, or of its instance i where that has several.
+  int32_t view_of = -1;
+  int64_t view_offset_bytes = 0;
+  int64_t view_stride_bytes = 0;
+  // kCarried: instance i lies where instance i + ring_count does, so that only so many are held at once; 0: each has a place of its own.
+  int64_t ring_count = 0;
+  Space space = Space::kDevice;
+  uint32_t segments = 0;  // kCarried: bit set of SegmentKind
 
   bool operator==(const Buffer&) const = default;
 };
 
 int64_t ElementCount(const Buffer& buffer);
-// Bytes of one instance, without padding.
+// Bytes of one instance, without padding; and with the padding that keeps the next one aligned.
 int64_t InstanceBytes(const Buffer& buffer);
+int64_t AlignedInstanceBytes(const Buffer& buffer);
+inline constexpr int64_t kBufferAlignmentBytes = 256;
 
 struct Block {
-  std::string name;
+  std::string_view name;  // a literal
   std::vector<Op> ops = {};
   std::vector<int32_t> locals = {};  // its kLocal buffers
 
@@ -69,6 +81,10 @@ enum class SegmentKind : uint8_t {
 };
 inline constexpr int kSegmentKindCount = 7;
 std::string_view SegmentKindName(SegmentKind kind);
+// A forward and backward pass over one micro-batch.
+bool IsMicro(SegmentKind kind);
+// Whether the op adds to its outputs when it runs in a segment of this kind.
+bool Accumulates(const Op& op, SegmentKind kind);
 
 // `count` executions of a block with the run index going from `first` by `step` (+1 or -1).
 struct BlockRun {
@@ -113,6 +129,9 @@ struct HostBuffers {
   bool operator==(const HostBuffers&) const = default;
 };
 
+// Layers on the host rung whose inputs are on the device at a time: one at work, one on its way.
+inline constexpr int64_t kHostSlotCount = 2;
+
 enum class BackendKind : uint8_t { kCpu, kCuda };
 
 // What the program must know of the device's kernels.
@@ -121,6 +140,9 @@ struct Backend {
 
   bool operator==(const Backend&) const = default;
 };
+
+// Whether copies between the memories of device and host run beside its ops, on streams of their own.
+inline bool CopiesOverlap(const Backend& backend) { return backend.kind == BackendKind::kCuda; }
 
 struct ProgramInputs {
   ModelSpec model;

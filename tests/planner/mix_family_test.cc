@@ -2,40 +2,84 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+#include <string>
+
 #include "planner/model/hardware.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
 #include "tests/planner/program_fixture.h"
+#include "tests/planner/random_model.h"
 
 namespace tunesmith::planner {
 namespace {
 
-void ExpectComposedEqualsWhole(const ProgramInputs& inputs, const PriceTable& prices) {
-  const auto family = MixFamily::Create(inputs, prices);
-  ASSERT_TRUE(family.ok()) << family.status();
-  const ComposedMix composed = family->Compose(inputs.mix.recompute, prices);
-  const auto program = BuildProgram(inputs);
-  ASSERT_TRUE(program.ok()) << program.status();
-  const MemoryPlan plan = PlanMemory(*program);
-  const std::string what =
-      FormatMix(inputs.mix) + " layers=" + std::to_string(inputs.model.layer_count) +
-      " context=" + std::to_string(inputs.workload.context) + ": binds at " + plan.binding_instant;
-  EXPECT_EQ(composed.arena_bytes, plan.arena_bytes) << what;
-  const StepPrice whole = PriceStep(*program, prices);
-  EXPECT_EQ(composed.price.step_picoseconds, whole.step_picoseconds) << what;
-  EXPECT_EQ(composed.price.communication_picoseconds, whole.communication_picoseconds) << what;
+// Families of programs that differ in the recompute counts alone are made once.
+class ComposedAgainstWhole {
+ public:
+  explicit ComposedAgainstWhole(const char* device, Precision precision = Precision::kFp32)
+      : prices_(*FindHardware(device), {}, precision) {}
+
+  void Expect(const ProgramInputs& inputs) {
+    const ComposedMix composed = FamilyOf(inputs).Compose(inputs.mix.recompute);
+    const auto program = BuildProgram(inputs);
+    ASSERT_TRUE(program.ok()) << program.status();
+    const MemoryPlan plan = PlanMemory(*program);
+    const std::string what = FormatMix(inputs.mix) +
+                             " layers=" + std::to_string(inputs.model.layer_count) +
+                             " context=" + std::to_string(inputs.workload.context) + ": binds at " +
+                             plan.binding_instant;
+    EXPECT_EQ(composed.arena_bytes, plan.device_bytes()) << what;
+    EXPECT_EQ(composed.host_bytes, plan.host_bytes()) << what;
+    const StepPrice whole = PriceStep(*program, prices_);
+    EXPECT_EQ(composed.price.step_picoseconds, whole.step_picoseconds) << what;
+    EXPECT_EQ(composed.price.compute_picoseconds, whole.compute_picoseconds) << what;
+    EXPECT_EQ(composed.price.copy_picoseconds, whole.copy_picoseconds) << what;
+    EXPECT_EQ(composed.price.communication_picoseconds, whole.communication_picoseconds) << what;
+  }
+
+  const PriceTable& prices() const { return prices_; }
+
+ private:
+  MixFamily& FamilyOf(ProgramInputs inputs) {
+    inputs.mix.recompute = {};
+    const std::string key = FormatMix(inputs.mix) + std::to_string(inputs.model.layer_count) + "," +
+                            std::to_string(inputs.workload.context) + "," +
+                            std::to_string(inputs.model.vocab_size) +
+                            (inputs.model.tied_head ? "t" : "u") + inputs.model.family;
+    const auto found = families_.find(key);
+    if (found != families_.end()) return found->second;
+    SummaryCache cache(prices_);
+    auto family = MixFamily::Create(inputs, prices_, cache);
+    EXPECT_TRUE(family.ok()) << family.status();
+    for (int rung = 0; rung < kRungCount; ++rung) family->Prepare(static_cast<Rung>(rung));
+    return families_.emplace(key, *std::move(family)).first->second;
+  }
+
+  PriceTable prices_;
+  std::map<std::string, MixFamily> families_;
+};
+
+ProgramInputs OnGpu(ProgramInputs inputs) {
+  inputs.backend.kind = BackendKind::kCuda;
+  return inputs;
 }
 
 TEST(MixFamilyTest, ComposedEqualsWholeOnAllSmallMixes) {
-  const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kFp32);
-  for (int64_t layers : {1, 2, 3, 4}) {
-    for (const ProgramInputs& inputs : ToyGrid(layers)) ExpectComposedEqualsWhole(inputs, prices);
+  ComposedAgainstWhole cpu("cpu"), gpu("A100-80GB");
+  for (int64_t layers : {1, 2, 3, 4, 5, 6}) {
+    for (const ProgramInputs& inputs : ToyGrid(layers)) {
+      cpu.Expect(inputs);
+      gpu.Expect(OnGpu(inputs));
+      if (HasFailure()) return;
+    }
   }
 }
 
 // Contexts from where weights bind to where the loss, a layer's backward, evaluation or generation do.
 TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
-  const PriceTable prices(*FindHardware("cpu"), {}, Precision::kFp32);
+  ComposedAgainstWhole gpu("T4");
   for (int64_t vocab : {8, 5000}) {
     for (int64_t context : {1, 64, 600, 3000}) {
       for (ProgramInputs inputs : ToyGrid(3)) {
@@ -43,23 +87,77 @@ TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
         inputs.model.context_limit = 4096;
         inputs.workload.context = context;
         inputs.workload.document_capacity = 1;
-        ExpectComposedEqualsWhole(inputs, prices);
+        gpu.Expect(OnGpu(inputs));
+        if (HasFailure()) return;
       }
     }
   }
 }
 
+TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
+  std::mt19937_64 random(7);
+  const auto pick = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int model_index = 0; model_index < 100; ++model_index) {
+    ComposedAgainstWhole compare(pick(0, 1) ? "A100-80GB" : "H100-PCIe", Precision::kBf16);
+    ModelSpec model = RandomModel(random);
+    model.layer_count = pick(7, 90);
+    model.vocab_size = pick(8, 40000);
+    model.context_limit = 1 << 20;
+    for (int i = 0; i < 100; ++i) {
+      Mix mix{.method = pick(0, 1) ? Method::kFull : Method::kLora,
+              .lora = {.rank = 5},
+              .precision = Precision::kBf16,
+              .attention = pick(0, 1) ? AttentionKernel::kEager : AttentionKernel::kFlash,
+              .loss = pick(0, 1) ? LossKernel::kFull : LossKernel::kChunked,
+              .mlp_tile_count = pick(0, 2) ? 1 : pick(1, 9),
+              .micro_batch = pick(1, 3),
+              .accumulation_count = pick(0, 1) ? pick(1, 4) : pick(17, 40),
+              .data_parallel = pick(1, 2)};
+      // Layers cut at random places into six rungs, some of them empty.
+      std::array<int64_t, kRungCount + 1> cuts = {0};
+      cuts.back() = model.layer_count;
+      for (size_t c = 1; c < kRungCount; ++c) cuts[c] = pick(0, model.layer_count);
+      std::sort(cuts.begin(), cuts.end());
+      for (size_t r = 0; r < kRungCount; ++r) mix.recompute[r] = cuts[r + 1] - cuts[r];
+      compare.Expect(OnGpu(ToyInputs(model, mix, 64 * pick(1, 40) + pick(0, 1))));
+      if (HasFailure()) return;
+    }
+  }
+}
+
 TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
-  const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kBf16);
+  ComposedAgainstWhole compare("A100-80GB", Precision::kBf16);
   Mix mix{.method = Method::kFull,
           .precision = Precision::kBf16,
           .micro_batch = 2,
           .accumulation_count = 2,
           .data_parallel = 4};
-  ProgramInputs inputs = ToyInputs(ToyModel(2, false), mix);
-  inputs.backend.kind = BackendKind::kCuda;
-  ExpectComposedEqualsWhole(inputs, prices);
-  EXPECT_GT(PriceStep(*BuildProgram(inputs), prices).communication_picoseconds, 0);
+  const ProgramInputs inputs = OnGpu(ToyInputs(ToyModel(2, false), mix));
+  compare.Expect(inputs);
+  EXPECT_GT(PriceStep(*BuildProgram(inputs), compare.prices()).communication_picoseconds, 0);
+}
+
+// Copies between the memories run beside compute: they cost less than their sum, and never less than either.
+TEST(MixFamilyTest, CopiesToTheHostOverlap) {
+  const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kBf16);
+  Mix mix{.method = Method::kLora,
+          .precision = Precision::kBf16,
+          .attention = AttentionKernel::kFlash,
+          .micro_batch = 4,
+          .accumulation_count = 2};
+  ModelSpec model = ToyModel(12, true);
+  model.hidden_size = 1024;
+  model.intermediate_size = 4096;
+  mix.recompute[static_cast<size_t>(Rung::kHost)] = 12;
+  ProgramInputs inputs = OnGpu(ToyInputs(model, mix, 1024));
+  inputs.model.context_limit = 1024;
+  const StepPrice price = PriceStep(*BuildProgram(inputs), prices);
+  EXPECT_GT(price.copy_picoseconds, 0);
+  EXPECT_LT(price.exposed_copy_picoseconds, price.copy_picoseconds);
+  EXPECT_GE(price.step_picoseconds, price.compute_picoseconds);
+  EXPECT_GE(2 * price.step_picoseconds, price.copy_picoseconds);
 }
 
 }  // namespace

@@ -36,26 +36,29 @@ inline ProgramInputs ToyInputs(const ModelSpec& model, Mix mix, int64_t context 
       .backend = {}};
 }
 
-// Every way to give `layer_count` layers a rung each, of the rungs that are built, in canonical order.
-inline std::vector<std::array<int64_t, kRungCount>> AllRecomputes(int64_t layer_count) {
+// Every way to give `layer_count` layers a rung each, in canonical order.
+inline std::vector<std::array<int64_t, kRungCount>> AllRecomputes(int64_t layer_count,
+                                                                  Rung deepest = Rung::kHost) {
   std::vector<std::array<int64_t, kRungCount>> all;
   std::array<int64_t, kRungCount> counts = {};
   const auto visit = [&](auto&& self, int rung, int64_t left) -> void {
-    if (rung == static_cast<int>(Rung::kBlock)) {
+    if (rung == static_cast<int>(deepest)) {
       counts[static_cast<size_t>(rung)] = left;
       all.push_back(counts);
+      counts[static_cast<size_t>(rung)] = 0;
       return;
     }
     for (int64_t n = 0; n <= left; ++n) {
       counts[static_cast<size_t>(rung)] = n;
       self(self, rung + 1, left - n);
     }
+    counts[static_cast<size_t>(rung)] = 0;
   };
   visit(visit, 0, layer_count);
   return all;
 }
 
-// A grid of mixes over every placement and method that the builder knows.
+// A grid of mixes over every placement and method that the builder knows; accumulation, tied heads, biases and tiles of the MLP vary along.
 inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
   std::vector<ProgramInputs> grid;
   for (const auto& recompute : AllRecomputes(layer_count)) {
@@ -64,12 +67,15 @@ inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
         for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
           for (int64_t accumulation_count : {1, 2, 3}) {
             const bool tied = accumulation_count != 2;
+            // 32 rows in tiles of 32, of 11, 11 and 10, or of 16.
+            const int64_t tile_count = (accumulation_count + (loss == LossKernel::kFull)) % 3 + 1;
             grid.push_back(ToyInputs(ToyModel(layer_count, tied, !tied),
                                      {.method = method,
                                       .lora = {.rank = 3, .alpha = 6.0},
                                       .recompute = recompute,
                                       .attention = attention,
                                       .loss = loss,
+                                      .mlp_tile_count = tile_count,
                                       .micro_batch = 2,
                                       .accumulation_count = accumulation_count}));
           }

@@ -27,13 +27,6 @@ uint64_t KeyOf(const std::string& text) {
   return key;
 }
 
-std::string InstanceName(const Buffer& b, int64_t instance) {
-  std::string name = b.name;
-  if (const size_t at = name.find("{}"); at != std::string::npos)
-    name.replace(at, 2, std::to_string(instance));
-  return name;
-}
-
 // Row `row` of the step's data: documents of uneven lengths, some labels missing, padding at the end of every third row.
 struct RowData {
   std::vector<int32_t> tokens, labels, positions, document_starts;
@@ -83,7 +76,7 @@ void ProgramRunner::FillWeights() {
   for (const planner::Parameter& p : executor_->program().parameters) {
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < b.instance_count; ++i) {
-      const std::string name = InstanceName(b, i);
+      const std::string name = b.name.Text(i);
       std::vector<double> values(static_cast<size_t>(planner::ElementCount(b)));
       const bool norm = name.find("norm") != std::string::npos;
       for (size_t e = 0; e < values.size(); ++e)
@@ -194,7 +187,7 @@ std::map<std::string, std::vector<double>> ProgramRunner::ReadAll(bool gradients
     if (!p.trainable) continue;
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < b.instance_count; ++i)
-      all[InstanceName(b, i)] = ReadBuffer(gradients ? p.gradient : p.weight, i);
+      all[b.name.Text(i)] = ReadBuffer(gradients ? p.gradient : p.weight, i);
   }
   return all;
 }
@@ -203,7 +196,7 @@ void ProgramRunner::SetWeight(const std::string& name, const std::vector<double>
   for (const planner::Parameter& p : executor_->program().parameters) {
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < b.instance_count; ++i) {
-      if (InstanceName(b, i) == name) WriteBuffer(p.weight, i, values);
+      if (b.name.Text(i) == name) WriteBuffer(p.weight, i, values);
     }
   }
 }

@@ -14,6 +14,8 @@ namespace tunesmith::trainer {
 namespace {
 
 constexpr int kOldestComputeCapability = 80;
+constexpr StreamKind kStreams[] = {StreamKind::kCompute, StreamKind::kHostToDevice,
+                                   StreamKind::kDeviceToHost};
 
 // As nvidia-smi prints it: 4-2-2-2-6 bytes.
 std::string UuidText(const cudaUUID_t& uuid) {
@@ -74,7 +76,9 @@ CudaContext::CudaContext(CudaDeviceInfo info)
 
 CudaContext::~CudaContext() {
   // Work in flight may still use the workspaces.
-  if (impl_->stream.get() != nullptr) cudaStreamSynchronize(impl_->stream.get());
+  for (StreamKind kind : kStreams) {
+    if (impl_->StreamOf(kind) != nullptr) cudaStreamSynchronize(impl_->StreamOf(kind));
+  }
 }
 
 absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() {
@@ -99,6 +103,9 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& 
   auto context = absl::WrapUnique(new CudaContext(std::move(info)));
   Impl& impl = context->impl();
   TUNESMITH_ASSIGN_OR_RETURN(impl.stream, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.host_to_device, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.device_to_host, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.reached, Event::Create());
   TUNESMITH_ASSIGN_OR_RETURN(impl.gemm_workspace,
                              DeviceBuffer::Create(options.gemm_workspace_bytes));
   TUNESMITH_ASSIGN_OR_RETURN(impl.scratch, DeviceBuffer::Create(options.scratch_bytes));
@@ -120,7 +127,18 @@ absl::Status CudaContext::MakeCurrent() {
 }
 
 absl::Status CudaContext::Synchronize() {
-  CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(impl_->stream.get()));
+  for (StreamKind kind : kStreams)
+    CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(impl_->StreamOf(kind)));
+  return absl::OkStatus();
+}
+
+absl::Status CudaContext::Wait(StreamKind stream, uint8_t streams) {
+  for (StreamKind other : kStreams) {
+    if ((streams >> static_cast<int>(other) & 1u) == 0 || other == stream) continue;
+    // An event may be recorded again at once: the wait holds on to what it was when it was queued.
+    CUDA_RETURN_IF_ERROR(cudaEventRecord(impl_->reached.get(), impl_->StreamOf(other)));
+    CUDA_RETURN_IF_ERROR(cudaStreamWaitEvent(impl_->StreamOf(stream), impl_->reached.get(), 0));
+  }
   return absl::OkStatus();
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/units.h"
+#include "planner/program/op.h"
 
 // What the rest of the project may know of CUDA without including its headers. A build without CUDA
 // links cuda_context_absent.cc, where every function below returns UNIMPLEMENTED.
@@ -15,6 +16,9 @@
 // A binary built with CUDA starts on every host: the driver and cublasLt are looked up when they
 // are first needed, and what is missing is said in the status.
 namespace tunesmith::trainer {
+
+// The queues of the step program; several may share one stream of the device.
+using StreamKind = planner::Stream;
 
 struct CudaDeviceInfo {
   int index = 0;
@@ -71,8 +75,10 @@ class CudaContext {
   // Create made the device current in its own thread; another thread that runs ops calls this
   // first.
   absl::Status MakeCurrent();
-  // Waits for the stream; returns the first error of the work queued on it.
+  // Waits for all streams; returns the first error of the work queued on them.
   absl::Status Synchronize();
+  // Queues a wait on a stream for all work issued so far on the streams in the bit set.
+  absl::Status Wait(StreamKind stream, uint8_t streams);
 
   // For *_cuda.cu and *_cuda.cc: trainer/cuda/cuda_context_impl.h.
   struct Impl;

@@ -27,8 +27,12 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&)
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
 absl::Status CudaContext::MakeCurrent() { return Absent(); }
 absl::Status CudaContext::Synchronize() { return Absent(); }
+absl::Status CudaContext::Wait(StreamKind, uint8_t) { return Absent(); }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {
+  return Absent();
+}
+absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePinnedMemory(CudaContext&, int64_t) {
   return Absent();
 }
 absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext&) { return Absent(); }

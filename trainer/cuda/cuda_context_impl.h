@@ -17,7 +17,23 @@ struct CudaContext::Impl {
   Impl();
   ~Impl();
 
+  // Compute; the default of every op.
   Stream stream;
+  Stream host_to_device;
+  Stream device_to_host;
+  Event reached;  // the point of a stream that another waits for
+
+  cudaStream_t StreamOf(StreamKind kind) const {
+    switch (kind) {
+      case StreamKind::kHostToDevice:
+        return host_to_device.get();
+      case StreamKind::kDeviceToHost:
+        return device_to_host.get();
+      default:
+        return stream.get();
+    }
+  }
+
   DeviceBuffer gemm_workspace;
   DeviceBuffer scratch;
   const CublasLt* lt = nullptr;

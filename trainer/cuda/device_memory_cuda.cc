@@ -1,8 +1,11 @@
 #include "trainer/cuda/device_memory_cuda.h"
 
+#include <cstring>
 #include <utility>
 
 #include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "common/units.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/resources.h"
@@ -43,7 +46,52 @@ class CudaMemory final : public DeviceMemory {
   DeviceBuffer buffer_;
 };
 
+// The host writes and reads it directly, after all that the device still does with it.
+class PinnedMemory final : public DeviceMemory {
+ public:
+  PinnedMemory(CudaContext& context, std::byte* data, int64_t size_bytes)
+      : DeviceMemory(data, size_bytes), context_(context) {}
+  ~PinnedMemory() override { cudaFreeHost(data()); }
+
+  absl::Status Synchronize() override { return context_.Synchronize(); }
+
+ private:
+  absl::Status DoFill(std::byte* target, int64_t count_bytes, uint8_t value) override {
+    TUNESMITH_RETURN_IF_ERROR(Synchronize());
+    std::memset(target, value, static_cast<size_t>(count_bytes));
+    return absl::OkStatus();
+  }
+  absl::Status DoCopyFromHost(std::byte* target, const void* host, int64_t count_bytes) override {
+    TUNESMITH_RETURN_IF_ERROR(Synchronize());
+    std::memcpy(target, host, static_cast<size_t>(count_bytes));
+    return absl::OkStatus();
+  }
+  absl::Status DoCopyToHost(void* host, const std::byte* source, int64_t count_bytes) override {
+    TUNESMITH_RETURN_IF_ERROR(Synchronize());
+    std::memcpy(host, source, static_cast<size_t>(count_bytes));
+    return absl::OkStatus();
+  }
+
+  CudaContext& context_;
+};
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePinnedMemory(CudaContext& context,
+                                                                   int64_t size_bytes) {
+  TUNESMITH_RETURN_IF_ERROR(context.MakeCurrent());
+  void* data = nullptr;
+  const cudaError_t error =
+      cudaHostAlloc(&data, static_cast<size_t>(size_bytes), cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // not sticky: clear it, so that the next launch does not report it
+    return absl::ResourceExhaustedError(StrCat(
+        "the host locked no ", FormatBytes(size_bytes), " (", size_bytes,
+        " bytes) of memory; plan with a smaller --pinned-memory, or without recompute=host"));
+  }
+  CUDA_RETURN_IF_ERROR(error);
+  return std::make_unique<PinnedMemory>(context, static_cast<std::byte*>(data), size_bytes);
+}
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext& context,
                                                                  int64_t size_bytes) {

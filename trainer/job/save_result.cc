@@ -19,10 +19,10 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
   Adapter adapter{.base_model = model_path, .rank = lora.rank, .alpha = lora.alpha};
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& a = program.buffers[static_cast<size_t>(p.weight)];
-    if (!a.name.ends_with(kLoraA)) continue;
+    if (!a.name.Text().ends_with(kLoraA)) continue;
     for (int64_t layer = 0; layer < a.instance_count; ++layer) {
       AdapterModule module;
-      const std::string name = InstanceName(a, layer);
+      const std::string name = a.name.Text(layer);
       module.name = name.substr(0, name.size() - kLoraA.size());
       TUNESMITH_ASSIGN_OR_RETURN(module.a, session.ReadWeight(name));
       TUNESMITH_ASSIGN_OR_RETURN(module.b, session.ReadWeight(module.name + ".lora_B.weight"));

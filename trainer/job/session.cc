@@ -61,13 +61,6 @@ absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t 
 
 }  // namespace
 
-std::string InstanceName(const Buffer& buffer, int64_t instance) {
-  std::string name = buffer.name;
-  if (const size_t at = name.find("{}"); at != std::string::npos)
-    name.replace(at, 2, std::to_string(instance));
-  return name;
-}
-
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program program,
                                                          const OpContext& context,
                                                          const WeightSource& weights,
@@ -92,7 +85,7 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
   for (const planner::Parameter& p : program().parameters) {
     const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < buffer.instance_count; ++i) {
-      const std::string name = InstanceName(buffer, i);
+      const std::string name = buffer.name.Text(i);
       if (IsAdapter(name)) {
         values = InitialAdapter(buffer, name, seed);
       } else {
@@ -233,7 +226,7 @@ std::vector<Session::StateTensor> Session::StateTensors() const {
       if (id < 0) continue;
       const Buffer& buffer = program().buffers[static_cast<size_t>(id)];
       for (int64_t i = 0; i < buffer.instance_count; ++i)
-        tensors.push_back({InstanceName(buffer, i), id, i});
+        tensors.push_back({buffer.name.Text(i), id, i});
     }
   }
   return tensors;
@@ -243,7 +236,7 @@ absl::StatusOr<Session::StateTensor> Session::FindWeight(const std::string& name
   for (const planner::Parameter& p : program().parameters) {
     const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < buffer.instance_count; ++i) {
-      if (InstanceName(buffer, i) == name) return StateTensor{name, p.weight, i};
+      if (buffer.name.Text(i) == name) return StateTensor{name, p.weight, i};
     }
   }
   return absl::NotFoundError(StrCat("the step program has no weight ", name));

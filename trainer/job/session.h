@@ -90,7 +90,4 @@ class Session {
   std::unique_ptr<Executor> executor_;
 };
 
-// The name of one instance of a buffer: {} replaced by the layer.
-std::string InstanceName(const planner::Buffer& buffer, int64_t instance);
-
 }  // namespace tunesmith::trainer

@@ -25,6 +25,7 @@ absl::Status Clear(const OpContext& context, const ClearArgs& args);
 struct CopyArgs {
   Tensor x;  // any shape; f32, f64, bf16 or f16, or any dtype if y has the same
   Tensor y;  // as many elements as x, out; its own storage
+  planner::Stream stream = planner::Stream::kCompute;
 };
 
 // y = x, rounded to nearest even where y's dtype is narrower.

@@ -75,11 +75,12 @@ absl::Status Clear(CudaContext& cuda, const ClearArgs& args) {
 absl::Status Copy(CudaContext& cuda, const CopyArgs& args) {
   const int64_t count = args.x.element_count();
   if (count == 0) return absl::OkStatus();
-  const cudaStream_t stream = cuda.impl().stream.get();
+  const cudaStream_t stream = cuda.impl().StreamOf(args.stream);
   if (args.x.dtype == args.y.dtype) {
+    // Either side may be pinned memory of the host: the addresses tell.
     CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(args.y.data, args.x.data,
                                          static_cast<size_t>(count * SizeOf(args.x.dtype)),
-                                         cudaMemcpyDeviceToDevice, stream));
+                                         cudaMemcpyDefault, stream));
     return absl::OkStatus();
   }
   return VisitStorage(args.x.dtype, [&](auto from) {

@@ -27,6 +27,7 @@ struct Tensor {
 struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;
+  planner::Stream stream = planner::Stream::kCompute;
   int input_count = 0;
   int output_count = 0;
   std::array<Tensor, planner::kMaxOpInputs> inputs;

@@ -193,7 +193,7 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
     case OpKind::kArgMax:
       return ArgMax(context, {.logits = in[0], .token = out[0]});
     case OpKind::kCopy:
-      return Copy(context, {.x = in[0], .y = out[0]});
+      return Copy(context, {.x = in[0], .y = out[0], .stream = call.stream});
     default:
       return absl::InternalError("not an op");
   }

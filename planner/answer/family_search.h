@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "planner/answer/mix_family.h"
+#include "planner/answer/predict.h"
+#include "planner/answer/recompute_solver.h"
+#include "planner/answer/search.h"
+
+namespace tunesmith::planner {
+
+// A mix with what the search knows of it.
+struct ScoredMix {
+  Mix mix;
+  int64_t arena_bytes = 0;
+  int64_t step_picoseconds = 0;
+};
+
+// The families of a question, solved as they are asked for. A family's least time (keeping everything) is known from the start: families that cannot
+// matter are excluded by it.
+class FamilySearch {
+ public:
+  // What is referred to must outlive the search.
+  FamilySearch(const Question& question, const PriceTable& prices,
+               const DeviceMemoryBudget& budget);
+
+  // Prices every family's quickest mix; stops at the deadline with those that it has. Errors as BuildProgram.
+  absl::Status Create();
+
+  // The best mixes by the question's objective, best first: of each family at most one, `count` in all, and the best of each method besides.
+  std::vector<ScoredMix> Best(int64_t count);
+
+  // The smallest mix of all, whether it fits or not.
+  std::optional<ScoredMix> Smallest();
+
+  // At most `count` mixes for which no other is both quicker and smaller, quickest first.
+  std::vector<ScoredMix> Front(int64_t count);
+
+  int64_t candidate_count() const { return candidate_count_; }
+  int64_t evaluated_count() const;
+  int64_t feasible_count() const { return feasible_count_; }
+  int64_t rejected_count() const { return rejected_count_; }
+  bool deadline_reached() const { return deadline_reached_; }
+
+ private:
+  struct Family {
+    Mix mix;
+    MixFamily family;
+    RecomputeLimits limits;
+    int64_t least_step_picoseconds = 0;
+    int64_t evaluated_count = 1;
+  };
+
+  bool Late();
+  std::optional<ScoredMix> Quickest(Family& family, int64_t arena_bytes);
+  std::optional<ScoredMix> Smallest(Family& family, int64_t step_picoseconds);
+  std::optional<ScoredMix> Scored(const Family& family,
+                                  const std::optional<SolvedRecompute>& solved) const;
+  std::vector<ScoredMix> QuickestOfFamilies(int64_t count);
+  std::vector<ScoredMix> SmallestOfFamilies();
+  std::vector<ScoredMix> BalancedOfFamilies();
+  std::optional<ScoredMix> QuickestWithin(int64_t arena_bytes);
+
+  const Question& question_;
+  const PriceTable& prices_;
+  const int64_t arena_limit_bytes_;
+  SummaryCache cache_;
+  std::vector<Family> families_;  // by least time
+  int64_t candidate_count_ = 0;
+  int64_t feasible_count_ = 0;
+  int64_t rejected_count_ = 0;
+  bool deadline_reached_ = false;
+};
+
+}  // namespace tunesmith::planner

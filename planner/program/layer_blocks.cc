@@ -1,0 +1,166 @@
+#include "planner/program/layer_blocks.h"
+
+#include <algorithm>
+
+#include "planner/program/add_buffer.h"
+#include "planner/program/decoder_layer.h"
+#include "planner/program/derive_blocks.h"
+
+// The host rung. Inputs of its layers pass through two slots on the device, layer i's through slot i % 2:
+//   forward:   compute i; copy slot i to the host            (while i + 1 computes; the op that writes slot i + 2 waits for the copy)
+//   backward:  compute i, with the copy of input i - 1 to its slot beside it   (the first op of layer i - 1 waits for it)
+// The input of the last of these layers is still in its slot when backward comes to it: it is not fetched.
+namespace tunesmith::planner {
+namespace {
+
+constexpr uint8_t Waits(Stream stream) {
+  return static_cast<uint8_t>(1u << static_cast<int>(stream));
+}
+
+int64_t HostLayerCount(const Program& program) {
+  return program.inputs.mix.recompute[static_cast<size_t>(Rung::kHost)];
+}
+
+// A copy between the memories, on a stream of its own where the device has one.
+Op CopyOp(const Program& program, Phase phase, Stream stream, uint8_t waits, BufferRef from,
+          BufferRef to) {
+  Op op{.kind = OpKind::kCopy, .phase = phase, .input_count = 1, .output_count = 1};
+  op.inputs[0] = from;
+  op.outputs[0] = to;
+  if (!CopiesOverlap(program.inputs.backend)) return op;
+  op.stream = stream;
+  op.waits = waits;
+  return op;
+}
+
+class LayerBlocksBuilder {
+ public:
+  LayerBlocksBuilder(Program& program, const ModelParameters& parameters,
+                     const LayerBuffers& buffers, const LayerVariant& variant)
+      : program_(program), parameters_(parameters), buffers_(buffers), variant_(variant) {}
+
+  LayerBlocks Build(int64_t first, int64_t count) {
+    const ForwardGraph graph = DecoderLayer(program_, parameters_, Bindings());
+    const SavedSet saved =
+        SaveForBackward(program_, graph, variant_.rung, "layers.{}.", first, count);
+    const LayerBlocks blocks{
+        .first = first,
+        .count = count,
+        .forward = AddForwardBlock(program_, graph, saved, "layer", Phase::kForward),
+        .backward = AddBackwardBlock(program_, graph, saved, "layer", /*gradients_exist=*/false)};
+    if (OnHost()) AddCopyToHost(program_.blocks[static_cast<size_t>(blocks.forward)]);
+    if (OnHost() && variant_.fetches)
+      AddFetch(program_.blocks[static_cast<size_t>(blocks.backward)]);
+    return blocks;
+  }
+
+ private:
+  bool OnHost() const { return variant_.rung == Rung::kHost; }
+
+  LayerBindings Bindings() const {
+    const bool output_in_slot = OnHost() && !variant_.last_on_host;
+    return {.input = {OnHost() ? buffers_.slots : buffers_.block_input, 0},
+            .output = {output_in_slot ? buffers_.slots : buffers_.block_input, 1},
+            .input_gradient = variant_.input_gradient ? BufferRef{buffers_.stream, 0} : BufferRef{},
+            .output_gradient = {buffers_.stream, 0},
+            .positions = {program_.host.positions, 0},
+            .document_starts = {program_.host.document_starts, 0}};
+  }
+
+  void AddCopyToHost(Block& forward) const {
+    const auto writes_slot = [&](const Op& op) {
+      return std::any_of(op.outputs.begin(), op.outputs.begin() + op.output_count,
+                         [&](BufferRef ref) { return LiesIn(ref.buffer, buffers_.slots); });
+    };
+    const auto first = std::find_if(forward.ops.begin(), forward.ops.end(), writes_slot);
+    if (first != forward.ops.end() && CopiesOverlap(program_.inputs.backend))
+      first->waits |= Waits(Stream::kDeviceToHost);
+    forward.ops.push_back(CopyOp(program_, Phase::kForward, Stream::kDeviceToHost,
+                                 Waits(Stream::kCompute), {buffers_.slots, 0},
+                                 {buffers_.host_input, 0}));
+  }
+
+  bool LiesIn(int32_t buffer, int32_t whole) const {
+    return buffer == whole || program_.buffers[static_cast<size_t>(buffer)].view_of == whole;
+  }
+
+  // Second in the block: the first op's wait for this layer's own input must not include the fetch.
+  void AddFetch(Block& backward) const {
+    backward.ops.insert(backward.ops.begin() + 1,
+                        CopyOp(program_, Phase::kBackward, Stream::kHostToDevice,
+                               Waits(Stream::kCompute) | Waits(Stream::kDeviceToHost),
+                               {buffers_.host_input, -1}, {buffers_.slots, -1}));
+    if (CopiesOverlap(program_.inputs.backend))
+      backward.ops.front().waits |= Waits(Stream::kHostToDevice);
+  }
+
+  Program& program_;
+  const ModelParameters& parameters_;
+  const LayerBuffers& buffers_;
+  const LayerVariant variant_;
+};
+
+}  // namespace
+
+LayerVariant VariantOf(const ProgramInputs& inputs, int64_t layer) {
+  const int64_t host = inputs.mix.recompute[static_cast<size_t>(Rung::kHost)];
+  // With frozen weights below the first adapter nothing asks for the gradient of layer 0's input.
+  LayerVariant variant{.rung = RungOfLayer(inputs.mix, layer),
+                       .input_gradient = inputs.mix.method == Method::kFull || layer > 0};
+  if (variant.rung != Rung::kHost) return variant;
+  variant.last_on_host = layer == host - 1;
+  variant.fetches = layer > 0;
+  return variant;
+}
+
+LayerBuffers AddLayerBuffers(Program& program) {
+  const ModelSpec& model = program.inputs.model;
+  const Mix& mix = program.inputs.mix;
+  const int64_t rows = mix.micro_batch * program.inputs.workload.context,
+                host = HostLayerCount(program);
+  const DType compute = ComputeDType(program.inputs);
+  const Shape shape = Matrix(rows, model.hidden_size);
+  LayerBuffers buffers;
+  buffers.block_input = AddBuffer(program, {.name = "layers.{}.block_input",
+                                            .dtype = compute,
+                                            .dims = shape.dims,
+                                            .rank = shape.rank,
+                                            .region = Region::kSaved,
+                                            .first_instance = host,
+                                            .instance_count = model.layer_count - host + 1});
+  // Holds the final norm's output, then chunk by chunk its gradient, then the gradient of the residual stream down to the embedding.
+  buffers.stream = AddCarried(program, "stream_gradient", compute, shape, kMicroSegments);
+  if (host == 0) return buffers;
+  buffers.slots = AddCarried(program, "layers.{}.block_input_slot", compute, shape, kMicroSegments,
+                             host, std::min<int64_t>(host, kHostSlotCount));
+  buffers.host_input = AddBuffer(program, {.name = "layers.{}.host_block_input",
+                                           .dtype = compute,
+                                           .dims = shape.dims,
+                                           .rank = shape.rank,
+                                           .region = Region::kSaved,
+                                           .instance_count = host,
+                                           .space = Space::kHost});
+  return buffers;
+}
+
+LayerBlocks AddLayerBlocks(Program& program, const ModelParameters& parameters,
+                           const LayerBuffers& buffers, const LayerVariant& variant, int64_t first,
+                           int64_t count) {
+  return LayerBlocksBuilder(program, parameters, buffers, variant).Build(first, count);
+}
+
+std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParameters& parameters,
+                                           const LayerBuffers& buffers) {
+  std::vector<LayerBlocks> blocks;
+  const int64_t layers = program.inputs.model.layer_count;
+  for (int64_t first = 0; first < layers;) {
+    const LayerVariant variant = VariantOf(program.inputs, first);
+    int64_t end = first + 1;
+    while (end < layers && VariantOf(program.inputs, end) == variant) ++end;
+    blocks.push_back(AddLayerBlocks(program, parameters, buffers, variant, first, end - first));
+    first = end;
+  }
+  return blocks;
+}
+
+}  // namespace tunesmith::planner
