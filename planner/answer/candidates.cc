@@ -66,14 +66,11 @@ std::vector<int64_t> DivisorsOf(int64_t n) {
   return divisors;
 }
 
-// Tiles of the MLP worth trying: such that each still runs at the full matrix rate.
+// The whole MLP at once, or in tiles that still run at the full matrix rate.
 std::vector<int64_t> TileCountsOf(int64_t token_count) {
-  constexpr int64_t kLeastTileRowCount = 2048, kMostTileCount = 32;
-  std::vector<int64_t> counts = {1};
-  for (int64_t count = 2; count <= kMostTileCount && token_count / count >= kLeastTileRowCount;
-       count *= 2)
-    counts.push_back(count);
-  return counts;
+  constexpr int64_t kTileRowCount = 4096;
+  if (token_count < 2 * kTileRowCount) return {1};
+  return {1, token_count / kTileRowCount};
 }
 
 }  // namespace

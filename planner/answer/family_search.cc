@@ -59,7 +59,7 @@ absl::Status FamilySearch::Create() {
                                MixFamily::Create(InputsFor(question_, mix), prices_, cache_));
     const RecomputeLimits limits = LimitsOf(question_, mix);
     candidate_count_ += MixCount(limits, question_.model.layer_count);
-    const int64_t least = family.KeepAll().price.step_picoseconds;
+    const int64_t least = family.LeastStepPicoseconds();
     families_.push_back({.mix = mix,
                          .family = std::move(family),
                          .limits = limits,
@@ -100,9 +100,10 @@ std::optional<ScoredMix> FamilySearch::Quickest(Family& f, int64_t arena_bytes) 
   return Scored(f, solved);
 }
 
-std::optional<ScoredMix> FamilySearch::Smallest(Family& f, int64_t step_picoseconds) {
+std::optional<ScoredMix> FamilySearch::Smallest(Family& f, int64_t step_picoseconds,
+                                                int64_t arena_bytes) {
   RecomputeSolver solver(f.family, f.limits);
-  const auto solved = solver.Smallest(step_picoseconds);
+  const auto solved = solver.Smallest(step_picoseconds, arena_bytes);
   f.evaluated_count += solver.evaluated_count();
   deadline_reached_ |= solver.deadline_reached();
   return Scored(f, solved);
@@ -144,10 +145,9 @@ std::vector<ScoredMix> FamilySearch::SmallestOfFamilies() {
   std::vector<ScoredMix> best;
   for (Family& f : families_) {
     if (Late()) break;
-    const auto scored = Smallest(f, kUnlimited);
-    const bool fits = scored && scored->arena_bytes <= arena_limit_bytes_;
-    ++(fits ? feasible_count_ : rejected_count_);
-    if (fits) best.push_back(*scored);
+    const auto scored = Smallest(f, kUnlimited, arena_limit_bytes_);
+    ++(scored ? feasible_count_ : rejected_count_);
+    if (scored) best.push_back(*scored);
   }
   std::stable_sort(best.begin(), best.end(), Smaller);
   return best;
@@ -166,10 +166,9 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
   for (Family& f : families_) {
     const int64_t step_limit = limit[static_cast<size_t>(f.mix.method)];
     if (f.least_step_picoseconds > step_limit || Late()) continue;
-    const auto scored = Smallest(f, step_limit);
-    const bool fits = scored && scored->arena_bytes <= arena_limit_bytes_;
-    ++(fits ? feasible_count_ : rejected_count_);
-    if (fits) best.push_back(*scored);
+    const auto scored = Smallest(f, step_limit, arena_limit_bytes_);
+    ++(scored ? feasible_count_ : rejected_count_);
+    if (scored) best.push_back(*scored);
   }
   std::stable_sort(best.begin(), best.end(), [&](const ScoredMix& a, const ScoredMix& b) {
     const bool a_near = a.step_picoseconds <= WithSlack(least),
@@ -182,7 +181,7 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
 std::optional<ScoredMix> FamilySearch::Smallest() {
   std::optional<ScoredMix> smallest;
   for (Family& f : families_) {
-    const auto scored = Smallest(f, kUnlimited);
+    const auto scored = Smallest(f, kUnlimited, smallest ? smallest->arena_bytes : kUnlimited);
     if (scored && (!smallest || Smaller(*scored, *smallest))) smallest = scored;
   }
   return smallest;

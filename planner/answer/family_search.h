@@ -51,12 +51,12 @@ class FamilySearch {
     MixFamily family;
     RecomputeLimits limits;
     int64_t least_step_picoseconds = 0;
-    int64_t evaluated_count = 1;
+    int64_t evaluated_count = 0;
   };
 
   bool Late();
   std::optional<ScoredMix> Quickest(Family& family, int64_t arena_bytes);
-  std::optional<ScoredMix> Smallest(Family& family, int64_t step_picoseconds);
+  std::optional<ScoredMix> Smallest(Family& family, int64_t step_picoseconds, int64_t arena_bytes);
   std::optional<ScoredMix> Scored(const Family& family,
                                   const std::optional<SolvedRecompute>& solved) const;
   std::vector<ScoredMix> QuickestOfFamilies(int64_t count);

@@ -27,53 +27,76 @@ LayerSummaries::LayerSummaries(const ProgramInputs& inputs, const PriceTable& pr
       prices_(prices),
       buffers_(AddLayerBuffers(scratch_)) {}
 
+// Where every layer wants the gradient of its input, layer 0 is like any other.
+LayerVariant LayerSummaries::VariantAt(Rung rung, bool first) const {
+  return {.rung = rung, .input_gradient = scratch_.inputs.mix.method == Method::kFull || !first};
+}
+
+size_t LayerSummaries::SlotAt(Rung rung, bool first) const {
+  return 2 * static_cast<size_t>(rung) + (VariantAt(rung, first).input_gradient ? 0 : 1);
+}
+
 const LayerSummary& LayerSummaries::At(Rung rung, bool first) {
-  // Where every layer wants the gradient of its input, layer 0 is like any other.
-  const bool full = scratch_.inputs.mix.method == Method::kFull;
-  const bool apart = first && !full;
-  return Of({.rung = rung, .input_gradient = !apart},
-            2 * static_cast<size_t>(rung) + (apart ? 1 : 0));
+  return Of(VariantAt(rung, first), SlotAt(rung, first));
 }
 
 const LayerSummary& LayerSummaries::OnHost(bool first, bool last) {
-  const bool full = scratch_.inputs.mix.method == Method::kFull;
-  return Of({.rung = Rung::kHost,
-             .input_gradient = full || !first,
-             .last_on_host = last,
-             .fetches = !first},
-            2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0));
+  LayerVariant variant = VariantAt(Rung::kHost, first);
+  variant.last_on_host = last;
+  variant.fetches = !first;
+  return Of(variant, 2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0));
+}
+
+int64_t LayerSummaries::KeepPicoseconds(bool first, int64_t micro_batch_count) {
+  return Priced(VariantAt(Rung::kKeep, first), SlotAt(Rung::kKeep, first))
+      .summary.ComputePicoseconds(micro_batch_count);
 }
 
 const LayerSummary& LayerSummaries::Of(const LayerVariant& variant, size_t slot) {
-  Entry& entry = entries_[slot];
-  if (!entry.made) entry = {.made = true, .summary = Summarize(variant)};
+  Entry& entry = Priced(variant, slot);
+  if (!entry.packed) {
+    entry.packed = true;
+    const auto bytes = [this](int32_t block) {
+      return PackBlock(scratch_, scratch_.blocks[static_cast<size_t>(block)]).bytes;
+    };
+    entry.summary.forward_local_bytes = bytes(entry.blocks.forward);
+    entry.summary.backward_local_bytes = bytes(entry.blocks.backward);
+  }
   return entry.summary;
 }
 
-LayerSummary LayerSummaries::Summarize(const LayerVariant& variant) {
-  const size_t buffer_count = scratch_.buffers.size(), block_count = scratch_.blocks.size();
+LayerSummaries::Entry& LayerSummaries::Priced(const LayerVariant& variant, size_t slot) {
+  Entry& entry = entries_[slot];
+  if (entry.priced) return entry;
+  entry.priced = true;
+  const size_t buffer_count = scratch_.buffers.size();
   const int64_t layer = variant.rung != Rung::kHost ? kScratchHostCount : variant.fetches ? 1 : 0;
-  const LayerBlocks blocks =
-      AddLayerBlocks(scratch_, parameters_, buffers_, variant, layer, /*count=*/1);
-  const Block& forward = scratch_.blocks[static_cast<size_t>(blocks.forward)];
-  const Block& backward = scratch_.blocks[static_cast<size_t>(blocks.backward)];
-  LayerSummary s{.forward_local_bytes = PackBlock(scratch_, forward).bytes,
-                 .backward_local_bytes = PackBlock(scratch_, backward).bytes,
-                 .forward = prices_.Price(scratch_, forward, SegmentKind::kMicroFirst),
-                 .backward_first = prices_.Price(scratch_, backward, SegmentKind::kMicroFirst),
-                 .backward_later = prices_.Price(scratch_, backward, SegmentKind::kMicroLast)};
+  entry.blocks = AddLayerBlocks(scratch_, GraphOf(variant), buffers_, variant, layer, /*count=*/1);
+  const Block& forward = scratch_.blocks[static_cast<size_t>(entry.blocks.forward)];
+  const Block& backward = scratch_.blocks[static_cast<size_t>(entry.blocks.backward)];
+  LayerSummary& s = entry.summary;
+  s.forward = prices_.Price(scratch_, forward, SegmentKind::kMicroFirst);
+  s.backward_first = prices_.Price(scratch_, backward, SegmentKind::kMicroFirst);
+  s.backward_later = prices_.Price(scratch_, backward, SegmentKind::kMicroLast);
   for (size_t id = buffer_count; id < scratch_.buffers.size(); ++id) {
     const Buffer& b = scratch_.buffers[id];
     if (b.region == Region::kSaved) s.saved_bytes += AlignedInstanceBytes(b);
   }
-  scratch_.buffers.resize(buffer_count);
-  scratch_.blocks.resize(block_count);
-  return s;
+  return entry;
+}
+
+const ForwardGraph& LayerSummaries::GraphOf(const LayerVariant& variant) {
+  // Rungs on the device share a graph.
+  LayerVariant key = variant;
+  if (key.rung != Rung::kHost) key.rung = Rung::kKeep;
+  for (const auto& [made, graph] : graphs_) {
+    if (made == key) return graph;
+  }
+  return graphs_.emplace_back(key, LayerGraph(scratch_, parameters_, buffers_, variant)).second;
 }
 
 int64_t LayerSummaries::EvaluateLocalBytes() {
   if (evaluate_local_bytes_ >= 0) return evaluate_local_bytes_;
-  const size_t buffer_count = scratch_.buffers.size(), block_count = scratch_.blocks.size();
   const LayerBindings bindings{.input = {buffers_.stream, 0},
                                .output = {buffers_.stream, 0},
                                .positions = {scratch_.host.positions, 0},
@@ -81,8 +104,6 @@ int64_t LayerSummaries::EvaluateLocalBytes() {
   const ForwardGraph graph = DecoderLayer(scratch_, parameters_, bindings);
   AddForwardBlock(scratch_, graph, SaveNothing(graph), "layer", Phase::kEvaluate);
   evaluate_local_bytes_ = PackBlock(scratch_, scratch_.blocks.back()).bytes;
-  scratch_.buffers.resize(buffer_count);
-  scratch_.blocks.resize(block_count);
   return evaluate_local_bytes_;
 }
 

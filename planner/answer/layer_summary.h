@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 #include "planner/price/price.h"
 #include "planner/program/layer_blocks.h"
@@ -32,27 +34,39 @@ class LayerSummaries {
  public:
   // `inputs.mix.recompute` is not read; `prices` must outlive this.
   LayerSummaries(const ProgramInputs& inputs, const PriceTable& prices);
+  LayerSummaries(const LayerSummaries&) = delete;
+  LayerSummaries& operator=(const LayerSummaries&) = delete;
 
   // Of a layer that is not on the host rung. `first`: layer 0.
   const LayerSummary& At(Rung rung, bool first);
   // Of a layer on the host rung; `last`: the last of them.
   const LayerSummary& OnHost(bool first, bool last);
+  // ComputePicoseconds of a layer that keeps everything: all that a first look at a family needs.
+  int64_t KeepPicoseconds(bool first, int64_t micro_batch_count);
   // The block of the evaluate segment.
   int64_t EvaluateLocalBytes();
 
  private:
+  struct Entry {
+    bool priced = false;
+    bool packed = false;
+    LayerBlocks blocks;
+    LayerSummary summary;
+  };
+  static constexpr size_t kVariantCount = 2 * static_cast<size_t>(kRungCount) + 2;
+
+  size_t SlotAt(Rung rung, bool first) const;
+  LayerVariant VariantAt(Rung rung, bool first) const;
   const LayerSummary& Of(const LayerVariant& variant, size_t slot);
-  LayerSummary Summarize(const LayerVariant& variant);
+  Entry& Priced(const LayerVariant& variant, size_t slot);
+  const ForwardGraph& GraphOf(const LayerVariant& variant);
 
   ModelParameters parameters_;
   Program scratch_;
   const PriceTable& prices_;
   LayerBuffers buffers_;
-  struct Entry {
-    bool made = false;
-    LayerSummary summary;
-  };
-  std::array<Entry, 2 * static_cast<size_t>(kRungCount) + 2> entries_ = {};
+  std::array<Entry, kVariantCount> entries_ = {};
+  std::vector<std::pair<LayerVariant, ForwardGraph>> graphs_;
   int64_t evaluate_local_bytes_ = -1;
 };
 

@@ -54,15 +54,18 @@ absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const P
   family.micro_batch_count_ = inputs.mix.accumulation_count;
   family.data_parallel_ = inputs.mix.data_parallel;
   family.copies_overlap_ = CopiesOverlap(inputs.backend);
-  if (inputs.workload.evaluates)
-    family.evaluate_bytes_ =
-        family.step_->evaluate_base_bytes +
-        std::max(family.step_->evaluate_local_bytes, family.source_->EvaluateLocalBytes());
-  family.Prepare(Rung::kKeep);
+  family.evaluate_bytes_ = inputs.workload.evaluates ? -1 : 0;
+  const int64_t first = family.source_->KeepPicoseconds(true, family.micro_batch_count_),
+                other = family.source_->KeepPicoseconds(false, family.micro_batch_count_);
+  family.least_step_picoseconds_ =
+      family.StepPicoseconds(family.FixedPicoseconds() + first + (family.layer_count_ - 1) * other);
   return family;
 }
 
 void MixFamily::Prepare(Rung rung) {
+  if (evaluate_bytes_ < 0)
+    evaluate_bytes_ = step_->evaluate_base_bytes +
+                      std::max(step_->evaluate_local_bytes, source_->EvaluateLocalBytes());
   if (rung == Rung::kHost) return PrepareHost();
   first_layer_[Index(rung)] = source_->At(rung, /*first=*/true);
   layer_[Index(rung)] = source_->At(rung, /*first=*/false);
@@ -210,12 +213,6 @@ StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
   free[static_cast<size_t>(Stream::kCompute)] += f.optimizer_picoseconds;
   work.span_picoseconds = *std::max_element(free.begin(), free.end());
   return work;
-}
-
-ComposedMix MixFamily::KeepAll() const {
-  RecomputeCounts counts = {};
-  counts[Index(Rung::kKeep)] = layer_count_;
-  return Compose(counts);
 }
 
 int64_t MixFamily::StackBytes(Rung rung) const {

@@ -43,8 +43,8 @@ struct ComposedMix {
 
 class MixFamily {
  public:
-  // `inputs.mix.recompute` is ignored; all inputs given to one cache must agree in everything but the mix's placement axes and method. Prepares the keep
-  // rung alone. `prices` must outlive the family. Errors as BuildProgram.
+  // `inputs.mix.recompute` is ignored; all inputs given to one cache must agree in everything but the mix's placement axes and method. `prices`
+  // must outlive the family. Errors as BuildProgram.
   static absl::StatusOr<MixFamily> Create(const ProgramInputs& inputs, const PriceTable& prices,
                                           SummaryCache& cache);
 
@@ -54,8 +54,8 @@ class MixFamily {
   // REQUIRES: recompute sums to the model's layers.
   ComposedMix Compose(const RecomputeCounts& recompute) const;
 
-  // Keeping everything in every layer is the least time of any mix of the family: other rungs only add ops.
-  ComposedMix KeepAll() const;
+  // Of the mix that keeps everything in every layer, which no mix of the family is quicker than: other rungs only add ops. Needs no rung prepared.
+  int64_t LeastStepPicoseconds() const { return least_step_picoseconds_; }
 
   // For bounds. What a layer at `rung` takes of the stack, its input included, and of compute time in a step; for any layer but layer 0 (which
   // may have no use for the gradient of its input) and the last on the host rung.
@@ -110,7 +110,8 @@ class MixFamily {
   const PriceTable* prices_ = nullptr;
   std::shared_ptr<LayerSummaries> source_;
   std::shared_ptr<const StepSummary> step_;
-  int64_t evaluate_bytes_ = 0;
+  int64_t least_step_picoseconds_ = 0;
+  int64_t evaluate_bytes_ = 0;  // -1: not asked for yet
   int64_t layer_count_ = 0;
   int64_t micro_batch_count_ = 1;
   int64_t data_parallel_ = 1;

@@ -135,14 +135,15 @@ void RecomputeSolver::OfferTwoRungSplits() {
 
 std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
   Reset(/*memory_first=*/false, arena_bytes, std::numeric_limits<int64_t>::max());
+  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   if ((limits_.rungs & 1u) != 0) {
     // Nothing is quicker than keeping everything; only where another rung is just as quick may its arena be smaller, and such rungs are the same.
+    family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
     Offer(counts);
     if (best_) return best_;
   }
-  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   PrepareAll();
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),
@@ -151,8 +152,10 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
   return best_;
 }
 
-std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds) {
-  Reset(/*memory_first=*/true, std::numeric_limits<int64_t>::max(), step_picoseconds);
+std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds,
+                                                         int64_t arena_bytes) {
+  Reset(/*memory_first=*/true, arena_bytes, step_picoseconds);
+  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   PrepareAll();
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),

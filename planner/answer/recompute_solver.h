@@ -33,8 +33,9 @@ class RecomputeSolver {
   // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena; none when nothing fits.
   std::optional<SolvedRecompute> Quickest(int64_t arena_bytes);
 
-  // The counts with the smallest arena whose step takes at most `step_picoseconds`, of equally small ones the quickest; none when all take longer.
-  std::optional<SolvedRecompute> Smallest(int64_t step_picoseconds);
+  // The counts with the smallest arena, at most `arena_bytes`, whose step takes at most `step_picoseconds`, of equally small ones the quickest; none
+  // when there are none.
+  std::optional<SolvedRecompute> Smallest(int64_t step_picoseconds, int64_t arena_bytes);
 
   // Mixes composed, and mixes excluded by bounds without that, in all calls so far.
   int64_t evaluated_count() const { return evaluated_count_; }

@@ -145,8 +145,8 @@ BufferRef BackwardEmitter::Workspace(Name name, DType dtype, Shape shape) {
 }
 
 void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes,
-                           const std::vector<BufferRef>& inputs,
-                           const std::vector<BufferRef>& outputs, Phase phase) {
+                           absl::Span<const BufferRef> inputs, absl::Span<const BufferRef> outputs,
+                           Phase phase) {
   if (block_ == nullptr) return;
   Op op{.kind = kind, .phase = phase, .attributes = attributes};
   op.input_count = static_cast<int8_t>(inputs.size());
@@ -170,9 +170,9 @@ BufferRef BackwardEmitter::LocalOfStorage(const Value& value) {
 }
 
 void BackwardEmitter::Recompute(const ForwardOp& op) {
-  std::vector<BufferRef> inputs;
+  absl::InlinedVector<BufferRef, 4> inputs;
   for (ValueId input : op.inputs) inputs.push_back(Use(input));
-  std::vector<BufferRef> outputs;
+  absl::InlinedVector<BufferRef, 4> outputs;
   for (ValueId output : op.outputs) {
     const Value& value = graph_.value(output);
     // An op that overwrites its input in place leaves nothing of the earlier value.

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/types/span.h"
 #include "planner/program/derive_blocks.h"
 #include "planner/program/forward_graph.h"
 #include "planner/program/program.h"
@@ -38,8 +39,8 @@ class BackwardEmitter {
   // d(to) += d(from), where from = to + ...: shares the storage when it is the first contribution. REQUIRES: d(from) is read no more.
   void ShareGradient(ValueId to, ValueId from);
   BufferRef Workspace(Name name, DType dtype, Shape shape);
-  void Emit(OpKind kind, const OpAttributes& attributes, const std::vector<BufferRef>& inputs,
-            const std::vector<BufferRef>& outputs, Phase phase = Phase::kBackward);
+  void Emit(OpKind kind, const OpAttributes& attributes, absl::Span<const BufferRef> inputs,
+            absl::Span<const BufferRef> outputs, Phase phase = Phase::kBackward);
 
   const ForwardGraph& graph() const { return graph_; }
   const std::vector<bool>& used() const { return used_; }

@@ -79,7 +79,8 @@ void SwiGluRule(const ForwardOp& op, BackwardEmitter& e) {
 void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
   const bool flash = op.kind == OpKind::kFlashAttention;
   const ValueId q = op.inputs[0], k = op.inputs[1], v = op.inputs[2], documents = op.inputs[3];
-  std::vector<BufferRef> inputs = {e.Gradient(op.outputs[0]), e.Use(q), e.Use(k), e.Use(v)};
+  absl::InlinedVector<BufferRef, 8> inputs = {e.Gradient(op.outputs[0]), e.Use(q), e.Use(k),
+                                              e.Use(v)};
   if (flash) inputs.push_back(e.Use(op.outputs[0]));
   inputs.push_back(e.Use(op.outputs[1]));
   inputs.push_back(e.Use(documents));
@@ -87,7 +88,7 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef scratch = e.Workspace("attention_backward_workspace",
                                         query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
                                         AttentionBackwardWorkspace(op.kind, op.attributes));
-  std::vector<BufferRef> outputs;
+  absl::InlinedVector<BufferRef, 4> outputs;
   for (ValueId input : {q, k, v}) {
     const auto target = e.GradientTarget(input);
     assert(!target.accumulate);

@@ -118,6 +118,8 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
 
 Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters) {
   Program program{.inputs = inputs};
+  program.buffers.reserve(512);
+  program.blocks.reserve(96);
   parameters = AddParameters(program);
   AddHostBuffers(program);
   return program;

@@ -107,6 +107,7 @@ SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
 int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
                         std::string_view name, Phase phase) {
   Block block{.name = name};
+  block.ops.reserve(graph.ops().size() + 1);
   ForwardEmitter emitter(program, graph, saved, block);
   for (const ForwardOp& op : graph.ops()) emitter.Emit(op, phase);
   program.blocks.push_back(std::move(block));
@@ -116,6 +117,7 @@ int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const Saved
 int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
                          std::string_view name, bool gradients_exist) {
   Block block{.name = name};
+  block.ops.reserve(3 * graph.ops().size());
   BackwardEmitter(program, graph, saved, gradients_exist, block).EmitAll();
   program.blocks.push_back(std::move(block));
   return static_cast<int32_t>(program.blocks.size()) - 1;

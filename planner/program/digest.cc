@@ -66,10 +66,11 @@ void AddOp(Hasher& h, const Op& op) {
   for (int64_t field : {static_cast<int64_t>(op.kind), static_cast<int64_t>(op.stream),
                         int64_t{op.waits}, int64_t{op.input_count}, int64_t{op.output_count}})
     h.Add(field);
-  for (const BufferRef& ref : op.inputs)
+  const auto add = [&h](const BufferRef& ref) {
     h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
-  for (const BufferRef& ref : op.outputs)
-    h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
+  };
+  std::for_each_n(op.inputs.begin(), op.input_count, add);
+  std::for_each_n(op.outputs.begin(), op.output_count, add);
   AddAttributes(h, op.attributes);
 }
 

@@ -43,8 +43,8 @@ ValueId ForwardGraph::Weight(int32_t parameter) {
   return id;
 }
 
-void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs,
-                         std::vector<ValueId> outputs) {
+void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, ValueIds inputs,
+                         ValueIds outputs) {
   assert(!outputs.empty() && inputs.size() <= kMaxOpInputs && outputs.size() <= kMaxOpOutputs);
   bool needs_gradient = false;
   for (ValueId input : inputs) needs_gradient |= value(input).needs_gradient;
@@ -60,7 +60,7 @@ ValueId ForwardGraph::Linear(Name name, ValueId x, ValueId w, Role role, double 
                              ValueId addend, bool in_place) {
   const ValueId y =
       AddValue(name, value(x).dtype, Matrix(RowCount(x), value(w).shape.dims[0]), role);
-  std::vector<ValueId> inputs = {x, w};
+  ValueIds inputs = {x, w};
   if (addend != kNoValue) inputs.push_back(addend);
   if (in_place) mutable_value(y).storage = value(addend).storage;
   AddOp(OpKind::kLinear, {.scale = scale}, std::move(inputs), {y});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "planner/program/program.h"
 
 // The forward pass of one block as a small graph of values, written once by a builder; everything else (what is saved, what is recomputed,
@@ -12,6 +13,7 @@ namespace tunesmith::planner {
 
 using ValueId = int32_t;
 inline constexpr ValueId kNoValue = -1;
+using ValueIds = absl::InlinedVector<ValueId, 4>;
 
 // What a recompute rung decides about a value by.
 enum class Role : uint8_t { kOther, kProduct, kNorm, kGateUp };
@@ -47,14 +49,17 @@ struct Value {
 struct ForwardOp {
   OpKind kind = OpKind::kClear;
   OpAttributes attributes = {};
-  std::vector<ValueId> inputs = {};
-  std::vector<ValueId> outputs = {};
+  ValueIds inputs = {};
+  ValueIds outputs = {};
 };
 
 class ForwardGraph {
  public:
   // `program` must outlive the graph; parameters and bound buffers are looked up there.
-  explicit ForwardGraph(const Program& program) : program_(program) {}
+  explicit ForwardGraph(const Program& program) : program_(program) {
+    values_.reserve(64);
+    ops_.reserve(48);
+  }
 
   // A value that lives in an existing buffer. `gradient.buffer` >= 0 says that a gradient is wanted and where it goes.
   ValueId Bind(Name name, BufferRef buffer, BufferRef gradient = {});
@@ -73,8 +78,7 @@ class ForwardGraph {
   // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
   ValueId AddValue(Name name, DType dtype, Shape shape, Role role = Role::kOther,
                    MemoryClass memory_class = MemoryClass::kActivations);
-  void AddOp(OpKind kind, const OpAttributes& attributes, std::vector<ValueId> inputs,
-             std::vector<ValueId> outputs);
+  void AddOp(OpKind kind, const OpAttributes& attributes, ValueIds inputs, ValueIds outputs);
 
   // Makes a produced value live in `buffer`, its gradient (already complete when the block's backward starts) in `gradient`.
   void BindOutput(ValueId value, BufferRef buffer, BufferRef gradient = {});

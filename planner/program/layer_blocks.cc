@@ -35,12 +35,10 @@ Op CopyOp(const Program& program, Phase phase, Stream stream, uint8_t waits, Buf
 
 class LayerBlocksBuilder {
  public:
-  LayerBlocksBuilder(Program& program, const ModelParameters& parameters,
-                     const LayerBuffers& buffers, const LayerVariant& variant)
-      : program_(program), parameters_(parameters), buffers_(buffers), variant_(variant) {}
+  LayerBlocksBuilder(Program& program, const LayerBuffers& buffers, const LayerVariant& variant)
+      : program_(program), buffers_(buffers), variant_(variant) {}
 
-  LayerBlocks Build(int64_t first, int64_t count) {
-    const ForwardGraph graph = DecoderLayer(program_, parameters_, Bindings());
+  LayerBlocks Build(const ForwardGraph& graph, int64_t first, int64_t count) {
     const SavedSet saved =
         SaveForBackward(program_, graph, variant_.rung, "layers.{}.", first, count);
     const LayerBlocks blocks{
@@ -56,16 +54,6 @@ class LayerBlocksBuilder {
 
  private:
   bool OnHost() const { return variant_.rung == Rung::kHost; }
-
-  LayerBindings Bindings() const {
-    const bool output_in_slot = OnHost() && !variant_.last_on_host;
-    return {.input = {OnHost() ? buffers_.slots : buffers_.block_input, 0},
-            .output = {output_in_slot ? buffers_.slots : buffers_.block_input, 1},
-            .input_gradient = variant_.input_gradient ? BufferRef{buffers_.stream, 0} : BufferRef{},
-            .output_gradient = {buffers_.stream, 0},
-            .positions = {program_.host.positions, 0},
-            .document_starts = {program_.host.document_starts, 0}};
-  }
 
   void AddCopyToHost(Block& forward) const {
     const auto writes_slot = [&](const Op& op) {
@@ -95,7 +83,6 @@ class LayerBlocksBuilder {
   }
 
   Program& program_;
-  const ModelParameters& parameters_;
   const LayerBuffers& buffers_;
   const LayerVariant variant_;
 };
@@ -143,10 +130,23 @@ LayerBuffers AddLayerBuffers(Program& program) {
   return buffers;
 }
 
-LayerBlocks AddLayerBlocks(Program& program, const ModelParameters& parameters,
-                           const LayerBuffers& buffers, const LayerVariant& variant, int64_t first,
-                           int64_t count) {
-  return LayerBlocksBuilder(program, parameters, buffers, variant).Build(first, count);
+ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameters,
+                        const LayerBuffers& buffers, const LayerVariant& variant) {
+  const bool on_host = variant.rung == Rung::kHost;
+  const bool output_in_slot = on_host && !variant.last_on_host;
+  const LayerBindings bindings{
+      .input = {on_host ? buffers.slots : buffers.block_input, 0},
+      .output = {output_in_slot ? buffers.slots : buffers.block_input, 1},
+      .input_gradient = variant.input_gradient ? BufferRef{buffers.stream, 0} : BufferRef{},
+      .output_gradient = {buffers.stream, 0},
+      .positions = {program.host.positions, 0},
+      .document_starts = {program.host.document_starts, 0}};
+  return DecoderLayer(program, parameters, bindings);
+}
+
+LayerBlocks AddLayerBlocks(Program& program, const ForwardGraph& graph, const LayerBuffers& buffers,
+                           const LayerVariant& variant, int64_t first, int64_t count) {
+  return LayerBlocksBuilder(program, buffers, variant).Build(graph, first, count);
 }
 
 std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParameters& parameters,
@@ -157,7 +157,8 @@ std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParamete
     const LayerVariant variant = VariantOf(program.inputs, first);
     int64_t end = first + 1;
     while (end < layers && VariantOf(program.inputs, end) == variant) ++end;
-    blocks.push_back(AddLayerBlocks(program, parameters, buffers, variant, first, end - first));
+    const ForwardGraph graph = LayerGraph(program, parameters, buffers, variant);
+    blocks.push_back(AddLayerBlocks(program, graph, buffers, variant, first, end - first));
     first = end;
   }
   return blocks;

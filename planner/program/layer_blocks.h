@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "planner/program/forward_graph.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/program.h"
 
@@ -40,9 +41,12 @@ struct LayerBlocks {
   int32_t forward = -1;
   int32_t backward = -1;
 };
-LayerBlocks AddLayerBlocks(Program& program, const ModelParameters& parameters,
-                           const LayerBuffers& buffers, const LayerVariant& variant, int64_t first,
-                           int64_t count);
+LayerBlocks AddLayerBlocks(Program& program, const ForwardGraph& graph, const LayerBuffers& buffers,
+                           const LayerVariant& variant, int64_t first, int64_t count);
+
+// The forward pass of a layer of this variant, for AddLayerBlocks. Rungs on the device have the same.
+ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameters,
+                        const LayerBuffers& buffers, const LayerVariant& variant);
 
 // Blocks of all layers, ranges of one variant in order.
 std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParameters& parameters,
