@@ -68,9 +68,9 @@ std::vector<int64_t> DivisorsOf(int64_t n) {
 
 // The whole MLP at once, or in tiles that still run at the full matrix rate.
 std::vector<int64_t> TileCountsOf(int64_t token_count) {
-  constexpr int64_t kTileRowCount = 4096;
+  constexpr int64_t kTileRowCount = 4096, kMostTileCount = 16;
   if (token_count < 2 * kTileRowCount) return {1};
-  return {1, token_count / kTileRowCount};
+  return {1, std::min(token_count / kTileRowCount, kMostTileCount)};
 }
 
 }  // namespace

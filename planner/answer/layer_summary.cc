@@ -44,7 +44,13 @@ const LayerSummary& LayerSummaries::OnHost(bool first, bool last) {
   LayerVariant variant = VariantAt(Rung::kHost, first);
   variant.last_on_host = last;
   variant.fetches = !first;
-  return Of(variant, 2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0));
+  Entry& entry =
+      Priced(variant, 2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0));
+  // A layer that keeps its input alone has the same buffers of its own wherever that input lies.
+  const LayerSummary& on_device = At(Rung::kBlock, first);
+  entry.summary.forward_local_bytes = on_device.forward_local_bytes;
+  entry.summary.backward_local_bytes = on_device.backward_local_bytes;
+  return entry.summary;
 }
 
 int64_t LayerSummaries::KeepPicoseconds(bool first, int64_t micro_batch_count) {
