@@ -8,6 +8,7 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/answer/predict.h"
+#include "planner/model/mix_names.h"
 #include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
@@ -49,6 +50,41 @@ absl::Status CheckNotNegative(std::string_view field, int64_t value) {
   return absl::InvalidArgumentError(StrCat(field, " is ", value, ", must not be negative"));
 }
 
+absl::Status CheckPinnedRungs(const Question& question) {
+  const uint32_t rungs = question.pinned.rungs;
+  if ((rungs & ~kAnyRung) != 0 || rungs == 0)
+    return absl::InvalidArgumentError(StrCat("pinned recompute rungs(", rungs,
+                                             ") must name at least one of ",
+                                             StrJoin(kRungNames, ", ")));
+  const Hardware& h = question.devices.hardware;
+  const bool host = h.compute_capability > 0 && h.host_bytes_per_second > 0;
+  if (rungs == BitOf(Rung::kHost) && !host)
+    return absl::InvalidArgumentError(StrCat("recompute is pinned to host, but ", h.name,
+                                             " has no host memory apart from its own"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckPinned(const Question& question) {
+  const PinnedAxes& pinned = question.pinned;
+  const int64_t rows = question.workload.rows_per_step, devices = question.devices.device_count;
+  if (pinned.micro_batch && (*pinned.micro_batch < 1 || rows / devices % *pinned.micro_batch != 0))
+    return absl::InvalidArgumentError(StrCat("pinned micro_batch(", *pinned.micro_batch,
+                                             ") does not divide rows per step(", rows,
+                                             ") / devices(", devices, ") = ", rows / devices));
+  const int64_t tokens = question.workload.context * pinned.micro_batch.value_or(rows / devices);
+  if (pinned.mlp_tile_count && (*pinned.mlp_tile_count < 1 || *pinned.mlp_tile_count > tokens))
+    return absl::InvalidArgumentError(StrCat("pinned mlp_tiles(", *pinned.mlp_tile_count,
+                                             ") must be 1 to the tokens of a micro-batch(", tokens,
+                                             ")"));
+  return CheckPinnedRungs(question);
+}
+
+template <typename T>
+std::vector<T> OnlyPinned(std::vector<T> values, const std::optional<T>& pinned) {
+  if (pinned) values = {*pinned};
+  return values;
+}
+
 std::vector<Method> MethodsOf(MethodChoice choice) {
   if (choice == MethodChoice::kFull) return {Method::kFull};
   if (choice == MethodChoice::kLora) return {Method::kLora};
@@ -87,6 +123,7 @@ absl::Status ValidateQuestion(const Question& question) {
       CheckNotNegative("host_memory_budget_bytes", question.host_memory_budget_bytes));
   TUNESMITH_RETURN_IF_ERROR(
       CheckNotNegative("pinned_memory_budget_bytes", question.pinned_memory_budget_bytes));
+  TUNESMITH_RETURN_IF_ERROR(CheckPinned(question));
   if (question.calibration.id.empty()) return absl::OkStatus();
   return ValidateCalibration(question.calibration);
 }
@@ -103,15 +140,18 @@ Precision PrecisionOf(const Question& question) {
 
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
+  const PinnedAxes& pinned = question.pinned;
   const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
   for (Method method : MethodsOf(question.method)) {
-    for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
-      for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
-        for (int64_t micro_batch : DivisorsOf(rows)) {
+    for (AttentionKernel attention :
+         OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
+      for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
+        for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), pinned.micro_batch)) {
           const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
-          if (loss == LossKernel::kChunked && token_count <= kLossChunkRowCount) continue;
-          for (int64_t tile_count : TileCountsOf(token_count)) {
+          if (loss == LossKernel::kChunked && !pinned.loss && token_count <= kLossChunkRowCount)
+            continue;
+          for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
             families.push_back({.method = method,
                                 .lora = question.lora,
                                 .precision = PrecisionOf(question),
@@ -130,9 +170,9 @@ std::vector<Mix> FamiliesOf(const Question& question) {
 }
 
 RecomputeLimits LimitsOf(const Question& question, const Mix& family) {
-  constexpr uint32_t kAll = (1u << kRungCount) - 1, kHost = 1u << static_cast<int>(Rung::kHost);
+  constexpr uint32_t kHost = BitOf(Rung::kHost);
   const Hardware& h = question.devices.hardware;
-  RecomputeLimits limits{.rungs = kAll, .deadline = question.deadline};
+  RecomputeLimits limits{.rungs = question.pinned.rungs, .deadline = question.deadline};
   // Where device and host are one memory, or no link is known, there is nothing to gain.
   if (h.compute_capability == 0 || h.host_bytes_per_second <= 0) {
     limits.rungs &= ~kHost;

@@ -9,7 +9,8 @@
 
 namespace tunesmith::planner {
 
-// INVALID_ARGUMENT: model, workload or device count out of range, rows that do not divide over the devices (the equation is printed).
+// INVALID_ARGUMENT: model, workload or device count out of range, rows that do not divide over the devices, a pinned axis that cannot be
+// met (the equation is printed).
 // UNIMPLEMENTED: the bundled trainer does not run on the device, with what to ask for instead.
 absl::Status ValidateQuestion(const Question& question);
 
@@ -18,7 +19,8 @@ Precision PrecisionOf(const Question& question);
 
 Backend BackendOf(const Hardware& hardware);
 
-// Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation).
+// Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation), where the question
+// does not pin them.
 std::vector<Mix> FamiliesOf(const Question& question);
 
 // The rungs that may be chosen from, and how many layers the host has room for.

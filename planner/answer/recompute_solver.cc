@@ -144,6 +144,7 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
   }
   if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   PrepareAll();
+  if (rungs_.empty()) return std::nullopt;  // none is allowed
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),
              .compute_picoseconds = discount_picoseconds_,
@@ -154,6 +155,7 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
 std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds) {
   Reset(/*memory_first=*/true, std::numeric_limits<int64_t>::max(), step_picoseconds);
   PrepareAll();
+  if (rungs_.empty()) return std::nullopt;  // none is allowed
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),
              .compute_picoseconds = discount_picoseconds_,
