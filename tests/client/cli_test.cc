@@ -21,6 +21,7 @@ using server::ScratchDirectory;
 using server::ServerProcess;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 ProcessResult Tunesmith(std::vector<std::string> arguments,
                         const std::map<std::string, std::string>& environment = {}) {
@@ -77,6 +78,35 @@ TEST(CliTest, NothingFitsIsStatus3WithTheAmountMissing) {
   const ProcessResult result = Tunesmith(Question({"--memory-budget", "100MiB"}));
   EXPECT_EQ(result.status, 3) << result.errors;
   EXPECT_THAT(result.output, HasSubstr("missing"));
+}
+
+TEST(CliTest, WhatWouldMakeItFitIsPrintedUnasked) {
+  const ProcessResult result =
+      Tunesmith({"recommend", "--offline", "--model", "Llama-3.1-8B", "--context", "8192", "--gpus",
+                 "A100-80GB", "--batch", "8", "--method", "full"});
+  EXPECT_EQ(result.status, 3) << result.errors;
+  for (const char* text :
+       {"any one of these makes it fit:", "more memory per device", "instead of A100-80GB",
+        "LoRA of rank 16 instead of full fine-tuning, which changes what is learned"}) {
+    EXPECT_THAT(result.output, HasSubstr(text));
+  }
+  EXPECT_THAT(result.errors, IsEmpty());
+}
+
+TEST(CliTest, ExplainTellsWhatEveryOtherValueWouldCost) {
+  const ProcessResult plain = Tunesmith(Question());
+  const ProcessResult result = Tunesmith(Question({"--explain"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  for (const char* text : {"The arena's size", "optimizer step", "not chosen", "micro_batch",
+                           "With attention eager the best mix is", "slower per step",
+                           "it does not learn the same thing"}) {
+    EXPECT_THAT(result.output, HasSubstr(text));
+    EXPECT_THAT(plain.output, Not(HasSubstr("not chosen")));
+  }
+  const nlohmann::json json = Json(Tunesmith(Question({"--explain", "-o", "json"})));
+  EXPECT_EQ(json["explanation"]["instants"][0]["arena_bytes"],
+            json["ranked"][0]["prediction"]["memory"]["arena_bytes"]);
+  EXPECT_GE(json["explanation"]["alternatives"].size(), 5u);
 }
 
 TEST(CliTest, PinnedAxesAreKept) {
