@@ -8,13 +8,39 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/answer/predict.h"
+#include "planner/answer/price_limits.h"
 #include "planner/model/mix_names.h"
+#include "planner/model/size_limits.h"
 #include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
 namespace {
 
 constexpr int64_t kLargestDeviceCount = 1 << 16;
+
+// A device's rates lie between those of a pocket calculator and of a thousand of today's quickest GPUs; NaN lies nowhere.
+constexpr double kLowestRate = 1e3;
+constexpr double kHighestRate = 1e19;
+
+absl::Status CheckRates(const DeviceGroup& devices) {
+  const Hardware& h = devices.hardware;
+  std::vector<std::string> problems;
+  const auto check = [&](std::string_view field, double rate, bool needed) {
+    if ((rate >= kLowestRate && rate <= kHighestRate) || (!needed && rate == 0)) return;
+    problems.push_back(
+        StrCat(field, " is ", rate, ", must be ", kLowestRate, " to ", kHighestRate));
+  };
+  if (h.memory_bytes < 1) problems.push_back(StrCat("memory_bytes is ", h.memory_bytes));
+  check("memory_bytes_per_second", h.memory_bytes_per_second, true);
+  check("fp32_dense_flops_per_second", h.fp32_dense_flops_per_second, true);
+  check("bf16_dense_flops_per_second", h.bf16_dense_flops_per_second, false);
+  check("fp16_dense_flops_per_second", h.fp16_dense_flops_per_second, false);
+  check("link_bytes_per_second", h.link_bytes_per_second, devices.device_count > 1);
+  check("host_bytes_per_second", h.host_bytes_per_second, false);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("hardware ", h.name, " for ", devices.device_count,
+                                           " devices: ", StrJoin(problems, "; ")));
+}
 
 absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
   const Hardware& h = devices.hardware;
@@ -27,14 +53,7 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
   if (devices.device_count < 1 || devices.device_count > kLargestDeviceCount)
     return absl::InvalidArgumentError(
         StrCat("device_count is ", devices.device_count, ", must be 1 to ", kLargestDeviceCount));
-  if (h.memory_bytes_per_second <= 0 || h.memory_bytes <= 0 || h.fp32_dense_flops_per_second <= 0)
-    return absl::InvalidArgumentError(
-        StrCat("hardware ", h.name,
-               " lacks memory_bytes, memory_bytes_per_second or fp32_dense_flops_per_second"));
-  if (devices.device_count > 1 && h.link_bytes_per_second <= 0)
-    return absl::InvalidArgumentError(StrCat("hardware ", h.name,
-                                             " lacks link_bytes_per_second, which ",
-                                             devices.device_count, " devices need"));
+  TUNESMITH_RETURN_IF_ERROR(CheckRates(devices));
   if (rows_per_step % devices.device_count != 0) {
     return absl::InvalidArgumentError(
         StrCat("rows per step(", rows_per_step, ") % devices(", devices.device_count,
@@ -124,8 +143,15 @@ absl::Status ValidateQuestion(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(
       CheckNotNegative("pinned_memory_budget_bytes", question.pinned_memory_budget_bytes));
   TUNESMITH_RETURN_IF_ERROR(CheckPinned(question));
-  if (question.calibration.id.empty()) return absl::OkStatus();
-  return ValidateCalibration(question.calibration);
+  TUNESMITH_RETURN_IF_ERROR(ValidateCalibration(question.calibration));
+  return CheckStepTime(question);
+}
+
+absl::Status ValidateMixFor(const Question& question, const Mix& mix) {
+  TUNESMITH_RETURN_IF_ERROR(ValidateMix(mix, question.model.layer_count));
+  if (mix.data_parallel == question.devices.device_count) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("batch: data_parallel(", mix.data_parallel,
+                                           ") != devices(", question.devices.device_count, ")"));
 }
 
 Backend BackendOf(const Hardware& hardware) {
@@ -150,6 +176,10 @@ std::vector<Mix> FamiliesOf(const Question& question) {
           const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
           if (loss == LossKernel::kChunked && !pinned.loss && token_count <= kLossChunkRowCount)
+            continue;
+          // Scores that no number of bytes can say.
+          if (attention == AttentionKernel::kEager && !pinned.attention &&
+              MostScoreBytes(question.model, token_count, question.workload.context) > kLargestBytes)
             continue;
           for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
             families.push_back({.method = method,

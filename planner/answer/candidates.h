@@ -14,6 +14,9 @@ namespace tunesmith::planner {
 // UNIMPLEMENTED: the bundled trainer does not run on the device, with what to ask for instead.
 absl::Status ValidateQuestion(const Question& question);
 
+// INVALID_ARGUMENT: the mix contradicts itself or the question's model and devices (the equation is printed).
+absl::Status ValidateMixFor(const Question& question, const Mix& mix);
+
 // The precision that the question asks for, or that the device is best at.
 Precision PrecisionOf(const Question& question);
 

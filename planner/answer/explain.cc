@@ -187,6 +187,7 @@ absl::StatusOr<Explanation> Explain(const Question& question, const Prediction& 
     if (result->deadline_reached) break;  // the best so far may not be the best
     if (result->ranked.empty() && !result->nearest) continue;
     Prediction best = result->ranked.empty() ? *result->nearest : result->ranked.front();
+    if (best.program_digest == chosen.program_digest) continue;  // two names of one program
     explanation.alternatives.push_back(Compare(variant, std::move(best), chosen));
   }
   return explanation;

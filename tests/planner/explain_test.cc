@@ -50,7 +50,10 @@ Prediction BruteForce(const Question& question, const Mix& chosen, ExplainedAxis
                       const std::string& value) {
   const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
   std::vector<Prediction> all;
-  for (Mix mix : FamiliesOf(question)) {
+  Question pinned = question;
+  if (axis == ExplainedAxis::kLoss)
+    pinned.pinned.loss = ValueNamed<LossKernel>(kLossNames, value);  // else one chunk is left out
+  for (Mix mix : FamiliesOf(pinned)) {
     if (axis != ExplainedAxis::kMethod && mix.method != chosen.method) continue;
     for (const auto& recompute : AllRecomputes(question.model.layer_count)) {
       mix.recompute = recompute;
