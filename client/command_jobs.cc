@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/positive.h"
 #include "client/show.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
@@ -100,7 +101,7 @@ void AddJobs(CLI::App& app, Globals& globals) {
   AddJobCommand(*parent, globals, "list", "List jobs, newest first", list,
                 [&globals, list] { return RunList(globals, *list); })
       ->add_option("--limit", list->limit, "Most jobs to list")
-      ->check(CLI::PositiveNumber)
+      ->check(Positive())
       ->capture_default_str();
   AddNamed(*parent, globals, "get", "Show a job", &JobClient::Get);
   auto watch = std::make_shared<JobFlags>();
@@ -108,7 +109,7 @@ void AddJobs(CLI::App& app, Globals& globals) {
                                     [&globals, watch] { return RunWatch(globals, *watch); });
   command->add_option("JOB", watch->name, "jobs/job-7, job-7 or 7")->required();
   command->add_option("--after", watch->after_sequence, "Only events after this sequence")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NotNegative());
   AddNamed(*parent, globals, "cancel", "Stop a job; it saves a checkpoint", &JobClient::Cancel);
   AddNamed(*parent, globals, "resume", "Go on with a failed or cancelled job", &JobClient::Resume);
 }

@@ -7,6 +7,7 @@
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/positive.h"
 #include "client/question_flags.h"
 #include "client/show.h"
 #include "common/status_macros.h"
@@ -50,21 +51,21 @@ const std::map<std::string, v1::Schedule>& Schedules() {
 
 void AddTrainingFlags(CLI::App& app, LaunchFlags& flags) {
   app.add_option("--steps", flags.steps, "Optimizer steps; else as many as --epochs take")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--learning-rate", flags.learning_rate,
                  "Peak learning rate; 2e-4 for LoRA, 1e-5 for full fine-tuning by default")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--schedule", flags.schedule,
                  "How the learning rate goes: constant, linear or cosine")
       ->check(CLI::IsMember({"constant", "linear", "cosine"}))
       ->capture_default_str();
   app.add_option("--warmup", flags.warmup, "Steps over which the learning rate rises")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NotNegative());
   app.add_option("--weight-decay", flags.weight_decay, "Decoupled weight decay")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NotNegative());
   app.add_option("--max-gradient-norm", flags.max_gradient_norm,
                  "Gradients are scaled down to this norm; 0: never; 1 by default")
-      ->check(CLI::NonNegativeNumber);
+      ->check(NotNegative());
   app.add_option("--seed", flags.seed, "Seed of all randomness");
   app.add_option("--random-weights", flags.random_weights_seed,
                  "Draw the weights with this seed instead of reading them");
@@ -77,15 +78,15 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
   app.add_option("--output", flags.output,
                  "Directory for the adapter or model; in the run directory by default");
   app.add_option("--checkpoint-every", flags.checkpoint_every, "Steps between checkpoints")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--eval-every", flags.evaluate_every, "Steps between evaluations")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--sample-prompt", flags.sample_prompts,
                  "Prompt to answer before and after; may be repeated");
   app.add_option("--sample-tokens", flags.sample_tokens, "Longest answer, tokens")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--threads", flags.threads, "Threads for computing; one per core by default")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_flag("--skip-bad-rows", flags.skip_bad_rows,
                "Count rows that do not parse instead of failing");
   app.add_flag("--watch", flags.watch, "Follow the job to its end");

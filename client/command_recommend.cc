@@ -17,6 +17,7 @@ struct RecommendFlags {
   int64_t top = 8;
   std::string mix;
   std::string plan_out;
+  bool explain = false;
   Format format = Format::kTable;
 };
 
@@ -49,6 +50,7 @@ int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
   v1::RecommendRequest request;
   *request.mutable_question() = asked->question;
   request.set_ranked_count(flags.top);
+  request.set_explain(flags.explain);
   const auto answer = globals.MakeRecommender()->Recommend(request);
   if (!answer.ok()) return Fail(answer.status());
   Print(*answer, asked->notes, flags.format, ShowRecommendation);
@@ -100,6 +102,8 @@ void AddRecommend(CLI::App& app, Globals& globals) {
   command->add_option("--top", flags->top, "Most mixes in the answer")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command->add_flag("--explain", flags->explain,
+                    "Tell also what every value that was not chosen would cost");
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");
   AddFormatFlag(*command, flags->format);

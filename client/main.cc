@@ -3,10 +3,15 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <iostream>
+#include <string>
+#include <vector>
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/positive.h"
 #include "common/str_cat.h"
+#include "common/suggest.h"
 #include "common/version.h"
 
 namespace {
@@ -23,11 +28,27 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
       ->envname("TUNESMITH_SERVER")
       ->capture_default_str();
   app.add_option("--timeout", globals.timeout_seconds, "Seconds to wait for an answer")
-      ->check(CLI::PositiveNumber)
+      ->check(tunesmith::client::Positive())
       ->capture_default_str();
   app.add_flag("--offline", globals.offline,
                "Answer recommend, estimate, models and gpus without a server");
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
+}
+
+// A word where a command must stand makes CLI11 miss the command without naming the word.
+int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
+  std::vector<std::string> words = app.remaining(true);
+  const bool missing_command = deepest->get_require_subcommand_min() > 0;
+  if (error.get_exit_code() == 0 || !missing_command || words.empty() || words[0].starts_with('-'))
+    return app.exit(error) == 0 ? tunesmith::client::kExitOk : tunesmith::client::kExitUsage;
+  std::vector<std::string> commands;
+  for (const CLI::App* command : deepest->get_subcommands([](const CLI::App*) { return true; }))
+    commands.push_back(command->get_name());
+  std::cerr << "tunesmith: there is no command '" << words[0] << "'; "
+            << tunesmith::DidYouMean(words[0], commands) << "\nRun with --help for all commands.\n";
+  return tunesmith::client::kExitUsage;
 }
 
 }  // namespace
@@ -53,7 +74,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? tunesmith::client::kExitOk : tunesmith::client::kExitUsage;
+    return ReportUsage(app, error);
   }
   return globals.run();
 }

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "absl/strings/ascii.h"
+#include "client/positive.h"
 #include "common/file.h"
 #include "common/gguf.h"
 #include "common/numbers.h"
@@ -35,8 +36,10 @@ const std::map<std::string, v1::Method>& Methods() {
 }
 
 const std::map<std::string, v1::Objective>& Objectives() {
-  static const auto* const objectives = new std::map<std::string, v1::Objective>{
-      {"time", v1::OBJECTIVE_TIME}, {"memory", v1::OBJECTIVE_MEMORY}};
+  static const auto* const objectives =
+      new std::map<std::string, v1::Objective>{{"time", v1::OBJECTIVE_TIME},
+                                               {"memory", v1::OBJECTIVE_MEMORY},
+                                               {"balanced", v1::OBJECTIVE_BALANCED}};
   return *objectives;
 }
 
@@ -142,7 +145,7 @@ absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
 void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--model", flags.model,
                  "A name (tunesmith models), a size such as 7B, a model directory or a .gguf file");
-  app.add_option("--context", flags.context, "Tokens per row")->check(CLI::PositiveNumber);
+  app.add_option("--context", flags.context, "Tokens per row")->check(Positive());
   app.add_option("--gpus", flags.gpus, "Devices, such as 8xA100-80GB or cpu (tunesmith gpus)")
       ->capture_default_str();
   app.add_option("--method", flags.method, "What is trained")
@@ -151,30 +154,31 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--precision", flags.precision, "Data type of the computation")
       ->check(CLI::IsMember(Keys(Precisions())));
   app.add_option("--lora-rank", flags.lora_rank, "Rank of the adapter")
-      ->check(CLI::PositiveNumber)
+      ->check(Positive())
       ->capture_default_str();
   app.add_option("--lora-alpha", flags.lora_alpha,
                  "Its output is scaled by alpha / rank; twice the rank by default")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--objective", flags.objective, "What to minimize")
       ->check(CLI::IsMember(Keys(Objectives())))
       ->capture_default_str();
   app.add_option("--batch", flags.batch, "Rows per optimizer step, over all devices")
-      ->check(CLI::PositiveNumber)
+      ->check(Positive())
       ->capture_default_str();
   app.add_option("--dataset", flags.dataset,
                  "JSONL file to train on; its tokens are estimated from its size");
   app.add_option("--dataset-tokens", flags.dataset_tokens, "Tokens of one pass over the data set")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--epochs", flags.epochs, "Passes over the data set")
-      ->check(CLI::PositiveNumber)
+      ->check(Positive())
       ->capture_default_str();
   app.add_option("--documents-per-row", flags.documents_per_row,
                  "Most documents packed into a row; one per 64 tokens of context by default")
-      ->check(CLI::PositiveNumber);
+      ->check(Positive());
   app.add_option("--memory-budget", flags.memory_budget,
                  "Memory allowed per device, such as 20GiB; all of it by default");
   app.add_option("--calibration", flags.calibration, "Calibration file to price with");
+  AddPinnedFlags(app, flags.pinned);
 }
 
 absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
@@ -201,6 +205,7 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
       flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));
   question.set_precision(Precisions().at(flags.precision));
   question.set_objective(Objectives().at(flags.objective));
+  TUNESMITH_RETURN_IF_ERROR(SetPinned(flags.pinned, question));
   if (!flags.memory_budget.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(flags.memory_budget));
     question.set_memory_budget_bytes(bytes);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "client/pinned_flags.h"
 #include "tunesmith/v1/recommender.pb.h"
 
 namespace CLI {
@@ -29,6 +30,7 @@ struct QuestionFlags {
   int64_t documents_per_row = 0;  // 0: one for every 64 tokens of context, at most 64
   std::string memory_budget;
   std::string calibration;
+  PinnedFlags pinned;
 };
 
 void AddQuestionFlags(CLI::App& app, QuestionFlags& flags);

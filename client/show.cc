@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "client/show_explanation.h"
 #include "client/table.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -124,13 +125,13 @@ std::string StateName(v1::JobState state) {
 std::string ShowRecommendation(const v1::RecommendResponse& answer,
                                const std::vector<std::string>& notes) {
   const std::string tail = NoteLines(notes) + NoteLines(answer.notes());
-  if (answer.ranked().empty()) return NothingFits(answer) + tail;
+  if (answer.ranked().empty()) return NothingFits(answer) + ShowChanges(answer) + tail;
   const v1::Prediction& chosen = answer.ranked(0).prediction();
   return StrCat(RankedTable(answer), "* chosen: ", answer.choice_rule(), "\n\n",
                 MemoryTable(chosen.memory()), TimeLine(chosen.time()), answer.evaluated_count(),
                 " mixes priced, ", answer.feasible_count(), " fit",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
-                tail);
+                answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }
 
 std::string ShowEstimate(const v1::EstimateResponse& answer,

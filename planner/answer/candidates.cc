@@ -8,12 +8,39 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/answer/predict.h"
+#include "planner/answer/price_limits.h"
+#include "planner/model/mix_names.h"
+#include "planner/model/size_limits.h"
 #include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
 namespace {
 
 constexpr int64_t kLargestDeviceCount = 1 << 16;
+
+// A device's rates lie between those of a pocket calculator and of a thousand of today's quickest GPUs; NaN lies nowhere.
+constexpr double kLowestRate = 1e3;
+constexpr double kHighestRate = 1e19;
+
+absl::Status CheckRates(const DeviceGroup& devices) {
+  const Hardware& h = devices.hardware;
+  std::vector<std::string> problems;
+  const auto check = [&](std::string_view field, double rate, bool needed) {
+    if ((rate >= kLowestRate && rate <= kHighestRate) || (!needed && rate == 0)) return;
+    problems.push_back(
+        StrCat(field, " is ", rate, ", must be ", kLowestRate, " to ", kHighestRate));
+  };
+  if (h.memory_bytes < 1) problems.push_back(StrCat("memory_bytes is ", h.memory_bytes));
+  check("memory_bytes_per_second", h.memory_bytes_per_second, true);
+  check("fp32_dense_flops_per_second", h.fp32_dense_flops_per_second, true);
+  check("bf16_dense_flops_per_second", h.bf16_dense_flops_per_second, false);
+  check("fp16_dense_flops_per_second", h.fp16_dense_flops_per_second, false);
+  check("link_bytes_per_second", h.link_bytes_per_second, devices.device_count > 1);
+  check("host_bytes_per_second", h.host_bytes_per_second, false);
+  if (problems.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("hardware ", h.name, " for ", devices.device_count,
+                                           " devices: ", StrJoin(problems, "; ")));
+}
 
 absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
   const Hardware& h = devices.hardware;
@@ -26,14 +53,7 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
   if (devices.device_count < 1 || devices.device_count > kLargestDeviceCount)
     return absl::InvalidArgumentError(
         StrCat("device_count is ", devices.device_count, ", must be 1 to ", kLargestDeviceCount));
-  if (h.memory_bytes_per_second <= 0 || h.memory_bytes <= 0 || h.fp32_dense_flops_per_second <= 0)
-    return absl::InvalidArgumentError(
-        StrCat("hardware ", h.name,
-               " lacks memory_bytes, memory_bytes_per_second or fp32_dense_flops_per_second"));
-  if (devices.device_count > 1 && h.link_bytes_per_second <= 0)
-    return absl::InvalidArgumentError(StrCat("hardware ", h.name,
-                                             " lacks link_bytes_per_second, which ",
-                                             devices.device_count, " devices need"));
+  TUNESMITH_RETURN_IF_ERROR(CheckRates(devices));
   if (rows_per_step % devices.device_count != 0) {
     return absl::InvalidArgumentError(
         StrCat("rows per step(", rows_per_step, ") % devices(", devices.device_count,
@@ -47,6 +67,41 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
 absl::Status CheckNotNegative(std::string_view field, int64_t value) {
   if (value >= 0) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat(field, " is ", value, ", must not be negative"));
+}
+
+absl::Status CheckPinnedRungs(const Question& question) {
+  const uint32_t rungs = question.pinned.rungs;
+  if ((rungs & ~kAnyRung) != 0 || rungs == 0)
+    return absl::InvalidArgumentError(StrCat("pinned recompute rungs(", rungs,
+                                             ") must name at least one of ",
+                                             StrJoin(kRungNames, ", ")));
+  const Hardware& h = question.devices.hardware;
+  const bool host = h.compute_capability > 0 && h.host_bytes_per_second > 0;
+  if (rungs == BitOf(Rung::kHost) && !host)
+    return absl::InvalidArgumentError(StrCat("recompute is pinned to host, but ", h.name,
+                                             " has no host memory apart from its own"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckPinned(const Question& question) {
+  const PinnedAxes& pinned = question.pinned;
+  const int64_t rows = question.workload.rows_per_step, devices = question.devices.device_count;
+  if (pinned.micro_batch && (*pinned.micro_batch < 1 || rows / devices % *pinned.micro_batch != 0))
+    return absl::InvalidArgumentError(StrCat("pinned micro_batch(", *pinned.micro_batch,
+                                             ") does not divide rows per step(", rows,
+                                             ") / devices(", devices, ") = ", rows / devices));
+  const int64_t tokens = question.workload.context * pinned.micro_batch.value_or(rows / devices);
+  if (pinned.mlp_tile_count && (*pinned.mlp_tile_count < 1 || *pinned.mlp_tile_count > tokens))
+    return absl::InvalidArgumentError(StrCat("pinned mlp_tiles(", *pinned.mlp_tile_count,
+                                             ") must be 1 to the tokens of a micro-batch(", tokens,
+                                             ")"));
+  return CheckPinnedRungs(question);
+}
+
+template <typename T>
+std::vector<T> OnlyPinned(std::vector<T> values, const std::optional<T>& pinned) {
+  if (pinned) values = {*pinned};
+  return values;
 }
 
 std::vector<Method> MethodsOf(MethodChoice choice) {
@@ -84,8 +139,16 @@ absl::Status ValidateQuestion(const Question& question) {
       CheckNotNegative("host_memory_budget_bytes", question.host_memory_budget_bytes));
   TUNESMITH_RETURN_IF_ERROR(
       CheckNotNegative("pinned_memory_budget_bytes", question.pinned_memory_budget_bytes));
-  if (question.calibration.id.empty()) return absl::OkStatus();
-  return ValidateCalibration(question.calibration);
+  TUNESMITH_RETURN_IF_ERROR(CheckPinned(question));
+  TUNESMITH_RETURN_IF_ERROR(ValidateCalibration(question.calibration));
+  return CheckStepTime(question);
+}
+
+absl::Status ValidateMixFor(const Question& question, const Mix& mix) {
+  TUNESMITH_RETURN_IF_ERROR(ValidateMix(mix, question.model.layer_count));
+  if (mix.data_parallel == question.devices.device_count) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("batch: data_parallel(", mix.data_parallel,
+                                           ") != devices(", question.devices.device_count, ")"));
 }
 
 Backend BackendOf(const Hardware& hardware) {
@@ -100,15 +163,22 @@ Precision PrecisionOf(const Question& question) {
 
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
+  const PinnedAxes& pinned = question.pinned;
   const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
   for (Method method : MethodsOf(question.method)) {
-    for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
-      for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
-        for (int64_t micro_batch : DivisorsOf(rows)) {
+    for (AttentionKernel attention :
+         OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
+      for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
+        for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), pinned.micro_batch)) {
           const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
-          if (loss == LossKernel::kChunked && token_count <= kLossChunkRowCount) continue;
-          for (int64_t tile_count : TileCountsOf(token_count)) {
+          if (loss == LossKernel::kChunked && !pinned.loss && token_count <= kLossChunkRowCount)
+            continue;
+          // Scores that no number of bytes can say.
+          if (attention == AttentionKernel::kEager && !pinned.attention &&
+              MostScoreBytes(question.model, token_count, question.workload.context) > kLargestBytes)
+            continue;
+          for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
             families.push_back({.method = method,
                                 .lora = question.lora,
                                 .precision = PrecisionOf(question),
@@ -127,9 +197,9 @@ std::vector<Mix> FamiliesOf(const Question& question) {
 }
 
 RecomputeLimits LimitsOf(const Question& question, const Mix& family) {
-  constexpr uint32_t kAll = (1u << kRungCount) - 1, kHost = 1u << static_cast<int>(Rung::kHost);
+  constexpr uint32_t kHost = BitOf(Rung::kHost);
   const Hardware& h = question.devices.hardware;
-  RecomputeLimits limits{.rungs = kAll, .deadline = question.deadline};
+  RecomputeLimits limits{.rungs = question.pinned.rungs, .deadline = question.deadline};
   // Where device and host are one memory, or no link is known, there is nothing to gain.
   if (h.compute_capability == 0 || h.host_bytes_per_second <= 0) {
     limits.rungs &= ~kHost;

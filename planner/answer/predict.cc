@@ -73,7 +73,7 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   const double error = prices.calibrated() ? prices.calibration().relative_error : assumed;
   TimePrediction time{.step_picoseconds = price.step_picoseconds,
                       .step_seconds = Seconds(price.step_picoseconds)};
-  time.low_seconds = time.step_seconds * (1 - error);
+  time.low_seconds = time.step_seconds * std::max(0.0, 1 - error);
   time.high_seconds = time.step_seconds * (1 + error);
   time.compute_seconds = Seconds(price.compute_picoseconds);
   time.copy_seconds = Seconds(price.copy_picoseconds);

@@ -1,5 +1,7 @@
 #include "planner/answer/prediction.h"
 
+#include <algorithm>
+
 namespace tunesmith::planner {
 
 std::string_view MemoryClassName(MemoryClass memory_class) {
@@ -22,6 +24,11 @@ std::string_view MemoryClassName(MemoryClass memory_class) {
       return "inputs";
   }
   return "unknown";
+}
+
+MemoryClass LargestClass(const std::array<int64_t, kMemoryClassCount>& class_bytes) {
+  const auto most = std::max_element(class_bytes.begin(), class_bytes.end());
+  return static_cast<MemoryClass>(most - class_bytes.begin());
 }
 
 std::string_view EvidenceName(Evidence evidence) {

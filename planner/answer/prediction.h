@@ -25,6 +25,9 @@ enum class MemoryClass {
 inline constexpr int kMemoryClassCount = 8;
 std::string_view MemoryClassName(MemoryClass memory_class);  // "weights", as in JSON and tables
 
+// The class that takes most.
+MemoryClass LargestClass(const std::array<int64_t, kMemoryClassCount>& class_bytes);
+
 // Where a number comes from, best first.
 enum class Evidence { kMeasuredHere, kMeasuredOnKind, kDatasheet };
 std::string_view EvidenceName(

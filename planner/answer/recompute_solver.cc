@@ -145,6 +145,7 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
     if (best_) return best_;
   }
   PrepareAll();
+  if (rungs_.empty()) return std::nullopt;  // none is allowed
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),
              .compute_picoseconds = discount_picoseconds_,
@@ -157,6 +158,7 @@ std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picosecond
   Reset(/*memory_first=*/true, arena_bytes, step_picoseconds);
   if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   PrepareAll();
+  if (rungs_.empty()) return std::nullopt;  // none is allowed
   OfferTwoRungSplits();
   Branch(0, {.left = family_.layer_count(),
              .compute_picoseconds = discount_picoseconds_,

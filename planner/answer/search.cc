@@ -99,7 +99,7 @@ absl::StatusOr<SearchResult> Recommend(const Question& question) {
 
 absl::StatusOr<Prediction> Estimate(const Question& question, const Mix& mix) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
-  TUNESMITH_RETURN_IF_ERROR(ValidateMix(mix, question.model.layer_count));
+  TUNESMITH_RETURN_IF_ERROR(ValidateMixFor(question, mix));
   const PriceTable prices(question.devices.hardware, question.calibration, mix.precision);
   return Predict(question, mix, prices, BudgetOf(question));
 }

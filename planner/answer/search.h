@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "planner/answer/pinned_axes.h"
 #include "planner/answer/prediction.h"
 #include "planner/model/hardware.h"
 #include "planner/model/mix.h"
@@ -31,6 +32,7 @@ struct Question {
   LoraSpec lora;                       // used where the method is LoRA
   std::optional<Precision> precision;  // none: bf16 on GPUs that have it, fp32 on CPUs
   Objective objective = Objective::kTime;
+  PinnedAxes pinned;
   int64_t memory_budget_bytes = 0;  // per device; 0: what the device has
   // Of the host, per device, where devices have a memory of their own; 0: not limited.
   int64_t host_memory_budget_bytes = 0;
@@ -72,7 +74,7 @@ struct SearchResult {
 // INVALID_ARGUMENT: the question contradicts itself or exceeds the model's context limit. UNIMPLEMENTED: the device is not planned yet.
 absl::StatusOr<SearchResult> Recommend(const Question& question);
 
-// Predicts one given mix for a question (its method, lora, precision and objective are ignored). Errors as Recommend, and INVALID_ARGUMENT
+// Predicts one given mix for a question (its method, lora, precision, objective and pinned axes are ignored). Errors as Recommend, and INVALID_ARGUMENT
 // for a mix that contradicts itself or the workload; a mix that does not fit comes back with fits = false.
 absl::StatusOr<Prediction> Estimate(const Question& question, const Mix& mix);
 

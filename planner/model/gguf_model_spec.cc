@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -126,8 +127,9 @@ void ReadSizes(const GgufHeader& header, Keys& keys, ModelSpec* spec) {
   } else {
     spec->vocab_size = embedding->shape[0];
   }
-  // The file holds single precision: 1e-5 comes as 9.99999975e-06.
-  spec->norm_epsilon = std::stod(StrCat(static_cast<float>(spec->norm_epsilon)));
+  // The file holds single precision: 1e-5 comes as 9.99999975e-06. What a float cannot hold stays as it is and is refused with the rest.
+  if (std::abs(spec->norm_epsilon) <= std::numeric_limits<float>::max())
+    spec->norm_epsilon = std::stod(StrCat(static_cast<float>(spec->norm_epsilon)));
 }
 
 }  // namespace

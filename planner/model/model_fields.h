@@ -9,7 +9,7 @@
 #include "planner/model/model_spec.h"
 
 // The size fields of a ModelSpec as a table: what each is called here and in config.json, and the range that is accepted. The upper
-// bounds are far above any model that exists; they keep every product of sizes within 63 bits.
+// bounds are far above any model that exists; they keep every product of sizes within 63 bits (planner/model/size_limits.h).
 namespace tunesmith::planner {
 
 struct SizeField {
@@ -19,8 +19,12 @@ struct SizeField {
   int64_t largest;
 };
 
+// The deepest transformer that was trained has 1000 layers (DeepNet, arXiv 2203.00555). More would be all that a search for recompute counts
+// does: the ways to give L layers one of five rungs grow as L^4.
+inline constexpr int64_t kLargestLayerCount = 1024;
+
 inline constexpr std::array<SizeField, 8> kSizeFields = {{
-    {&ModelSpec::layer_count, "layer_count", "num_hidden_layers", 10'000},
+    {&ModelSpec::layer_count, "layer_count", "num_hidden_layers", kLargestLayerCount},
     {&ModelSpec::hidden_size, "hidden_size", "hidden_size", 1 << 20},
     {&ModelSpec::intermediate_size, "intermediate_size", "intermediate_size", 1 << 23},
     {&ModelSpec::head_count, "head_count", "num_attention_heads", 1 << 14},

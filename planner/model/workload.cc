@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/text.h"
+#include "planner/model/size_limits.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -12,6 +13,27 @@ namespace {
 constexpr int64_t kLargestRowsPerStep = 1 << 24;
 constexpr int64_t kLargestTokenCount = int64_t{1} << 50;
 constexpr double kLargestEpochCount = 1e6;
+
+// Products of sizes; told where the sizes themselves are in range.
+void CheckSizes(const Workload& workload, const ModelSpec& model,
+                std::vector<std::string>* problems) {
+  if (workload.context < 1 || workload.rows_per_step < 1 ||
+      workload.context > model.context_limit || workload.rows_per_step > kLargestRowsPerStep)
+    return;
+  const std::string product =
+      StrCat("context(", workload.context, ") x rows_per_step(", workload.rows_per_step, ")");
+  const int64_t tokens = workload.context * workload.rows_per_step;
+  if (tokens > kLargestStepTokenCount) {
+    problems->push_back(
+        StrCat(product, " = ", tokens, " tokens, must be at most ", kLargestStepTokenCount));
+    return;
+  }
+  const double bytes = MostActivationBytes(model, tokens);
+  if (bytes <= kLargestBytes) return;
+  problems->push_back(StrCat(product, " tokens in layer_count(", model.layer_count,
+                             ") layers of model ", model.name, " may take ", bytes,
+                             " bytes, must be at most ", kLargestBytes));
+}
 
 }  // namespace
 
@@ -31,6 +53,7 @@ absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) 
     check("document_capacity", workload.document_capacity, 0, workload.context);
   }
   check("rows_per_step", workload.rows_per_step, 1, kLargestRowsPerStep);
+  CheckSizes(workload, model, &problems);
   check("dataset_token_count", workload.dataset_token_count, 0, kLargestTokenCount);
   if (!(workload.epoch_count > 0 && workload.epoch_count <= kLargestEpochCount)) {
     problems.push_back(StrCat("epoch_count is ", workload.epoch_count,

@@ -1,19 +1,42 @@
 #include "planner/price/calibration.h"
 
-#include <cmath>
+#include <map>
+#include <string>
+#include <tuple>
 
 #include "common/text.h"
 
 namespace tunesmith::planner {
 namespace {
 
+// Rates of a pocket calculator, and of a thousand of today's quickest GPUs.
+constexpr double kLowestRate = 1e3;
+constexpr double kHighestRate = 1e19;
+constexpr double kLargestFactor = 1e3;
+constexpr double kLongestLaunchSeconds = 1;
+constexpr double kLargestOutsideBytes = 1125899906842624;  // 2^50
+
 class Checker {
  public:
-  void Positive(std::string_view entry, double value) {
-    if (!std::isfinite(value) || value <= 0) Add(entry, value, "positive and finite");
+  void AtLeastOne(std::string_view entry, int64_t value) {
+    if (value < 1) problems_.push_back(StrCat(entry, " is ", value, ", must be at least 1"));
   }
-  void NotNegative(std::string_view entry, double value) {
-    if (!std::isfinite(value) || value < 0) Add(entry, value, "finite and not negative");
+  // False for NaN.
+  void Within(std::string_view entry, double value, double lowest, double highest) {
+    if (value >= lowest && value <= highest) return;
+    problems_.push_back(StrCat(entry, " is ", value, ", must be ", lowest, " to ", highest));
+  }
+  void Rate(std::string_view entry, double value) {
+    Within(entry, value, kLowestRate, kHighestRate);
+  }
+  // Two points at one place leave open which one holds.
+  template <typename Place>
+  void Once(std::string_view table, size_t index, const Place& place,
+            std::map<Place, size_t>* seen) {
+    const auto [first, added] = seen->emplace(place, index);
+    if (!added)
+      problems_.push_back(
+          StrCat(table, "[", index, "] is at the same place as ", table, "[", first->second, "]"));
   }
   void Named(std::string_view entry, std::string_view value) {
     if (value.empty()) problems_.push_back(StrCat(entry, " is empty"));
@@ -24,34 +47,48 @@ class Checker {
   }
 
  private:
-  void Add(std::string_view entry, double value, std::string_view wanted) {
-    problems_.push_back(StrCat(entry, " is ", value, ", must be ", wanted));
-  }
   std::vector<std::string> problems_;
 };
 
 void CheckGemm(const GemmPoint& point, size_t index, Checker* check) {
   const std::string entry = StrCat("gemm[", index, "].");
   check->Named(entry + "op_kind", point.op_kind);
-  check->Positive(entry + "m", static_cast<double>(point.m));
-  check->Positive(entry + "n", static_cast<double>(point.n));
-  check->Positive(entry + "k", static_cast<double>(point.k));
-  check->Positive(entry + "flops_per_second", point.flops_per_second);
+  check->AtLeastOne(entry + "m", point.m);
+  check->AtLeastOne(entry + "n", point.n);
+  check->AtLeastOne(entry + "k", point.k);
+  check->Rate(entry + "flops_per_second", point.flops_per_second);
 }
 
 void CheckAttention(const AttentionPoint& point, size_t index, Checker* check) {
   const std::string entry = StrCat("attention[", index, "].");
   check->Named(entry + "op_kind", point.op_kind);
-  check->Positive(entry + "context", static_cast<double>(point.context));
-  check->Positive(entry + "head_size", static_cast<double>(point.head_size));
-  check->Positive(entry + "flops_per_second", point.flops_per_second);
+  check->AtLeastOne(entry + "context", point.context);
+  check->AtLeastOne(entry + "head_size", point.head_size);
+  check->Rate(entry + "flops_per_second", point.flops_per_second);
 }
 
 void CheckRate(const OpRate& rate, size_t index, Checker* check) {
   const std::string entry = StrCat("rates[", index, "].");
   check->Named(entry + "op_kind", rate.op_kind);
-  check->Positive(entry + "bytes", static_cast<double>(rate.bytes));
-  check->Positive(StrCat(entry, "bytes_per_second (", rate.op_kind, ")"), rate.bytes_per_second);
+  check->AtLeastOne(entry + "bytes", rate.bytes);
+  check->Rate(StrCat(entry, "bytes_per_second (", rate.op_kind, ")"), rate.bytes_per_second);
+}
+
+void CheckPlaces(const Calibration& calibration, Checker* check) {
+  std::map<std::tuple<std::string, int64_t, int64_t, int64_t>, size_t> gemm;
+  std::map<std::tuple<std::string, int64_t, int64_t>, size_t> attention;
+  std::map<std::tuple<std::string, int64_t>, size_t> rates;
+  for (size_t i = 0; i < calibration.gemm.size(); ++i) {
+    const GemmPoint& p = calibration.gemm[i];
+    check->Once("gemm", i, std::tuple(p.op_kind, p.m, p.n, p.k), &gemm);
+  }
+  for (size_t i = 0; i < calibration.attention.size(); ++i) {
+    const AttentionPoint& p = calibration.attention[i];
+    check->Once("attention", i, std::tuple(p.op_kind, p.context, p.head_size), &attention);
+  }
+  for (size_t i = 0; i < calibration.rates.size(); ++i)
+    check->Once("rates", i, std::tuple(calibration.rates[i].op_kind, calibration.rates[i].bytes),
+                &rates);
 }
 
 }  // namespace
@@ -63,10 +100,12 @@ absl::Status ValidateCalibration(const Calibration& calibration) {
   for (size_t i = 0; i < calibration.attention.size(); ++i)
     CheckAttention(calibration.attention[i], i, &check);
   for (size_t i = 0; i < calibration.rates.size(); ++i) CheckRate(calibration.rates[i], i, &check);
-  check.NotNegative("launch_seconds", calibration.launch_seconds);
-  check.Positive("step_factor", calibration.step_factor);
-  check.NotNegative("relative_error", calibration.relative_error);
-  check.NotNegative("outside_arena_bytes", static_cast<double>(calibration.outside_arena_bytes));
+  CheckPlaces(calibration, &check);
+  check.Within("launch_seconds", calibration.launch_seconds, 0, kLongestLaunchSeconds);
+  check.Within("step_factor", calibration.step_factor, 1 / kLargestFactor, kLargestFactor);
+  check.Within("relative_error", calibration.relative_error, 0, kLargestFactor);
+  check.Within("outside_arena_bytes", static_cast<double>(calibration.outside_arena_bytes), 0,
+               kLargestOutsideBytes);
   return check.Result(calibration.id);
 }
 

@@ -48,7 +48,8 @@ struct Calibration {
   int64_t outside_arena_bytes = 0;  // resident or device memory that is not the arena
 };
 
-// INVALID_ARGUMENT naming the entry that is NaN, infinite, negative or zero where it must be positive.
+// INVALID_ARGUMENT naming the entry that is NaN, infinite or outside of what any machine reaches, or at the same place as another of its
+// table. The order of the entries says nothing.
 absl::Status ValidateCalibration(const Calibration& calibration);
 
 }  // namespace tunesmith::planner

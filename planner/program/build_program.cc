@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "common/units.h"
+#include "planner/model/size_limits.h"
 #include "planner/program/add_buffer.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/optimizer_segment.h"
@@ -88,9 +88,11 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
         "batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
         ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));
   }
-  TUNESMITH_RETURN_IF_ERROR(
-      CheckedMultiply(m.micro_batch, w.context, "micro_batch x context").status());
-  return absl::OkStatus();
+  const double scores = MostScoreBytes(inputs.model, m.micro_batch * w.context, w.context);
+  if (m.attention != AttentionKernel::kEager || scores <= kLargestBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "attention=eager: the scores of micro_batch(", m.micro_batch, ") x context(", w.context,
+      ") tokens may take ", scores, " bytes, must be at most ", kLargestBytes));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include "common/str_cat.h"
 #include "planner/answer/search.h"
 #include "planner/model/catalog.h"
-#include "proto/convert/mix.h"
+#include "proto/convert/explanation.h"
 #include "proto/convert/model.h"
 #include "proto/convert/plan.h"
 #include "proto/convert/prediction.h"
@@ -40,15 +40,6 @@ absl::StatusOr<int64_t> RankedCount(int64_t asked) {
   return asked == 0 ? kDefaultRankedCount : asked;
 }
 
-v1::RankedMix RankedToProto(const planner::Prediction& prediction) {
-  v1::RankedMix ranked;
-  *ranked.mutable_mix() = ToProto(prediction.mix);
-  ranked.set_mix_line(planner::FormatMix(prediction.mix));
-  *ranked.mutable_prediction() = ToProto(prediction);
-  ranked.set_program_digest(prediction.program_digest);
-  return ranked;
-}
-
 void AddRejections(const planner::SearchResult& result, v1::RecommendResponse& response) {
   for (const planner::Rejection& rejection : result.rejections) {
     v1::Rejection* proto = response.add_rejections();
@@ -77,6 +68,23 @@ v1::RecommendResponse ResultToProto(const planner::Question& question,
   return response;
 }
 
+absl::Status AddExplanation(const planner::Question& question, const planner::Prediction& chosen,
+                            v1::RecommendResponse& response) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Explanation explanation,
+                             planner::Explain(question, chosen));
+  *response.mutable_explanation() = ToProto(explanation);
+  return absl::OkStatus();
+}
+
+absl::Status AddChanges(const planner::Question& question, const planner::Prediction& nearest,
+                        v1::RecommendResponse& response) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Changes found,
+                             planner::CheapestChanges(question, nearest));
+  for (const planner::Change& change : found.changes) *response.add_changes() = ToProto(change);
+  response.set_changes_cut_short(found.deadline_reached);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest& request,
@@ -91,7 +99,12 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
     return absl::DeadlineExceededError(
         "the deadline passed before the search found a mix; allow more time");
   }
-  return ResultToProto(question, result);
+  v1::RecommendResponse response = ResultToProto(question, result);
+  if (!result.ranked.empty() && request.explain())
+    TUNESMITH_RETURN_IF_ERROR(AddExplanation(question, result.ranked.front(), response));
+  if (result.ranked.empty() && result.nearest)
+    TUNESMITH_RETURN_IF_ERROR(AddChanges(question, *result.nearest, response));
+  return response;
 }
 
 absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& request,

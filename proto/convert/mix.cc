@@ -34,9 +34,17 @@ constexpr AxisTable<planner::AttentionKernel, v1::AttentionKernel, 2> kAttention
 constexpr AxisTable<planner::LossKernel, v1::LossKernel, 2> kLossKernels = {
     {{planner::LossKernel::kFull, v1::LOSS_KERNEL_FULL},
      {planner::LossKernel::kChunked, v1::LOSS_KERNEL_CHUNKED}}};
-constexpr AxisTable<planner::Objective, v1::Objective, 2> kObjectives = {
+constexpr AxisTable<planner::Objective, v1::Objective, 3> kObjectives = {
     {{planner::Objective::kTime, v1::OBJECTIVE_TIME},
-     {planner::Objective::kMemory, v1::OBJECTIVE_MEMORY}}};
+     {planner::Objective::kMemory, v1::OBJECTIVE_MEMORY},
+     {planner::Objective::kBalanced, v1::OBJECTIVE_BALANCED}}};
+constexpr AxisTable<planner::Rung, v1::Rung, 6> kRungs = {
+    {{planner::Rung::kKeep, v1::RUNG_KEEP},
+     {planner::Rung::kActivation, v1::RUNG_ACTIVATION},
+     {planner::Rung::kNorms, v1::RUNG_NORMS},
+     {planner::Rung::kGateUp, v1::RUNG_GATE_UP},
+     {planner::Rung::kBlock, v1::RUNG_BLOCK},
+     {planner::Rung::kHost, v1::RUNG_HOST}}};
 constexpr AxisTable<planner::LoraTarget, v1::LoraTarget, 7> kLoraTargets = {
     {{planner::kLoraQ, v1::LORA_TARGET_Q},
      {planner::kLoraK, v1::LORA_TARGET_K},
@@ -158,6 +166,40 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   mix.data_parallel = proto.data_parallel();
   violations.AtLeast(path("data_parallel"), mix.data_parallel, 1);
   return mix;
+}
+
+v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
+  v1::PinnedAxes proto;
+  if (pinned.attention) proto.set_attention(ProtoValue(kAttentionKernels, *pinned.attention));
+  if (pinned.loss) proto.set_loss(ProtoValue(kLossKernels, *pinned.loss));
+  proto.set_micro_batch(pinned.micro_batch.value_or(0));
+  proto.set_mlp_tile_count(pinned.mlp_tile_count.value_or(0));
+  if (pinned.rungs == planner::kAnyRung) return proto;
+  for (const auto& [rung, value] : kRungs) {
+    if (pinned.rungs & planner::BitOf(rung)) proto.add_rungs(value);
+  }
+  return proto;
+}
+
+planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string_view field,
+                                        Violations& violations) {
+  const auto path = [&](std::string_view name) { return FieldPath(field, name); };
+  planner::PinnedAxes pinned;
+  if (proto.attention() != v1::ATTENTION_KERNEL_UNSPECIFIED)
+    pinned.attention =
+        PlannerValue(kAttentionKernels, proto.attention(), path("attention"), violations);
+  if (proto.loss() != v1::LOSS_KERNEL_UNSPECIFIED)
+    pinned.loss = PlannerValue(kLossKernels, proto.loss(), path("loss"), violations);
+  violations.AtLeast(path("micro_batch"), proto.micro_batch(), 0);
+  if (proto.micro_batch() != 0) pinned.micro_batch = proto.micro_batch();
+  violations.AtLeast(path("mlp_tile_count"), proto.mlp_tile_count(), 0);
+  if (proto.mlp_tile_count() != 0) pinned.mlp_tile_count = proto.mlp_tile_count();
+  if (proto.rungs().empty()) return pinned;
+  pinned.rungs = 0;
+  for (const int rung : proto.rungs())
+    pinned.rungs |= planner::BitOf(
+        PlannerValue(kRungs, static_cast<v1::Rung>(rung), path("rungs"), violations));
+  return pinned;
 }
 
 v1::Method ToProto(planner::MethodChoice choice) { return ProtoValue(kMethodChoices, choice); }

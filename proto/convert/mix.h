@@ -20,6 +20,11 @@ planner::LoraSpec LoraFromProto(const v1::LoraSpec& proto, std::string_view fiel
 v1::Mix ToProto(const planner::Mix& mix);
 planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violations& violations);
 
+// What is unspecified, 0 or empty is free.
+v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned);
+planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string_view field,
+                                        Violations& violations);
+
 // Unspecified is "any", "time" and "none" here.
 v1::Method ToProto(planner::MethodChoice choice);
 planner::MethodChoice MethodChoiceFromProto(v1::Method method, std::string_view field,

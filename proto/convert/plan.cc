@@ -25,6 +25,7 @@ planner::Question InputsFromProto(const v1::PlanInputs& proto, std::string_view 
   question.objective = ObjectiveFromProto(proto.objective(), path("objective"), violations);
   violations.AtLeast(path("memory_budget_bytes"), proto.memory_budget_bytes(), 0);
   question.memory_budget_bytes = proto.memory_budget_bytes();
+  question.pinned = PinnedAxesFromProto(proto.pinned(), path("pinned"), violations);
   return question;
 }
 
@@ -67,6 +68,7 @@ v1::PlanInputs InputsToProto(const planner::Question& question) {
   proto.set_precision(ToProto(question.precision));
   proto.set_objective(ToProto(question.objective));
   proto.set_memory_budget_bytes(question.memory_budget_bytes);
+  if (question.pinned != planner::PinnedAxes{}) *proto.mutable_pinned() = ToProto(question.pinned);
   return proto;
 }
 

@@ -21,6 +21,7 @@ using server::ScratchDirectory;
 using server::ServerProcess;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 ProcessResult Tunesmith(std::vector<std::string> arguments,
                         const std::map<std::string, std::string>& environment = {}) {
@@ -79,6 +80,52 @@ TEST(CliTest, NothingFitsIsStatus3WithTheAmountMissing) {
   EXPECT_THAT(result.output, HasSubstr("missing"));
 }
 
+TEST(CliTest, WhatWouldMakeItFitIsPrintedUnasked) {
+  const ProcessResult result =
+      Tunesmith({"recommend", "--offline", "--model", "Llama-3.1-8B", "--context", "8192", "--gpus",
+                 "A100-80GB", "--batch", "8", "--method", "full"});
+  EXPECT_EQ(result.status, 3) << result.errors;
+  for (const char* text :
+       {"any one of these makes it fit:", "more memory per device", "instead of A100-80GB",
+        "LoRA of rank 16 instead of full fine-tuning, which changes what is learned"}) {
+    EXPECT_THAT(result.output, HasSubstr(text));
+  }
+  EXPECT_THAT(result.errors, IsEmpty());
+}
+
+TEST(CliTest, ExplainTellsWhatEveryOtherValueWouldCost) {
+  const ProcessResult plain = Tunesmith(Question());
+  const ProcessResult result = Tunesmith(Question({"--explain"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  for (const char* text : {"The arena's size", "optimizer step", "not chosen", "micro_batch",
+                           "With attention eager the best mix is", "slower per step",
+                           "it does not learn the same thing"}) {
+    EXPECT_THAT(result.output, HasSubstr(text));
+    EXPECT_THAT(plain.output, Not(HasSubstr("not chosen")));
+  }
+  const nlohmann::json json = Json(Tunesmith(Question({"--explain", "-o", "json"})));
+  EXPECT_EQ(json["explanation"]["instants"][0]["arena_bytes"],
+            json["ranked"][0]["prediction"]["memory"]["arena_bytes"]);
+  EXPECT_GE(json["explanation"]["alternatives"].size(), 5u);
+}
+
+TEST(CliTest, PinnedAxesAreKept) {
+  const ProcessResult result =
+      Tunesmith(Question({"--attention", "eager", "--loss", "full", "--micro-batch", "4",
+                          "--recompute", "norms,block", "-o", "json"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  const nlohmann::json json = Json(result);
+  for (const nlohmann::json& ranked : json["ranked"]) {
+    const nlohmann::json& mix = ranked["mix"];
+    EXPECT_EQ(mix["attention"], "ATTENTION_KERNEL_EAGER");
+    EXPECT_EQ(mix["loss"], "LOSS_KERNEL_FULL");
+    EXPECT_EQ(mix["micro_batch"], "4");
+    for (const char* rung : {"keep", "activation", "gate_up"})
+      EXPECT_EQ(mix["recompute"][rung], "0");
+  }
+  EXPECT_EQ(json["plan"]["inputs"]["pinned"]["rungs"].size(), 2u);
+}
+
 TEST(CliTest, TheDataSetsTokensAreEstimatedAndThatIsSaid) {
   const ScratchDirectory scratch;
   const std::string path = scratch.File("d.jsonl", std::string(4000, 'x'));
@@ -131,7 +178,19 @@ TEST(CliTest, BadInputsNameTheThing) {
        "/absent.json"},
       {{"recommend", "--method", "magic"}, 2, "magic"},
       {{"recommend", "-o", "xml"}, 2, "xml"},
-      {{"frobnicate"}, 2, ""},
+      {{"frobnicate"}, 2, "there is no command 'frobnicate'"},
+      {{"recomend"}, 2, "recommend"},
+      {{"jobs", "frobnicate"}, 2, "there is no command 'frobnicate'"},
+      {{"recommend", "--offline", "--model", "7B", "--context", "8", "--recompute", "some"},
+       2,
+       "\"some\" is not one of keep, activation"},
+      {{"recommend", "--offline", "--model", "SmolLM2-135M", "--context", "8", "--micro-batch",
+        "3"},
+       2,
+       "micro_batch(3) does not divide rows per step(16) / devices(1) = 16"},
+      {{"recommend", "--model", "7B", "--context", "8", "--batch", "-1"},
+       2,
+       "\"-1\" is not a number above 0"},
       {{}, 2, "subcommand"},
   };
   for (const auto& bad : cases) {

@@ -1,16 +1,12 @@
 // Any text: an error, or a valid model that survives being written and read again.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "planner/model/model_spec.h"
+#include "tests/fuzz/require.h"
 
 namespace tunesmith::planner {
 namespace {
-
-void Require(bool holds) {
-  if (!holds) std::abort();
-}
 
 void Check(std::string_view text) {
   const absl::StatusOr<ModelSpec> spec = ModelSpecFromConfigJson(text, "fuzz");

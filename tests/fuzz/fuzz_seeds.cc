@@ -1,10 +1,15 @@
-// Writes a few valid inputs for each fuzz target: fuzz_seeds DIRECTORY.
+// Writes valid inputs for those fuzz targets whose formats are not written by hand: fuzz_seeds DIRECTORY.
 #include <iostream>
 #include <string>
 
 #include "common/file.h"
 #include "common/safetensors.h"
+#include "planner/answer/search.h"
+#include "proto/convert/json.h"
+#include "proto/convert/plan.h"
+#include "proto/convert/prediction.h"
 #include "tests/common/gguf_builder.h"
+#include "tests/planner/program_fixture.h"
 #include "trainer/model_io/tokenizer_json.h"
 
 namespace tunesmith {
@@ -22,6 +27,13 @@ absl::Status WriteSafetensorsSeed(const std::string& path) {
 
 std::string GgufSeed() {
   GgufBuilder builder;
+  builder.String("general.architecture", "llama");
+  builder.Unsigned32("llama.block_count", 1);
+  builder.Unsigned32("llama.embedding_length", 8);
+  builder.Unsigned32("llama.feed_forward_length", 16);
+  builder.Unsigned32("llama.attention.head_count", 2);
+  builder.Unsigned32("llama.context_length", 64);
+  builder.Float("llama.attention.layer_norm_rms_epsilon", 1e-5f);
   builder.String("tokenizer.ggml.model", "gpt2");
   builder.String("tokenizer.ggml.pre", "smollm");
   builder.Strings("tokenizer.ggml.tokens", {"a", "b", "ab", "<s>"});
@@ -30,7 +42,7 @@ std::string GgufSeed() {
   builder.Unsigned32("tokenizer.ggml.bos_token_id", 3);
   builder.Bool("tokenizer.ggml.add_bos_token", true);
   builder.Float("ratio", 0.5f);
-  builder.Tensor("x", {2}, {1.0f, 2.0f});
+  builder.Tensor("token_embd.weight", {4, 8}, std::vector<float>(32, 0.5f));
   builder.Tensor("q", {32}, GgmlType::kQ4_1, std::string(20, '\1'));
   return builder.Build();
 }
@@ -46,9 +58,55 @@ std::string TokenizerSeed() {
   return trainer::TokenizerJsonFromSpec(spec);
 }
 
+// A plan for a toy model; LoRA and full, eager and flash.
+absl::StatusOr<std::string> PlanSeed(planner::Method method, planner::AttentionKernel attention) {
+  const auto cpu = planner::FindHardware("cpu");
+  if (!cpu.ok()) return cpu.status();
+  planner::Question question{.model = planner::ToyModel(2, method == planner::Method::kFull),
+                             .workload = {.context = 16, .rows_per_step = 6},
+                             .devices = {.hardware = *cpu},
+                             .lora = {.rank = 3}};
+  question.devices.hardware.memory_bytes = int64_t{1} << 34;  // the same on every host
+  const planner::Mix mix{.method = method,
+                         .lora = question.lora,
+                         .recompute = {1, 0, 0, 0, 1, 0},
+                         .attention = attention,
+                         .micro_batch = 2,
+                         .accumulation_count = 3};
+  const auto prediction = planner::Estimate(question, mix);
+  if (!prediction.ok()) return prediction.status();
+  return convert::PlanToJson(convert::MakePlan(question, *prediction));
+}
+
+std::string CalibrationSeed() {
+  const planner::Calibration calibration{
+      .id = "seed",
+      .device_name = "cpu",
+      .measured_at = "2026-01-01T00:00:00Z",
+      .gemm = {{"linear", 64, 64, 64, 1e11}, {"linear_backward_weight", 64, 128, 64, 9e10}},
+      .attention = {{"flash_attention", 512, 64, 5e10}},
+      .rates = {{"rms_norm", 4096, 1e10}, {"rms_norm", 1 << 20, 5e9}, {"adamw", 1 << 20, 4e9}},
+      .launch_seconds = 1e-6,
+      .step_factor = 1.05,
+      .relative_error = 0.1,
+      .outside_arena_bytes = 1 << 28};
+  return convert::ToJson(convert::ToProto(calibration));
+}
+
+absl::Status WritePlanSeeds(const std::string& directory) {
+  const auto full = PlanSeed(planner::Method::kFull, planner::AttentionKernel::kEager);
+  const auto lora = PlanSeed(planner::Method::kLora, planner::AttentionKernel::kFlash);
+  if (!full.ok()) return full.status();
+  if (!lora.ok()) return lora.status();
+  absl::Status status = WriteFileAtomically(directory + "/full.json", *full);
+  status.Update(WriteFileAtomically(directory + "/lora.json", *lora));
+  return status;
+}
+
 absl::Status WriteSeeds(const std::string& directory) {
   absl::Status status;
-  for (const char* name : {"safetensors", "gguf", "tokenizer_json", "jsonl"}) {
+  for (const char* name :
+       {"safetensors", "gguf", "tokenizer_json", "jsonl", "plan_json", "calibration_json"}) {
     status.Update(MakeDirectories(directory + "/" + name));
   }
   status.Update(WriteSafetensorsSeed(directory + "/safetensors/seed"));
@@ -58,6 +116,8 @@ absl::Status WriteSeeds(const std::string& directory) {
                                     "{\"text\": \"a\"}\n{\"text\": \"b\\u00e9\"}\n"));
   status.Update(WriteFileAtomically(directory + "/jsonl/pair",
                                     "{\"prompt\": \"a\", \"completion\": \"b\"}\n"));
+  status.Update(WritePlanSeeds(directory + "/plan_json"));
+  status.Update(WriteFileAtomically(directory + "/calibration_json/cpu.json", CalibrationSeed()));
   return status;
 }
 

@@ -1,16 +1,12 @@
 // Any text: an error, or a mix that, if valid for some layer count, prints to text that parses to the same mix.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "planner/model/mix.h"
+#include "tests/fuzz/require.h"
 
 namespace tunesmith::planner {
 namespace {
-
-void Require(bool holds) {
-  if (!holds) std::abort();
-}
 
 // The layers of all rungs, or -1 where that is no count.
 int64_t LayerCount(const Mix& mix) {

@@ -111,7 +111,7 @@ TEST(ConfigJsonTest, EachSizeIsRangeChecked) {
     ExpectInvalid(With(Llama(), field, json::array()), absl::StrCat(field, " must be an integer"));
   }
   ExpectInvalid(With(Llama(), "num_hidden_layers", 1'000'000),
-                "num_hidden_layers is 1000000, must be 1 to 10000");
+                "num_hidden_layers is 1000000, must be 1 to 1024");
 }
 
 TEST(ConfigJsonTest, RealsAreChecked) {

@@ -25,6 +25,12 @@ Plan TestPlan() {
   question.precision = planner::Precision::kBf16;
   question.objective = planner::Objective::kMemory;
   question.memory_budget_bytes = 123456789012;
+  question.pinned = {.attention = planner::AttentionKernel::kFlash,
+                     .loss = planner::LossKernel::kChunked,
+                     .micro_batch = 2,
+                     .mlp_tile_count = 1,
+                     .rungs = planner::BitOf(planner::Rung::kKeep) |
+                              planner::BitOf(planner::Rung::kBlock)};
   question.calibration.id = "cal-1";
   planner::Prediction prediction;
   prediction.fits = true;
@@ -58,6 +64,7 @@ TEST(PlanTest, KeepsEverythingThroughJson) {
   EXPECT_EQ(read->question.lora, plan.question.lora);
   EXPECT_EQ(read->question.precision, plan.question.precision);
   EXPECT_EQ(read->question.method, plan.question.method);
+  EXPECT_EQ(read->question.pinned, plan.question.pinned);
   EXPECT_EQ(read->question.objective, plan.question.objective);
   EXPECT_EQ(read->question.memory_budget_bytes, plan.question.memory_budget_bytes);
   EXPECT_EQ(read->question.devices.hardware.name, "H100-SXM");

@@ -1,0 +1,244 @@
+#include "planner/answer/changes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "common/status_macros.h"
+#include "common/text.h"
+#include "common/units.h"
+#include "planner/answer/candidates.h"
+
+namespace tunesmith::planner {
+namespace {
+
+// Makes a question from the one that was asked and an amount.
+using Vary = std::function<Question(int64_t)>;
+
+class ChangeFinder {
+ public:
+  ChangeFinder(const Question& question, const Prediction& nearest)
+      : question_(question), nearest_(nearest) {
+    question_.ranked_count = 1;
+  }
+
+  absl::StatusOr<Changes> Find() {
+    using Try = absl::Status (ChangeFinder::*)();
+    for (const Try attempt :
+         {&ChangeFinder::TryMemory, &ChangeFinder::TryDevices, &ChangeFinder::TryEvaluation,
+          &ChangeFinder::TryGeneration, &ChangeFinder::TryContext, &ChangeFinder::TryRows,
+          &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank, &ChangeFinder::TryPrecision}) {
+      TUNESMITH_RETURN_IF_ERROR((this->*attempt)());
+      if (found_.deadline_reached) break;
+    }
+    std::stable_sort(found_.changes.begin(), found_.changes.end(),
+                     [](const Change& a, const Change& b) {
+                       return std::pair(a.semantic, a.share) < std::pair(b.semantic, b.share);
+                     });
+    return std::move(found_);
+  }
+
+ private:
+  // The mix that the changed question chooses; none when nothing fits, or nobody can tell, or the change contradicts the rest of the question.
+  absl::StatusOr<std::optional<Prediction>> BestOf(const Question& changed) {
+    absl::StatusOr<SearchResult> result = Recommend(changed);
+    if (absl::IsUnimplemented(result.status()) || absl::IsInvalidArgument(result.status()))
+      return std::nullopt;
+    TUNESMITH_RETURN_IF_ERROR(result.status());
+    found_.deadline_reached |= result->deadline_reached;
+    if (result->deadline_reached || result->ranked.empty()) return std::nullopt;
+    return std::move(result->ranked.front());
+  }
+
+  void Add(Change change, const std::string& what) {
+    if (found_.deadline_reached) return;
+    const bool amount = change.from > 0;
+    change.share = amount ? std::abs(static_cast<double>(change.to - change.from)) /
+                                static_cast<double>(change.from)
+                          : 1.0 - static_cast<double>(change.best.memory.total_bytes) /
+                                      static_cast<double>(nearest_.memory.total_bytes);
+    change.sentence =
+        StrCat("It fits with ", what, change.semantic ? ", which changes what is learned." : ".");
+    found_.changes.push_back(std::move(change));
+  }
+
+  absl::Status TrySwitch(Change change, const Question& changed, const std::string& what) {
+    TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));
+    if (!best) return absl::OkStatus();
+    change.best = *std::move(best);
+    Add(std::move(change), what);
+    return absl::OkStatus();
+  }
+
+  // The largest multiple of `unit` below `change.from` that fits, by bisection: what fits at an amount is taken to fit below it.
+  absl::Status TryLargest(Change change, int64_t unit, const Vary& vary, const char* name) {
+    const int64_t all = CeilDivide(change.from, unit);
+    if (all <= 1) return absl::OkStatus();
+    TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(vary(unit)));
+    if (!best) return absl::OkStatus();
+    int64_t fits = 1, too_many = all;
+    while (too_many - fits > 1 && !found_.deadline_reached) {
+      const int64_t middle = fits + (too_many - fits) / 2;
+      TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> at, BestOf(vary(middle * unit)));
+      (at.has_value() ? fits : too_many) = middle;
+      if (at) best = std::move(at);
+    }
+    change.to = fits * unit;
+    change.value = StrCat(change.to);
+    change.best = *std::move(best);
+    const std::string what = StrCat(name, " ", change.to, " instead of ", change.from);
+    Add(std::move(change), what);
+    return absl::OkStatus();
+  }
+
+  absl::Status TryMemory() {
+    Question changed = question_;
+    changed.memory_budget_bytes = nearest_.memory.total_bytes;
+    Change change{.kind = ChangeKind::kMemory,
+                  .value = FormatBytes(nearest_.memory.total_bytes),
+                  .from = nearest_.memory.budget_bytes,
+                  .to = nearest_.memory.total_bytes};
+    const std::string what = StrCat(FormatBytes(change.to - change.from),
+                                    " more memory per device (", change.value, ")");
+    return TrySwitch(std::move(change), changed, what);
+  }
+
+  // A budget below the device's memory would bind on any other device too.
+  absl::Status TryDevices() {
+    if (question_.memory_budget_bytes > 0) return absl::OkStatus();
+    const std::vector<Hardware> larger = LargerDevices();
+    std::optional<Prediction> best;
+    size_t low = 0, high = larger.size();  // what fits into a device fits into those after it
+    while (low < high && !found_.deadline_reached) {
+      const size_t middle = low + (high - low) / 2;
+      TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> at, BestOf(OnDevice(larger[middle])));
+      at ? high = middle : low = middle + 1;
+      if (at) best = std::move(at);
+    }
+    if (!best) return absl::OkStatus();
+    const Hardware& device = larger[high];
+    Add({.kind = ChangeKind::kDevice,
+         .value = device.name,
+         .from = nearest_.memory.budget_bytes,
+         .to = device.memory_bytes,
+         .best = *std::move(best)},
+        StrCat(device.name, " (", FormatBytes(device.memory_bytes), ") instead of ",
+               question_.devices.hardware.name));
+    return absl::OkStatus();
+  }
+
+  // GPUs that the trainer runs on with more memory, least first, of equal ones the slowest.
+  std::vector<Hardware> LargerDevices() const {
+    std::vector<Hardware> larger;
+    for (const Hardware& h : HardwareCatalog()) {
+      if (h.trainer_runs && h.compute_capability > 0 &&
+          h.memory_bytes > nearest_.memory.budget_bytes)
+        larger.push_back(h);
+    }
+    std::stable_sort(larger.begin(), larger.end(), [](const Hardware& a, const Hardware& b) {
+      return std::pair(a.memory_bytes, a.bf16_dense_flops_per_second) <
+             std::pair(b.memory_bytes, b.bf16_dense_flops_per_second);
+    });
+    return larger;
+  }
+
+  // What is computed stays: the precision does not follow the device. What was measured on one device says nothing of another.
+  Question OnDevice(const Hardware& device) const {
+    Question changed = question_;
+    changed.precision = PrecisionOf(question_);
+    changed.devices.hardware = device;
+    changed.calibration = {};
+    return changed;
+  }
+
+  absl::Status TryEvaluation() {
+    if (!question_.workload.evaluates) return absl::OkStatus();
+    Question changed = question_;
+    changed.workload.evaluates = false;
+    return TrySwitch({.kind = ChangeKind::kEvaluation, .value = "off"}, changed,
+                     "no evaluation during the job");
+  }
+
+  absl::Status TryGeneration() {
+    if (!question_.workload.generates) return absl::OkStatus();
+    Question changed = question_;
+    changed.workload.generates = false;
+    return TrySwitch({.kind = ChangeKind::kGeneration, .value = "off"}, changed, "no generation");
+  }
+
+  absl::Status TryContext() {
+    const auto vary = [this](int64_t context) {
+      Question changed = question_;
+      changed.workload.context = context;
+      changed.workload.document_capacity = std::min(question_.workload.document_capacity, context);
+      return changed;
+    };
+    return TryLargest(
+        {.kind = ChangeKind::kContext, .semantic = true, .from = question_.workload.context}, 1,
+        vary, "context");
+  }
+
+  // Fewer rows help where a single micro-batch makes gradients and activations share memory. They must divide as the rows asked for did.
+  absl::Status TryRows() {
+    const int64_t unit = question_.devices.device_count * question_.pinned.micro_batch.value_or(1);
+    const auto vary = [this](int64_t rows) {
+      Question changed = question_;
+      changed.workload.rows_per_step = rows;
+      return changed;
+    };
+    return TryLargest(
+        {.kind = ChangeKind::kRows, .semantic = true, .from = question_.workload.rows_per_step},
+        unit, vary, "rows per step");
+  }
+
+  absl::Status TryMethod() {
+    if (question_.method != MethodChoice::kFull) return absl::OkStatus();
+    Question changed = question_;
+    changed.method = MethodChoice::kLora;
+    return TrySwitch({.kind = ChangeKind::kMethod, .value = "lora", .semantic = true}, changed,
+                     StrCat("LoRA of rank ", question_.lora.rank, " instead of full fine-tuning"));
+  }
+
+  // The scale alpha / rank stays.
+  absl::Status TryLoraRank() {
+    if (question_.method == MethodChoice::kFull) return absl::OkStatus();
+    const auto vary = [this](int64_t rank) {
+      Question changed = question_;
+      changed.lora.alpha *= static_cast<double>(rank) / static_cast<double>(changed.lora.rank);
+      changed.lora.rank = rank;
+      return changed;
+    };
+    return TryLargest(
+        {.kind = ChangeKind::kLoraRank, .semantic = true, .from = question_.lora.rank}, 1, vary,
+        "LoRA rank");
+  }
+
+  absl::Status TryPrecision() {
+    if (PrecisionOf(question_) != Precision::kFp32) return absl::OkStatus();
+    Question changed = question_;
+    changed.precision = Precision::kBf16;
+    return TrySwitch({.kind = ChangeKind::kPrecision, .value = "bf16", .semantic = true}, changed,
+                     "precision bf16 instead of fp32");
+  }
+
+  Question question_;
+  const Prediction& nearest_;
+  Changes found_;
+};
+
+}  // namespace
+
+std::string_view ChangeKindName(ChangeKind kind) {
+  constexpr std::string_view kNames[kChangeKindCount] = {
+      "memory",    "device",    "context",    "rows_per_step", "method",
+      "lora_rank", "precision", "evaluation", "generation"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+absl::StatusOr<Changes> CheapestChanges(const Question& question, const Prediction& nearest) {
+  return ChangeFinder(question, nearest).Find();
+}
+
+}  // namespace tunesmith::planner

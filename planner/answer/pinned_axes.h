@@ -1,0 +1,34 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "planner/model/mix.h"
+
+namespace tunesmith::planner {
+
+// Bit set of rungs.
+inline constexpr uint32_t BitOf(Rung rung) { return 1u << static_cast<uint32_t>(rung); }
+inline constexpr uint32_t kAnyRung = (1u << kRungCount) - 1;
+
+// Placement axes that the question fixes; the search chooses the others. Pins never change what is learned.
+struct PinnedAxes {
+  std::optional<AttentionKernel> attention;
+  std::optional<LossKernel> loss;
+  std::optional<int64_t> micro_batch;
+  std::optional<int64_t> mlp_tile_count;
+  uint32_t rungs = kAnyRung;  // the rungs that layers may take
+
+  bool operator==(const PinnedAxes&) const = default;
+};
+
+// True where every layer of `recompute` takes a rung of the set.
+inline bool TakesOnly(const std::array<int64_t, kRungCount>& recompute, uint32_t rungs) {
+  for (size_t rung = 0; rung < kRungCount; ++rung) {
+    if (recompute[rung] > 0 && (rungs >> rung & 1u) == 0) return false;
+  }
+  return true;
+}
+
+}  // namespace tunesmith::planner

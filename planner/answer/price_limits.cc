@@ -1,0 +1,96 @@
+#include "planner/answer/price_limits.h"
+
+#include <algorithm>
+
+#include "common/text.h"
+#include "planner/answer/candidates.h"
+#include "planner/model/size_limits.h"
+#include "planner/price/price.h"
+
+namespace tunesmith::planner {
+namespace {
+
+constexpr double kLongestStepSeconds = 9e6;
+constexpr double kOpsPerLayer = 200;  // with backward and recomputation some 60
+
+double Real(int64_t value) { return static_cast<double>(value); }
+
+// The most work of a step on one device.
+struct Work {
+  double gemm_flops = 0;
+  double attention_flops = 0;
+  double moved_bytes = 0;
+  double op_count = 0;
+  double exchanged_bytes = 0;
+};
+
+double AdapterParameterCount(const Question& question) {
+  const ModelSpec& m = question.model;
+  const double width =
+      Real(m.hidden_size) + Real(m.intermediate_size) + Real(m.head_count) * Real(m.head_size);
+  return question.method == MethodChoice::kFull
+             ? 0.0
+             : 7 * Real(m.layer_count) * Real(question.lora.rank) * width;
+}
+
+// Forward, backward and one recomputation: 8 operations per token and parameter. Attention: two products forward, again when recomputed, at
+// most five backward, each of 2 operations. Every tensor is read and written by a few ops; weights once per micro-batch and direction.
+Work MostWork(const Question& question) {
+  const ModelSpec& m = question.model;
+  const Workload& w = question.workload;
+  const int64_t rows = w.rows_per_step / question.devices.device_count, tokens = rows * w.context;
+  const double parameters = Real(ParameterCount(m)) + AdapterParameterCount(question);
+  // Larger scores are no mix's: FamiliesOf leaves them out and BuildProgram refuses them.
+  const double scores = std::min(MostScoreBytes(m, tokens, w.context), kLargestBytes);
+  const double pairs = Real(tokens) * Real(w.context) * Real(m.head_count);
+  return {.gemm_flops = 8 * Real(tokens) * parameters,
+          .attention_flops = 18 * pairs * Real(m.layer_count) * Real(m.head_size),
+          .moved_bytes =
+              4 * (MostActivationBytes(m, tokens) + scores) + 64 * parameters * Real(rows + 1),
+          .op_count = kOpsPerLayer * Real(rows) * Real(m.layer_count + 1) + Real(tokens),
+          .exchanged_bytes = 8 * parameters};
+}
+
+template <typename Points, typename Rate>
+double Lowest(double lowest, const Points& points, Rate rate) {
+  for (const auto& point : points) lowest = std::min(lowest, rate(point));
+  return lowest;
+}
+
+}  // namespace
+
+double MostStepSeconds(const Question& question) {
+  const Hardware& h = question.devices.hardware;
+  const Calibration& c = question.calibration;
+  const Work work = MostWork(question);
+  const double peak = PrecisionOf(question) == Precision::kBf16 && h.bf16_dense_flops_per_second > 0
+                          ? h.bf16_dense_flops_per_second
+                          : h.fp32_dense_flops_per_second;
+  const double gemm = Lowest(kDatasheetGemmShare * peak, c.gemm,
+                             [](const GemmPoint& p) { return p.flops_per_second; });
+  const double attention = Lowest(kDatasheetAttentionShare * peak, c.attention,
+                                  [](const AttentionPoint& p) { return p.flops_per_second; });
+  const double memory = Lowest(kDatasheetMemoryShare * h.memory_bytes_per_second, c.rates,
+                               [](const OpRate& r) { return r.bytes_per_second; });
+  const double launch = std::max(kDatasheetLaunchSeconds, c.launch_seconds);
+  const double compute = work.gemm_flops / gemm + work.attention_flops / attention +
+                         work.moved_bytes / memory + work.op_count * launch;
+  const double ranks = Real(question.devices.device_count);
+  const double exchange =
+      ranks > 1 ? 2 * work.exchanged_bytes / (kDatasheetMemoryShare * h.link_bytes_per_second) +
+                      2 * ranks * launch
+                : 0;
+  return compute * std::max(1.0, c.step_factor) + exchange;
+}
+
+absl::Status CheckStepTime(const Question& question) {
+  const double seconds = MostStepSeconds(question);
+  if (seconds <= kLongestStepSeconds) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(
+      "an optimizer step on ", question.devices.hardware.name, " may take ", seconds,
+      " seconds, more than the ", kLongestStepSeconds,
+      " that times are kept in; ask for fewer rows per step or a shorter context, or correct the "
+      "rates of the hardware or the calibration"));
+}
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,169 @@
+#include "planner/answer/changes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "common/units.h"
+#include "planner/model/catalog.h"
+#include "tests/planner/program_fixture.h"
+
+namespace tunesmith::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+Question ToyQuestion(MethodChoice method, int64_t bytes_below_need) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 64, .rows_per_step = 4},
+                    .devices = {.hardware = *FindHardware("cpu")},
+                    .method = method,
+                    .lora = {.rank = 12, .alpha = 24},
+                    .memory_budget_bytes = 1};
+  question.memory_budget_bytes =
+      Recommend(question)->nearest->memory.total_bytes - bytes_below_need;
+  return question;
+}
+
+std::map<ChangeKind, Change> Find(const Question& question) {
+  const auto result = Recommend(question);
+  EXPECT_TRUE(result.ok() && result->ranked.empty());
+  const auto found = CheapestChanges(question, *result->nearest);
+  EXPECT_TRUE(found.ok()) << found.status();
+  EXPECT_FALSE(found->deadline_reached);
+  std::map<ChangeKind, Change> changes;
+  std::pair before(false, 0.0);
+  for (const Change& change : found->changes) {
+    EXPECT_TRUE(change.best.fits) << change.sentence;
+    EXPECT_GE(std::pair(change.semantic, change.share), before) << change.sentence;
+    EXPECT_EQ(change.sentence.find("changes what is learned") != std::string::npos,
+              change.semantic);
+    before = {change.semantic, change.share};
+    changes[change.kind] = change;
+  }
+  return changes;
+}
+
+bool Fits(const Question& question) { return !Recommend(question)->ranked.empty(); }
+
+TEST(ChangesTest, MemoryIsTheLeastThatFits) {
+  Question question = ToyQuestion(MethodChoice::kFull, 1000);
+  const auto changes = Find(question);
+  const Change& memory = changes.at(ChangeKind::kMemory);
+  EXPECT_EQ(memory.from, question.memory_budget_bytes);
+  EXPECT_EQ(memory.to - memory.from, 1000);
+  question.memory_budget_bytes = memory.to;
+  EXPECT_TRUE(Fits(question));
+  question.memory_budget_bytes = memory.to - 1;
+  EXPECT_FALSE(Fits(question));
+}
+
+TEST(ChangesTest, ContextIsTheLongestThatFits) {
+  for (const int64_t bytes : {1, 3000, 10000}) {
+    Question question = ToyQuestion(MethodChoice::kLora, bytes);
+    question.workload.document_capacity = 64;
+    const auto changes = Find(question);
+    ASSERT_TRUE(changes.contains(ChangeKind::kContext)) << bytes;
+    const Change& context = changes.at(ChangeKind::kContext);
+    EXPECT_EQ(context.value, std::to_string(context.to));
+    question.workload.document_capacity = 0;
+    question.workload.context = context.to;
+    EXPECT_TRUE(Fits(question));
+    question.workload.context = context.to + 1;
+    EXPECT_FALSE(Fits(question)) << context.to;
+  }
+}
+
+TEST(ChangesTest, RankIsTheLargestThatFits) {
+  Question question = ToyQuestion(MethodChoice::kLora, 3000);
+  const Change rank = Find(question).at(ChangeKind::kLoraRank);
+  EXPECT_EQ(rank.best.mix.lora.rank, rank.to);
+  EXPECT_EQ(rank.best.mix.lora.alpha, 2.0 * static_cast<double>(rank.to));
+  question.lora.rank = rank.to;
+  EXPECT_TRUE(Fits(question));
+  question.lora.rank = rank.to + 1;
+  EXPECT_FALSE(Fits(question));
+}
+
+TEST(ChangesTest, LoraInsteadOfFullIsOfferedWhereOnlyFullWasAsked) {
+  Question question = ToyQuestion(MethodChoice::kFull, 1000);
+  question.lora.rank = 1;
+  const auto changes = Find(question);
+  EXPECT_EQ(changes.at(ChangeKind::kMethod).best.mix.method, Method::kLora);
+  EXPECT_FALSE(changes.contains(ChangeKind::kLoraRank));
+  EXPECT_FALSE(Find(ToyQuestion(MethodChoice::kLora, 1000)).contains(ChangeKind::kMethod));
+}
+
+// With one micro-batch per step gradients lie where activations die.
+TEST(ChangesTest, FewerRowsAreOfferedWhereTheyMatter) {
+  Question question = ToyQuestion(MethodChoice::kFull, 1);
+  const Change rows = Find(question).at(ChangeKind::kRows);
+  EXPECT_LT(rows.to, 4);
+  question.workload.rows_per_step = rows.to;
+  EXPECT_TRUE(Fits(question));
+  question.workload.rows_per_step = rows.to + 1;
+  EXPECT_FALSE(Fits(question));
+}
+
+// Keys and values of all layers are more than what training keeps of them.
+TEST(ChangesTest, GenerationIsOfferedWhereItBinds) {
+  Question question = ToyQuestion(MethodChoice::kLora, 0);
+  question.model.layer_count = 60;
+  question.model.head_size = 16;
+  question.model.kv_head_count = question.model.head_count;
+  question.lora.rank = 1;
+  question.memory_budget_bytes = 1;
+  const Prediction smallest = *Recommend(question)->nearest;
+  ASSERT_EQ(smallest.memory.binding_instant, "generate");
+  question.memory_budget_bytes = smallest.memory.total_bytes - 1;
+  const auto changes = Find(question);
+  ASSERT_TRUE(changes.contains(ChangeKind::kGeneration));
+  EXPECT_EQ(changes.at(ChangeKind::kGeneration).value, "off");
+  EXPECT_FALSE(changes.contains(ChangeKind::kEvaluation));
+}
+
+TEST(ChangesTest, TheDeviceIsTheSmallestOfTheCatalog) {
+  Question question{.model = *FindModel("SmolLM2-1.7B"),
+                    .workload = {.context = 2048, .rows_per_step = 8},
+                    .devices = {.hardware = *FindHardware("RTX-4090")},
+                    .method = MethodChoice::kFull};
+  const Change device = Find(question).at(ChangeKind::kDevice);
+  EXPECT_THAT(device.sentence, HasSubstr(device.value + " ("));
+  for (const Hardware& h : HardwareCatalog()) {
+    if (!h.trainer_runs || h.compute_capability == 0) continue;
+    question.devices.hardware = h;
+    if (h.name == device.value) {
+      EXPECT_TRUE(Fits(question));
+    } else if (h.memory_bytes < device.to) {
+      EXPECT_FALSE(Fits(question)) << h.name;
+    }
+  }
+}
+
+TEST(ChangesTest, ABudgetIsNotWidenedByAnotherDevice) {
+  EXPECT_FALSE(Find(ToyQuestion(MethodChoice::kFull, 1000)).contains(ChangeKind::kDevice));
+}
+
+TEST(ChangesTest, PrecisionIsOfferedWhereTheDeviceHasIt) {
+  Question question{.model = *FindModel("SmolLM2-1.7B"),
+                    .workload = {.context = 2048, .rows_per_step = 2},
+                    .devices = {.hardware = *FindHardware("A10G")},
+                    .method = MethodChoice::kLora,
+                    .precision = Precision::kFp32,
+                    .memory_budget_bytes = 6 * kGiB};
+  EXPECT_EQ(Find(question).at(ChangeKind::kPrecision).best.mix.precision, Precision::kBf16);
+}
+
+TEST(ChangesTest, TheDeadlineCutsItShort) {
+  Question question = ToyQuestion(MethodChoice::kFull, 1000);
+  const Prediction nearest = *Recommend(question)->nearest;
+  question.deadline = absl::InfinitePast();
+  const auto found = CheapestChanges(question, nearest);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_TRUE(found->deadline_reached);
+  EXPECT_TRUE(found->changes.empty());
+}
+
+}  // namespace
+}  // namespace tunesmith::planner

@@ -1,0 +1,101 @@
+#include "planner/answer/pinned_axes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/units.h"
+#include "planner/answer/candidates.h"
+#include "planner/answer/predict.h"
+#include "planner/answer/search.h"
+#include "tests/planner/program_fixture.h"
+
+namespace tunesmith::planner {
+namespace {
+
+using ::testing::HasSubstr;
+
+Question ToyQuestion(const PinnedAxes& pinned, int64_t budget_bytes = 0) {
+  return {.model = ToyModel(3, true),
+          .workload = {.context = 32, .rows_per_step = 4},
+          .devices = {.hardware = *FindHardware("cpu")},
+          .method = MethodChoice::kFull,
+          .pinned = pinned,
+          .memory_budget_bytes = budget_bytes};
+}
+
+// The quickest of all whole programs whose mix has the pinned values; picoseconds and bytes, or none.
+std::optional<std::pair<int64_t, int64_t>> BruteForce(const Question& question) {
+  Question free = question;
+  free.pinned = {};
+  const PinnedAxes& pinned = question.pinned;
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
+  std::optional<std::pair<int64_t, int64_t>> best;
+  for (Mix mix : FamiliesOf(free)) {
+    if (mix.attention != pinned.attention.value_or(mix.attention) ||
+        mix.micro_batch != pinned.micro_batch.value_or(mix.micro_batch))
+      continue;
+    for (const auto& recompute : AllRecomputes(question.model.layer_count)) {
+      if (!TakesOnly(recompute, pinned.rungs)) continue;
+      mix.recompute = recompute;
+      const Prediction p = *Predict(question, mix, prices, BudgetOf(question));
+      const std::pair key(p.time.step_picoseconds, p.memory.arena_bytes);
+      if (p.fits && (!best || key < *best)) best = key;
+    }
+  }
+  return best;
+}
+
+TEST(PinnedAxesTest, TheSearchFindsTheBestOfWhatIsLeft) {
+  const uint32_t rung_sets[] = {kAnyRung, BitOf(Rung::kKeep), BitOf(Rung::kBlock),
+                                BitOf(Rung::kActivation) | BitOf(Rung::kGateUp),
+                                BitOf(Rung::kKeep) | BitOf(Rung::kNorms)};
+  for (const uint32_t rungs : rung_sets) {
+    for (const int64_t micro_batch : {1, 4}) {
+      for (const AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
+        for (const int64_t kib : {100'000, 650, 420, 300}) {
+          const Question question =
+              ToyQuestion({.attention = attention, .micro_batch = micro_batch, .rungs = rungs},
+                          256 * kMiB + kib * kKiB);
+          const auto result = Recommend(question);
+          ASSERT_TRUE(result.ok()) << result.status();
+          const auto best = BruteForce(question);
+          ASSERT_EQ(result->ranked.empty(), !best.has_value());
+          if (!best) continue;
+          const Prediction& chosen = result->ranked[0];
+          EXPECT_EQ(chosen.time.step_picoseconds, best->first);
+          EXPECT_EQ(chosen.memory.arena_bytes, best->second);
+          EXPECT_TRUE(TakesOnly(chosen.mix.recompute, rungs)) << FormatMix(chosen.mix);
+          EXPECT_EQ(chosen.mix.attention, attention);
+          EXPECT_EQ(chosen.mix.micro_batch, micro_batch);
+        }
+      }
+    }
+  }
+}
+
+TEST(PinnedAxesTest, AChunkedLossIsKeptWhereOneChunkHoldsEverything) {
+  const auto result = Recommend(ToyQuestion({.loss = LossKernel::kChunked}));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->ranked[0].mix.loss, LossKernel::kChunked);
+}
+
+std::string ErrorOf(const PinnedAxes& pinned, absl::StatusCode code) {
+  const absl::Status status = Recommend(ToyQuestion(pinned)).status();
+  EXPECT_EQ(status.code(), code);
+  return std::string(status.message());
+}
+
+TEST(PinnedAxesTest, WhatCannotBeMetPrintsTheEquation) {
+  constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_THAT(ErrorOf({.micro_batch = 3}, kInvalid),
+              HasSubstr("micro_batch(3) does not divide rows per step(4) / devices(1) = 4"));
+  EXPECT_THAT(ErrorOf({.micro_batch = 0}, kInvalid), HasSubstr("micro_batch(0)"));
+  EXPECT_THAT(ErrorOf({.micro_batch = 2, .mlp_tile_count = 65}, kInvalid),
+              HasSubstr("mlp_tiles(65) must be 1 to the tokens of a micro-batch(64)"));
+  EXPECT_THAT(ErrorOf({.rungs = 0}, kInvalid), HasSubstr("rungs(0)"));
+  EXPECT_THAT(ErrorOf({.rungs = BitOf(Rung::kHost)}, kInvalid),
+              HasSubstr("cpu has no host memory apart"));
+}
+
+}  // namespace
+}  // namespace tunesmith::planner
