@@ -7,6 +7,7 @@
 #include "common/units.h"
 #include "planner/program/add_buffer.h"
 #include "planner/program/layer_parameters.h"
+#include "planner/program/linear_scratch.h"
 #include "planner/program/optimizer_segment.h"
 #include "planner/program/training_segments.h"
 
@@ -111,6 +112,7 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   }
   if (inputs.workload.evaluates) AddEvaluateSegment(program, parameters);
   if (inputs.workload.generates) AddGenerateSegment(program, parameters);
+  GiveLinearScratch(program);
   CountLocals(program);
   CountViews(program);
   return program;
@@ -120,6 +122,7 @@ Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters) {
   Program program{.inputs = inputs};
   parameters = AddParameters(program);
   AddHostBuffers(program);
+  AddLinearScratch(program);
   return program;
 }
 

@@ -10,7 +10,8 @@
 // B rows of T tokens are flattened to B*T rows; C hidden, F intermediate, V vocabulary, H query heads, K key/value heads, D head size, R rank.
 namespace tunesmith::planner {
 
-// For every kind: inputs -> outputs. `+=` marks outputs that honour OpAttributes::accumulate (off: overwrite).
+// For every kind: inputs -> outputs. `+=` marks outputs that honour OpAttributes::accumulate (off: overwrite). Products on a CPU that read or
+// write bf16 have scratch as one more output (linear_workspace.h).
 enum class OpKind : uint8_t {
   // Forward.
   kEmbedding,  // tokens (BT) i32, weight (V, C) -> y (BT, C)

@@ -161,6 +161,7 @@ struct Program {
   std::vector<Segment> segments;
   std::vector<Parameter> parameters;
   HostBuffers host;
+  int32_t linear_scratch = -1;  // see linear_scratch.h
 };
 
 }  // namespace tunesmith::planner

@@ -52,11 +52,15 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                .rstd = out[1],
                                .epsilon = attributes.epsilon});
     case OpKind::kLinear:
-      return Linear(
-          context,
-          {.x = in[0], .weight = in[1], .addend = in[2], .y = out[0], .scale = attributes.scale});
+      return Linear(context, {.x = in[0],
+                              .weight = in[1],
+                              .addend = in[2],
+                              .y = out[0],
+                              .scale = attributes.scale,
+                              .workspace = out[1]});
     case OpKind::kLinearBias:
-      return LinearBias(context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0]});
+      return LinearBias(
+          context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0], .workspace = out[1]});
     case OpKind::kRope:
       return Rope(context, RopeArgsOf(call));
     case OpKind::kAttention:
@@ -113,13 +117,15 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                            .weight = in[1],
                                            .dx = out[0],
                                            .scale = attributes.scale,
-                                           .accumulate = accumulate});
+                                           .accumulate = accumulate,
+                                           .workspace = out[1]});
     case OpKind::kLinearBackwardWeight:
       return LinearBackwardWeight(context, {.dy = in[0],
                                             .x = in[1],
                                             .dweight = out[0],
                                             .scale = attributes.scale,
-                                            .accumulate = accumulate});
+                                            .accumulate = accumulate,
+                                            .workspace = out[1]});
     case OpKind::kBiasBackward:
       return BiasBackward(context, {.dy = in[0], .dbias = out[0], .accumulate = accumulate});
     case OpKind::kRopeBackward:
