@@ -63,6 +63,14 @@ constexpr uint16_t Bf16FromFloat(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// Rounds up or down with probabilities such that the result is the value on average, given uniform
+// random bits; infinity stays, a NaN stays a (quiet) NaN.
+constexpr uint16_t Bf16FromFloatStochastic(float value, uint16_t random_bits) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + random_bits) >> 16);
+}
+
 // IEEE binary16, held in a uint16_t. Exact.
 constexpr float FloatFromF16(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000u) << 16;

@@ -11,6 +11,7 @@
 #include "trainer/ops/linear.h"
 #include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
+#include "trainer/ops/sgd.h"
 #include "trainer/ops/swiglu.h"
 
 namespace tunesmith::trainer {
@@ -36,6 +37,29 @@ RopeArgs RopeArgsOf(const OpCall& call) {
           .head_size = attributes.head_size,
           .theta = attributes.rope_theta,
           .scaling = attributes.rope_scaling};
+}
+
+AdamWArgs AdamWArgsOf(const OpCall& call) {
+  const auto& in = call.inputs;
+  const auto& out = call.outputs;
+  AdamWArgs args{.gradient = in[0],
+                 .clip_factor = in[1],
+                 .step_scalars = in[2],
+                 .step_key = in[3],
+                 .parameter = out[0],
+                 .moment1 = out[1],
+                 .moment2 = out[2],
+                 .decays = call.attributes.decays,
+                 .parameter_key = call.attributes.parameter_key,
+                 .instance = call.run_index};
+  if (args.moment1.dtype != DType::kU8) {
+    args.master = out[3];
+    return args;
+  }
+  args.moment1_scale = out[3];
+  args.moment2_scale = out[4];
+  args.master = out[5];
+  return args;
 }
 
 absl::Status RunForward(const OpContext& context, const OpCall& call) {
@@ -178,14 +202,17 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
           context,
           {.sum = in[0], .step_scalars = in[1], .clip_factor = out[0], .gradient_norm = out[1]});
     case OpKind::kAdamW:
-      return AdamW(context, {.gradient = in[0],
-                             .clip_factor = in[1],
-                             .step_scalars = in[2],
-                             .parameter = out[0],
-                             .moment1 = out[1],
-                             .moment2 = out[2],
-                             .master = out[3],
-                             .decays = call.attributes.decays});
+      return AdamW(context, AdamWArgsOf(call));
+    case OpKind::kSgd:
+      return Sgd(context, {.gradient = in[0],
+                           .clip_factor = in[1],
+                           .step_scalars = in[2],
+                           .step_key = in[3],
+                           .parameter = out[0],
+                           .master = out[1],
+                           .decays = call.attributes.decays,
+                           .parameter_key = call.attributes.parameter_key,
+                           .instance = call.run_index});
     case OpKind::kCacheAppend:
       return CacheAppend(context, {.x = in[0], .positions = in[1], .cache = out[0]});
     case OpKind::kDecodeAttention:

@@ -28,6 +28,8 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, float>) return DType::kF32;
   if constexpr (std::is_same_v<T, int32_t>) return DType::kI32;
   if constexpr (std::is_same_v<T, uint16_t>) return DType::kBF16;
+  if constexpr (std::is_same_v<T, uint8_t>) return DType::kU8;
+  if constexpr (std::is_same_v<T, uint64_t>) return DType::kU64;
   if constexpr (std::is_same_v<T, cpu::Bf16>) return DType::kBF16;
 }
 
