@@ -59,7 +59,7 @@ double LossAndGradientOfRow(S* logits, int64_t V, int32_t label, T loss_scale) {
   const T largest = RowMax(logits, V), label_logit = T(logits[label]);
   const T sum = SoftmaxInPlace(logits, V, largest, loss_scale);
   const T probability = Exp(label_logit - largest) / sum;
-  logits[label] = S(loss_scale * probability - loss_scale);
+  logits[label] = loss_scale * probability - loss_scale;
   return std::log(static_cast<double>(sum)) + largest - label_logit;
 }
 

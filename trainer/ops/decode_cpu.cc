@@ -32,7 +32,7 @@ void WeighRows(const T* factors, int64_t count, const S* v, int64_t stride, int6
     sums.fill(T{0});
     for (int64_t j = 0; j < count; ++j)
       RowAddScaled(v + j * stride + begin, width, factors[j], sums.data());
-    for (int64_t d = 0; d < width; ++d) o[begin + d] = S(sums[d]);
+    for (int64_t d = 0; d < width; ++d) o[begin + d] = sums[d];
   }
 }
 

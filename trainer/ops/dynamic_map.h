@@ -43,7 +43,10 @@ inline constexpr DynamicMap kUnsignedMap = MakeDynamicMap(false);
 // The code of the number nearest to x: how many midpoints lie below it.
 constexpr uint8_t NearestCode(const float* midpoints, float x) {
   int code = 0;
-  for (int step = 128; step > 0; step /= 2) code += midpoints[code + step - 1] < x ? step : 0;
+  for (int bit = 7; bit >= 0; --bit) {
+    const int step = 1 << bit;
+    code += midpoints[code + step - 1] < x ? step : 0;
+  }
   return static_cast<uint8_t>(code);
 }
 

@@ -59,7 +59,7 @@ void AddRowsOfToken(const EmbeddingBackwardArgs& args, int64_t first) {
       if (tokens[i] == token)
         RowAddScaled(args.dy.as<S>() + i * C + begin, count, 1.0f, sums.data());
     }
-    for (int64_t c = 0; c < count; ++c) row[c] = A(sums[c]);
+    for (int64_t c = 0; c < count; ++c) row[c] = sums[c];
   }
 }
 
@@ -90,23 +90,23 @@ absl::Status Embedding(ThreadPool& threads, const EmbeddingArgs& args) {
 absl::Status EmbeddingBackward(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
   const int64_t C = args.dy.dims[1], V = args.dweight.dims[0];
   TUNESMITH_RETURN_IF_ERROR(CheckTokens(OpKind::kEmbeddingBackward, args.tokens, V));
-  return VisitAccumulator(
-      OpKind::kEmbeddingBackward, args.dy.dtype, args.dweight.dtype,
-      [&](auto storage, auto accumulator) {
-        using S = decltype(storage);
-        using A = decltype(accumulator);
-        if (!args.accumulate) {
-          threads.ForRanges(V * C, kElementGrain, [&](int64_t begin, int64_t end) {
-            std::fill_n(args.dweight.as<A>() + begin, end - begin, A{});
-          });
-        }
-        if constexpr (std::is_same_v<A, Bf16>) {
-          AddRowsByToken<S, A>(threads, args);
-        } else {
-          AddAllRows<S, A>(threads, args);
-        }
-        return absl::OkStatus();
-      });
+  return VisitAccumulator(OpKind::kEmbeddingBackward, args.dy.dtype, args.dweight.dtype,
+                          [&](auto storage, auto accumulator) {
+                            using S = decltype(storage);
+                            using A = decltype(accumulator);
+                            if (!args.accumulate) {
+                              threads.ForRanges(
+                                  V * C, kElementGrain, [&](int64_t begin, int64_t end) {
+                                    std::fill_n(args.dweight.as<A>() + begin, end - begin, A{});
+                                  });
+                            }
+                            if constexpr (std::is_same_v<A, Bf16>) {
+                              AddRowsByToken<S, A>(threads, args);
+                            } else {
+                              AddAllRows<S, A>(threads, args);
+                            }
+                            return absl::OkStatus();
+                          });
 }
 
 }  // namespace tunesmith::trainer::cpu

@@ -38,14 +38,14 @@ Operand Widen(const float* x, int64_t stride, int64_t, int64_t, float*) { return
 template <typename A>
 TUNESMITH_VECTOR_CLONES void StoreRow(const float* product, int64_t count, A* c) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) c[i] = A(product[i]);
+  for (int64_t i = 0; i < count; ++i) c[i] = product[i];
 }
 
 template <typename A>
 TUNESMITH_VECTOR_CLONES void StoreSumRow(const float* product, const A* addend, int64_t count,
                                          A* c) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) c[i] = A(product[i] + float(addend[i]));
+  for (int64_t i = 0; i < count; ++i) c[i] = product[i] + float(addend[i]);
 }
 
 template <typename A>

@@ -16,7 +16,7 @@ using planner::OpKind;
 template <typename S, typename T>
 TUNESMITH_VECTOR_CLONES void NormalizeRow(const S* x, const S* weight, int64_t C, T rstd, S* y) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) y[c] = S(T(x[c]) * rstd * T(weight[c]));
+  for (int64_t c = 0; c < C; ++c) y[c] = T(x[c]) * rstd * T(weight[c]);
 }
 
 // Sum of weight * dy * x.
@@ -33,8 +33,7 @@ template <typename S, typename T>
 TUNESMITH_VECTOR_CLONES void BackwardRow(const S* dy, const S* x, const S* weight, int64_t C,
                                          T rstd, T projection, S* dx) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c)
-    dx[c] = S(rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection));
+  for (int64_t c = 0; c < C; ++c) dx[c] = rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
 }
 
 template <typename S, typename T>
@@ -42,7 +41,7 @@ TUNESMITH_VECTOR_CLONES void AccumulateBackwardRow(const S* dy, const S* x, cons
                                                    int64_t C, T rstd, T projection, S* dx) {
 #pragma omp simd
   for (int64_t c = 0; c < C; ++c)
-    dx[c] = S(T(dx[c]) + rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection));
+    dx[c] = T(dx[c]) + rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
 }
 
 template <typename S, typename T>

@@ -24,8 +24,8 @@ TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t 
 #pragma omp simd
   for (int64_t i = 0; i < half; ++i) {
     const T first = T(x[i]), second = T(x[i + half]);
-    x[i] = S(first * cosine[i] - second * sine[i]);
-    x[i + half] = S(second * cosine[i] + first * sine[i]);
+    x[i] = first * cosine[i] - second * sine[i];
+    x[i + half] = second * cosine[i] + first * sine[i];
   }
 }
 

@@ -21,7 +21,7 @@ void SumRows(ThreadPool& threads, int64_t N, int64_t C, bool accumulate, A* y, A
       for (int64_t c = 0; c < count; ++c) sums[c] = T(y[begin + c]);
     }
     for (int64_t i = 0; i < N; ++i) add_row(i, begin, count, sums.data());
-    for (int64_t c = 0; c < count; ++c) y[begin + c] = A(sums[c]);
+    for (int64_t c = 0; c < count; ++c) y[begin + c] = sums[c];
   });
 }
 

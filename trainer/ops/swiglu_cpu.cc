@@ -12,7 +12,7 @@ using planner::OpKind;
 template <typename S, typename T = Arithmetic<S>>
 TUNESMITH_VECTOR_CLONES void Forward(const S* gate, const S* up, int64_t count, S* y) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] = S(T(gate[i]) * Sigmoid(T(gate[i])) * T(up[i]));
+  for (int64_t i = 0; i < count; ++i) y[i] = T(gate[i]) * Sigmoid(T(gate[i])) * T(up[i]);
 }
 
 // silu'(x) = s (1 + x (1 - s)), s = sigmoid(x).
@@ -23,8 +23,8 @@ TUNESMITH_VECTOR_CLONES void Backward(const S* dy, const S* gate, const S* up, i
   for (int64_t i = 0; i < count; ++i) {
     const T g = T(gate[i]), u = T(up[i]), d = T(dy[i]);
     const T s = Sigmoid(g);
-    dgate[i] = S(d * u * s * (1 + g * (1 - s)));
-    dup[i] = S(d * g * s);
+    dgate[i] = d * u * s * (1 + g * (1 - s));
+    dup[i] = d * g * s;
   }
 }
 

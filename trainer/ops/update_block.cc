@@ -20,7 +20,7 @@ TUNESMITH_VECTOR_CLONES void Widen(const Bf16* x, int64_t count, float* y) {
 
 TUNESMITH_VECTOR_CLONES void Round(const float* x, int64_t count, Bf16* y) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] = Bf16(x[i]);
+  for (int64_t i = 0; i < count; ++i) y[i] = x[i];
 }
 
 TUNESMITH_VECTOR_CLONES void RoundStochastic(const float* x, int64_t count, uint64_t key,

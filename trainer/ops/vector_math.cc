@@ -35,7 +35,7 @@ TUNESMITH_VECTOR_CLONES T ExpOf(const T* x, int64_t count, T offset, T* y) {
 TUNESMITH_VECTOR_CLONES void ScaledExpOf(const Bf16* x, int64_t count, float offset, float factor,
                                          Bf16* y) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] = Bf16(factor * Exp(float(x[i]) - offset));
+  for (int64_t i = 0; i < count; ++i) y[i] = factor * Exp(float(x[i]) - offset);
 }
 
 template <typename T>
@@ -47,7 +47,7 @@ TUNESMITH_VECTOR_CLONES void ScaleBy(T* y, int64_t count, T factor) {
 template <typename S, typename T, typename A>
 TUNESMITH_VECTOR_CLONES void AddScaledOf(const S* x, int64_t count, T factor, A* y) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] = A(T(y[i]) + factor * T(x[i]));
+  for (int64_t i = 0; i < count; ++i) y[i] = T(y[i]) + factor * T(x[i]);
 }
 
 template <typename S, typename T = Arithmetic<S>>
