@@ -49,6 +49,26 @@ const std::map<std::string, v1::Precision>& Precisions() {
   return *precisions;
 }
 
+const std::map<std::string, v1::Optimizer>& Optimizers() {
+  static const auto* const optimizers = new std::map<std::string, v1::Optimizer>{
+      {"adamw", v1::OPTIMIZER_ADAMW}, {"sgd", v1::OPTIMIZER_SGD}};
+  return *optimizers;
+}
+
+const std::map<std::string, v1::OptimizerState>& OptimizerStates() {
+  static const auto* const states =
+      new std::map<std::string, v1::OptimizerState>{{"fp32", v1::OPTIMIZER_STATE_FP32},
+                                                    {"bf16", v1::OPTIMIZER_STATE_BF16},
+                                                    {"int8", v1::OPTIMIZER_STATE_INT8}};
+  return *states;
+}
+
+const std::map<std::string, v1::AccumulationDtype>& AccumulationDtypes() {
+  static const auto* const dtypes = new std::map<std::string, v1::AccumulationDtype>{
+      {"fp32", v1::ACCUMULATION_DTYPE_FP32}, {"bf16", v1::ACCUMULATION_DTYPE_BF16}};
+  return *dtypes;
+}
+
 // Factors of units, in lower case and without a closing "b" or "ib".
 int64_t UnitFactor(std::string_view letter, bool decimal) {
   static constexpr std::string_view kLetters = "kmgt";
@@ -153,6 +173,15 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
       ->capture_default_str();
   app.add_option("--precision", flags.precision, "Data type of the computation")
       ->check(CLI::IsMember(Keys(Precisions())));
+  app.add_option("--optimizer", flags.optimizer, "How gradients change weights")
+      ->check(CLI::IsMember(Keys(Optimizers())))
+      ->capture_default_str();
+  app.add_option("--optimizer-state", flags.optimizer_state, "Data type of the optimizer's states")
+      ->check(CLI::IsMember(Keys(OptimizerStates())))
+      ->capture_default_str();
+  app.add_option("--accumulation", flags.accumulation, "Data type of summed gradients")
+      ->check(CLI::IsMember(Keys(AccumulationDtypes())))
+      ->capture_default_str();
   app.add_option("--lora-rank", flags.lora_rank, "Rank of the adapter")
       ->check(Positive())
       ->capture_default_str();
@@ -204,6 +233,9 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   question.mutable_lora()->set_alpha(
       flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));
   question.set_precision(Precisions().at(flags.precision));
+  question.set_optimizer(Optimizers().at(flags.optimizer));
+  question.set_optimizer_state(OptimizerStates().at(flags.optimizer_state));
+  question.set_accumulation_dtype(AccumulationDtypes().at(flags.accumulation));
   question.set_objective(Objectives().at(flags.objective));
   TUNESMITH_RETURN_IF_ERROR(SetPinned(flags.pinned, question));
   if (!flags.memory_budget.empty()) {

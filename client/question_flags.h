@@ -20,6 +20,9 @@ struct QuestionFlags {
   std::string gpus = "cpu";
   std::string method = "any";
   std::string precision;
+  std::string optimizer = "adamw";
+  std::string optimizer_state = "fp32";
+  std::string accumulation = "fp32";
   int64_t lora_rank = 16;
   double lora_alpha = 0;  // 0: twice the rank
   std::string objective = "time";

@@ -18,6 +18,8 @@ if(TUNESMITH_HAVE_CUDA)
   set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   set(CMAKE_CUDA_STANDARD 20)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  # Kernels call the constexpr functions that the CPU's kernels call: one source of random numbers and of 8-bit codes.
+  string(APPEND CMAKE_CUDA_FLAGS " --expt-relaxed-constexpr")
   enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()

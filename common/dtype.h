@@ -56,11 +56,24 @@ constexpr float FloatFromBf16(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
+// The upper half of `sum`, or a quiet NaN where `bits` are those of a NaN. Without branches: loops
+// over conversions vectorize.
+constexpr uint16_t UpperHalfOrNan(uint32_t bits, uint32_t sum) {
+  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return static_cast<uint16_t>((is_nan ? bits | 0x400000u : sum) >> 16);
+}
+
 // Rounds to nearest even; a NaN stays a (quiet) NaN.
 constexpr uint16_t Bf16FromFloat(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+  return UpperHalfOrNan(bits, bits + 0x7fffu + ((bits >> 16) & 1u));
+}
+
+// Rounds up or down with probabilities such that the result is the value on average, given uniform
+// random bits; infinity stays, a NaN stays a (quiet) NaN.
+constexpr uint16_t Bf16FromFloatStochastic(float value, uint16_t random_bits) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  return UpperHalfOrNan(bits, bits + random_bits);
 }
 
 // IEEE binary16, held in a uint16_t. Exact.

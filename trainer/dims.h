@@ -10,6 +10,6 @@
 //   (H / K) D   head size                        I   input features of a linear layer O   output
 //   features                  N   rows of logits (BT, or those of one loss chunk)
 //
-// Dtypes: `T` is the compute dtype of the call, that of its activations: f32, f64, or bf16 (on CUDA
-// only). `S` is the dtype of statistics: f64 when T is f64, else f32. `A` is the dtype in which
-// gradients accumulate: T, or f32 when T is bf16.
+// Dtypes: `T` is the dtype of the call's activations: f32, f64 (on the CPU only) or bf16; bf16 is
+// computed with in f32. `S` is the dtype of statistics: f64 when T is f64, else f32. `A` is the
+// dtype in which gradients accumulate: T, or f32 or bf16 when T is either of these.

@@ -152,6 +152,7 @@ OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
   OpCall call{.kind = op.kind,
               .attributes = op.attributes,
               .stream = op.stream,
+              .run_index = run_index,
               .input_count = op.input_count,
               .output_count = op.output_count};
   call.attributes.accumulate = planner::Accumulates(op, kind);

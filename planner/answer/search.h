@@ -31,6 +31,10 @@ struct Question {
   MethodChoice method = MethodChoice::kAny;
   LoraSpec lora;                       // used where the method is LoRA
   std::optional<Precision> precision;  // none: bf16 on GPUs that have it, fp32 on CPUs
+  // Fixed semantic axes: every mix of the answer has them.
+  Optimizer optimizer = Optimizer::kAdamW;
+  OptimizerState optimizer_state = OptimizerState::kFp32;
+  AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
   Objective objective = Objective::kTime;
   PinnedAxes pinned;
   int64_t memory_budget_bytes = 0;  // per device; 0: what the device has

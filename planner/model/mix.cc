@@ -31,6 +31,16 @@ void CheckLora(const LoraSpec& lora, std::vector<std::string>* problems) {
   }
 }
 
+void CheckOptimizer(const Mix& mix, std::vector<std::string>* problems) {
+  if (mix.optimizer != Optimizer::kSgd) return;
+  const bool means_something =
+      mix.optimizer_state == OptimizerState::kFp32 ||
+      (mix.optimizer_state == OptimizerState::kBf16 && mix.precision == Precision::kBf16);
+  if (means_something) return;
+  problems->push_back(StrCat("optimizer_state=", NameOf(kOptimizerStateNames, mix.optimizer_state),
+                             ": optimizer=sgd has no state to store; leave optimizer_state out"));
+}
+
 void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string>* problems) {
   std::vector<std::string> terms;
   int64_t sum = 0;
@@ -60,6 +70,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer) {
 absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
   std::vector<std::string> problems;
   if (mix.method == Method::kLora) CheckLora(mix.lora, &problems);
+  CheckOptimizer(mix, &problems);
   CheckRange("zero_stage", mix.zero_stage, 0, 3, &problems);
   CheckRecompute(mix, layer_count, &problems);
   CheckRange("mlp_tiles", mix.mlp_tile_count, 1, kLargestCount, &problems);

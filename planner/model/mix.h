@@ -15,7 +15,10 @@ namespace tunesmith::planner {
 enum class Method { kFull, kLora };
 // Dtype of weights, activations and of what GEMMs read.
 enum class Precision { kFp32, kBf16 };
-// Dtype of AdamW's two moments.
+// How a gradient changes a weight. SGD is plain: no momentum, no state.
+enum class Optimizer { kAdamW, kSgd };
+// Dtype of AdamW's two moments. fp32 and int8 (a scale per block of elements) keep an fp32 master copy of bf16 weights; bf16 keeps none, and
+// rounds moments and bf16 weights stochastically (docs/adr/0004).
 enum class OptimizerState { kFp32, kBf16, kInt8 };
 // Dtype in which gradients are summed over micro-batches.
 enum class AccumulationDtype { kFp32, kBf16 };
@@ -59,6 +62,7 @@ struct Mix {
   Method method = Method::kLora;
   LoraSpec lora = {};  // read only when method is kLora
   Precision precision = Precision::kFp32;
+  Optimizer optimizer = Optimizer::kAdamW;
   OptimizerState optimizer_state = OptimizerState::kFp32;
   AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
   // Placement axes.
@@ -83,7 +87,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 // printed too when a reader would want them; ParseMix(FormatMix(m)) == m
 // for every m that passes ValidateMix, except that `lora` is not printed where the method does not read it.
 //   method=full | lora:r<rank>[:a<alpha>][:<targets>]   targets: "all", "attention" or module letters joined by "+", as "q+v"
-//   precision=fp32|bf16  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
+//   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
 //   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);

@@ -65,6 +65,7 @@ std::string FormatMix(const Mix& mix) {
   AxisList axes;
   axes.Add("method", FormatMethod(mix));
   axes.Changed("precision", kPrecisionNames, mix.precision, defaults.precision);
+  axes.Changed("optimizer", kOptimizerNames, mix.optimizer, defaults.optimizer);
   axes.Changed("optimizer_state", kOptimizerStateNames, mix.optimizer_state,
                defaults.optimizer_state);
   axes.Changed("accumulation", kAccumulationNames, mix.accumulation_dtype,

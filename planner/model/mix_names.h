@@ -12,6 +12,7 @@ namespace tunesmith::planner {
 
 inline constexpr std::array<std::string_view, 2> kMethodNames = {"full", "lora"};
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"fp32", "bf16"};
+inline constexpr std::array<std::string_view, 2> kOptimizerNames = {"adamw", "sgd"};
 inline constexpr std::array<std::string_view, 3> kOptimizerStateNames = {"fp32", "bf16", "int8"};
 inline constexpr std::array<std::string_view, 2> kAccumulationNames = {"fp32", "bf16"};
 inline constexpr std::array<std::string_view, 2> kAttentionNames = {"eager", "flash"};

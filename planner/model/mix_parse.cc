@@ -112,6 +112,10 @@ constexpr Axis kAxes[] = {
      [](std::string_view axis, std::string_view value, Mix* mix) {
        return ParseName(axis, value, kPrecisionNames, &mix->precision);
      }},
+    {"optimizer",
+     [](std::string_view axis, std::string_view value, Mix* mix) {
+       return ParseName(axis, value, kOptimizerNames, &mix->optimizer);
+     }},
     {"optimizer_state",
      [](std::string_view axis, std::string_view value, Mix* mix) {
        return ParseName(axis, value, kOptimizerStateNames, &mix->optimizer_state);

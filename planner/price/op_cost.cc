@@ -15,7 +15,9 @@ double TouchedBytes(const Program& program, const Op& op, bool accumulates) {
   double bytes = 0;
   for (int i = 0; i < op.input_count; ++i)
     bytes += BytesOf(program, op.inputs[static_cast<size_t>(i)]);
-  for (int i = 0; i < op.output_count; ++i) {
+  // What a product writes beside its result is scratch, which stays in the cache.
+  const int written_count = IsLinear(op.kind) ? 1 : op.output_count;
+  for (int i = 0; i < written_count; ++i) {
     bytes += BytesOf(program, op.outputs[static_cast<size_t>(i)]) * (accumulates ? 2.0 : 1.0);
   }
   return bytes;
@@ -42,27 +44,9 @@ double FlashBytes(const Program& program, const Op& op) {
 
 }  // namespace
 
-bool IsLinear(OpKind kind) {
-  return kind == OpKind::kLinear || kind == OpKind::kLinearBias ||
-         kind == OpKind::kLinearBackwardInput || kind == OpKind::kLinearBackwardWeight;
-}
-
 bool IsAttention(OpKind kind) {
   return kind == OpKind::kAttention || kind == OpKind::kFlashAttention ||
          kind == OpKind::kAttentionBackward || kind == OpKind::kFlashAttentionBackward;
-}
-
-GemmShape GemmShapeOf(const Program& program, const Op& op) {
-  const Buffer& a = BufferOf(program, op.inputs[0]);
-  const Buffer& b = BufferOf(program, op.inputs[1]);
-  switch (op.kind) {
-    case OpKind::kLinearBackwardInput:
-      return {.m = a.dims[0], .n = b.dims[1], .k = a.dims[1]};
-    case OpKind::kLinearBackwardWeight:
-      return {.m = a.dims[1], .n = b.dims[1], .k = a.dims[0]};
-    default:
-      return {.m = a.dims[0], .n = b.dims[0], .k = a.dims[1]};
-  }
 }
 
 double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "planner/program/gemm_shape.h"
 #include "planner/program/program.h"
 
 namespace tunesmith::planner {
@@ -17,13 +18,6 @@ struct OpCost {
 // `accumulates`: the op adds to its outputs in this run (Accumulates in program.h).
 OpCost CostOf(const Program& program, const Op& op, bool accumulates);
 
-// The matrix product that a linear op is: C (m, n) = A (m, k) B (k, n).
-struct GemmShape {
-  int64_t m = 0, n = 0, k = 0;
-};
-GemmShape GemmShapeOf(const Program& program, const Op& op);
-
-bool IsLinear(OpKind kind);
 bool IsAttention(OpKind kind);
 
 // Floating-point operations of attention over B rows of T tokens in which `pair_share` of the T*T query-key pairs are seen: forward does two

@@ -7,6 +7,7 @@
 #include "planner/model/size_limits.h"
 #include "planner/program/add_buffer.h"
 #include "planner/program/layer_parameters.h"
+#include "planner/program/linear_scratch.h"
 #include "planner/program/optimizer_segment.h"
 #include "planner/program/training_segments.h"
 
@@ -31,6 +32,7 @@ void AddHostBuffers(Program& program) {
   h.document_starts = AddInput(program, "document_starts", DType::kI32, rows);
   h.loss_scale = AddInput(program, "loss_scale", DType::kF32, 1);
   h.step_scalars = AddInput(program, "step_scalars", DType::kF32, kStepScalarCount);
+  h.step_key = AddInput(program, "step_key", DType::kU64, 1);
   h.loss_sum = AddInput(program, "loss_sum", DType::kF64, 1);
   h.gradient_norm = AddInput(program, "gradient_norm", DType::kF32, 1);
   if (!program.inputs.workload.generates) return;
@@ -72,10 +74,9 @@ absl::Status CheckBuilt(const ProgramInputs& inputs) {
         absl::StrCat(what, " is not built yet; leave it out of the mix"));
   };
   if (m.zero_stage != 0) return refuse("zero_stage above 0");
-  if (m.optimizer_state != OptimizerState::kFp32) return refuse("optimizer_state other than fp32");
   if (cpu && m.precision != Precision::kFp32) return refuse("precision=bf16 on a CPU");
-  if (cpu && m.accumulation_dtype != AccumulationDtype::kFp32)
-    return refuse("accumulation=bf16 on a CPU");
+  if (!cpu && m.precision == Precision::kFp32 && m.accumulation_dtype == AccumulationDtype::kBf16)
+    return refuse("accumulation=bf16 beside precision=fp32 on a GPU");
   return absl::OkStatus();
 }
 
@@ -113,6 +114,7 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   }
   if (inputs.workload.evaluates) AddEvaluateSegment(program, parameters);
   if (inputs.workload.generates) AddGenerateSegment(program, parameters);
+  GiveLinearScratch(program);
   CountLocals(program);
   CountViews(program);
   return program;
@@ -124,6 +126,7 @@ Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters) {
   program.blocks.reserve(96);
   parameters = AddParameters(program);
   AddHostBuffers(program);
+  AddLinearScratch(program);
   return program;
 }
 

@@ -58,7 +58,8 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
   for (int64_t field :
        {a.head_count, a.kv_head_count, a.head_size, a.context,
         static_cast<int64_t>(a.rope_scaling.kind), a.rope_scaling.original_context_limit,
-        int64_t{a.accumulate}, int64_t{a.accumulate_later}, int64_t{a.decays}})
+        int64_t{a.accumulate}, int64_t{a.accumulate_later}, int64_t{a.decays},
+        static_cast<int64_t>(a.parameter_key)})
     h.Add(field);
 }
 

@@ -54,6 +54,8 @@ std::string_view OpKindName(OpKind kind) {
       return "clip_factor";
     case OpKind::kAdamW:
       return "adamw";
+    case OpKind::kSgd:
+      return "sgd";
     case OpKind::kCacheAppend:
       return "cache_append";
     case OpKind::kDecodeAttention:

@@ -10,7 +10,8 @@
 // B rows of T tokens are flattened to B*T rows; C hidden, F intermediate, V vocabulary, H query heads, K key/value heads, D head size, R rank.
 namespace tunesmith::planner {
 
-// For every kind: inputs -> outputs. `+=` marks outputs that honour OpAttributes::accumulate (off: overwrite).
+// For every kind: inputs -> outputs. `+=` marks outputs that honour OpAttributes::accumulate (off: overwrite). Products on a CPU that read or
+// write bf16 have scratch as one more output (linear_workspace.h).
 enum class OpKind : uint8_t {
   // Forward.
   kEmbedding,  // tokens (BT) i32, weight (V, C) -> y (BT, C)
@@ -40,7 +41,10 @@ enum class OpKind : uint8_t {
   kClear,       // -> y = 0
   kSumSquares,  // x -> sum (1) f64 += sum of x^2
   kClipFactor,  // sum (1) f64, step_scalars -> clip_factor (1) f32, gradient_norm (1) f32
-  kAdamW,  // gradient, clip_factor, step_scalars, parameter, m, v[, master] -> parameter, m, v[, master] in place
+  // What an update writes is in place. step_key (1) u64: see HostBuffers. A bf16 parameter without a master, and bf16 moments, are rounded
+  // stochastically; u8 moments have scales of kStateBlockSize elements each.
+  kAdamW,  // gradient, clip_factor, step_scalars, step_key, parameter, m, v[, m scales, v scales][, master] -> parameter, m, v[, ...][, master]
+  kSgd,  // gradient, clip_factor, step_scalars, step_key, parameter[, master] -> parameter[, master]
   // Generation: one token at a time with a key/value cache.
   kCacheAppend,  // x (1, K*D), positions (1) -> cache (context, K*D) row positions[0]
   kDecodeAttention,  // q (1, H*D), k cache, v cache (context, K*D), positions (1) -> o (1, H*D), scores (H, context) f32
@@ -65,6 +69,9 @@ enum StepScalar {
   kMaxGradientNorm
 };
 inline constexpr int64_t kStepScalarCount = 16;
+
+// Elements that share a scale where moments are stored in 8 bits.
+inline constexpr int64_t kStateBlockSize = 256;
 
 enum class Phase : uint8_t {
   kForward,
@@ -101,13 +108,14 @@ struct OpAttributes {
   bool accumulate = false;  // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
-  bool decays = false;  // kAdamW: weight decay applies
+  bool decays = false;         // kAdamW, kSgd: weight decay applies
+  uint64_t parameter_key = 0;  // kAdamW, kSgd: of the parameter's name; keys its random numbers
 
   bool operator==(const OpAttributes&) const = default;
 };
 
-inline constexpr int kMaxOpInputs = 8;
-inline constexpr int kMaxOpOutputs = 4;
+inline constexpr int kMaxOpInputs = 10;
+inline constexpr int kMaxOpOutputs = 6;
 
 struct Op {
   OpKind kind = OpKind::kClear;

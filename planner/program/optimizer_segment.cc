@@ -29,14 +29,26 @@ const Buffer& WeightOf(const Program& program, const Parameter& p) {
   return program.buffers[static_cast<size_t>(p.weight)];
 }
 
-void AppendUpdate(Block& block, const Parameter& p, const OptimizerBindings& b,
-                  int32_t step_scalars) {
-  std::vector<int32_t> inputs = {p.gradient, b.clip_factor, step_scalars,
-                                 p.weight,   p.moment1,     p.moment2};
-  std::vector<int32_t> outputs = {p.weight, p.moment1, p.moment2};
-  if (p.master >= 0) inputs.push_back(p.master);
-  if (p.master >= 0) outputs.push_back(p.master);
-  Append(block, OpKind::kAdamW, {.decays = p.decays}, inputs, outputs);
+// What the update of a parameter changes, in the order of its op.
+std::vector<int32_t> UpdatedBuffers(const Parameter& p) {
+  std::vector<int32_t> updated = {p.weight};
+  for (int32_t state : {p.moment1, p.moment2, p.moment1_scale, p.moment2_scale, p.master}) {
+    if (state >= 0) updated.push_back(state);
+  }
+  return updated;
+}
+
+Block UpdateBlock(const Program& program, const Parameter& p, const OptimizerBindings& b) {
+  const bool adamw = program.inputs.mix.optimizer == Optimizer::kAdamW;
+  const std::vector<int32_t> updated = UpdatedBuffers(p);
+  std::vector<int32_t> inputs = {p.gradient, b.clip_factor, program.host.step_scalars,
+                                 program.host.step_key};
+  inputs.insert(inputs.end(), updated.begin(), updated.end());
+  Block block{.name = adamw ? "adamw" : "sgd"};
+  Append(block, adamw ? OpKind::kAdamW : OpKind::kSgd,
+         {.decays = p.decays, .parameter_key = RandomKey(0, WeightOf(program, p).name.Text())},
+         inputs, updated);
+  return block;
 }
 
 }  // namespace
@@ -58,9 +70,7 @@ void AddOptimizerSegment(Program& program, const OptimizerBindings& b) {
   AddRun(program, segment, std::move(clip), 1);
   for (const Parameter& p : program.parameters) {
     if (!p.trainable) continue;
-    Block block{.name = "adamw"};
-    AppendUpdate(block, p, b, program.host.step_scalars);
-    AddRun(program, segment, std::move(block), WeightOf(program, p).instance_count);
+    AddRun(program, segment, UpdateBlock(program, p, b), WeightOf(program, p).instance_count);
   }
   program.segments.push_back(std::move(segment));
 }

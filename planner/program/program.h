@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/dtype.h"
+#include "common/random.h"
 #include "planner/answer/prediction.h"
 #include "planner/model/mix.h"
 #include "planner/model/model_spec.h"
@@ -110,6 +111,8 @@ struct Parameter {
   int32_t gradient = -1;
   int32_t moment1 = -1;
   int32_t moment2 = -1;
+  int32_t moment1_scale = -1;  // f32, one for kStateBlockSize elements of an 8-bit moment
+  int32_t moment2_scale = -1;
   int32_t master = -1;
   bool trainable = false;
   bool decays = false;
@@ -122,6 +125,7 @@ struct HostBuffers {
   int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
   int32_t loss_scale = -1;     // (1) f32: 1 / valid tokens of the whole optimizer step
   int32_t step_scalars = -1;   // (16) f32
+  int32_t step_key = -1;       // (1) u64: StepKey(seed, optimizer step), for stochastic rounding
   int32_t loss_sum = -1;       // (1) f64, summed over micro-batches until the host clears it
   int32_t gradient_norm = -1;  // (1) f32, before clipping
   int32_t generate_token = -1, generate_position = -1, generated_token = -1;  // (1) i32 each
@@ -131,6 +135,12 @@ struct HostBuffers {
 
 // Layers on the host rung whose inputs are on the device at a time: one at work, one on its way.
 inline constexpr int64_t kHostSlotCount = 2;
+
+// The key of all random numbers of one optimizer step. An element's are RandomBits(RandomKey(RandomKey(step key, parameter_key), instance),
+// element): no order of work, no number of threads and no sharding changes them.
+constexpr uint64_t StepKey(uint64_t seed, int64_t optimizer_step) {
+  return RandomKey(RandomKey(seed, "stochastic rounding"), static_cast<uint64_t>(optimizer_step));
+}
 
 enum class BackendKind : uint8_t { kCpu, kCuda };
 
@@ -161,6 +171,7 @@ struct Program {
   std::vector<Segment> segments;
   std::vector<Parameter> parameters;
   HostBuffers host;
+  int32_t linear_scratch = -1;  // see linear_scratch.h
 };
 
 }  // namespace tunesmith::planner

@@ -21,6 +21,9 @@ constexpr AxisTable<planner::MethodChoice, v1::Method, 3> kMethodChoices = {
 constexpr AxisTable<planner::Precision, v1::Precision, 2> kPrecisions = {
     {{planner::Precision::kFp32, v1::PRECISION_FP32},
      {planner::Precision::kBf16, v1::PRECISION_BF16}}};
+constexpr AxisTable<planner::Optimizer, v1::Optimizer, 2> kOptimizers = {
+    {{planner::Optimizer::kAdamW, v1::OPTIMIZER_ADAMW},
+     {planner::Optimizer::kSgd, v1::OPTIMIZER_SGD}}};
 constexpr AxisTable<planner::OptimizerState, v1::OptimizerState, 3> kOptimizerStates = {
     {{planner::OptimizerState::kFp32, v1::OPTIMIZER_STATE_FP32},
      {planner::OptimizerState::kBf16, v1::OPTIMIZER_STATE_BF16},
@@ -127,6 +130,7 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_method(ProtoValue(kMethods, mix.method));
   if (mix.method == planner::Method::kLora) *proto.mutable_lora() = ToProto(mix.lora);
   proto.set_precision(ProtoValue(kPrecisions, mix.precision));
+  proto.set_optimizer(ToProto(mix.optimizer));
   proto.set_optimizer_state(ProtoValue(kOptimizerStates, mix.optimizer_state));
   proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
   proto.set_zero_stage(mix.zero_stage);
@@ -146,6 +150,7 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   mix.method = PlannerValue(kMethods, proto.method(), path("method"), violations);
   if (proto.has_lora()) mix.lora = LoraFromProto(proto.lora(), path("lora"), violations);
   mix.precision = PlannerValue(kPrecisions, proto.precision(), path("precision"), violations);
+  mix.optimizer = OptimizerFromProto(proto.optimizer(), path("optimizer"), violations);
   mix.optimizer_state =
       PlannerValue(kOptimizerStates, proto.optimizer_state(), path("optimizer_state"), violations);
   mix.accumulation_dtype = PlannerValue(kAccumulationDtypes, proto.accumulation_dtype(),
@@ -226,6 +231,35 @@ std::optional<planner::Precision> PrecisionChoiceFromProto(v1::Precision precisi
                                                            Violations& violations) {
   if (precision == v1::PRECISION_UNSPECIFIED) return std::nullopt;
   return PlannerValue(kPrecisions, precision, field, violations);
+}
+
+v1::Optimizer ToProto(planner::Optimizer optimizer) { return ProtoValue(kOptimizers, optimizer); }
+
+planner::Optimizer OptimizerFromProto(v1::Optimizer optimizer, std::string_view field,
+                                      Violations& violations) {
+  if (optimizer == v1::OPTIMIZER_UNSPECIFIED) return planner::Mix().optimizer;
+  return PlannerValue(kOptimizers, optimizer, field, violations);
+}
+
+v1::OptimizerState ToProto(planner::OptimizerState state) {
+  return ProtoValue(kOptimizerStates, state);
+}
+
+planner::OptimizerState OptimizerStateFromProto(v1::OptimizerState state, std::string_view field,
+                                                Violations& violations) {
+  if (state == v1::OPTIMIZER_STATE_UNSPECIFIED) return planner::Mix().optimizer_state;
+  return PlannerValue(kOptimizerStates, state, field, violations);
+}
+
+v1::AccumulationDtype ToProto(planner::AccumulationDtype dtype) {
+  return ProtoValue(kAccumulationDtypes, dtype);
+}
+
+planner::AccumulationDtype AccumulationDtypeFromProto(v1::AccumulationDtype dtype,
+                                                      std::string_view field,
+                                                      Violations& violations) {
+  if (dtype == v1::ACCUMULATION_DTYPE_UNSPECIFIED) return planner::Mix().accumulation_dtype;
+  return PlannerValue(kAccumulationDtypes, dtype, field, violations);
 }
 
 }  // namespace tunesmith::convert

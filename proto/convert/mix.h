@@ -37,4 +37,16 @@ std::optional<planner::Precision> PrecisionChoiceFromProto(v1::Precision precisi
                                                            std::string_view field,
                                                            Violations& violations);
 
+// The axes of a question that every mix of its answer has; unspecified is the planner's default.
+v1::Optimizer ToProto(planner::Optimizer optimizer);
+planner::Optimizer OptimizerFromProto(v1::Optimizer optimizer, std::string_view field,
+                                      Violations& violations);
+v1::OptimizerState ToProto(planner::OptimizerState state);
+planner::OptimizerState OptimizerStateFromProto(v1::OptimizerState state, std::string_view field,
+                                                Violations& violations);
+v1::AccumulationDtype ToProto(planner::AccumulationDtype dtype);
+planner::AccumulationDtype AccumulationDtypeFromProto(v1::AccumulationDtype dtype,
+                                                      std::string_view field,
+                                                      Violations& violations);
+
 }  // namespace tunesmith::convert

@@ -22,6 +22,11 @@ planner::Question InputsFromProto(const v1::PlanInputs& proto, std::string_view 
   question.method = MethodChoiceFromProto(proto.method(), path("method"), violations);
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), path("lora"), violations);
   question.precision = PrecisionChoiceFromProto(proto.precision(), path("precision"), violations);
+  question.optimizer = OptimizerFromProto(proto.optimizer(), path("optimizer"), violations);
+  question.optimizer_state =
+      OptimizerStateFromProto(proto.optimizer_state(), path("optimizer_state"), violations);
+  question.accumulation_dtype = AccumulationDtypeFromProto(proto.accumulation_dtype(),
+                                                           path("accumulation_dtype"), violations);
   question.objective = ObjectiveFromProto(proto.objective(), path("objective"), violations);
   violations.AtLeast(path("memory_budget_bytes"), proto.memory_budget_bytes(), 0);
   question.memory_budget_bytes = proto.memory_budget_bytes();
@@ -66,6 +71,9 @@ v1::PlanInputs InputsToProto(const planner::Question& question) {
   proto.set_method(ToProto(question.method));
   *proto.mutable_lora() = ToProto(question.lora);
   proto.set_precision(ToProto(question.precision));
+  proto.set_optimizer(ToProto(question.optimizer));
+  proto.set_optimizer_state(ToProto(question.optimizer_state));
+  proto.set_accumulation_dtype(ToProto(question.accumulation_dtype));
   proto.set_objective(ToProto(question.objective));
   proto.set_memory_budget_bytes(question.memory_budget_bytes);
   if (question.pinned != planner::PinnedAxes{}) *proto.mutable_pinned() = ToProto(question.pinned);

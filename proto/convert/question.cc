@@ -58,6 +58,11 @@ absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), "question.lora", violations);
   question.precision =
       PrecisionChoiceFromProto(proto.precision(), "question.precision", violations);
+  question.optimizer = OptimizerFromProto(proto.optimizer(), "question.optimizer", violations);
+  question.optimizer_state =
+      OptimizerStateFromProto(proto.optimizer_state(), "question.optimizer_state", violations);
+  question.accumulation_dtype = AccumulationDtypeFromProto(
+      proto.accumulation_dtype(), "question.accumulation_dtype", violations);
   question.objective = ObjectiveFromProto(proto.objective(), "question.objective", violations);
   violations.AtLeast("question.memory_budget_bytes", proto.memory_budget_bytes(), 0);
   question.memory_budget_bytes = proto.memory_budget_bytes();

@@ -25,6 +25,23 @@ TEST(ParseBytesTest, RefusesTheRest) {
     EXPECT_FALSE(ParseBytes(text).ok()) << text;
 }
 
+TEST(QuestionFlagsTest, CarryTheOptimizer) {
+  QuestionFlags flags{.model = "SmolLM2-135M", .context = 128};
+  const auto plain = QuestionFromFlags(flags);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  EXPECT_EQ(plain->question.optimizer(), v1::OPTIMIZER_ADAMW);
+  EXPECT_EQ(plain->question.optimizer_state(), v1::OPTIMIZER_STATE_FP32);
+  EXPECT_EQ(plain->question.accumulation_dtype(), v1::ACCUMULATION_DTYPE_FP32);
+  flags.optimizer = "sgd";
+  flags.optimizer_state = "bf16";
+  flags.accumulation = "bf16";
+  const auto asked = QuestionFromFlags(flags);
+  ASSERT_TRUE(asked.ok()) << asked.status();
+  EXPECT_EQ(asked->question.optimizer(), v1::OPTIMIZER_SGD);
+  EXPECT_EQ(asked->question.optimizer_state(), v1::OPTIMIZER_STATE_BF16);
+  EXPECT_EQ(asked->question.accumulation_dtype(), v1::ACCUMULATION_DTYPE_BF16);
+}
+
 TEST(TableTest, AlignsColumnsByCharacters) {
   Table table({"a", "number"}, {1});
   table.AddRow({"h\xC3\xA9", "7"});

@@ -77,6 +77,20 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnAllSmallMixes) {
   }
 }
 
+TEST(MixFamilyTest, ComposedEqualsWholeForEverySemanticAxis) {
+  const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kFp32);
+  for (int64_t layers : {1, 4}) {
+    for (ProgramInputs inputs : SemanticGrid(layers, {Precision::kFp32, Precision::kBf16})) {
+      const bool narrow = inputs.mix.precision == Precision::kBf16;
+      if (narrow) inputs.backend.kind = BackendKind::kCuda;
+      ExpectComposedEqualsWhole(inputs, prices);
+      inputs.mix.recompute = {};
+      inputs.mix.recompute[static_cast<size_t>(Rung::kBlock)] = layers;
+      ExpectComposedEqualsWhole(inputs, prices);
+    }
+  }
+}
+
 // Contexts from where weights bind to where the loss, a layer's backward, evaluation or generation do.
 TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
   ComposedAgainstWhole gpu("T4");

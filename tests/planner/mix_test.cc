@@ -33,14 +33,15 @@ TEST(MixTest, PrintsWhatIsNotDefault) {
   Mix mix = WithRecompute({10, 0, 0, 2, 0, 3});
   mix.lora = {.rank = 8, .alpha = 4.5, .targets = kLoraQ | kLoraV};
   mix.precision = Precision::kBf16;
-  mix.optimizer_state = OptimizerState::kInt8;
+  mix.optimizer = Optimizer::kSgd;
+  mix.optimizer_state = OptimizerState::kBf16;
   mix.accumulation_dtype = AccumulationDtype::kBf16;
   mix.mlp_tile_count = 4;
   mix.data_parallel = 2;
-  EXPECT_EQ(
-      FormatMix(mix),
-      "method=lora:r8:a4.5:q+v precision=bf16 optimizer_state=int8 accumulation=bf16 zero_stage=0 "
-      "recompute=keep:10,gate_up:2,host:3 attention=eager loss=full mlp_tiles=4 batch=1x1x2");
+  EXPECT_EQ(FormatMix(mix),
+            "method=lora:r8:a4.5:q+v precision=bf16 optimizer=sgd optimizer_state=bf16 "
+            "accumulation=bf16 zero_stage=0 recompute=keep:10,gate_up:2,host:3 attention=eager "
+            "loss=full mlp_tiles=4 batch=1x1x2");
 }
 
 Mix RandomMix(std::mt19937_64& random) {
@@ -55,7 +56,10 @@ Mix RandomMix(std::mt19937_64& random) {
     mix.lora.targets = static_cast<uint32_t>(pick(1, kLoraAll));
   }
   mix.precision = static_cast<Precision>(pick(0, 1));
-  mix.optimizer_state = static_cast<OptimizerState>(pick(0, 2));
+  mix.optimizer = static_cast<Optimizer>(pick(0, 1));
+  mix.optimizer_state = static_cast<OptimizerState>(
+      mix.optimizer == Optimizer::kAdamW ? pick(0, 2)
+                                         : pick(0, mix.precision == Precision::kBf16 ? 1 : 0));
   mix.accumulation_dtype = static_cast<AccumulationDtype>(pick(0, 1));
   mix.zero_stage = pick(0, 3);
   for (int64_t& layers : mix.recompute) layers = pick(0, 2) * pick(0, 40);
@@ -102,6 +106,7 @@ TEST(ParseMixTest, ErrorsNameAxisValueAndCure) {
       {"method=lora:anan", "method=lora:anan is not"},
       {"method=", "method= is not"},
       {"precision=fp16", "precision=fp16 is not understood; write fp32 or bf16"},
+      {"optimizer=adam", "optimizer=adam is not understood; write adamw or sgd"},
       {"zero_stage=two", "zero_stage=two is not understood; write a whole number"},
       {"zero_stage=99999999999999999999", "zero_stage=99999999999999999999"},
       {"recompute=keep", "write <rung>:<layers>"},
@@ -146,6 +151,18 @@ TEST(ValidateMixTest, NamesEveryAxisOutOfRange) {
   mix = WithRecompute({30, 0, 0, 0, 0, 0});
   mix.method = Method::kFull;
   mix.lora.rank = 0;  // not read
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+}
+
+TEST(ValidateMixTest, SgdHasNoStateToStore) {
+  Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  mix.optimizer = Optimizer::kSgd;
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  mix.optimizer_state = OptimizerState::kInt8;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("optimizer_state=int8: optimizer=sgd"));
+  mix.optimizer_state = OptimizerState::kBf16;
+  EXPECT_FALSE(ValidateMix(mix, 30).ok());
+  mix.precision = Precision::kBf16;  // says that bf16 weights have no fp32 master
   EXPECT_TRUE(ValidateMix(mix, 30).ok());
 }
 

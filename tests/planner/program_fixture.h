@@ -86,4 +86,37 @@ inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
   return grid;
 }
 
+// A grid of mixes over what is computed beside the method: precision, optimizer, its states, accumulation.
+inline std::vector<ProgramInputs> SemanticGrid(int64_t layer_count,
+                                               const std::vector<Precision>& precisions) {
+  std::vector<ProgramInputs> grid;
+  for (Precision precision : precisions) {
+    for (Optimizer optimizer : {Optimizer::kAdamW, Optimizer::kSgd}) {
+      for (OptimizerState state :
+           {OptimizerState::kFp32, OptimizerState::kBf16, OptimizerState::kInt8}) {
+        for (AccumulationDtype accumulation :
+             {AccumulationDtype::kFp32, AccumulationDtype::kBf16}) {
+          for (Method method : {Method::kFull, Method::kLora}) {
+            for (int64_t accumulation_count : {1, 3}) {
+              const bool tied = accumulation_count == 1;
+              ProgramInputs inputs = ToyInputs(ToyModel(layer_count, tied, !tied),
+                                               {.method = method,
+                                                .lora = {.rank = 3, .alpha = 6.0},
+                                                .precision = precision,
+                                                .optimizer = optimizer,
+                                                .optimizer_state = state,
+                                                .accumulation_dtype = accumulation,
+                                                .attention = AttentionKernel::kFlash,
+                                                .micro_batch = 2,
+                                                .accumulation_count = accumulation_count});
+              if (ValidateMix(inputs.mix, layer_count).ok()) grid.push_back(inputs);
+            }
+          }
+        }
+      }
+    }
+  }
+  return grid;
+}
+
 }  // namespace tunesmith::planner

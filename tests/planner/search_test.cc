@@ -126,6 +126,28 @@ TEST(SearchTest, ADeadlineStopsItAndSaysSo) {
   EXPECT_TRUE(result->deadline_reached);
 }
 
+// Semantic axes are asked for, never traded.
+TEST(SearchTest, EveryMixHasTheOptimizerThatWasAskedFor) {
+  Question question = ToyQuestion(4, Objective::kMemory, 0);
+  question.method = MethodChoice::kFull;
+  const auto plain = Recommend(question);
+  question.optimizer_state = OptimizerState::kInt8;
+  const auto coded = Recommend(question);
+  ASSERT_TRUE(coded.ok()) << coded.status();
+  for (const Prediction& p : coded->ranked) {
+    EXPECT_EQ(p.mix.optimizer_state, OptimizerState::kInt8);
+  }
+  EXPECT_LT(coded->ranked[0].memory.arena_bytes, plain->ranked[0].memory.arena_bytes);
+  question.optimizer = Optimizer::kSgd;
+  EXPECT_EQ(Recommend(question).status().code(), absl::StatusCode::kInvalidArgument);
+  question.optimizer_state = OptimizerState::kFp32;
+  question.accumulation_dtype = AccumulationDtype::kBf16;
+  const auto sgd = Recommend(question);
+  ASSERT_TRUE(sgd.ok()) << sgd.status();
+  EXPECT_EQ(sgd->ranked[0].mix.optimizer, Optimizer::kSgd);
+  EXPECT_EQ(sgd->ranked[0].mix.accumulation_dtype, AccumulationDtype::kBf16);
+}
+
 TEST(SearchTest, RefusesWhatIsNotPlanned) {
   Question question = ToyQuestion(4, Objective::kTime, 0);
   question.devices.hardware = *FindHardware("V100-16GB");

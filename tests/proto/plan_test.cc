@@ -23,6 +23,9 @@ Plan TestPlan() {
   question.method = planner::MethodChoice::kLora;
   question.lora = {.rank = 8, .alpha = 12.5, .targets = planner::kLoraQ | planner::kLoraDown};
   question.precision = planner::Precision::kBf16;
+  question.optimizer = planner::Optimizer::kSgd;
+  question.optimizer_state = planner::OptimizerState::kBf16;
+  question.accumulation_dtype = planner::AccumulationDtype::kBf16;
   question.objective = planner::Objective::kMemory;
   question.memory_budget_bytes = 123456789012;
   question.pinned = {.attention = planner::AttentionKernel::kFlash,
@@ -37,6 +40,9 @@ Plan TestPlan() {
   prediction.program_digest = "abc";
   prediction.mix.lora = question.lora;
   prediction.mix.precision = planner::Precision::kBf16;
+  prediction.mix.optimizer = planner::Optimizer::kSgd;
+  prediction.mix.optimizer_state = planner::OptimizerState::kBf16;
+  prediction.mix.accumulation_dtype = planner::AccumulationDtype::kBf16;
   prediction.mix.recompute = {20, 0, 0, 0, 12, 0};
   prediction.mix.attention = planner::AttentionKernel::kFlash;
   prediction.mix.loss = planner::LossKernel::kChunked;
@@ -65,6 +71,9 @@ TEST(PlanTest, KeepsEverythingThroughJson) {
   EXPECT_EQ(read->question.precision, plan.question.precision);
   EXPECT_EQ(read->question.method, plan.question.method);
   EXPECT_EQ(read->question.pinned, plan.question.pinned);
+  EXPECT_EQ(read->question.optimizer, plan.question.optimizer);
+  EXPECT_EQ(read->question.optimizer_state, plan.question.optimizer_state);
+  EXPECT_EQ(read->question.accumulation_dtype, plan.question.accumulation_dtype);
   EXPECT_EQ(read->question.objective, plan.question.objective);
   EXPECT_EQ(read->question.memory_budget_bytes, plan.question.memory_budget_bytes);
   EXPECT_EQ(read->question.devices.hardware.name, "H100-SXM");
@@ -76,6 +85,21 @@ TEST(PlanTest, KeepsEverythingThroughJson) {
   EXPECT_EQ(read->prediction.time.evidence, planner::Evidence::kMeasuredHere);
   EXPECT_EQ(read->calibration_id, "cal-1");
   EXPECT_EQ(PlanToJson(*read), PlanToJson(plan));
+}
+
+// Plans and questions from before the optimizer was a choice.
+TEST(PlanTest, AnOptimizerThatIsNotNamedIsTheDefault) {
+  v1::Plan proto = ToProto(TestPlan());
+  proto.mutable_inputs()->clear_optimizer();
+  proto.mutable_inputs()->clear_optimizer_state();
+  proto.mutable_inputs()->clear_accumulation_dtype();
+  proto.mutable_mix()->clear_optimizer();
+  const auto read = PlanFromProto(proto, "plan");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->question.optimizer, planner::Optimizer::kAdamW);
+  EXPECT_EQ(read->question.optimizer_state, planner::OptimizerState::kFp32);
+  EXPECT_EQ(read->question.accumulation_dtype, planner::AccumulationDtype::kFp32);
+  EXPECT_EQ(read->prediction.mix.optimizer, planner::Optimizer::kAdamW);
 }
 
 TEST(PlanTest, JsonHasTheProtosNamesAndItsDefaults) {

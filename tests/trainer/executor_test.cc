@@ -74,6 +74,48 @@ TEST(ExecutorTest, NoPlacementChangesTrainingInSinglePrecision) {
   }
 }
 
+std::vector<double> LossesOf(const ProgramInputs& inputs, int step_count) {
+  ProgramRunner runner(inputs);
+  std::vector<double> losses;
+  for (int step = 0; step < step_count; ++step) losses.push_back(runner.Step(true));
+  return losses;
+}
+
+// Training with narrow states or sums is training with fp32 ones, disturbed: each element of a bf16 moment is off by at most 2^-7 and right on
+// average, one of an 8-bit moment by at most 0.7 % of its block's largest. Over 20 steps the losses were seen to part by up to 0.16 % of
+// what they fell; the bound is six times that.
+TEST(ExecutorTest, NarrowStatesAndSumsTrainAsFp32) {
+  constexpr int kSteps = 20;
+  for (const ProgramInputs& inputs : planner::SemanticGrid(2, {planner::Precision::kFp32})) {
+    ProgramInputs wide = inputs;
+    wide.mix.optimizer_state = planner::OptimizerState::kFp32;
+    wide.mix.accumulation_dtype = planner::AccumulationDtype::kFp32;
+    const auto narrow_losses = LossesOf(inputs, kSteps), losses = LossesOf(wide, kSteps);
+    const std::string what = FormatMix(inputs.mix);
+    EXPECT_EQ(narrow_losses[0], losses[0]) << what;
+    ASSERT_LT(losses.back(), losses[0]) << what;
+    for (int step = 0; step < kSteps; ++step)
+      EXPECT_NEAR(narrow_losses[step], losses[step], 0.01 * (losses[0] - losses.back()))
+          << what << " step " << step;
+  }
+}
+
+// Where rounding is random, it is the same random wherever and whenever it is computed.
+TEST(ExecutorTest, NoPlacementChangesTheRounding) {
+  for (ProgramInputs inputs : planner::SemanticGrid(2, {planner::Precision::kFp32})) {
+    if (inputs.mix.accumulation_count > 1) continue;
+    ProgramRunner one(inputs, /*guard_buffers=*/true, 1), three(inputs, false, 3);
+    inputs.mix.recompute = {};
+    inputs.mix.recompute[static_cast<size_t>(planner::Rung::kBlock)] = 2;
+    ProgramRunner recomputed(inputs);
+    for (int step = 0; step < 3; ++step) {
+      const double loss = one.Step(true);
+      EXPECT_EQ(loss, three.Step(true)) << FormatMix(inputs.mix);
+      EXPECT_EQ(loss, recomputed.Step(true)) << FormatMix(inputs.mix);
+    }
+  }
+}
+
 // Central differences in fp64 through the whole program, for elements of every trainable tensor.
 void CheckGradients(ProgramInputs inputs) {
   inputs.double_precision = true;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -82,6 +83,7 @@ void ProgramRunner::FillWeights() {
       for (size_t e = 0; e < values.size(); ++e)
         values[e] = (norm ? 1.0 : 0.0) + 0.25 * Noise(KeyOf(name), e);
       WriteBuffer(p.weight, i, values);
+      if (p.master >= 0) WriteBuffer(p.master, i, values);
     }
   }
 }
@@ -137,6 +139,9 @@ void ProgramRunner::WriteScalars() {
                   .Write(executor_->program().host.step_scalars, 0, scalars.data(),
                          4 * planner::kStepScalarCount)
                   .ok());
+  const uint64_t key = planner::StepKey(17, optimizer_step_);
+  EXPECT_TRUE(
+      executor_->arena().Write(executor_->program().host.step_key, 0, &key, sizeof key).ok());
 }
 
 void ProgramRunner::LoadMicroBatch(int64_t micro) {
@@ -209,6 +214,13 @@ std::vector<double> ProgramRunner::ReadBuffer(int32_t buffer, int64_t instance) 
         executor_->arena().Read(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
     return values;
   }
+  if (b.dtype == DType::kBF16) {
+    std::vector<uint16_t> halves(values.size());
+    EXPECT_TRUE(
+        executor_->arena().Read(buffer, instance, halves.data(), planner::InstanceBytes(b)).ok());
+    std::transform(halves.begin(), halves.end(), values.begin(), FloatFromBf16);
+    return values;
+  }
   std::vector<float> narrow(values.size());
   EXPECT_TRUE(
       executor_->arena().Read(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
@@ -224,6 +236,13 @@ void ProgramRunner::WriteBuffer(int32_t buffer, int64_t instance,
     return;
   }
   const std::vector<float> narrow(values.begin(), values.end());
+  if (b.dtype == DType::kBF16) {
+    std::vector<uint16_t> halves(narrow.size());
+    std::transform(narrow.begin(), narrow.end(), halves.begin(), Bf16FromFloat);
+    EXPECT_TRUE(
+        executor_->arena().Write(buffer, instance, halves.data(), planner::InstanceBytes(b)).ok());
+    return;
+  }
   EXPECT_TRUE(
       executor_->arena().Write(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
 }

@@ -34,6 +34,7 @@ std::string SemanticsOf(const planner::Program& program) {
   planner::Mix semantic{.method = mix.method,
                         .lora = mix.lora,
                         .precision = mix.precision,
+                        .optimizer = mix.optimizer,
                         .optimizer_state = mix.optimizer_state,
                         .accumulation_dtype = mix.accumulation_dtype};
   return planner::FormatMix(semantic);

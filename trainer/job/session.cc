@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
                "': their sizes or constants differ; make the plan again for this model"));
   }
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
-  auto session = std::unique_ptr<Session>(new Session(std::move(executor)));
+  auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
   TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
   return session;
 }
@@ -126,7 +126,10 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   scalars[planner::kEpsilon] = static_cast<float>(c.epsilon);
   scalars[planner::kWeightDecay] = static_cast<float>(c.weight_decay);
   scalars[planner::kMaxGradientNorm] = static_cast<float>(c.max_gradient_norm);
-  return executor_->arena().Write(program().host.step_scalars, 0, scalars.data(), sizeof scalars);
+  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(program().host.step_scalars, 0,
+                                                     scalars.data(), sizeof scalars));
+  const uint64_t key = planner::StepKey(seed_, c.optimizer_step);
+  return executor_->arena().Write(program().host.step_key, 0, &key, sizeof key);
 }
 
 absl::Status Session::ClearLossSum() {
@@ -222,7 +225,8 @@ std::vector<Session::StateTensor> Session::StateTensors() const {
   std::vector<StateTensor> tensors;
   for (const planner::Parameter& p : program().parameters) {
     if (!p.trainable) continue;
-    for (int32_t id : {p.weight, p.moment1, p.moment2, p.master}) {
+    for (int32_t id :
+         {p.weight, p.moment1, p.moment2, p.moment1_scale, p.moment2_scale, p.master}) {
       if (id < 0) continue;
       const Buffer& buffer = program().buffers[static_cast<size_t>(id)];
       for (int64_t i = 0; i < buffer.instance_count; ++i)

@@ -15,7 +15,7 @@
 
 namespace tunesmith::trainer {
 
-// AdamW's constants of one optimizer step, as the step_scalars buffer holds them.
+// The optimizer's constants of one step, as the step_scalars buffer holds them; SGD reads the learning rate, the decay and the norm.
 struct StepConstants {
   double learning_rate = 0;
   double beta1 = 0.9;
@@ -41,7 +41,7 @@ struct EvaluationResult {
 class Session {
  public:
   // Reads every weight of `weights` into the arena and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
-  // name, element), B zero (as PEFT does). `context` as for Executor. FAILED_PRECONDITION: weights of another model than the program's.
+  // name, element), B zero (as PEFT does). Stochastic rounding is keyed by `seed` too. `context` as for Executor. FAILED_PRECONDITION: weights of another model than the program's.
   static absl::StatusOr<std::unique_ptr<Session>> Create(planner::Program program,
                                                          const OpContext& context,
                                                          const WeightSource& weights,
@@ -60,7 +60,7 @@ class Session {
   absl::StatusOr<std::vector<int32_t>> Generate(absl::Span<const int32_t> prompt, int64_t count,
                                                 absl::Span<const int32_t> end_tokens);
 
-  // Visits every buffer that a checkpoint must hold: trainable weights, their moments and master copies, by unique names.
+  // Visits every buffer that a checkpoint must hold: trainable weights, their moments (with scales) and master copies, by unique names.
   struct StateTensor {
     std::string name;
     int32_t buffer = 0;
@@ -77,7 +77,8 @@ class Session {
   const planner::Program& program() const { return executor_->program(); }
 
  private:
-  explicit Session(std::unique_ptr<Executor> executor) : executor_(std::move(executor)) {}
+  Session(std::unique_ptr<Executor> executor, uint64_t seed)
+      : executor_(std::move(executor)), seed_(seed) {}
 
   absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
   absl::Status LoadBatch(const Batch& batch);
@@ -88,6 +89,7 @@ class Session {
   absl::StatusOr<StateTensor> FindWeight(const std::string& name) const;
 
   std::unique_ptr<Executor> executor_;
+  const uint64_t seed_;
 };
 
 }  // namespace tunesmith::trainer

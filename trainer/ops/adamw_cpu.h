@@ -4,7 +4,7 @@
 #include "trainer/ops/adamw.h"
 #include "trainer/thread_pool.h"
 
-// CPU kernels of trainer/ops/adamw.h, in f32 and f64. REQUIRES: arguments that passed its checks.
+// CPU kernels of trainer/ops/adamw.h. REQUIRES: arguments that passed its checks.
 namespace tunesmith::trainer::cpu {
 
 absl::Status AdamW(ThreadPool& threads, const AdamWArgs& args);

@@ -1,6 +1,8 @@
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/adamw_cuda.h"
+#include "trainer/ops/dynamic_map.h"
+#include "trainer/ops/update_cuda.cuh"
 
 namespace tunesmith::trainer::cuda {
 namespace {
@@ -16,6 +18,7 @@ struct KernelArgs {
   Pack<M, N>* moment1;
   Pack<M, N>* moment2;
   Pack<float, N>* master;  // null: the parameter is its own master
+  UpdateKey key;
   bool decays;
 };
 
@@ -51,10 +54,13 @@ __global__ void AdamWKernel(KernelArgs<P, G, M, N> k) {
     const float p = k.master != nullptr ? master.values[j] : ToFloat(parameter.values[j]);
     const Element e = Update({p, ToFloat(moment1.values[j]), ToFloat(moment2.values[j])},
                              ToFloat(gradient.values[j]) * clip, k.scalars, k.decays);
+    const uint64_t random = k.key.RandomBitsOf(i * N + j);
     master.values[j] = e.parameter;
-    parameter.values[j] = FromFloat<P>(e.parameter);
-    moment1.values[j] = FromFloat<M>(e.moment1);
-    moment2.values[j] = FromFloat<M>(e.moment2);
+    parameter.values[j] = k.master != nullptr
+                              ? FromFloat<P>(e.parameter)
+                              : RoundStochastic<P>(e.parameter, random >> kParameterShift);
+    moment1.values[j] = RoundStochastic<M>(e.moment1, random >> kMoment1Shift);
+    moment2.values[j] = RoundStochastic<M>(e.moment2, random >> kMoment2Shift);
   }
   k.parameter[i] = parameter;
   k.moment1[i] = moment1;
@@ -73,6 +79,7 @@ absl::Status Launch(const AdamWArgs& args, cudaStream_t stream) {
       .moment1 = args.moment1.as<Pack<M, N>>(),
       .moment2 = args.moment2.as<Pack<M, N>>(),
       .master = args.master.as<Pack<float, N>>(),
+      .key = KeyOf(args),
       .decays = args.decays,
   };
   AdamWKernel<<<BlockCount(k.pack_count), kBlockSize, 0, stream>>>(k);
@@ -97,6 +104,81 @@ absl::Status LaunchPacked(const AdamWArgs& args, cudaStream_t stream) {
   return Launch<P, G, M, 1>(args, stream);
 }
 
+// ---- Moments in 8 bits --------------------------------------------------------------------------
+
+template <typename P, typename G>
+struct CodedArgs {
+  int64_t count;
+  const G* gradient;
+  const float* clip_factor;
+  const float* scalars;
+  P* parameter;
+  uint8_t* moment1;
+  uint8_t* moment2;
+  float* moment1_scale;
+  float* moment2_scale;
+  float* master;  // null: the parameter is its own master
+  UpdateKey key;
+  bool decays;
+};
+
+__constant__ DynamicMap signed_map = MakeDynamicMap(true);
+__constant__ DynamicMap unsigned_map = MakeDynamicMap(false);
+
+// The largest magnitude of the block becomes its scale; returns what to divide by.
+__device__ float StoreScale(float magnitude, float* scale) {
+  const float largest = BlockMax(magnitude);
+  if (threadIdx.x == 0) *scale = largest;
+  return largest > 0.0f ? largest : 1.0f;
+}
+
+// One thread block per block of elements that share a scale. Threads beyond the last element take part in the maxima with zeros.
+template <typename P, typename G>
+__global__ void CodedAdamWKernel(CodedArgs<P, G> k) {
+  static_assert(kBlockSize == planner::kStateBlockSize);
+  const int64_t i = GlobalThread();
+  const bool exists = i < k.count;
+  Element e = {};
+  if (exists) {
+    e.parameter = k.master != nullptr ? k.master[i] : ToFloat(k.parameter[i]);
+    e.moment1 = signed_map.values[k.moment1[i]] * k.moment1_scale[blockIdx.x];
+    e.moment2 = unsigned_map.values[k.moment2[i]] * k.moment2_scale[blockIdx.x];
+    e = Update(e, ToFloat(k.gradient[i]) * *k.clip_factor, k.scalars, k.decays);
+  }
+  // BlockMax has barriers, so that every thread has read the old scales before they are replaced.
+  const float scale1 = StoreScale(fabsf(e.moment1), k.moment1_scale + blockIdx.x);
+  const float scale2 = StoreScale(fabsf(e.moment2), k.moment2_scale + blockIdx.x);
+  if (!exists) return;
+  k.moment1[i] = NearestCode(signed_map.midpoints.data(), e.moment1 / scale1);
+  k.moment2[i] = NearestPositiveCode(unsigned_map.midpoints.data(), e.moment2 / scale2);
+  if (k.master != nullptr) {
+    k.master[i] = e.parameter;
+    k.parameter[i] = FromFloat<P>(e.parameter);
+  } else {
+    k.parameter[i] = RoundStochastic<P>(e.parameter, k.key.RandomBitsOf(i) >> kParameterShift);
+  }
+}
+
+template <typename P, typename G>
+absl::Status LaunchCoded(const AdamWArgs& args, cudaStream_t stream) {
+  const CodedArgs<P, G> k = {
+      .count = args.parameter.element_count(),
+      .gradient = args.gradient.as<const G>(),
+      .clip_factor = args.clip_factor.as<const float>(),
+      .scalars = args.step_scalars.as<const float>(),
+      .parameter = args.parameter.as<P>(),
+      .moment1 = args.moment1.as<uint8_t>(),
+      .moment2 = args.moment2.as<uint8_t>(),
+      .moment1_scale = args.moment1_scale.as<float>(),
+      .moment2_scale = args.moment2_scale.as<float>(),
+      .master = args.master.as<float>(),
+      .key = KeyOf(args),
+      .decays = args.decays,
+  };
+  CodedAdamWKernel<<<BlockCount(k.count), kBlockSize, 0, stream>>>(k);
+  return LaunchStatus();
+}
+
 }  // namespace
 
 absl::Status AdamW(CudaContext& cuda, const AdamWArgs& args) {
@@ -107,6 +189,8 @@ absl::Status AdamW(CudaContext& cuda, const AdamWArgs& args) {
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.parameter.dtype, [&](auto parameter) {
     return VisitFloat(args.gradient.dtype, [&](auto gradient) {
+      if (args.moment1.dtype == DType::kU8)
+        return LaunchCoded<decltype(parameter), decltype(gradient)>(args, stream);
       return VisitFloat(args.moment1.dtype, [&](auto moment) {
         return LaunchPacked<decltype(parameter), decltype(gradient), decltype(moment)>(args,
                                                                                        stream);

@@ -34,7 +34,7 @@ constexpr DType StatisticsDType(DType compute) {
   return compute == DType::kF64 ? DType::kF64 : DType::kF32;
 }
 constexpr DTypeSet AccumulatorDTypes(DType compute) {
-  return compute == DType::kBF16 ? DTypeSet(DType::kBF16) | DType::kF32 : DTypeSet(compute);
+  return compute == DType::kF64 ? DTypeSet(DType::kF64) : DTypeSet(DType::kBF16) | DType::kF32;
 }
 
 // Dims that are absent are 1, as in Tensor.

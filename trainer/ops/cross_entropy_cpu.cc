@@ -26,25 +26,40 @@ absl::Status CheckLabels(OpKind op, const Tensor& labels, int64_t V) {
 }
 
 // The row's loss.
-template <typename T>
-double LossOfRow(const T* logits, int64_t V, int32_t label) {
+template <typename S>
+double LossOfRow(const S* logits, int64_t V, int32_t label) {
+  using T = Arithmetic<S>;
   if (label < 0) return 0;
   const T largest = RowMax(logits, V);
-  return std::log(static_cast<double>(RowSumExp(logits, V, largest))) + largest - logits[label];
+  return std::log(static_cast<double>(RowSumExp(logits, V, largest))) + largest - T(logits[label]);
+}
+
+// logits = softmax(logits) * loss_scale; returns the sum of e^(logits - largest).
+template <typename T>
+T SoftmaxInPlace(T* logits, int64_t V, T largest, T loss_scale) {
+  const T sum = RowExp(logits, V, largest, logits);
+  RowScale(logits, V, loss_scale / sum);
+  return sum;
+}
+
+// Exponentials are taken twice rather than rounded twice.
+float SoftmaxInPlace(Bf16* logits, int64_t V, float largest, float loss_scale) {
+  const float sum = RowSumExp(logits, V, largest);
+  RowScaledExp(logits, V, largest, loss_scale / sum, logits);
+  return sum;
 }
 
 // The row's loss; the logits become their gradients.
-template <typename T>
-double LossAndGradientOfRow(T* logits, int64_t V, int32_t label, T loss_scale) {
+template <typename S, typename T>
+double LossAndGradientOfRow(S* logits, int64_t V, int32_t label, T loss_scale) {
   if (label < 0) {
-    std::fill_n(logits, V, T{0});
+    std::fill_n(logits, V, S{});
     return 0;
   }
-  const T largest = RowMax(logits, V);
-  const double label_logit = logits[label];
-  const T sum = RowExp(logits, V, largest, logits);
-  RowScale(logits, V, loss_scale / sum);
-  logits[label] -= loss_scale;
+  const T largest = RowMax(logits, V), label_logit = T(logits[label]);
+  const T sum = SoftmaxInPlace(logits, V, largest, loss_scale);
+  const T probability = Exp(label_logit - largest) / sum;
+  logits[label] = loss_scale * probability - loss_scale;
   return std::log(static_cast<double>(sum)) + largest - label_logit;
 }
 
@@ -53,12 +68,12 @@ double LossAndGradientOfRow(T* logits, int64_t V, int32_t label, T loss_scale) {
 absl::Status CrossEntropy(ThreadPool& threads, const CrossEntropyArgs& args) {
   const int64_t N = args.logits.dims[0], V = args.logits.dims[1];
   TUNESMITH_RETURN_IF_ERROR(CheckLabels(OpKind::kCrossEntropy, args.labels, V));
-  return VisitComputeType(OpKind::kCrossEntropy, args.logits.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kCrossEntropy, args.logits.dtype, [&](auto storage) {
+    using S = decltype(storage);
     *args.loss_sum.as<double>() += OrderedSum(threads, N, 1, [&](int64_t begin, int64_t end) {
       double sum = 0;
       for (int64_t i = begin; i < end; ++i) {
-        sum += LossOfRow(args.logits.as<T>() + i * V, V, args.labels.as<int32_t>()[i]);
+        sum += LossOfRow(args.logits.as<S>() + i * V, V, args.labels.as<int32_t>()[i]);
       }
       return sum;
     });
@@ -69,13 +84,13 @@ absl::Status CrossEntropy(ThreadPool& threads, const CrossEntropyArgs& args) {
 absl::Status CrossEntropyInPlace(ThreadPool& threads, const CrossEntropyInPlaceArgs& args) {
   const int64_t N = args.logits.dims[0], V = args.logits.dims[1];
   TUNESMITH_RETURN_IF_ERROR(CheckLabels(OpKind::kCrossEntropyInPlace, args.labels, V));
-  return VisitComputeType(OpKind::kCrossEntropyInPlace, args.logits.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const T loss_scale = static_cast<T>(ReadScalar(args.loss_scale));
+  return VisitStorage(OpKind::kCrossEntropyInPlace, args.logits.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    const auto loss_scale = static_cast<Arithmetic<S>>(ReadScalar(args.loss_scale));
     *args.loss_sum.as<double>() += OrderedSum(threads, N, 1, [&](int64_t begin, int64_t end) {
       double sum = 0;
       for (int64_t i = begin; i < end; ++i) {
-        sum += LossAndGradientOfRow(args.logits.as<T>() + i * V, V, args.labels.as<int32_t>()[i],
+        sum += LossAndGradientOfRow(args.logits.as<S>() + i * V, V, args.labels.as<int32_t>()[i],
                                     loss_scale);
       }
       return sum;

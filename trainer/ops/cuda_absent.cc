@@ -13,6 +13,7 @@
 #include "trainer/ops/linear_cuda.h"
 #include "trainer/ops/rms_norm_cuda.h"
 #include "trainer/ops/rope_cuda.h"
+#include "trainer/ops/sgd_cuda.h"
 #include "trainer/ops/swiglu_cuda.h"
 
 namespace tunesmith::trainer::cuda {
@@ -58,6 +59,7 @@ absl::Status RmsNormBackwardWeight(CudaContext&, const RmsNormBackwardWeightArgs
 }
 absl::Status Rope(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status RopeBackward(CudaContext&, const RopeArgs&) { return Absent(); }
+absl::Status Sgd(CudaContext&, const SgdArgs&) { return Absent(); }
 absl::Status SwiGlu(CudaContext&, const SwiGluArgs&) { return Absent(); }
 absl::Status SwiGluBackward(CudaContext&, const SwiGluBackwardArgs&) { return Absent(); }
 

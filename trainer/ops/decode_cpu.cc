@@ -1,11 +1,13 @@
 #include "trainer/ops/decode_cpu.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "trainer/ops/dispatch.h"
+#include "trainer/ops/grain.h"
 #include "trainer/ops/vector_math.h"
 
 namespace tunesmith::trainer::cpu {
@@ -20,23 +22,35 @@ absl::Status CheckPosition(OpKind op, const Tensor& positions, int64_t T) {
                                            ", the cache has ", T, " rows"));
 }
 
-template <typename T>
+// o = the sum over rows of factors[row] * v[row], rows `stride` apart. Outputs that are narrower
+// than the sums are rounded once.
+template <typename S, typename T>
+void WeighRows(const T* factors, int64_t count, const S* v, int64_t stride, int64_t D, S* o) {
+  std::array<T, kColumnGrain> sums;
+  for (int64_t begin = 0; begin < D; begin += kColumnGrain) {
+    const int64_t width = std::min(kColumnGrain, D - begin);
+    sums.fill(T{0});
+    for (int64_t j = 0; j < count; ++j)
+      RowAddScaled(v + j * stride + begin, width, factors[j], sums.data());
+    for (int64_t d = 0; d < width; ++d) o[begin + d] = sums[d];
+  }
+}
+
+template <typename S, typename T = Arithmetic<S>>
 void DecodeHead(const DecodeAttentionArgs& args, int64_t h) {
   const AttentionShape& shape = args.shape;
   const int64_t D = shape.head_size, row = shape.kv_head_count * D;
   const int64_t kv = h / (shape.head_count / shape.kv_head_count);
   const int64_t count = *args.positions.as<int32_t>() + int64_t{1};
-  const T* q = args.q.as<T>() + h * D;
-  const T* k = args.k_cache.as<T>() + kv * D;
-  const T* v = args.v_cache.as<T>() + kv * D;
+  const S* q = args.q.as<S>() + h * D;
+  const S* k = args.k_cache.as<S>() + kv * D;
   T* scores = args.scores.as<T>() + h * shape.context;
-  T* o = args.o.as<T>() + h * D;
   for (int64_t j = 0; j < count; ++j) {
     scores[j] = static_cast<T>(shape.scale) * RowDot(q, k + j * row, D);
   }
   const T sum = RowExp(scores, count, RowMax(scores, count), scores);
-  std::fill_n(o, D, T{0});
-  for (int64_t j = 0; j < count; ++j) RowAddScaled(v + j * row, D, scores[j] / sum, o);
+  RowScale(scores, count, T{1} / sum);
+  WeighRows(scores, count, args.v_cache.as<S>() + kv * D, row, D, args.o.as<S>() + h * D);
 }
 
 }  // namespace
@@ -52,21 +66,23 @@ absl::Status CacheAppend(ThreadPool&, const CacheAppendArgs& args) {
 absl::Status DecodeAttention(ThreadPool& threads, const DecodeAttentionArgs& args) {
   TUNESMITH_RETURN_IF_ERROR(
       CheckPosition(OpKind::kDecodeAttention, args.positions, args.shape.context));
-  return VisitComputeType(OpKind::kDecodeAttention, args.q.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kDecodeAttention, args.q.dtype, [&](auto storage) {
     threads.ForEach(args.shape.head_count, threads.thread_count(),
-                    [&](int64_t h, int) { DecodeHead<T>(args, h); });
+                    [&](int64_t h, int) { DecodeHead<decltype(storage)>(args, h); });
     return absl::OkStatus();
   });
 }
 
 absl::Status ArgMax(ThreadPool& threads, const ArgMaxArgs& args) {
   const int64_t N = args.logits.dims[0], V = args.logits.dims[1];
-  return VisitComputeType(OpKind::kArgMax, args.logits.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kArgMax, args.logits.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    using T = Arithmetic<S>;
     threads.ForEach(N, threads.thread_count(), [&](int64_t i, int) {
-      const T* logits = args.logits.as<T>() + i * V;
-      const T* found = std::find(logits, logits + V, RowMax(logits, V));
+      const S* logits = args.logits.as<S>() + i * V;
+      const T largest = RowMax(logits, V);
+      const S* found =
+          std::find_if(logits, logits + V, [&](const S& x) { return T(x) == largest; });
       args.token.as<int32_t>()[i] = found == logits + V ? 0 : static_cast<int32_t>(found - logits);
     });
     return absl::OkStatus();

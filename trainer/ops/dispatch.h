@@ -1,12 +1,14 @@
 #pragma once
 
 #include <string_view>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "common/dtype.h"
 #include "common/str_cat.h"
 #include "planner/program/op.h"
 #include "trainer/ops/op_context.h"
+#include "trainer/ops/storage.h"
 
 // From a checked call to the kernel of its device and dtype.
 namespace tunesmith::trainer {
@@ -40,6 +42,38 @@ absl::Status VisitComputeType(planner::OpKind op, DType dtype, Function function
                                              ": the CPU computes in f32 and f64, not in ",
                                              DTypeName(dtype), "; use precision=fp32"));
   }
+}
+
+// function(S{}) with the storage type S of `dtype`: f32, f64 or bf16. The checks let no other dtype
+// through; INTERNAL if one does.
+template <typename Function>
+absl::Status VisitStorage(planner::OpKind op, DType dtype, Function function) {
+  switch (dtype) {
+    case DType::kF32:
+      return function(float{});
+    case DType::kF64:
+      return function(double{});
+    case DType::kBF16:
+      return function(Bf16{});
+    default:
+      return absl::InternalError(
+          StrCat(planner::OpKindName(op), ": no CPU kernel stores ", DTypeName(dtype)));
+  }
+}
+
+// function(S{}, A{}) for a tensor and the gradient that accumulates beside it: A is S or, where S
+// computes in f32, also f32 or bf16.
+template <typename Function>
+absl::Status VisitAccumulator(planner::OpKind op, DType dtype, DType accumulator,
+                              Function function) {
+  return VisitStorage(op, dtype, [&](auto storage) {
+    using S = decltype(storage);
+    if constexpr (std::is_same_v<S, double>) {
+      return function(storage, double{});
+    } else {
+      return accumulator == DType::kBF16 ? function(storage, Bf16{}) : function(storage, float{});
+    }
+  });
 }
 
 }  // namespace cpu

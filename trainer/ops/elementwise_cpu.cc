@@ -79,10 +79,10 @@ void VisitFloatFormat(DType dtype, Function function) {
 }  // namespace
 
 absl::Status Add(ThreadPool& threads, const AddArgs& args) {
-  return VisitComputeType(OpKind::kAdd, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kAdd, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
     threads.ForRanges(args.x.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
-      RowAddScaled(args.x.as<T>() + begin, end - begin, T{1}, args.y.as<T>() + begin);
+      RowAddScaled(args.x.as<S>() + begin, end - begin, Arithmetic<S>{1}, args.y.as<S>() + begin);
     });
     return absl::OkStatus();
   });

@@ -1,6 +1,9 @@
 #include "trainer/ops/embedding_cpu.h"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
+#include <type_traits>
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -23,44 +26,87 @@ absl::Status CheckTokens(OpKind op, const Tensor& tokens, int64_t V) {
   return absl::OkStatus();
 }
 
+// dweight rows of f32 or wider: each thread adds a range of columns for all tokens in their order.
+template <typename S, typename A>
+void AddAllRows(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
+  const int64_t BT = args.dy.dims[0], C = args.dy.dims[1];
+  threads.ForRanges(C, kColumnGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 0; i < BT; ++i) {
+      const int64_t token = args.tokens.as<int32_t>()[i];
+      RowAddScaled(args.dy.as<S>() + i * C + begin, end - begin, Arithmetic<S>{1},
+                   args.dweight.as<A>() + token * C + begin);
+    }
+  });
+}
+
+// Columns that are summed at once beside a narrow dweight.
+constexpr int64_t kSumColumns = 1024;
+
+// A dweight that is narrower than the sums is rounded once per token, not once per position: the
+// first position of each token adds the rows of all of its positions, in their order.
+template <typename S, typename A>
+void AddRowsOfToken(const EmbeddingBackwardArgs& args, int64_t first) {
+  const int64_t BT = args.dy.dims[0], C = args.dy.dims[1];
+  const int32_t* tokens = args.tokens.as<int32_t>();
+  const int32_t token = tokens[first];
+  if (std::find(tokens, tokens + first, token) != tokens + first) return;
+  for (int64_t begin = 0; begin < C; begin += kSumColumns) {
+    const int64_t count = std::min(kSumColumns, C - begin);
+    A* row = args.dweight.as<A>() + token * C + begin;
+    std::array<float, kSumColumns> sums;
+    for (int64_t c = 0; c < count; ++c) sums[c] = float(row[c]);
+    for (int64_t i = first; i < BT; ++i) {
+      if (tokens[i] == token)
+        RowAddScaled(args.dy.as<S>() + i * C + begin, count, 1.0f, sums.data());
+    }
+    for (int64_t c = 0; c < count; ++c) row[c] = sums[c];
+  }
+}
+
+template <typename S, typename A>
+void AddRowsByToken(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
+  constexpr int64_t kTokenGrain = 16;
+  threads.ForRanges(args.dy.dims[0], kTokenGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) AddRowsOfToken<S, A>(args, i);
+  });
+}
+
 }  // namespace
 
 absl::Status Embedding(ThreadPool& threads, const EmbeddingArgs& args) {
   const int64_t BT = args.y.dims[0], C = args.y.dims[1];
   TUNESMITH_RETURN_IF_ERROR(CheckTokens(OpKind::kEmbedding, args.tokens, args.weight.dims[0]));
-  return VisitComputeType(OpKind::kEmbedding, args.y.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t token = args.tokens.as<int32_t>()[i];
-        std::memcpy(args.y.as<T>() + i * C, args.weight.as<T>() + token * C, C * sizeof(T));
-      }
-    });
-    return absl::OkStatus();
+  const int64_t row_bytes = C * SizeOf(args.y.dtype);
+  threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t token = args.tokens.as<int32_t>()[i];
+      std::memcpy(args.y.as<char>() + i * row_bytes, args.weight.as<char>() + token * row_bytes,
+                  row_bytes);
+    }
   });
+  return absl::OkStatus();
 }
 
-// Each thread adds a range of columns for all tokens in their order.
 absl::Status EmbeddingBackward(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
-  const int64_t BT = args.dy.dims[0], C = args.dy.dims[1], V = args.dweight.dims[0];
+  const int64_t C = args.dy.dims[1], V = args.dweight.dims[0];
   TUNESMITH_RETURN_IF_ERROR(CheckTokens(OpKind::kEmbeddingBackward, args.tokens, V));
-  return VisitComputeType(OpKind::kEmbeddingBackward, args.dy.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* dweight = args.dweight.as<T>();
-    if (!args.accumulate) {
-      threads.ForRanges(V * C, kElementGrain, [&](int64_t begin, int64_t end) {
-        std::memset(dweight + begin, 0, (end - begin) * sizeof(T));
-      });
-    }
-    threads.ForRanges(C, kColumnGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = 0; i < BT; ++i) {
-        const int64_t token = args.tokens.as<int32_t>()[i];
-        RowAddScaled(args.dy.as<T>() + i * C + begin, end - begin, T{1},
-                     dweight + token * C + begin);
-      }
-    });
-    return absl::OkStatus();
-  });
+  return VisitAccumulator(OpKind::kEmbeddingBackward, args.dy.dtype, args.dweight.dtype,
+                          [&](auto storage, auto accumulator) {
+                            using S = decltype(storage);
+                            using A = decltype(accumulator);
+                            if (!args.accumulate) {
+                              threads.ForRanges(
+                                  V * C, kElementGrain, [&](int64_t begin, int64_t end) {
+                                    std::fill_n(args.dweight.as<A>() + begin, end - begin, A{});
+                                  });
+                            }
+                            if constexpr (std::is_same_v<A, Bf16>) {
+                              AddRowsByToken<S, A>(threads, args);
+                            } else {
+                              AddAllRows<S, A>(threads, args);
+                            }
+                            return absl::OkStatus();
+                          });
 }
 
 }  // namespace tunesmith::trainer::cpu

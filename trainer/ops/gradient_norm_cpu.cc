@@ -13,11 +13,11 @@ namespace tunesmith::trainer::cpu {
 using planner::OpKind;
 
 absl::Status SumSquares(ThreadPool& threads, const SumSquaresArgs& args) {
-  return VisitComputeType(OpKind::kSumSquares, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kSumSquares, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
     *args.sum.as<double>() +=
         OrderedSum(threads, args.x.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
-          return RowSumSquares(args.x.as<T>() + begin, end - begin);
+          return RowSumSquares(args.x.as<S>() + begin, end - begin);
         });
     return absl::OkStatus();
   });

@@ -6,6 +6,8 @@
 
 // Matrix products of linear layers; weights are stored as (output, input), as in PyTorch. Letters:
 // trainer/dims.h; errors: trainer/ops/embedding.h. Sizes of zero are allowed: an empty sum is zero.
+// `workspace` is scratch that the CPU needs where an operand or the result is bf16: any shape, f32,
+// as planner/program/linear_workspace.h says; no data elsewhere.
 namespace tunesmith::trainer {
 
 struct LinearArgs {
@@ -14,6 +16,7 @@ struct LinearArgs {
   Tensor addend = {};  // (BT, O) T, or no data: nothing is added
   Tensor y;            // (BT, O) T, out; may be addend's storage
   double scale = 1.0;
+  Tensor workspace = {};
 };
 
 // y = scale * x weight^T + addend.
@@ -24,6 +27,7 @@ struct LinearBiasArgs {
   Tensor weight;  // (O, I) T
   Tensor bias;    // (O) T
   Tensor y;       // (BT, O) T, out
+  Tensor workspace = {};
 };
 
 // y = x weight^T + bias.
@@ -35,6 +39,7 @@ struct LinearBackwardInputArgs {
   Tensor dx;      // (BT, I) T, out
   double scale = 1.0;
   bool accumulate = false;
+  Tensor workspace = {};
 };
 
 // dx (+)= scale * dy weight.
@@ -46,6 +51,7 @@ struct LinearBackwardWeightArgs {
   Tensor dweight;  // (O, I) A, out
   double scale = 1.0;
   bool accumulate = false;
+  Tensor workspace = {};
 };
 
 // dweight (+)= scale * dy^T x.

@@ -28,6 +28,8 @@ struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;
   planner::Stream stream = planner::Stream::kCompute;
+  int64_t run_index =
+      0;  // of its block: the layer, where the block's buffers have one instance for each
   int input_count = 0;
   int output_count = 0;
   std::array<Tensor, planner::kMaxOpInputs> inputs;

@@ -1,10 +1,10 @@
 #include "trainer/ops/rms_norm_cpu.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include "trainer/ops/dispatch.h"
 #include "trainer/ops/grain.h"
+#include "trainer/ops/sum_rows.h"
 #include "trainer/ops/vector_math.h"
 
 namespace tunesmith::trainer::cpu {
@@ -13,56 +13,58 @@ namespace {
 using planner::OpKind;
 
 // y = x * rstd * weight.
-template <typename T>
-TUNESMITH_VECTOR_CLONES void NormalizeRow(const T* x, const T* weight, int64_t C, T rstd, T* y) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES void NormalizeRow(const S* x, const S* weight, int64_t C, T rstd, S* y) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) y[c] = x[c] * rstd * weight[c];
+  for (int64_t c = 0; c < C; ++c) y[c] = T(x[c]) * rstd * T(weight[c]);
 }
 
 // Sum of weight * dy * x.
-template <typename T>
-TUNESMITH_VECTOR_CLONES T ProjectRow(const T* dy, const T* x, const T* weight, int64_t C) {
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES T ProjectRow(const S* dy, const S* x, const S* weight, int64_t C) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < C; ++c) sum += weight[c] * dy[c] * x[c];
+  for (int64_t c = 0; c < C; ++c) sum += T(weight[c]) * T(dy[c]) * T(x[c]);
   return sum;
 }
 
 // dx = rstd * (weight * dy - x * projection), element by element, so dx may be dy.
-template <typename T>
-TUNESMITH_VECTOR_CLONES void BackwardRow(const T* dy, const T* x, const T* weight, int64_t C,
-                                         T rstd, T projection, T* dx) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES void BackwardRow(const S* dy, const S* x, const S* weight, int64_t C,
+                                         T rstd, T projection, S* dx) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) dx[c] = rstd * (weight[c] * dy[c] - x[c] * projection);
+  for (int64_t c = 0; c < C; ++c) dx[c] = rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES void AccumulateBackwardRow(const T* dy, const T* x, const T* weight,
-                                                   int64_t C, T rstd, T projection, T* dx) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES void AccumulateBackwardRow(const S* dy, const S* x, const S* weight,
+                                                   int64_t C, T rstd, T projection, S* dx) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) dx[c] += rstd * (weight[c] * dy[c] - x[c] * projection);
+  for (int64_t c = 0; c < C; ++c)
+    dx[c] = T(dx[c]) + rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES void AddWeightGradientRow(const T* dy, const T* x, int64_t count, T rstd,
-                                                  T* dweight) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES void AddWeightGradientRow(const S* dy, const S* x, int64_t count, T rstd,
+                                                  T* sums) {
 #pragma omp simd
-  for (int64_t c = 0; c < count; ++c) dweight[c] += dy[c] * x[c] * rstd;
+  for (int64_t c = 0; c < count; ++c) sums[c] += T(dy[c]) * T(x[c]) * rstd;
 }
 
 }  // namespace
 
 absl::Status RmsNorm(ThreadPool& threads, const RmsNormArgs& args) {
   const int64_t BT = args.x.dims[0], C = args.x.dims[1];
-  return VisitComputeType(OpKind::kRmsNorm, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(OpKind::kRmsNorm, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    using T = Arithmetic<S>;
     threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const T* x = args.x.as<T>() + i * C;
+        const S* x = args.x.as<S>() + i * C;
         const double mean_square = RowSumSquares(x, C) / static_cast<double>(C);
         const T rstd = static_cast<T>(1.0 / std::sqrt(mean_square + args.epsilon));
         args.rstd.as<T>()[i] = rstd;
-        NormalizeRow(x, args.weight.as<T>(), C, rstd, args.y.as<T>() + i * C);
+        NormalizeRow(x, args.weight.as<S>(), C, rstd, args.y.as<S>() + i * C);
       }
     });
     return absl::OkStatus();
@@ -71,14 +73,15 @@ absl::Status RmsNorm(ThreadPool& threads, const RmsNormArgs& args) {
 
 absl::Status RmsNormBackward(ThreadPool& threads, const RmsNormBackwardArgs& args) {
   const int64_t BT = args.x.dims[0], C = args.x.dims[1];
-  return VisitComputeType(OpKind::kRmsNormBackward, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const T* weight = args.weight.as<T>();
+  return VisitStorage(OpKind::kRmsNormBackward, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    using T = Arithmetic<S>;
+    const S* weight = args.weight.as<S>();
     threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const T* dy = args.dy.as<T>() + i * C;
-        const T* x = args.x.as<T>() + i * C;
-        T* dx = args.dx.as<T>() + i * C;
+        const S* dy = args.dy.as<S>() + i * C;
+        const S* x = args.x.as<S>() + i * C;
+        S* dx = args.dx.as<S>() + i * C;
         const T rstd = args.rstd.as<T>()[i];
         const T projection = ProjectRow(dy, x, weight, C) * rstd * rstd / static_cast<T>(C);
         if (args.accumulate) {
@@ -92,21 +95,21 @@ absl::Status RmsNormBackward(ThreadPool& threads, const RmsNormBackwardArgs& arg
   });
 }
 
-// Each thread sums a range of columns over all rows in their order.
 absl::Status RmsNormBackwardWeight(ThreadPool& threads, const RmsNormBackwardWeightArgs& args) {
   const int64_t BT = args.x.dims[0], C = args.x.dims[1];
-  return VisitComputeType(OpKind::kRmsNormBackwardWeight, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    threads.ForRanges(C, kColumnGrain, [&](int64_t begin, int64_t end) {
-      T* dweight = args.dweight.as<T>() + begin;
-      if (!args.accumulate) std::fill_n(dweight, end - begin, T{0});
-      for (int64_t i = 0; i < BT; ++i) {
-        AddWeightGradientRow(args.dy.as<T>() + i * C + begin, args.x.as<T>() + i * C + begin,
-                             end - begin, args.rstd.as<T>()[i], dweight);
-      }
-    });
-    return absl::OkStatus();
-  });
+  return VisitAccumulator(OpKind::kRmsNormBackwardWeight, args.x.dtype, args.dweight.dtype,
+                          [&](auto storage, auto accumulator) {
+                            using S = decltype(storage);
+                            using A = decltype(accumulator);
+                            using T = Arithmetic<S>;
+                            SumRows<A, T>(threads, BT, C, args.accumulate, args.dweight.as<A>(),
+                                          [&](int64_t i, int64_t begin, int64_t count, T* sums) {
+                                            AddWeightGradientRow(args.dy.as<S>() + i * C + begin,
+                                                                 args.x.as<S>() + i * C + begin,
+                                                                 count, args.rstd.as<T>()[i], sums);
+                                          });
+                            return absl::OkStatus();
+                          });
 }
 
 }  // namespace tunesmith::trainer::cpu

@@ -19,18 +19,18 @@ struct Rotation {
 };
 
 // One head: the pairs (x[i], x[i + half]) turn by the angles.
-template <typename T>
-TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t half, T* x) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t half, S* x) {
 #pragma omp simd
   for (int64_t i = 0; i < half; ++i) {
-    const T first = x[i], second = x[i + half];
+    const T first = T(x[i]), second = T(x[i + half]);
     x[i] = first * cosine[i] - second * sine[i];
     x[i + half] = second * cosine[i] + first * sine[i];
   }
 }
 
 // `direction` is 1, or -1 to turn back.
-template <typename T>
+template <typename S, typename T>
 void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
                 Rotation<T>& rotation) {
   const int64_t half = args.head_size / 2, width = args.head_count * args.head_size;
@@ -41,21 +41,22 @@ void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
     RowCosSin(angle.data(), half, rotation.cosine.data(), rotation.sine.data());
     for (int64_t h = 0; h < args.head_count; ++h) {
       RotateHead(rotation.cosine.data(), rotation.sine.data(), half,
-                 args.x.as<T>() + i * width + h * args.head_size);
+                 args.x.as<S>() + i * width + h * args.head_size);
     }
   }
 }
 
 absl::Status Rotate(OpKind op, ThreadPool& threads, const RopeArgs& args, int direction) {
   const std::vector<double> frequencies = RopeFrequencies(args.head_size, args.theta, args.scaling);
-  return VisitComputeType(op, args.x.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  return VisitStorage(op, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    using T = Arithmetic<S>;
     threads.ForRanges(args.x.dims[0], RowGrain(args.x.dims[1]), [&](int64_t begin, int64_t end) {
       Rotation<T> rotation;
       for (size_t j = 0; j < frequencies.size(); ++j) {
         rotation.frequency[j] = static_cast<T>(frequencies[j]);
       }
-      RotateRows(args, begin, end, static_cast<T>(direction), rotation);
+      RotateRows<S>(args, begin, end, static_cast<T>(direction), rotation);
     });
     return absl::OkStatus();
   });

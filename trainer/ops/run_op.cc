@@ -11,6 +11,7 @@
 #include "trainer/ops/linear.h"
 #include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
+#include "trainer/ops/sgd.h"
 #include "trainer/ops/swiglu.h"
 
 namespace tunesmith::trainer {
@@ -38,6 +39,29 @@ RopeArgs RopeArgsOf(const OpCall& call) {
           .scaling = attributes.rope_scaling};
 }
 
+AdamWArgs AdamWArgsOf(const OpCall& call) {
+  const auto& in = call.inputs;
+  const auto& out = call.outputs;
+  AdamWArgs args{.gradient = in[0],
+                 .clip_factor = in[1],
+                 .step_scalars = in[2],
+                 .step_key = in[3],
+                 .parameter = out[0],
+                 .moment1 = out[1],
+                 .moment2 = out[2],
+                 .decays = call.attributes.decays,
+                 .parameter_key = call.attributes.parameter_key,
+                 .instance = call.run_index};
+  if (args.moment1.dtype != DType::kU8) {
+    args.master = out[3];
+    return args;
+  }
+  args.moment1_scale = out[3];
+  args.moment2_scale = out[4];
+  args.master = out[5];
+  return args;
+}
+
 absl::Status RunForward(const OpContext& context, const OpCall& call) {
   const auto& in = call.inputs;
   const auto& out = call.outputs;
@@ -52,11 +76,15 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                .rstd = out[1],
                                .epsilon = attributes.epsilon});
     case OpKind::kLinear:
-      return Linear(
-          context,
-          {.x = in[0], .weight = in[1], .addend = in[2], .y = out[0], .scale = attributes.scale});
+      return Linear(context, {.x = in[0],
+                              .weight = in[1],
+                              .addend = in[2],
+                              .y = out[0],
+                              .scale = attributes.scale,
+                              .workspace = out[1]});
     case OpKind::kLinearBias:
-      return LinearBias(context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0]});
+      return LinearBias(
+          context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0], .workspace = out[1]});
     case OpKind::kRope:
       return Rope(context, RopeArgsOf(call));
     case OpKind::kAttention:
@@ -113,13 +141,15 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                            .weight = in[1],
                                            .dx = out[0],
                                            .scale = attributes.scale,
-                                           .accumulate = accumulate});
+                                           .accumulate = accumulate,
+                                           .workspace = out[1]});
     case OpKind::kLinearBackwardWeight:
       return LinearBackwardWeight(context, {.dy = in[0],
                                             .x = in[1],
                                             .dweight = out[0],
                                             .scale = attributes.scale,
-                                            .accumulate = accumulate});
+                                            .accumulate = accumulate,
+                                            .workspace = out[1]});
     case OpKind::kBiasBackward:
       return BiasBackward(context, {.dy = in[0], .dbias = out[0], .accumulate = accumulate});
     case OpKind::kRopeBackward:
@@ -172,14 +202,17 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
           context,
           {.sum = in[0], .step_scalars = in[1], .clip_factor = out[0], .gradient_norm = out[1]});
     case OpKind::kAdamW:
-      return AdamW(context, {.gradient = in[0],
-                             .clip_factor = in[1],
-                             .step_scalars = in[2],
-                             .parameter = out[0],
-                             .moment1 = out[1],
-                             .moment2 = out[2],
-                             .master = out[3],
-                             .decays = call.attributes.decays});
+      return AdamW(context, AdamWArgsOf(call));
+    case OpKind::kSgd:
+      return Sgd(context, {.gradient = in[0],
+                           .clip_factor = in[1],
+                           .step_scalars = in[2],
+                           .step_key = in[3],
+                           .parameter = out[0],
+                           .master = out[1],
+                           .decays = call.attributes.decays,
+                           .parameter_key = call.attributes.parameter_key,
+                           .instance = call.run_index});
     case OpKind::kCacheAppend:
       return CacheAppend(context, {.x = in[0], .positions = in[1], .cache = out[0]});
     case OpKind::kDecodeAttention:

@@ -5,19 +5,19 @@
 namespace tunesmith::trainer::cpu {
 namespace {
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES T MaxOf(const T* x, int64_t count) {
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES T MaxOf(const S* x, int64_t count) {
   T largest = -std::numeric_limits<T>::infinity();
 #pragma omp simd reduction(max : largest)
-  for (int64_t i = 0; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
+  for (int64_t i = 0; i < count; ++i) largest = T(x[i]) > largest ? T(x[i]) : largest;
   return largest;
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES T SumExpOf(const T* x, int64_t count, T offset) {
+template <typename S, typename T>
+TUNESMITH_VECTOR_CLONES T SumExpOf(const S* x, int64_t count, T offset) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += Exp(x[i] - offset);
+  for (int64_t i = 0; i < count; ++i) sum += Exp(T(x[i]) - offset);
   return sum;
 }
 
@@ -32,31 +32,40 @@ TUNESMITH_VECTOR_CLONES T ExpOf(const T* x, int64_t count, T offset, T* y) {
   return sum;
 }
 
+TUNESMITH_VECTOR_CLONES void ScaledExpOf(const Bf16* x, int64_t count, float offset, float factor,
+                                         Bf16* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = factor * Exp(float(x[i]) - offset);
+}
+
 template <typename T>
 TUNESMITH_VECTOR_CLONES void ScaleBy(T* y, int64_t count, T factor) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) y[i] *= factor;
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES void AddScaledOf(const T* x, int64_t count, T factor, T* y) {
+template <typename S, typename T, typename A>
+TUNESMITH_VECTOR_CLONES void AddScaledOf(const S* x, int64_t count, T factor, A* y) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) y[i] += factor * x[i];
+  for (int64_t i = 0; i < count; ++i) y[i] = T(y[i]) + factor * T(x[i]);
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES T DotOf(const T* a, const T* b, int64_t count) {
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES T DotOf(const S* a, const S* b, int64_t count) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += a[i] * b[i];
+  for (int64_t i = 0; i < count; ++i) sum += T(a[i]) * T(b[i]);
   return sum;
 }
 
-template <typename T>
-TUNESMITH_VECTOR_CLONES double SumSquaresOf(const T* x, int64_t count) {
+template <typename S>
+TUNESMITH_VECTOR_CLONES double SumSquaresOf(const S* x, int64_t count) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < count; ++i) sum += static_cast<double>(x[i]) * x[i];
+  for (int64_t i = 0; i < count; ++i) {
+    const double value = static_cast<double>(Arithmetic<S>(x[i]));
+    sum += value * value;
+  }
   return sum;
 }
 
@@ -89,17 +98,23 @@ TUNESMITH_VECTOR_CLONES void CosSinOf(const float* angle, int64_t count, float* 
 
 float RowMax(const float* x, int64_t count) { return MaxOf(x, count); }
 double RowMax(const double* x, int64_t count) { return MaxOf(x, count); }
+float RowMax(const Bf16* x, int64_t count) { return MaxOf(x, count); }
 
 float RowSumExp(const float* x, int64_t count, float offset) { return SumExpOf(x, count, offset); }
 double RowSumExp(const double* x, int64_t count, double offset) {
   return SumExpOf(x, count, offset);
 }
+float RowSumExp(const Bf16* x, int64_t count, float offset) { return SumExpOf(x, count, offset); }
 
 float RowExp(const float* x, int64_t count, float offset, float* y) {
   return ExpOf(x, count, offset, y);
 }
 double RowExp(const double* x, int64_t count, double offset, double* y) {
   return ExpOf(x, count, offset, y);
+}
+
+void RowScaledExp(const Bf16* x, int64_t count, float offset, float factor, Bf16* y) {
+  ScaledExpOf(x, count, offset, factor, y);
 }
 
 void RowScale(float* y, int64_t count, float factor) { ScaleBy(y, count, factor); }
@@ -111,12 +126,20 @@ void RowAddScaled(const float* x, int64_t count, float factor, float* y) {
 void RowAddScaled(const double* x, int64_t count, double factor, double* y) {
   AddScaledOf(x, count, factor, y);
 }
+void RowAddScaled(const Bf16* x, int64_t count, float factor, float* y) {
+  AddScaledOf(x, count, factor, y);
+}
+void RowAddScaled(const Bf16* x, int64_t count, float factor, Bf16* y) {
+  AddScaledOf(x, count, factor, y);
+}
 
 float RowDot(const float* a, const float* b, int64_t count) { return DotOf(a, b, count); }
 double RowDot(const double* a, const double* b, int64_t count) { return DotOf(a, b, count); }
+float RowDot(const Bf16* a, const Bf16* b, int64_t count) { return DotOf(a, b, count); }
 
 double RowSumSquares(const float* x, int64_t count) { return SumSquaresOf(x, count); }
 double RowSumSquares(const double* x, int64_t count) { return SumSquaresOf(x, count); }
+double RowSumSquares(const Bf16* x, int64_t count) { return SumSquaresOf(x, count); }
 
 void RowCosSin(const float* angle, int64_t count, float* cosine, float* sine) {
   CosSinOf(angle, count, cosine, sine);

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "trainer/ops/storage.h"
+
 // Arithmetic on rows for the CPU kernels. The inline functions are written so that the compiler
 // turns loops over them into vector code; the row functions are compiled for several instruction
 // sets and bound to the best at start.
@@ -57,17 +59,24 @@ inline T Sigmoid(T x) {
   return T{1} / (T{1} + Exp(-x));
 }
 
+// The functions below exist for rows stored as f32, f64 and bf16; bf16 rows are computed with in f32.
+
 // The largest element; -infinity for an empty row.
 float RowMax(const float* x, int64_t count);
 double RowMax(const double* x, int64_t count);
+float RowMax(const Bf16* x, int64_t count);
 
 // Sum of e^(x - offset).
 float RowSumExp(const float* x, int64_t count, float offset);
 double RowSumExp(const double* x, int64_t count, double offset);
+float RowSumExp(const Bf16* x, int64_t count, float offset);
 
 // y = e^(x - offset); returns the sum of y. y may be x.
 float RowExp(const float* x, int64_t count, float offset, float* y);
 double RowExp(const double* x, int64_t count, double offset, double* y);
+
+// y = factor * e^(x - offset), rounded once. y may be x.
+void RowScaledExp(const Bf16* x, int64_t count, float offset, float factor, Bf16* y);
 
 // y *= factor.
 void RowScale(float* y, int64_t count, float factor);
@@ -76,14 +85,18 @@ void RowScale(double* y, int64_t count, double factor);
 // y += factor * x.
 void RowAddScaled(const float* x, int64_t count, float factor, float* y);
 void RowAddScaled(const double* x, int64_t count, double factor, double* y);
+void RowAddScaled(const Bf16* x, int64_t count, float factor, float* y);
+void RowAddScaled(const Bf16* x, int64_t count, float factor, Bf16* y);
 
 // Sum of a * b.
 float RowDot(const float* a, const float* b, int64_t count);
 double RowDot(const double* a, const double* b, int64_t count);
+float RowDot(const Bf16* a, const Bf16* b, int64_t count);
 
 // Sum of x^2 in f64.
 double RowSumSquares(const float* x, int64_t count);
 double RowSumSquares(const double* x, int64_t count);
+double RowSumSquares(const Bf16* x, int64_t count);
 
 // cosine and sine of each angle. The f32 form reduces and evaluates in f64 (absolute error below
 // 1e-7 for |angle| < 1e6).

@@ -12,6 +12,7 @@
 #include <optional>
 #include <thread>
 
+#include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
@@ -146,8 +147,7 @@ JobFiles& Lengthen(JobFiles& files) {
   return files;
 }
 
-TEST_P(EitherMethodTest, AnInterruptedJobGoesOnBitForBit) {
-  JobFiles files(GetParam());
+void ExpectGoesOnBitForBit(JobFiles files) {
   const std::string whole = Lengthen(files).WriteRun("whole"), cut = files.WriteRun("cut");
   ASSERT_EQ(RunToEnd(whole).state(), v1::JOB_STATE_SUCCEEDED);
   std::atomic<bool> stop{false};
@@ -159,6 +159,19 @@ TEST_P(EitherMethodTest, AnInterruptedJobGoesOnBitForBit) {
   ASSERT_EQ(RunToEnd(cut).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(LossesOf(cut), LossesOf(whole));
   EXPECT_EQ(*ReadFile(cut + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
+}
+
+TEST_P(EitherMethodTest, AnInterruptedJobGoesOnBitForBit) {
+  ExpectGoesOnBitForBit(JobFiles(GetParam()));
+}
+
+// A checkpoint holds every kind of state exactly, and the random bits of a step are the same the second time.
+TEST(JobTest, AnInterruptedJobGoesOnBitForBitWithEveryOptimizer) {
+  for (const char* axes :
+       {"optimizer_state=bf16", "optimizer_state=int8 accumulation=bf16", "optimizer=sgd"}) {
+    SCOPED_TRACE(axes);
+    ExpectGoesOnBitForBit(JobFiles(StrCat(kFullMix, " ", axes)));
+  }
 }
 
 TEST_P(EitherMethodTest, AKilledJobGoesOnFromItsCheckpoint) {

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
+#include "trainer/ops/storage.h"
 #include "trainer/thread_pool.h"
 
 // What the tests of ops share: tensors that own their elements, contexts, and checks of gradients
@@ -27,6 +28,9 @@ constexpr DType DTypeOf() {
   if constexpr (std::is_same_v<T, float>) return DType::kF32;
   if constexpr (std::is_same_v<T, int32_t>) return DType::kI32;
   if constexpr (std::is_same_v<T, uint16_t>) return DType::kBF16;
+  if constexpr (std::is_same_v<T, uint8_t>) return DType::kU8;
+  if constexpr (std::is_same_v<T, uint64_t>) return DType::kU64;
+  if constexpr (std::is_same_v<T, cpu::Bf16>) return DType::kBF16;
 }
 
 // A row-major tensor in host memory.

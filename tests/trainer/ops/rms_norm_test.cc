@@ -139,13 +139,5 @@ TEST(RmsNorm, NamesWhatDoesNotFit) {
                 "rms_norm_backward: dx is dy's storage");
 }
 
-TEST(RmsNorm, CpuDoesNotComputeInBf16) {
-  CpuContext context;
-  HostTensor<uint16_t> x({2, 3}), weight({3});
-  HostTensor<float> rstd({2});
-  const absl::Status status = RmsNorm(context, {.x = x, .weight = weight, .y = x, .rstd = rstd});
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << status;
-}
-
 }  // namespace
 }  // namespace tunesmith::trainer

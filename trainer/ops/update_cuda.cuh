@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+
+#include "common/dtype.h"
+#include "common/random.h"
+#include "trainer/cuda/kernel.cuh"
+
+// What the optimizer kernels share: the same random bits as on the CPU, and parameters with or without a master copy.
+namespace tunesmith::trainer::cuda {
+
+// Keys the random bits of a parameter in this step; step_key is null where nothing is rounded stochastically.
+struct UpdateKey {
+  const uint64_t* step_key;
+  uint64_t parameter_key;
+  uint64_t instance;
+
+  __device__ uint64_t RandomBitsOf(int64_t element) const {
+    if (step_key == nullptr) return 0;
+    return RandomBits(RandomKey(RandomKey(*step_key, parameter_key), instance),
+                      static_cast<uint64_t>(element));
+  }
+};
+
+template <typename Args>
+UpdateKey KeyOf(const Args& args) {
+  return {args.step_key.template as<const uint64_t>(), args.parameter_key,
+          static_cast<uint64_t>(args.instance)};
+}
+
+// Which of an element's random bits a store uses; as cpu::RandomSlice.
+enum RandomShift { kParameterShift = 0, kMoment1Shift = 16, kMoment2Shift = 32 };
+
+template <typename T>
+__device__ T RoundStochastic(float value, uint64_t random);
+template <>
+__device__ inline float RoundStochastic<float>(float value, uint64_t) {
+  return value;
+}
+template <>
+__device__ inline Bf16 RoundStochastic<Bf16>(float value, uint64_t random) {
+  return __ushort_as_bfloat16(Bf16FromFloatStochastic(value, static_cast<uint16_t>(random)));
+}
+
+}  // namespace tunesmith::trainer::cuda
