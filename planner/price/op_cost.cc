@@ -30,6 +30,14 @@ double EmbeddingBytes(const Program& program, const Op& op, bool accumulates) {
   return 3.0 * BytesOf(program, op.inputs[1]) + BytesOf(program, op.inputs[0]) + cleared;
 }
 
+// The rows that are named are read and written; a scatter clears the whole matrix first.
+double RowBytes(const Program& program, const Op& op) {
+  if (op.kind == OpKind::kGatherRows)
+    return 2.0 * BytesOf(program, op.outputs[0]) + BytesOf(program, op.inputs[1]);
+  return 2.0 * BytesOf(program, op.inputs[0]) + BytesOf(program, op.inputs[1]) +
+         BytesOf(program, op.outputs[0]);
+}
+
 // Scratch is reused tile by tile and stays in the cache.
 double FlashBytes(const Program& program, const Op& op) {
   double bytes = 0;
@@ -98,6 +106,8 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
     return {.bytes = EmbeddingBytes(program, op, accumulates)};
+  if (op.kind == OpKind::kGatherRows || op.kind == OpKind::kScatterRows)
+    return {.bytes = RowBytes(program, op)};
   return {.bytes = TouchedBytes(program, op, accumulates)};
 }
 
