@@ -107,7 +107,8 @@ std::vector<Mix> FamiliesOf(const Question& question) {
         for (int64_t micro_batch : DivisorsOf(rows)) {
           const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
-          if (loss == LossKernel::kChunked && token_count <= kLossChunkRowCount) continue;
+          const int64_t loss_row_count = micro_batch * LossTokensPerRow(question.workload);
+          if (loss == LossKernel::kChunked && loss_row_count <= kLossChunkRowCount) continue;
           for (int64_t tile_count : TileCountsOf(token_count)) {
             families.push_back({.method = method,
                                 .lora = question.lora,

@@ -15,6 +15,10 @@ constexpr double kLargestEpochCount = 1e6;
 
 }  // namespace
 
+int64_t LossTokensPerRow(const Workload& workload) {
+  return workload.loss_token_capacity > 0 ? workload.loss_token_capacity : workload.context;
+}
+
 absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) {
   std::vector<std::string> problems;
   const auto check = [&problems](std::string_view name, int64_t value, int64_t lowest,
@@ -29,6 +33,7 @@ absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) 
   } else {
     check("context", workload.context, 1, model.context_limit);
     check("document_capacity", workload.document_capacity, 0, workload.context);
+    check("loss_token_capacity", workload.loss_token_capacity, 0, workload.context);
   }
   check("rows_per_step", workload.rows_per_step, 1, kLargestRowsPerStep);
   check("dataset_token_count", workload.dataset_token_count, 0, kLargestTokenCount);

@@ -34,6 +34,11 @@ TEST(WorkloadTest, NamesEveryProblem) {
                     HasSubstr("dataset_token_count is -5"), HasSubstr("epoch_count is nan")));
   EXPECT_THAT(ErrorOf({.context = 16, .rows_per_step = 1, .document_capacity = 17}),
               HasSubstr("document_capacity is 17"));
+  for (int64_t capacity : {-1, 17}) {
+    EXPECT_THAT(
+        ErrorOf({.context = 16, .rows_per_step = 1, .loss_token_capacity = capacity}),
+        HasSubstr("loss_token_capacity is " + std::to_string(capacity) + ", must be 0 to 16"));
+  }
 }
 
 }  // namespace
