@@ -112,6 +112,7 @@ v1::Workload ToProto(const planner::Workload& workload) {
   proto.set_epoch_count(workload.epoch_count);
   proto.set_evaluates(workload.evaluates);
   proto.set_generates(workload.generates);
+  proto.set_loss_token_capacity(workload.loss_token_capacity);
   return proto;
 }
 
@@ -120,11 +121,13 @@ planner::Workload WorkloadFromProto(const v1::Workload& proto, std::string_view 
   violations.AtLeast(FieldPath(field, "context"), proto.context(), 1);
   violations.AtLeast(FieldPath(field, "rows_per_step"), proto.rows_per_step(), 1);
   violations.AtLeast(FieldPath(field, "document_capacity"), proto.document_capacity(), 0);
+  violations.AtLeast(FieldPath(field, "loss_token_capacity"), proto.loss_token_capacity(), 0);
   violations.AtLeast(FieldPath(field, "dataset_token_count"), proto.dataset_token_count(), 0);
   violations.NonNegative(FieldPath(field, "epoch_count"), proto.epoch_count());
   return {.context = proto.context(),
           .rows_per_step = proto.rows_per_step(),
           .document_capacity = proto.document_capacity(),
+          .loss_token_capacity = proto.loss_token_capacity(),
           .dataset_token_count = proto.dataset_token_count(),
           .epoch_count = proto.epoch_count() == 0 ? 1.0 : proto.epoch_count(),
           .evaluates = proto.evaluates(),

@@ -89,6 +89,15 @@ class JobRunner {
       TUNESMITH_RETURN_IF_ERROR(
           reporter_.Log(v1::LOG_SEVERITY_WARNING,
                         StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
+    if (data.masked_document_count() > 0) {
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+          v1::LOG_SEVERITY_WARNING,
+          StrCat(data.masked_document_count(), " documents have more tokens to predict than the ",
+                 setup_.plan.question.workload.loss_token_capacity,
+                 " of a row that the plan allows: ", data.masked_token_count(), " of ",
+                 data.predicted_token_count() + data.masked_token_count(),
+                 " are not learned; a plan with a larger --loss-tokens-per-row would learn them")));
+    }
     if (data.cut_document_count() == 0) return absl::OkStatus();
     return reporter_.Log(
         v1::LOG_SEVERITY_WARNING,
