@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "planner/model/length_histogram.h"
 #include "planner/model/model_spec.h"
 
 namespace tunesmith::planner {
@@ -16,6 +17,8 @@ struct Workload {
   // Most tokens of a row that the packer lets be predicted; 0: any number. Below the context, the output head and the loss are computed on so
   // many tokens of a row instead of on all.
   int64_t loss_token_capacity = 0;
+  // How long the documents are; empty: not known, rows are taken to be one document each.
+  LengthHistogram length_histogram = {};
   // Tokens of one pass over the data set; 0: not known, no total time is given.
   int64_t dataset_token_count = 0;
   double epoch_count = 1.0;

@@ -89,7 +89,7 @@ double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token
   }
 }
 
-OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
+OpCost CostOf(const Program& program, const Op& op, bool accumulates, double flash_pair_factor) {
   if (IsLinear(op.kind)) {
     const GemmShape g = GemmShapeOf(program, op);
     return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
@@ -101,7 +101,8 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
     const bool flash =
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
-    return {.flops = AttentionFlops(op.kind, op.attributes, tokens, flash ? 0.5 : 1.0),
+    return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
+                                    flash ? 0.5 * flash_pair_factor : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)

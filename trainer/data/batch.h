@@ -22,6 +22,7 @@ struct Batch {
   // no loss: padding, prompt tokens, the last token of a document. For every token, or, where
   // loss_rows is not empty, for every entry of it.
   std::vector<int32_t> labels;
+  int64_t token_count = 0;        // that are not padding
   int64_t valid_label_count = 0;  // labels that are not -1
 };
 

@@ -1,7 +1,6 @@
 #include "trainer/data/loader.h"
 
 #include <algorithm>
-#include <deque>
 #include <iterator>
 #include <numeric>
 #include <utility>
@@ -9,11 +8,10 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/model/row_packer.h"
 
 namespace tunesmith::trainer {
 namespace {
-
-constexpr size_t kOpenRowCount = 64;  // bounds the search for room; more fills rows hardly better
 
 int64_t CutSize(const Document& document, int64_t context) {
   return std::min(static_cast<int64_t>(document.tokens.size()), context);
@@ -31,12 +29,6 @@ std::vector<int32_t> DocumentOrder(size_t count, const PackingOptions& options, 
   }
   return order;
 }
-
-struct OpenRow {
-  size_t row = 0;  // index into the result
-  int64_t room = 0;
-  int64_t predicted_room = 0;
-};
 
 // Where the labels of a row go.
 class LabelWriter {
@@ -102,6 +94,7 @@ void FillRow(const std::vector<Document>& documents, const RowDocuments& row, in
     WriteDocument(document, size, row_begin, begin, batch, labels);
     begin += static_cast<size_t>(size);
   }
+  batch->token_count += static_cast<int64_t>(begin);
 }
 
 int64_t PredictedInContext(const Document& document, int64_t context) {
@@ -128,27 +121,17 @@ absl::Status CheckOptions(const PackingOptions& options) {
 
 std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
                                     const PackingOptions& options, int64_t epoch) {
+  planner::RowPacker packer({.context = options.context,
+                             .document_capacity = options.document_capacity,
+                             .loss_token_capacity = options.loss_token_capacity});
   std::vector<RowDocuments> rows;
-  std::deque<OpenRow> open;  // oldest first
   for (const int32_t id : DocumentOrder(documents.size(), options, epoch)) {
     const Document& document = documents[static_cast<size_t>(id)];
     const int64_t size = CutSize(document, options.context),
                   predicted = options.loss_token_capacity > 0 ? PredictedCount(document, size) : 0;
-    auto at = std::find_if(open.begin(), open.end(), [&](const OpenRow& row) {
-      return row.room >= size && row.predicted_room >= predicted;
-    });
-    if (at == open.end()) {
-      if (open.size() == kOpenRowCount) open.pop_front();
-      open.push_back({rows.size(), options.context, options.loss_token_capacity});
-      rows.emplace_back();
-      at = open.end() - 1;
-    }
-    RowDocuments& row = rows[at->row];
-    row.push_back(id);
-    at->room -= size;
-    at->predicted_room -= predicted;
-    if (at->room == 0 || static_cast<int64_t>(row.size()) == options.document_capacity)
-      open.erase(at);
+    const auto row = static_cast<size_t>(packer.Place(size, predicted));
+    if (row == rows.size()) rows.emplace_back();
+    rows[row].push_back(id);
   }
   return rows;
 }

@@ -27,8 +27,7 @@ struct PackingOptions {
 // The documents of one row, in their order: indices into the data set.
 using RowDocuments = std::vector<int32_t>;
 
-// The rows of one epoch: documents in the order of (seed, epoch), each put into the first row that is still open and has room (of the last 64 rows begun;
-// a row with `document_capacity` documents is closed), and with room for its predicted tokens. A document counts with at most `context` tokens.
+// The rows of one epoch: documents in the order of (seed, epoch), put into rows by planner::RowPacker. A document counts with at most `context` tokens.
 // The result depends on the arguments alone. REQUIRES: no document has more predicted tokens than loss_token_capacity allows.
 std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
                                     const PackingOptions& options, int64_t epoch);

@@ -133,6 +133,8 @@ class JobRunner {
     std::vector<Batch> batches;
     for (int64_t i = 0; i < mix().accumulation_count; ++i)
       batches.push_back(setup_.training.NextBatch(mix().micro_batch));
+    int64_t token_count = 0;
+    for (const Batch& batch : batches) token_count += batch.token_count;
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
     if (!result.ok())
@@ -143,8 +145,8 @@ class JobRunner {
     last_loss_ = result->mean_loss;
     state_.step = step;
     state_.loader = setup_.training.state();
-    state_.token_count += Rows() * setup_.plan.question.workload.context;
-    return ReportStep(*result, seconds);
+    state_.token_count += token_count;
+    return ReportStep(*result, token_count, seconds);
   }
 
   StepConstants ConstantsOf(int64_t step) const {
@@ -158,7 +160,7 @@ class JobRunner {
             .optimizer_step = step};
   }
 
-  absl::Status ReportStep(const StepResult& result, double seconds) {
+  absl::Status ReportStep(const StepResult& result, int64_t token_count, double seconds) {
     v1::Event event;
     v1::Progress& progress = *event.mutable_progress();
     progress.set_step(state_.step);
@@ -167,8 +169,7 @@ class JobRunner {
     progress.set_learning_rate(LearningRateAt(training(), state_.step, step_count_));
     progress.set_gradient_norm(result.gradient_norm);
     progress.set_step_seconds(seconds);
-    progress.set_tokens_per_second(
-        static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
+    progress.set_tokens_per_second(static_cast<double>(token_count) / seconds);
     progress.set_seconds_left(Median(step_seconds_) *
                               static_cast<double>(step_count_ - state_.step));
     progress.set_token_count(state_.token_count);

@@ -50,6 +50,7 @@ TEST(LoaderTest, ArraysOfOneBatch) {
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 0, 1, 2, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7));
   EXPECT_THAT(batch.document_starts, ElementsAre(0, 0, 0, 3, 3, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0));
   EXPECT_EQ(batch.valid_label_count, 10);
+  EXPECT_EQ(batch.token_count, 14);
   EXPECT_EQ(batch.row_count, 2);
   EXPECT_EQ(batch.context, 8);
 }

@@ -85,7 +85,9 @@ TEST_P(EitherMethodTest, LearnsReportsAndSaves) {
   EXPECT_LT(losses.at(12), losses.at(1) - 0.5);
   const v1::Finished& summary = exit.summary();
   EXPECT_LT(summary.held_out_loss_after(), summary.held_out_loss_before() - 0.5);
-  EXPECT_EQ(summary.token_count(), 12 * 4 * 32);
+  // The rows are packed, not full.
+  EXPECT_LT(summary.token_count(), 12 * 4 * 32);
+  EXPECT_GT(summary.token_count(), 12 * 4 * 32 / 2);
   EXPECT_GT(summary.used_arena_bytes(), 0);
   EXPECT_LE(summary.used_arena_bytes(), summary.predicted_arena_bytes());
   EXPECT_EQ(NewestCheckpoint(run), 12);
