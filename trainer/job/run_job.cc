@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/median.h"
 #include "common/numbers.h"
@@ -79,12 +80,16 @@ class JobRunner {
 
   absl::Status Announce() {
     const Loader& data = setup_.training;
+    const int64_t context = setup_.plan.question.workload.context;
+    const double filled = static_cast<double>(data.token_count()) /
+                          static_cast<double>(data.rows_in_epoch() * context);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
         v1::LOG_SEVERITY_INFO,
         StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(),
-               " documents, ", data.token_count(), " tokens in ", data.rows_in_epoch(), " rows of ",
-               setup_.plan.question.workload.context, "; ", step_count_, " steps of ", Rows(),
-               " rows")));
+               " documents, ", data.token_count(), " tokens, ", data.predicted_token_count(),
+               " of them learned, in ", data.rows_in_epoch(), " rows of ", context, " (",
+               absl::StrFormat("%.1f", 100 * filled), " % filled); ", step_count_, " steps of ",
+               Rows(), " rows")));
     if (setup_.skipped_row_count > 0)
       TUNESMITH_RETURN_IF_ERROR(
           reporter_.Log(v1::LOG_SEVERITY_WARNING,

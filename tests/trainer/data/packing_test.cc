@@ -51,21 +51,33 @@ std::vector<Document> MakeDocuments(const Lengths& lengths, uint64_t count,
   return documents;
 }
 
-// Bins whose edges grow by a sixteenth of an octave, as the client's.
+constexpr double kBinsPerOctave = 8;
+
+// The first bin whose edge is not below `size`.
+int64_t BinOf(int64_t size) {
+  const auto edge = [](int64_t b) {
+    return std::llround(std::exp2(static_cast<double>(b) / kBinsPerOctave));
+  };
+  auto b = static_cast<int64_t>(kBinsPerOctave * std::log2(static_cast<double>(size)));
+  while (edge(b) < size) ++b;
+  while (b > 0 && edge(b - 1) >= size) --b;
+  return b;
+}
+
+// Bins whose edges grow by an eighth of an octave, as the client's.
 planner::LengthHistogram HistogramOf(const std::vector<Document>& documents) {
   std::map<int64_t, planner::LengthBin> bins;
   for (const Document& document : documents) {
-    const auto size = static_cast<double>(document.tokens.size());
-    const int64_t edge = std::llround(std::exp2(std::ceil(16 * std::log2(size)) / 16));
-    planner::LengthBin& bin = bins[std::max<int64_t>(edge, document.tokens.size())];
+    planner::LengthBin& bin = bins[BinOf(static_cast<int64_t>(document.tokens.size()))];
     ++bin.document_count;
     bin.predicted_token_count +=
         PredictedCount(document, static_cast<int64_t>(document.tokens.size()));
   }
   planner::LengthHistogram histogram;
-  for (auto& [edge, bin] : bins) {
-    bin.upper_edge = edge;
-    histogram.push_back(bin);
+  for (int64_t b = 0; b <= bins.rbegin()->first; ++b) {
+    planner::LengthBin bin = bins.count(b) > 0 ? bins.at(b) : planner::LengthBin();
+    bin.upper_edge = std::llround(std::exp2(static_cast<double>(b) / kBinsPerOctave));
+    if (histogram.empty() || bin.upper_edge > histogram.back().upper_edge) histogram.push_back(bin);
   }
   return histogram;
 }

@@ -132,10 +132,11 @@ TEST(JobTest, WhatTheCapacityLeavesOutIsSaidAndStillEvaluated) {
   const std::string run = files.WriteRun();
   const v1::JobExit exit = RunToEnd(run);
   ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
-  std::string warnings;
+  std::string warnings, news;
   for (const v1::Event& event : ReadEvents(run)) {
-    if (event.log().severity() == v1::LOG_SEVERITY_WARNING) warnings += event.log().text();
+    (event.log().severity() == v1::LOG_SEVERITY_WARNING ? warnings : news) += event.log().text();
   }
+  EXPECT_THAT(news, HasSubstr(" 150 of them learned"));
   EXPECT_THAT(warnings, HasSubstr("30 documents have more tokens to predict than the 5 of a row"));
   EXPECT_THAT(warnings, HasSubstr("--loss-tokens-per-row"));
   // The held-out loss is of every token, as evaluate has it.
