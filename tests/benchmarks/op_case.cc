@@ -96,7 +96,7 @@ std::string TensorText(const Tensor& tensor) {
 absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op& op,
                                       const OpContext& context) {
   OpCase result;
-  result.cost_ = planner::CostOf(program, op);
+  result.cost_ = planner::CostOf(program, op, op.attributes.accumulate);
   result.call_ = {.kind = op.kind,
                   .attributes = op.attributes,
                   .input_count = op.input_count,

@@ -99,7 +99,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeWhereTheLossIsOnFewerRows) {
   ComposedAgainstWhole gpu("A100-80GB");
   for (int64_t context : {16, 3000}) {
     for (int64_t capacity : {1, 11}) {
-      for (ProgramInputs inputs : ToyGrid(3)) {
+      for (ProgramInputs inputs : ToyGrid(2)) {
         inputs.model.vocab_size = 5000;
         inputs.model.context_limit = 4096;
         inputs.workload.context = context;
