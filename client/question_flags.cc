@@ -7,8 +7,11 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
+#include "client/dataset_survey.h"
 #include "client/positive.h"
 #include "common/file.h"
 #include "common/gguf.h"
@@ -18,6 +21,7 @@
 #include "common/units.h"
 #include "planner/model/gguf_model_spec.h"
 #include "planner/model/model_spec.h"
+#include "planner/price/row_statistics.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/model.h"
 #include "proto/convert/prediction.h"
@@ -25,7 +29,6 @@
 namespace tunesmith::client {
 namespace {
 
-constexpr int64_t kBytesPerToken = 4;  // English text in a vocabulary of some 50,000
 constexpr int64_t kTokensPerDocument = 64;
 constexpr int64_t kMaxDocumentsPerRow = 64;
 
@@ -109,19 +112,88 @@ absl::Status SetModel(const std::string& model, v1::Question& question) {
   return absl::OkStatus();
 }
 
-absl::Status SetDataset(const QuestionFlags& flags, AskedQuestion& asked) {
-  int64_t tokens = flags.dataset_tokens;
-  if (!flags.dataset.empty() && tokens == 0) {
-    std::error_code error;
-    const auto bytes = std::filesystem::file_size(flags.dataset, error);
-    if (error)
-      return absl::NotFoundError(StrCat("--dataset ", flags.dataset, ": ", error.message()));
-    tokens = CeilDivide(static_cast<int64_t>(bytes), kBytesPerToken);
-    asked.notes.push_back(StrCat("the data set's token count is estimated as bytes / ",
-                                 kBytesPerToken, " = ", tokens));
-  }
+std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
+
+// A file in which no row is found counts by its size: whether it is a data set is for the trainer to say.
+absl::Status SetSizeOfFile(const QuestionFlags& flags, AskedQuestion& asked) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(flags.dataset, error);
+  if (error) return absl::NotFoundError(StrCat("--dataset ", flags.dataset, ": ", error.message()));
+  const int64_t tokens = CeilDivide(static_cast<int64_t>(bytes), kBytesPerToken);
   asked.question.mutable_workload()->set_dataset_token_count(tokens);
+  asked.notes.push_back(
+      StrCat("the data set's token count is estimated as bytes / ", kBytesPerToken, " = ", tokens));
   return absl::OkStatus();
+}
+
+void NoteSurvey(const DatasetSurvey& survey, AskedQuestion& asked) {
+  std::string note =
+      StrCat("the data set is taken to have ", survey.document_count, " documents with ",
+             survey.token_count, " tokens, ",
+             Percent(static_cast<double>(survey.predicted_token_count) /
+                     static_cast<double>(survey.token_count)),
+             " of them to be learned: lengths are estimated as bytes / ", kBytesPerToken);
+  if (survey.read_share < 1) note += StrCat(", from ", Percent(survey.read_share), " of the file");
+  asked.notes.push_back(std::move(note));
+}
+
+void SetHistogram(const planner::LengthHistogram& histogram, v1::Workload& workload) {
+  planner::Workload lengths;
+  lengths.length_histogram = histogram;
+  *workload.mutable_length_histogram() = convert::ToProto(lengths).length_histogram();
+}
+
+// The fewest tokens per row, in steps of a 32nd of the context, that hold the longest completion with a margin of a quarter for what the tokenizer
+// makes of it, and with which packing fills rows nearly as well as without a capacity. 0: no capacity below the context does.
+int64_t CapacityFor(const DatasetSurvey& survey, const v1::Workload& workload) {
+  planner::Workload w = {.context = workload.context(),
+                         .document_capacity = workload.document_capacity(),
+                         .length_histogram = survey.histogram};
+  constexpr double kMargin = 1.25, kFilledShare = 0.99;
+  const double filled = planner::ExpectedRows(w, 1).filled_share;
+  const int64_t step = std::max<int64_t>(1, w.context / 32);
+  const int64_t longest = std::llround(kMargin * static_cast<double>(survey.longest_predicted));
+  for (int64_t capacity = AlignUp(longest, step); capacity < w.context; capacity += step) {
+    w.loss_token_capacity = capacity;
+    if (planner::ExpectedRows(w, 1).filled_share >= kFilledShare * filled) return capacity;
+  }
+  return 0;
+}
+
+absl::Status SetLossCapacity(const QuestionFlags& flags, const std::optional<DatasetSurvey>& survey,
+                             AskedQuestion& asked) {
+  v1::Workload& workload = *asked.question.mutable_workload();
+  workload.set_loss_token_capacity(flags.loss_tokens_per_row);
+  if (flags.loss == "all" || flags.loss_tokens_per_row > 0) return absl::OkStatus();
+  if (!survey) {
+    return absl::InvalidArgumentError(
+        "--loss completion needs the lengths of completions; name a JSONL file of prompts and "
+        "completions by --dataset, or give --loss-tokens-per-row");
+  }
+  const int64_t capacity = CapacityFor(*survey, workload);
+  workload.set_loss_token_capacity(capacity);
+  asked.notes.push_back(
+      capacity > 0 ? StrCat("the output head is computed for ", capacity, " of the ",
+                            workload.context(), " tokens of a row, which hold its completions")
+                   : "the output head is computed for every token: completions may take a row up");
+  return absl::OkStatus();
+}
+
+absl::Status SetDataset(const QuestionFlags& flags, AskedQuestion& asked) {
+  v1::Workload& workload = *asked.question.mutable_workload();
+  std::optional<DatasetSurvey> survey;
+  if (!flags.dataset.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(survey, SurveyDataset(flags.dataset));
+    if (survey->histogram.empty()) survey.reset();
+    if (!survey) TUNESMITH_RETURN_IF_ERROR(SetSizeOfFile(flags, asked));
+  }
+  if (survey) {
+    NoteSurvey(*survey, asked);
+    workload.set_dataset_token_count(survey->token_count);
+    SetHistogram(survey->histogram, workload);
+  }
+  if (flags.dataset_tokens > 0) workload.set_dataset_token_count(flags.dataset_tokens);
+  return SetLossCapacity(flags, survey, asked);
 }
 
 int64_t DocumentCapacity(const QuestionFlags& flags) {
@@ -194,8 +266,9 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--batch", flags.batch, "Rows per optimizer step, over all devices")
       ->check(Positive())
       ->capture_default_str();
-  app.add_option("--dataset", flags.dataset,
-                 "JSONL file to train on; its tokens are estimated from its size");
+  app.add_option(
+      "--dataset", flags.dataset,
+      "JSONL file to train on; the lengths of its documents are estimated from their bytes");
   app.add_option("--dataset-tokens", flags.dataset_tokens, "Tokens of one pass over the data set")
       ->check(Positive());
   app.add_option("--epochs", flags.epochs, "Passes over the data set")
@@ -203,6 +276,14 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
       ->capture_default_str();
   app.add_option("--documents-per-row", flags.documents_per_row,
                  "Most documents packed into a row; one per 64 tokens of context by default")
+      ->check(Positive());
+  app.add_option("--loss", flags.loss,
+                 "Tokens that the output head is computed for: all, or as many per row as the data "
+                 "set's completions need")
+      ->check(CLI::IsMember({"all", "completion"}))
+      ->capture_default_str();
+  app.add_option("--loss-tokens-per-row", flags.loss_tokens_per_row,
+                 "Most tokens of a row that are learned, instead of what --loss finds")
       ->check(Positive());
   app.add_option("--memory-budget", flags.memory_budget,
                  "Memory allowed per device, such as 20GiB; all of it by default");

@@ -31,6 +31,8 @@ struct QuestionFlags {
   int64_t dataset_tokens = 0;
   double epochs = 1;
   int64_t documents_per_row = 0;  // 0: one for every 64 tokens of context, at most 64
+  std::string loss = "all";
+  int64_t loss_tokens_per_row = 0;  // 0: as `loss` says
   std::string memory_budget;
   std::string calibration;
   PinnedFlags pinned;

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "common/units.h"
@@ -12,6 +13,7 @@
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
 #include "planner/program/training_segments.h"
+#include "planner/program/workspace.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -128,6 +130,8 @@ std::vector<int64_t> TileCountsOf(int64_t token_count) {
   return {1, std::min(token_count / kTileRowCount, kMostTileCount)};
 }
 
+std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
+
 }  // namespace
 
 absl::Status ValidateQuestion(const Question& question) {
@@ -172,7 +176,8 @@ std::vector<Mix> FamiliesOf(const Question& question) {
         for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), pinned.micro_batch)) {
           const int64_t token_count = micro_batch * question.workload.context;
           // One chunk holds everything: the two loss kernels are the same program.
-          if (loss == LossKernel::kChunked && !pinned.loss && token_count <= kLossChunkRowCount)
+          const int64_t loss_row_count = micro_batch * LossTokensPerRow(question.workload);
+          if (loss == LossKernel::kChunked && !pinned.loss && loss_row_count <= kLossChunkRowCount)
             continue;
           // Scores that no number of bytes can say.
           if (attention == AttentionKernel::kEager && !pinned.attention &&
@@ -248,7 +253,14 @@ ProgramInputs InputsFor(const Question& question, const Mix& mix) {
           .backend = BackendOf(question.devices.hardware)};
 }
 
-std::vector<std::string> NotesOn(const Question& question) {
+RowStatistics RowsFor(const Question& question) {
+  // The CPU's kernel works on whole tiles, the GPU's on the pairs that are seen.
+  const bool cpu = BackendOf(question.devices.hardware).kind == BackendKind::kCpu;
+  static_assert(kFlashQueryTile == kFlashKeyTile);
+  return ExpectedRows(question.workload, cpu ? kFlashQueryTile : 1);
+}
+
+std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows) {
   std::vector<std::string> notes;
   if (question.calibration.id.empty())
     notes.push_back(
@@ -258,8 +270,16 @@ std::vector<std::string> NotesOn(const Question& question) {
     notes.push_back(
         "Several devices are planned as replicas (data parallel); sharding them is not planned "
         "yet.");
-  if (question.workload.dataset_token_count > 0)
+  if (!question.workload.length_histogram.empty()) {
+    notes.push_back(
+        StrCat("Packing is expected to fill ", Percent(rows.filled_share),
+               " of a row; tokens/s and hours count tokens of the data set, not padding.",
+               rows.kept_share < 1 ? StrCat(" Cutting documents to the context leaves ",
+                                            Percent(rows.kept_share), " of the data set.")
+                                   : ""));
+  } else if (question.workload.dataset_token_count > 0) {
     notes.push_back("Hours assume that the packer fills the rows.");
+  }
   return notes;
 }
 

@@ -34,7 +34,10 @@ int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count);
 
 ProgramInputs InputsFor(const Question& question, const Mix& mix);
 
+// What packing is expected to make of the question's documents, for the flash kernel of its device.
+RowStatistics RowsFor(const Question& question);
+
 // Assumptions and limits that a reader of the answer must know.
-std::vector<std::string> NotesOn(const Question& question);
+std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows);
 
 }  // namespace tunesmith::planner

@@ -163,14 +163,16 @@ ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
     AddLayers(layer_[rung], layer + first, count - first, host, layers);
     layer += count;
   }
-  const int64_t full_stack =
-      base + layers.frame_bytes + (layer_count_ - host + 1) * f.block_input_bytes;
+  // All that the layers save, without the last one's output.
+  const int64_t stack = base + layers.frame_bytes + (layer_count_ - host) * f.block_input_bytes;
   const int64_t arena = std::max(
       {layers.arena_bytes, FloorBytes(),
        base + (host > 0 ? 0 : f.block_input_bytes) + f.embed_local_bytes + several_standing,
        base + f.embed_backward_local_bytes + f.gradient_bytes,
-       full_stack + f.loss_local_bytes + (several() ? f.gradient_bytes : f.head_gradient_bytes),
-       full_stack + f.norm_local_bytes + gradients_before_layers()});
+       stack + f.block_input_bytes + f.norm_local_bytes + several_standing,
+       stack + f.loss_input_bytes + f.loss_local_bytes +
+           (several() ? f.gradient_bytes : f.head_gradient_bytes),
+       stack + f.loss_input_bytes + f.norm_local_bytes + gradients_before_layers()});
   return {.arena_bytes = arena,
           .host_bytes = host * f.block_input_bytes,
           .price = ComposeStep(WorkOf(layers, host), f.exchanged_bytes, data_parallel_, *prices_)};
@@ -240,7 +242,7 @@ int64_t MixFamily::ComputeDiscountPicoseconds(Rung rung) const {
 }
 
 int64_t MixFamily::LossBaseBytes() const {
-  return step_->stack_base_bytes + step_->block_input_bytes + step_->loss_local_bytes +
+  return step_->stack_base_bytes + step_->loss_input_bytes + step_->loss_local_bytes +
          (several() ? step_->gradient_bytes : step_->head_gradient_bytes);
 }
 

@@ -81,9 +81,11 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   time.communication_seconds = time.exposed_communication_seconds =
       Seconds(price.communication_picoseconds);
   const Workload& w = question.workload;
-  time.tokens_per_second = static_cast<double>(w.rows_per_step * w.context) / time.step_seconds;
-  time.total_hours =
-      static_cast<double>(w.dataset_token_count) * w.epoch_count / time.tokens_per_second / 3600;
+  const RowStatistics& rows = prices.rows();
+  time.tokens_per_second =
+      static_cast<double>(w.rows_per_step * w.context) * rows.filled_share / time.step_seconds;
+  time.total_hours = static_cast<double>(w.dataset_token_count) * rows.kept_share * w.epoch_count /
+                     time.tokens_per_second / 3600;
   time.evidence = prices.calibrated() ? Evidence::kMeasuredHere : Evidence::kDatasheet;
   return time;
 }

@@ -70,7 +70,7 @@ struct TimePrediction {
   double exposed_copy_seconds = 0;           // of which compute waits for
   double communication_seconds = 0;          // busy time of the communication stream
   double exposed_communication_seconds = 0;  // of which not hidden behind compute
-  double tokens_per_second = 0;              // over all devices
+  double tokens_per_second = 0;              // over all devices; padding is not counted
   double total_hours = 0;  // for the whole data set; 0 when its size was not given
   Evidence evidence = Evidence::kDatasheet;
   std::string note =

@@ -53,7 +53,7 @@ class Answer {
     result_.feasible_count = search_.feasible_count();
     result_.deadline_reached = search_.deadline_reached();
     result_.choice_rule = ChoiceRule(question_, result_);
-    result_.notes = NotesOn(question_);
+    result_.notes = NotesOn(question_, prices_.rows());
     return std::move(result_);
   }
 
@@ -93,14 +93,16 @@ class Answer {
 
 absl::StatusOr<SearchResult> Recommend(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
-  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question),
+                          RowsFor(question));
   return Answer(question, prices, BudgetOf(question)).Make();
 }
 
 absl::StatusOr<Prediction> Estimate(const Question& question, const Mix& mix) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
   TUNESMITH_RETURN_IF_ERROR(ValidateMixFor(question, mix));
-  const PriceTable prices(question.devices.hardware, question.calibration, mix.precision);
+  const PriceTable prices(question.devices.hardware, question.calibration, mix.precision,
+                          RowsFor(question));
   return Predict(question, mix, prices, BudgetOf(question));
 }
 

@@ -64,6 +64,7 @@ class StepSummarizer {
       // The inputs of the one layer, and its output.
       if (b.region == Region::kSaved && b.instance_count == 2)
         s_.block_input_bytes = AlignedInstanceBytes(b);
+      s_.loss_input_bytes = program_.host.loss_rows < 0 ? s_.block_input_bytes : 0;
       if (b.region != Region::kGradient) continue;
       s_.exchanged_bytes += InstanceBytes(b) * Count(b);
       if (b.name.HasInstance()) s_.layer_gradient_bytes += AlignedInstanceBytes(b);

@@ -15,6 +15,8 @@ struct StepSummary {
   int64_t stack_base_bytes =
       0;  // resident and carried of the micro segments, the slots of the host rung apart
   int64_t block_input_bytes = 0;  // of one layer
+  int64_t loss_input_bytes =
+      0;  // what the loss keeps of the last block's output: all of it, or nothing where it is on fewer rows
   int64_t embed_local_bytes = 0;
   int64_t embed_backward_local_bytes = 0;
   int64_t loss_local_bytes = 0;

@@ -13,6 +13,39 @@ namespace {
 constexpr int64_t kLargestRowsPerStep = 1 << 24;
 constexpr int64_t kLargestTokenCount = int64_t{1} << 50;
 constexpr double kLargestEpochCount = 1e6;
+constexpr size_t kMostLengthBins = 4096;
+constexpr int64_t kLargestDocument = int64_t{1} << 40;
+
+void CheckHistogram(const LengthHistogram& histogram, std::vector<std::string>& problems) {
+  if (histogram.empty()) return;
+  const auto add = [&](size_t bin, const auto&... what) {
+    problems.push_back(StrCat("length_histogram[", bin, "].", what...));
+  };
+  if (histogram.size() > kMostLengthBins)
+    problems.push_back(StrCat("length_histogram has ", histogram.size(), " bins, at most ",
+                              kMostLengthBins, " are taken"));
+  int64_t below = 0;
+  double tokens = 0;
+  for (size_t i = 0; i < histogram.size(); ++i) {
+    const LengthBin& bin = histogram[i];
+    if (bin.upper_edge <= below || bin.upper_edge > kLargestDocument)
+      add(i, "upper_edge is ", bin.upper_edge, ", must be ", below + 1, " to ", kLargestDocument,
+          ": edges ascend");
+    if (bin.document_count < 0)
+      add(i, "document_count is ", bin.document_count, ", must not be negative");
+    const double most =
+        static_cast<double>(bin.document_count) * static_cast<double>(bin.upper_edge);
+    if (bin.predicted_token_count < 0 || static_cast<double>(bin.predicted_token_count) > most)
+      add(i, "predicted_token_count is ", bin.predicted_token_count, ", must be 0 to ", most,
+          ", the tokens of its documents");
+    below = bin.upper_edge;
+    tokens += most;
+  }
+  if (tokens <= 0) problems.push_back("length_histogram has no document; leave it out");
+  if (tokens > static_cast<double>(kLargestTokenCount))
+    problems.push_back(StrCat("length_histogram has ", tokens, " tokens, at most ",
+                              kLargestTokenCount, " are taken"));
+}
 
 // Products of sizes; told where the sizes themselves are in range.
 void CheckSizes(const Workload& workload, const ModelSpec& model,
@@ -37,6 +70,10 @@ void CheckSizes(const Workload& workload, const ModelSpec& model,
 
 }  // namespace
 
+int64_t LossTokensPerRow(const Workload& workload) {
+  return workload.loss_token_capacity > 0 ? workload.loss_token_capacity : workload.context;
+}
+
 absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) {
   std::vector<std::string> problems;
   const auto check = [&problems](std::string_view name, int64_t value, int64_t lowest,
@@ -51,7 +88,9 @@ absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) 
   } else {
     check("context", workload.context, 1, model.context_limit);
     check("document_capacity", workload.document_capacity, 0, workload.context);
+    check("loss_token_capacity", workload.loss_token_capacity, 0, workload.context);
   }
+  CheckHistogram(workload.length_histogram, problems);
   check("rows_per_step", workload.rows_per_step, 1, kLargestRowsPerStep);
   CheckSizes(workload, model, &problems);
   check("dataset_token_count", workload.dataset_token_count, 0, kLargestTokenCount);

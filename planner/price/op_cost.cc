@@ -32,6 +32,14 @@ double EmbeddingBytes(const Program& program, const Op& op, bool accumulates) {
   return 3.0 * BytesOf(program, op.inputs[1]) + BytesOf(program, op.inputs[0]) + cleared;
 }
 
+// The rows that are named are read and written; a scatter clears the whole matrix first.
+double RowBytes(const Program& program, const Op& op) {
+  if (op.kind == OpKind::kGatherRows)
+    return 2.0 * BytesOf(program, op.outputs[0]) + BytesOf(program, op.inputs[1]);
+  return 2.0 * BytesOf(program, op.inputs[0]) + BytesOf(program, op.inputs[1]) +
+         BytesOf(program, op.outputs[0]);
+}
+
 // Scratch is reused tile by tile and stays in the cache.
 double FlashBytes(const Program& program, const Op& op) {
   double bytes = 0;
@@ -65,7 +73,7 @@ double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token
   }
 }
 
-OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
+OpCost CostOf(const Program& program, const Op& op, bool accumulates, double flash_pair_factor) {
   if (IsLinear(op.kind)) {
     const GemmShape g = GemmShapeOf(program, op);
     return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
@@ -77,11 +85,14 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates) {
     const bool flash =
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
-    return {.flops = AttentionFlops(op.kind, op.attributes, tokens, flash ? 0.5 : 1.0),
+    return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
+                                    flash ? 0.5 * flash_pair_factor : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
     return {.bytes = EmbeddingBytes(program, op, accumulates)};
+  if (op.kind == OpKind::kGatherRows || op.kind == OpKind::kScatterRows)
+    return {.bytes = RowBytes(program, op)};
   return {.bytes = TouchedBytes(program, op, accumulates)};
 }
 

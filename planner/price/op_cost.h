@@ -15,8 +15,10 @@ struct OpCost {
       0;  // each input read once, each output written once (twice more where it is added to)
 };
 
-// `accumulates`: the op adds to its outputs in this run (Accumulates in program.h).
-OpCost CostOf(const Program& program, const Op& op, bool accumulates);
+// `accumulates`: the op adds to its outputs in this run (Accumulates in program.h). `flash_pair_factor`: that of the RowStatistics of what is
+// computed on.
+OpCost CostOf(const Program& program, const Op& op, bool accumulates,
+              double flash_pair_factor = 1.0);
 
 bool IsAttention(OpKind kind);
 

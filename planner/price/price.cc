@@ -28,9 +28,10 @@ double PeakFlops(const Hardware& hardware, Precision precision) {
 }  // namespace
 
 PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
-                       Precision precision)
+                       Precision precision, const RowStatistics& rows)
     : hardware_(hardware),
       calibration_(calibration),
+      rows_(rows),
       peak_flops_per_second_(PeakFlops(hardware, precision)) {
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
   const auto add = [this](const std::string& op_kind, const double(&x)[3], double rate) {
@@ -103,7 +104,7 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
 double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
     return LinkSeconds(program, op);
-  const OpCost cost = CostOf(program, op, accumulates);
+  const OpCost cost = CostOf(program, op, accumulates, rows_.flash_pair_factor);
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);
   if (IsAttention(op.kind)) return AttentionSeconds(op, cost);
   return MemorySeconds(op.kind, cost.bytes);

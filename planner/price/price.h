@@ -8,6 +8,7 @@
 #include "planner/model/hardware.h"
 #include "planner/price/calibration.h"
 #include "planner/price/op_cost.h"
+#include "planner/price/row_statistics.h"
 #include "planner/price/streams.h"
 #include "planner/program/program.h"
 
@@ -34,8 +35,9 @@ struct BlockPrice {
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.
 class PriceTable {
  public:
-  // Measured rates where `calibration` has them (id not empty), the datasheet's shares elsewhere.
-  PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision);
+  // Measured rates where `calibration` has them (id not empty), the datasheet's shares elsewhere. `rows`: what is computed on.
+  PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision,
+             const RowStatistics& rows = {});
 
   // One execution of `op` in a segment of this kind. Integer picoseconds, at least 1.
   int64_t Picoseconds(const Program& program, const Op& op, SegmentKind kind) const;
@@ -48,6 +50,7 @@ class PriceTable {
 
   bool calibrated() const { return !calibration_.id.empty(); }
   const Calibration& calibration() const { return calibration_; }
+  const RowStatistics& rows() const { return rows_; }
 
  private:
   // A measured rate at a place in log space.
@@ -66,6 +69,7 @@ class PriceTable {
 
   Hardware hardware_;
   Calibration calibration_;
+  RowStatistics rows_;
   double peak_flops_per_second_ = 0;
   double launch_seconds_ = 0;
   std::array<std::vector<Point>, kOpKindCount> measured_;

@@ -27,7 +27,10 @@ void AddHostBuffers(Program& program) {
   const int64_t rows = program.inputs.mix.micro_batch * program.inputs.workload.context;
   HostBuffers& h = program.host;
   h.tokens = AddInput(program, "tokens", DType::kI32, rows);
-  h.labels = AddInput(program, "labels", DType::kI32, rows);
+  const int64_t loss_rows =
+      program.inputs.mix.micro_batch * LossTokensPerRow(program.inputs.workload);
+  h.labels = AddInput(program, "labels", DType::kI32, loss_rows);
+  if (loss_rows < rows) h.loss_rows = AddInput(program, "loss_rows", DType::kI32, loss_rows);
   h.positions = AddInput(program, "positions", DType::kI32, rows);
   h.document_starts = AddInput(program, "document_starts", DType::kI32, rows);
   h.loss_scale = AddInput(program, "loss_scale", DType::kF32, 1);

@@ -43,11 +43,8 @@ void AddEvaluateSegment(Program& program, const ModelParameters& parameters) {
                   .document_starts = {program.host.document_starts, 0}},
                  program.host.tokens, Phase::kEvaluate, segment);
   AddEvaluationLoss(program, parameters,
-                    {.input = {x, 0},
-                     .normed = x,
-                     .labels = program.host.labels,
-                     .loss_sum = program.host.loss_sum},
-                    kLossChunkRowCount, segment.runs);
+                    BindEvaluationLoss(program, x, Bit(SegmentKind::kEvaluate)), kLossChunkRowCount,
+                    segment.runs);
   program.segments.push_back(std::move(segment));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "planner/program/add_buffer.h"
 #include "planner/program/backward_emitter.h"
 
 namespace tunesmith::planner {
@@ -20,6 +21,21 @@ Chunks SplitRows(int64_t rows, int64_t chunk_row_count) {
   return {.row_count = size, .whole_count = rows / size, .tail_row_count = rows % size};
 }
 
+const Buffer& BufferOf(const Program& program, int32_t id) {
+  return program.buffers[static_cast<size_t>(id)];
+}
+
+Shape LossShape(const Program& program) {
+  return Matrix(BufferOf(program, program.host.labels).dims[0], program.inputs.model.hidden_size);
+}
+
+LossBindings BindHostBuffers(const HostBuffers& host) {
+  return {.rows = host.loss_rows,
+          .labels = host.labels,
+          .loss_scale = host.loss_scale,
+          .loss_sum = host.loss_sum};
+}
+
 class LossBuilder {
  public:
   LossBuilder(Program& program, const ModelParameters& parameters, const LossBindings& bindings,
@@ -33,8 +49,10 @@ class LossBuilder {
             ? BufferRef{b_.rstd}
             : AddLocalBuffer(program_, block, "final_norm_rstd", StatisticDType(program_.inputs),
                              Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
+    if (b_.rows >= 0)
+      Append(block, OpKind::kGatherRows, phase, {}, {b_.input, {b_.rows}}, {{b_.gathered}});
     Append(block, OpKind::kRmsNorm, phase, {.epsilon = program_.inputs.model.norm_epsilon},
-           {b_.input, Weight(parameters_.final_norm)}, {{b_.normed}, rstd});
+           {NormInput(), Weight(parameters_.final_norm)}, {{b_.normed}, rstd});
     AddRun(std::move(block), b_.instance, 1);
   }
 
@@ -43,11 +61,14 @@ class LossBuilder {
     const double epsilon = program_.inputs.model.norm_epsilon;
     if (parameter(parameters_.final_norm).trainable) {
       Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward,
-             {.epsilon = epsilon, .accumulate_later = true}, {{b_.normed}, b_.input, {b_.rstd}},
+             {.epsilon = epsilon, .accumulate_later = true}, {{b_.normed}, NormInput(), {b_.rstd}},
              {{parameter(parameters_.final_norm).gradient}});
     }
     Append(block, OpKind::kRmsNormBackward, Phase::kBackward, {.epsilon = epsilon},
-           {{b_.normed}, b_.input, Weight(parameters_.final_norm), {b_.rstd}}, {{b_.normed}});
+           {{b_.normed}, NormInput(), Weight(parameters_.final_norm), {b_.rstd}}, {{b_.normed}});
+    if (b_.rows >= 0)
+      Append(block, OpKind::kScatterRows, Phase::kBackward, {}, {{b_.normed}, {b_.rows}},
+             {{b_.input_gradient}});
     AddRun(std::move(block), b_.instance, 1);
   }
 
@@ -145,7 +166,8 @@ class LossBuilder {
                      .count = count});
   }
 
-  const Buffer& buffer(int32_t id) const { return program_.buffers[static_cast<size_t>(id)]; }
+  BufferRef NormInput() const { return b_.rows >= 0 ? BufferRef{b_.gathered} : b_.input; }
+  const Buffer& buffer(int32_t id) const { return BufferOf(program_, id); }
   const Parameter& parameter(int32_t index) const {
     return program_.parameters[static_cast<size_t>(index)];
   }
@@ -158,6 +180,35 @@ class LossBuilder {
 };
 
 }  // namespace
+
+LossBindings BindTrainingLoss(Program& program, int32_t stream, uint32_t segments) {
+  LossBindings b = BindHostBuffers(program.host);
+  const Shape shape = LossShape(program);
+  b.normed = b.input_gradient = stream;
+  if (b.rows >= 0) {
+    const DType compute = ComputeDType(program.inputs);
+    b.normed = AddCarried(program, "loss_stream_gradient", compute, shape, segments);
+    b.gathered = AddBuffer(program, {.name = "loss_stream",
+                                     .dtype = compute,
+                                     .dims = shape.dims,
+                                     .rank = shape.rank,
+                                     .region = Region::kView,
+                                     .view_of = stream});
+  }
+  b.rstd = AddCarried(program, "final_norm_rstd", StatisticDType(program.inputs),
+                      Vector(shape.dims[0]), segments);
+  return b;
+}
+
+LossBindings BindEvaluationLoss(Program& program, int32_t stream, uint32_t segments) {
+  LossBindings b = BindHostBuffers(program.host);
+  b.input = {stream};
+  b.normed = b.gathered = stream;
+  if (b.rows >= 0)
+    b.normed = b.gathered = AddCarried(program, "evaluate_loss_stream",
+                                       ComputeDType(program.inputs), LossShape(program), segments);
+  return b;
+}
 
 void AddTrainingLoss(Program& program, const ModelParameters& parameters,
                      const LossBindings& bindings, int64_t chunk_row_count,

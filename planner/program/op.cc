@@ -20,12 +20,16 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention";
     case OpKind::kSwiGlu:
       return "swiglu";
+    case OpKind::kGatherRows:
+      return "gather_rows";
     case OpKind::kCrossEntropy:
       return "cross_entropy";
     case OpKind::kCrossEntropyInPlace:
       return "cross_entropy_in_place";
     case OpKind::kEmbeddingBackward:
       return "embedding_backward";
+    case OpKind::kScatterRows:
+      return "scatter_rows";
     case OpKind::kRmsNormBackward:
       return "rms_norm_backward";
     case OpKind::kRmsNormBackwardWeight:

@@ -21,12 +21,15 @@ enum class OpKind : uint8_t {
   kRope,        // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
   kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
-  kSwiGlu,        // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
+  kSwiGlu,  // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
+  // x (BT, C), rows (N) i32, ascending, -1: none -> y (N, C) = the rows of x that are named, else zeros
+  kGatherRows,
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
   // Loss and its gradient at once: d logits = (softmax - onehot) * loss_scale overwrite the logits.
   kCrossEntropyInPlace,  // logits (N, V), labels (N) i32, loss_scale (1) f32 -> dlogits (N, V) in place, loss_sum (1) f64 +=
   // Backward.
   kEmbeddingBackward,  // tokens, dy (BT, C) -> dweight (V, C) += scatter (accumulate off: cleared first)
+  kScatterRows,  // dy (N, C), rows (N) -> dx (BT, C): dy in the rows that are named, zeros elsewhere
   kRmsNormBackward,  // dy, x, weight, rstd -> dx (BT, C) +=   (dx may be dy's storage when not accumulating)
   kRmsNormBackwardWeight,   // dy, x, rstd -> dweight (C) +=
   kLinearBackwardInput,     // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight

@@ -123,6 +123,8 @@ struct Parameter {
 // Buffers that the host reads or writes, by what they hold.
 struct HostBuffers {
   int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
+  // Where the loss is computed on N < BT rows: (N) i32, which rows of the batch these are, ascending, -1: none. `labels` is then (N), of them.
+  int32_t loss_rows = -1;
   int32_t loss_scale = -1;     // (1) f32: 1 / valid tokens of the whole optimizer step
   int32_t step_scalars = -1;   // (16) f32
   int32_t step_key = -1;       // (1) u64: StepKey(seed, optimizer step), for stochastic rounding

@@ -54,15 +54,9 @@ class MicroBuilder {
   }
 
   void AddLoss() {
-    const int32_t rstd = AddCarried(program_, "final_norm_rstd", StatisticDType(program_.inputs),
-                                    Vector(Rows()), kMicroSegments);
-    const LossBindings bindings{.input = {buffers_.block_input, 0},
-                                .normed = buffers_.stream,
-                                .rstd = rstd,
-                                .labels = program_.host.labels,
-                                .loss_scale = program_.host.loss_scale,
-                                .loss_sum = program_.host.loss_sum,
-                                .instance = program_.inputs.model.layer_count};
+    LossBindings bindings = BindTrainingLoss(program_, buffers_.stream, kMicroSegments);
+    bindings.input = {buffers_.block_input, 0};
+    bindings.instance = program_.inputs.model.layer_count;
     const int64_t chunk_rows = mix().loss == LossKernel::kChunked ? kLossChunkRowCount : Rows();
     AddTrainingLoss(program_, parameters_, bindings, chunk_rows, runs_);
   }

@@ -1,5 +1,10 @@
 #include "proto/convert/model.h"
 
+#include <algorithm>
+#include <limits>
+
+#include "common/str_cat.h"
+
 namespace tunesmith::convert {
 namespace {
 
@@ -103,6 +108,35 @@ planner::ModelSpec ModelSpecFromProto(const v1::ModelSpec& proto, std::string_vi
   return spec;
 }
 
+namespace {
+
+v1::LengthBin ToProto(const planner::LengthBin& bin) {
+  v1::LengthBin proto;
+  proto.set_upper_edge(bin.upper_edge);
+  proto.set_document_count(bin.document_count);
+  proto.set_predicted_token_count(bin.predicted_token_count);
+  return proto;
+}
+
+planner::LengthHistogram HistogramFromProto(const v1::Workload& proto, std::string_view field,
+                                            Violations& violations) {
+  planner::LengthHistogram histogram;
+  int64_t below = 0;
+  for (const v1::LengthBin& bin : proto.length_histogram()) {
+    const std::string path = StrCat(field, "[", histogram.size(), "]");
+    violations.AtLeast(FieldPath(path, "upper_edge"), bin.upper_edge(), below + 1);
+    violations.AtLeast(FieldPath(path, "document_count"), bin.document_count(), 0);
+    violations.AtLeast(FieldPath(path, "predicted_token_count"), bin.predicted_token_count(), 0);
+    below = std::max(below, std::min(bin.upper_edge(), std::numeric_limits<int64_t>::max() - 1));
+    histogram.push_back({.upper_edge = bin.upper_edge(),
+                         .document_count = bin.document_count(),
+                         .predicted_token_count = bin.predicted_token_count()});
+  }
+  return histogram;
+}
+
+}  // namespace
+
 v1::Workload ToProto(const planner::Workload& workload) {
   v1::Workload proto;
   proto.set_context(workload.context);
@@ -112,6 +146,9 @@ v1::Workload ToProto(const planner::Workload& workload) {
   proto.set_epoch_count(workload.epoch_count);
   proto.set_evaluates(workload.evaluates);
   proto.set_generates(workload.generates);
+  proto.set_loss_token_capacity(workload.loss_token_capacity);
+  for (const planner::LengthBin& bin : workload.length_histogram)
+    *proto.add_length_histogram() = ToProto(bin);
   return proto;
 }
 
@@ -120,11 +157,15 @@ planner::Workload WorkloadFromProto(const v1::Workload& proto, std::string_view 
   violations.AtLeast(FieldPath(field, "context"), proto.context(), 1);
   violations.AtLeast(FieldPath(field, "rows_per_step"), proto.rows_per_step(), 1);
   violations.AtLeast(FieldPath(field, "document_capacity"), proto.document_capacity(), 0);
+  violations.AtLeast(FieldPath(field, "loss_token_capacity"), proto.loss_token_capacity(), 0);
   violations.AtLeast(FieldPath(field, "dataset_token_count"), proto.dataset_token_count(), 0);
   violations.NonNegative(FieldPath(field, "epoch_count"), proto.epoch_count());
   return {.context = proto.context(),
           .rows_per_step = proto.rows_per_step(),
           .document_capacity = proto.document_capacity(),
+          .loss_token_capacity = proto.loss_token_capacity(),
+          .length_histogram =
+              HistogramFromProto(proto, FieldPath(field, "length_histogram"), violations),
           .dataset_token_count = proto.dataset_token_count(),
           .epoch_count = proto.epoch_count() == 0 ? 1.0 : proto.epoch_count(),
           .evaluates = proto.evaluates(),

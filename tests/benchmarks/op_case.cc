@@ -26,6 +26,7 @@ int32_t IntegerAt(const Program& program, int32_t buffer, int64_t i, std::mt1993
   if (buffer == host.tokens || buffer == host.labels || buffer == host.generate_token) {
     return static_cast<int32_t>(random() % static_cast<uint64_t>(vocab));
   }
+  if (buffer == host.loss_rows) return static_cast<int32_t>(i);
   if (buffer == host.positions) return static_cast<int32_t>(i % context);
   if (buffer == host.generate_position) return static_cast<int32_t>(context - 1);
   return 0;
@@ -95,7 +96,7 @@ std::string TensorText(const Tensor& tensor) {
 absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op& op,
                                       const OpContext& context) {
   OpCase result;
-  result.cost_ = planner::CostOf(program, op);
+  result.cost_ = planner::CostOf(program, op, op.attributes.accumulate);
   result.call_ = {.kind = op.kind,
                   .attributes = op.attributes,
                   .input_count = op.input_count,

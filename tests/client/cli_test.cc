@@ -134,6 +134,29 @@ TEST(CliTest, TheDataSetsTokensAreEstimatedAndThatIsSaid) {
   EXPECT_THAT(result.output, HasSubstr("bytes / 4 = 1000"));
 }
 
+TEST(CliTest, ALossOnCompletionsIsPlannedAndCostsLess) {
+  const ScratchDirectory scratch;
+  std::string text;
+  for (int i = 0; i < 500; ++i)
+    text += "{\"prompt\": \"" + std::string(300, 'x') + "\", \"completion\": \"yes\"}\n";
+  const std::string path = scratch.File("d.jsonl", text);
+  const ProcessResult all = Tunesmith(Question({"--dataset", path, "-o", "json"})),
+                      some = Tunesmith(
+                          Question({"--dataset", path, "--loss", "completion", "-o", "json"}));
+  ASSERT_EQ(all.status, 0) << all.errors;
+  ASSERT_EQ(some.status, 0) << some.errors;
+  EXPECT_THAT(some.errors, HasSubstr("the output head is computed for"));
+  EXPECT_THAT(all.output, HasSubstr("Packing is expected to fill"));
+  EXPECT_THAT(all.output, Not(HasSubstr("Hours assume")));
+  const auto step = [](const ProcessResult& result) {
+    return Json(result)["ranked"][0]["prediction"]["time"]["step_seconds"].get<double>();
+  };
+  EXPECT_LT(step(some), step(all));
+  const ProcessResult beyond = Tunesmith(Question({"--loss-tokens-per-row", "100000"}));
+  EXPECT_EQ(beyond.status, 2);
+  EXPECT_THAT(beyond.errors, HasSubstr("loss_token_capacity is 100000"));
+}
+
 TEST(CliTest, AModelDirectoryIsReadHere) {
   const ScratchDirectory scratch;
   scratch.File("config.json",

@@ -3,6 +3,7 @@
 #include "tests/gpu/twins.h"
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/embedding.h"
+#include "trainer/ops/gather_rows.h"
 #include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
 
@@ -62,6 +63,34 @@ TEST_P(RowTest, RmsNorm) {
     });
     ExpectClose(y, Tolerance(T(), 0, static_cast<double>(shape.d1)));
     ExpectClose(rstd, Tolerance(DType::kF32, 0, static_cast<double>(shape.d1)));
+  }
+}
+
+// Every second row of 2 N, some indices -1.
+std::vector<int32_t> RowsOf(int64_t count) {
+  std::vector<int32_t> rows;
+  for (int64_t i = 0; i < count; ++i)
+    rows.push_back(i % 3 == 2 ? -1 : static_cast<int32_t>(2 * i + 1));
+  return rows;
+}
+
+class GatherRowsTest : public TwinTest {};
+INSTANTIATE_FOR_CUDA_DTYPES(GatherRowsTest);
+
+TEST_P(GatherRowsTest, ThereAndBack) {
+  for (const Shape shape : {Shape{1, 1}, Shape{9, 33}, Shape{300, 576}}) {
+    Twin& x = Random("x", {2 * shape.d0, shape.d1}, T());
+    Twin& rows = Integers("rows", {shape.d0}, RowsOf(shape.d0));
+    Twin& y = Poisoned("y", shape, T());
+    Twin& dx = Poisoned("dx", {2 * shape.d0, shape.d1}, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return GatherRows(context, {.x = pick(x), .rows = pick(rows), .y = pick(y)});
+    });
+    ExpectEqual(y);
+    RunBoth([&](const OpContext& context, auto pick) {
+      return ScatterRows(context, {.dy = pick(y), .rows = pick(rows), .dx = pick(dx)});
+    });
+    ExpectEqual(dx);
   }
 }
 

@@ -46,6 +46,7 @@ class ComposedAgainstWhole {
     inputs.mix.recompute = {};
     const std::string key = FormatMix(inputs.mix) + std::to_string(inputs.model.layer_count) + "," +
                             std::to_string(inputs.workload.context) + "," +
+                            std::to_string(inputs.workload.loss_token_capacity) + "," +
                             std::to_string(inputs.model.vocab_size) +
                             (inputs.model.tied_head ? "t" : "u") + inputs.model.family;
     const auto found = families_.find(key);
@@ -108,6 +109,22 @@ TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
   }
 }
 
+TEST(MixFamilyTest, ComposedEqualsWholeWhereTheLossIsOnFewerRows) {
+  ComposedAgainstWhole gpu("A100-80GB");
+  for (int64_t context : {16, 3000}) {
+    for (int64_t capacity : {1, 11}) {
+      for (ProgramInputs inputs : ToyGrid(2)) {
+        inputs.model.vocab_size = 5000;
+        inputs.model.context_limit = 4096;
+        inputs.workload.context = context;
+        inputs.workload.loss_token_capacity = context * capacity / 16 + 1;
+        gpu.Expect(OnGpu(inputs));
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
   std::mt19937_64 random(7);
   const auto pick = [&](int64_t low, int64_t high) {
@@ -135,7 +152,9 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
       for (size_t c = 1; c < kRungCount; ++c) cuts[c] = pick(0, model.layer_count);
       std::sort(cuts.begin(), cuts.end());
       for (size_t r = 0; r < kRungCount; ++r) mix.recompute[r] = cuts[r + 1] - cuts[r];
-      compare.Expect(OnGpu(ToyInputs(model, mix, 64 * pick(1, 40) + pick(0, 1))));
+      ProgramInputs inputs = OnGpu(ToyInputs(model, mix, 64 * pick(1, 40) + pick(0, 1)));
+      if (pick(0, 1) > 0) inputs.workload.loss_token_capacity = pick(1, inputs.workload.context);
+      compare.Expect(inputs);
       if (HasFailure()) return;
     }
   }

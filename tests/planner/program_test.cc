@@ -85,6 +85,43 @@ TEST(ProgramTest, RefusesNarrowSumsBesideFp32OnAGpu) {
   EXPECT_EQ(BuildProgram(inputs).status().code(), absl::StatusCode::kUnimplemented);
 }
 
+TEST(ProgramTest, NoOpReadsWhatIsNotThereWhereTheLossIsOnFewerRows) {
+  for (ProgramInputs inputs : ToyGrid(2)) {
+    for (int64_t capacity : {1, 15}) {
+      inputs.workload.loss_token_capacity = capacity;
+      const auto program = BuildProgram(inputs);
+      ASSERT_TRUE(program.ok()) << program.status();
+      const absl::Status checked = CheckProgram(*program, PlanMemory(*program));
+      ASSERT_TRUE(checked.ok()) << FormatMix(inputs.mix) << ": " << checked;
+    }
+  }
+}
+
+int64_t LargestLogits(const Program& program) {
+  int64_t rows = 0;
+  for (const Buffer& b : program.buffers) {
+    if (b.memory_class == MemoryClass::kLogits) rows = std::max(rows, b.dims[0]);
+  }
+  return rows;
+}
+
+TEST(ProgramTest, LogitsAreOfTheRowsThatAreNamed) {
+  ProgramInputs inputs = ToyGrid(1).front();
+  EXPECT_EQ(LargestLogits(*BuildProgram(inputs)), 2 * 16);
+  inputs.workload.loss_token_capacity = 3;
+  EXPECT_EQ(LargestLogits(*BuildProgram(inputs)), 2 * 3);
+}
+
+TEST(ProgramTest, ACapacityOfTheWholeRowIsNone) {
+  for (ProgramInputs inputs : ToyGrid(1)) {
+    const std::string none = ProgramDigest(*BuildProgram(inputs));
+    inputs.workload.loss_token_capacity = inputs.workload.context;
+    EXPECT_EQ(ProgramDigest(*BuildProgram(inputs)), none);
+    inputs.workload.loss_token_capacity = inputs.workload.context - 1;
+    EXPECT_NE(ProgramDigest(*BuildProgram(inputs)), none);
+  }
+}
+
 TEST(ProgramTest, CheckerSeesOverlappingBuffers) {
   const auto program = BuildProgram(ToyGrid(2).front());
   ASSERT_TRUE(program.ok());

@@ -17,6 +17,8 @@ Plan TestPlan() {
   question.workload = {.context = 4096,
                        .rows_per_step = 16,
                        .document_capacity = 4,
+                       .loss_token_capacity = 700,
+                       .length_histogram = {{100, 5, 30}, {200, 7, 50}},
                        .dataset_token_count = 1000,
                        .epoch_count = 2.5};
   question.devices = planner::ParseDeviceGroup("2xH100-SXM").value();
@@ -129,12 +131,19 @@ TEST(PlanTest, NamesEveryFieldThatIsWrongAtOnce) {
   proto.mutable_mix()->set_method(static_cast<v1::Method>(77));
   proto.mutable_mix()->mutable_lora()->set_rank(-1);
   proto.mutable_inputs()->mutable_workload()->set_context(0);
+  proto.mutable_inputs()->mutable_workload()->set_loss_token_capacity(-1);
+  proto.mutable_inputs()->mutable_workload()->mutable_length_histogram(0)->set_document_count(-1);
+  proto.mutable_inputs()->mutable_workload()->mutable_length_histogram(1)->set_upper_edge(100);
   proto.mutable_inputs()->mutable_model()->set_kv_head_count(3);
   proto.mutable_inputs()->mutable_devices()->mutable_hardware()->set_memory_bytes(0);
   const std::string error = ErrorOf(proto);
-  for (const char* field : {"plan.program_digest", "plan.mix.micro_batch", "plan.mix.method",
-                            "plan.mix.lora.rank", "plan.inputs.workload.context",
-                            "plan.inputs.model", "plan.inputs.devices.hardware.memory_bytes"}) {
+  for (const char* field :
+       {"plan.program_digest", "plan.mix.micro_batch", "plan.mix.method", "plan.mix.lora.rank",
+        "plan.inputs.workload.context", "plan.inputs.workload.loss_token_capacity",
+        "plan.inputs.workload.length_histogram[0].document_count",
+        "plan.inputs.workload.length_histogram[1].upper_edge",
+
+        "plan.inputs.model", "plan.inputs.devices.hardware.memory_bytes"}) {
     EXPECT_THAT(error, HasSubstr(field));
   }
 }

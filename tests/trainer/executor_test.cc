@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "tests/planner/program_fixture.h"
@@ -61,6 +62,45 @@ TEST(ExecutorTest, NoPlacementChangesLossOrGradients) {
       ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-10, what);
       if (::testing::Test::HasFailure()) return;
     }
+  }
+}
+
+// The output head on the predicted tokens alone: the same loss and gradients as on all, and nothing but the named buffers is touched.
+void ExpectCompactionChangesNothing(ProgramInputs inputs, int64_t capacity) {
+  inputs.double_precision = true;
+  inputs.workload.loss_token_capacity = capacity;
+  ProgramInputs all_rows = inputs;
+  all_rows.workload.loss_token_capacity = 0;
+  const std::string what = FormatMix(inputs.mix) + " capacity=" + std::to_string(capacity);
+  ProgramRunner plain(PlainOf(all_rows), false, 2, capacity), compacted(inputs, true);
+  ASSERT_GE(compacted.executor().program().host.loss_rows, 0) << what;
+  ASSERT_EQ(plain.valid_token_count(), compacted.valid_token_count());
+  EXPECT_NEAR(plain.Step(false), compacted.Step(false), 1e-12) << what;
+  ExpectSameTensors(plain.Gradients(), compacted.Gradients(), 1e-12, what);
+  EXPECT_NEAR(plain.Evaluate(), compacted.Evaluate(), 1e-12) << what;
+}
+
+TEST(ExecutorTest, LossOnPredictedTokensAloneChangesNeitherLossNorGradients) {
+  // Micro-batch counts vary quickest in the grid; capacities next.
+  const std::array<int64_t, 3> capacities = {1, 5, 15};
+  size_t index = 0;
+  for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
+    ExpectCompactionChangesNothing(inputs, capacities[index++ / 3 % 3]);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// More loss rows than one chunk holds, and a last chunk that is not full.
+TEST(ExecutorTest, LossOnPredictedTokensComposesWithChunks) {
+  for (Method method : {Method::kFull, Method::kLora}) {
+    Mix mix{.method = method,
+            .lora = {.rank = 2, .alpha = 3},
+            .attention = planner::AttentionKernel::kFlash,
+            .loss = planner::LossKernel::kChunked,
+            .micro_batch = 3};
+    planner::ModelSpec model = planner::ToyModel(1, true);
+    model.context_limit = 1024;
+    ExpectCompactionChangesNothing(planner::ToyInputs(model, mix, 700), 500);
   }
 }
 

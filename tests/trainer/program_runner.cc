@@ -28,13 +28,15 @@ uint64_t KeyOf(const std::string& text) {
   return key;
 }
 
-// Row `row` of the step's data: documents of uneven lengths, some labels missing, padding at the end of every third row.
+// Row `row` of the step's data: documents of uneven lengths, some labels missing, padding at the end of every third row. At most `label_limit`
+// tokens are predicted, and in every fourth row none.
 struct RowData {
   std::vector<int32_t> tokens, labels, positions, document_starts;
 };
 
-RowData MakeRow(int64_t row, int64_t context, int64_t vocab) {
+RowData MakeRow(int64_t row, int64_t context, int64_t vocab, int64_t label_limit) {
   RowData d;
+  int64_t labels_left = row % 4 == 3 && label_limit < context ? 0 : label_limit;
   int64_t start = 0;
   const int64_t used = row % 3 == 2 ? context - context / 4 : context;
   for (int64_t t = 0; t < context; ++t) {
@@ -50,16 +52,39 @@ RowData MakeRow(int64_t row, int64_t context, int64_t vocab) {
   for (int64_t t = 0; t < context; ++t) {
     const auto i = static_cast<size_t>(t);
     const bool last = t + 1 >= used || d.document_starts[i + 1] == t + 1;
-    d.labels.push_back(last || t % 5 == 3 ? -1 : d.tokens[i + 1]);
+    const bool predicted = !last && t % 5 != 3 && labels_left > 0;
+    if (predicted) --labels_left;
+    d.labels.push_back(predicted ? d.tokens[i + 1] : -1);
   }
   return d;
+}
+
+// The predicted tokens of a micro-batch, `capacity` entries for every row.
+struct LossRows {
+  std::vector<int32_t> rows, labels;
+};
+
+LossRows NamePredicted(const std::vector<int32_t>& labels, int64_t context, int64_t capacity) {
+  LossRows loss;
+  for (size_t t = 0; t < labels.size(); ++t) {
+    if (t % static_cast<size_t>(context) == 0) {
+      loss.rows.resize(t / static_cast<size_t>(context) * static_cast<size_t>(capacity), -1);
+    }
+    if (labels[t] >= 0) loss.rows.push_back(static_cast<int32_t>(t));
+  }
+  loss.rows.resize(labels.size() / static_cast<size_t>(context) * static_cast<size_t>(capacity),
+                   -1);
+  for (int32_t row : loss.rows)
+    loss.labels.push_back(row < 0 ? -1 : labels[static_cast<size_t>(row)]);
+  return loss;
 }
 
 }  // namespace
 
 ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers,
-                             int thread_count)
-    : threads_(thread_count) {
+                             int thread_count, int64_t label_limit)
+    : threads_(thread_count),
+      label_limit_(label_limit > 0 ? label_limit : planner::LossTokensPerRow(inputs.workload)) {
   auto program = planner::BuildProgram(inputs);
   EXPECT_TRUE(program.ok()) << program.status();
   const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_};
@@ -68,7 +93,8 @@ ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_bu
   executor_ = *std::move(executor);
   FillWeights();
   for (int64_t row = 0; row < inputs.workload.rows_per_step; ++row) {
-    for (int32_t label : MakeRow(row, inputs.workload.context, inputs.model.vocab_size).labels)
+    for (int32_t label :
+         MakeRow(row, inputs.workload.context, inputs.model.vocab_size, label_limit_).labels)
       valid_token_count_ += label >= 0;
   }
 }
@@ -148,8 +174,8 @@ void ProgramRunner::LoadMicroBatch(int64_t micro) {
   const planner::ProgramInputs& in = executor_->program().inputs;
   RowData all;
   for (int64_t r = 0; r < in.mix.micro_batch; ++r) {
-    const RowData row =
-        MakeRow(micro * in.mix.micro_batch + r, in.workload.context, in.model.vocab_size);
+    const RowData row = MakeRow(micro * in.mix.micro_batch + r, in.workload.context,
+                                in.model.vocab_size, label_limit_);
     const auto append = [](std::vector<int32_t>& to, const std::vector<int32_t>& from) {
       to.insert(to.end(), from.begin(), from.end());
     };
@@ -165,7 +191,14 @@ void ProgramRunner::LoadMicroBatch(int64_t micro) {
                     .ok());
   };
   write(h.tokens, all.tokens);
-  write(h.labels, all.labels);
+  if (h.loss_rows < 0) {
+    write(h.labels, all.labels);
+  } else {
+    const LossRows loss =
+        NamePredicted(all.labels, in.workload.context, in.workload.loss_token_capacity);
+    write(h.labels, loss.labels);
+    write(h.loss_rows, loss.rows);
+  }
   write(h.positions, all.positions);
   write(h.document_starts, all.document_starts);
 }

@@ -15,8 +15,9 @@ namespace tunesmith::trainer {
 // differently get the same numbers.
 class ProgramRunner {
  public:
+  // At most `label_limit` tokens of a row are predicted; 0: as many as the program's loss_token_capacity, if it has one.
   explicit ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers = false,
-                         int thread_count = 2);
+                         int thread_count = 2, int64_t label_limit = 0);
 
   // All micro-batches of one optimizer step, then (with `optimize`) the optimizer. Returns the mean loss per valid token.
   double Step(bool optimize);
@@ -42,6 +43,7 @@ class ProgramRunner {
 
   ThreadPool threads_;
   std::unique_ptr<Executor> executor_;
+  int64_t label_limit_ = 0;
   int64_t valid_token_count_ = 0;
   int64_t optimizer_step_ = 0;
 };

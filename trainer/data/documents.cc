@@ -1,5 +1,7 @@
 #include "trainer/data/documents.h"
 
+#include <algorithm>
+
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
@@ -39,6 +41,22 @@ absl::StatusOr<std::vector<Document>> TokenizeRows(const DataFile& file,
     documents.push_back(*std::move(document));
   }
   return documents;
+}
+
+int64_t PredictedCount(const Document& document, int64_t size) {
+  if (size < 2) return 0;
+  return std::count_if(document.loss_mask.begin() + 1, document.loss_mask.begin() + size,
+                       [](uint8_t learned) { return learned != 0; });
+}
+
+void MaskAllBut(int64_t first, int64_t count, Document* document) {
+  int64_t predicted = 0;
+  for (size_t i = 1; i < document->loss_mask.size(); ++i) {
+    uint8_t& learned = document->loss_mask[i];
+    if (learned == 0) continue;
+    learned = predicted >= first && predicted < first + count ? 1 : 0;
+    ++predicted;
+  }
 }
 
 int64_t TokenCount(const std::vector<Document>& documents) {

@@ -21,6 +21,12 @@ struct Document {
 absl::StatusOr<std::vector<Document>> TokenizeRows(const DataFile& file,
                                                    const Tokenizer& tokenizer);
 
+// Tokens to be learned among the first `size` that have a token before them.
+int64_t PredictedCount(const Document& document, int64_t size);
+
+// Lets only the predicted tokens `first` to `first + count` - 1 of a document be learned.
+void MaskAllBut(int64_t first, int64_t count, Document* document);
+
 // Tokens of all documents.
 int64_t TokenCount(const std::vector<Document>& documents);
 

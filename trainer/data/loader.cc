@@ -1,17 +1,17 @@
 #include "trainer/data/loader.h"
 
 #include <algorithm>
-#include <deque>
+#include <iterator>
 #include <numeric>
 #include <utility>
 
 #include "common/random.h"
+#include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/model/row_packer.h"
 
 namespace tunesmith::trainer {
 namespace {
-
-constexpr size_t kOpenRowCount = 64;  // bounds the search for room; more fills rows hardly better
 
 int64_t CutSize(const Document& document, int64_t context) {
   return std::min(static_cast<int64_t>(document.tokens.size()), context);
@@ -30,37 +30,52 @@ std::vector<int32_t> DocumentOrder(size_t count, const PackingOptions& options, 
   return order;
 }
 
-struct OpenRow {
-  size_t row = 0;  // index into the result
-  int64_t room = 0;
+// Where the labels of a row go.
+class LabelWriter {
+ public:
+  LabelWriter(int64_t row, int64_t capacity, Batch* batch)
+      : batch_(*batch), next_(static_cast<size_t>(row * capacity)) {}
+
+  void Write(size_t at, int32_t label) {
+    ++batch_.valid_label_count;
+    if (batch_.loss_rows.empty()) {
+      batch_.labels[at] = label;
+      return;
+    }
+    batch_.loss_rows[next_] = static_cast<int32_t>(at);
+    batch_.labels[next_++] = label;
+  }
+
+ private:
+  Batch& batch_;
+  size_t next_;
 };
 
-// Writes one document into a row at `begin`; returns the count of its labels. REQUIRES: it fits.
-int64_t WriteDocument(const Document& document, int64_t size, size_t row_begin, size_t begin,
-                      Batch* batch) {
-  int64_t label_count = 0;
+// Writes one document into a row at `begin`. REQUIRES: it fits.
+void WriteDocument(const Document& document, int64_t size, size_t row_begin, size_t begin,
+                   Batch* batch, LabelWriter& labels) {
   for (int64_t i = 0; i < size; ++i) {
     const auto source = static_cast<size_t>(i);
     const size_t at = row_begin + begin + source;
     batch->tokens[at] = document.tokens[source];
     batch->positions[at] = static_cast<int32_t>(i);
     batch->document_starts[at] = static_cast<int32_t>(begin);
-    if (i + 1 < size && document.loss_mask[source + 1] != 0) {
-      batch->labels[at] = document.tokens[source + 1];
-      ++label_count;
-    }
+    if (i + 1 < size && document.loss_mask[source + 1] != 0)
+      labels.Write(at, document.tokens[source + 1]);
   }
-  return label_count;
 }
 
 // Rows of padding, where every token attends to itself alone.
-Batch EmptyBatch(int64_t row_count, int64_t context) {
+Batch EmptyBatch(int64_t row_count, const PackingOptions& options) {
+  const int64_t context = options.context;
   Batch batch;
   batch.row_count = row_count;
   batch.context = context;
   const auto size = static_cast<size_t>(row_count * context);
   batch.tokens.assign(size, 0);
-  batch.labels.assign(size, -1);
+  if (options.loss_token_capacity > 0)
+    batch.loss_rows.assign(static_cast<size_t>(row_count * options.loss_token_capacity), -1);
+  batch.labels.assign(options.loss_token_capacity > 0 ? batch.loss_rows.size() : size, -1);
   batch.positions.assign(size, 0);
   batch.document_starts.resize(size);
   for (size_t i = 0; i < size; ++i)
@@ -69,63 +84,24 @@ Batch EmptyBatch(int64_t row_count, int64_t context) {
 }
 
 void FillRow(const std::vector<Document>& documents, const RowDocuments& row, int64_t index,
-             Batch* batch) {
+             int64_t loss_token_capacity, Batch* batch) {
+  LabelWriter labels(index, loss_token_capacity, batch);
   const auto row_begin = static_cast<size_t>(index * batch->context);
   size_t begin = 0;
   for (const int32_t id : row) {
     const Document& document = documents[static_cast<size_t>(id)];
     const int64_t size = CutSize(document, batch->context);
-    batch->valid_label_count += WriteDocument(document, size, row_begin, begin, batch);
+    WriteDocument(document, size, row_begin, begin, batch, labels);
     begin += static_cast<size_t>(size);
   }
+  batch->token_count += static_cast<int64_t>(begin);
 }
 
-bool HasLabel(const Document& document, int64_t context) {
-  const int64_t size = CutSize(document, context);
-  return size > 1 && std::any_of(document.loss_mask.begin() + 1, document.loss_mask.begin() + size,
-                                 [](uint8_t m) { return m != 0; });
+int64_t PredictedInContext(const Document& document, int64_t context) {
+  return PredictedCount(document, CutSize(document, context));
 }
 
-}  // namespace
-
-std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
-                                    const PackingOptions& options, int64_t epoch) {
-  std::vector<RowDocuments> rows;
-  std::deque<OpenRow> open;  // oldest first
-  for (const int32_t id : DocumentOrder(documents.size(), options, epoch)) {
-    const int64_t size = CutSize(documents[static_cast<size_t>(id)], options.context);
-    auto at = std::find_if(open.begin(), open.end(),
-                           [&](const OpenRow& row) { return row.room >= size; });
-    if (at == open.end()) {
-      if (open.size() == kOpenRowCount) open.pop_front();
-      open.push_back({rows.size(), options.context});
-      rows.emplace_back();
-      at = open.end() - 1;
-    }
-    RowDocuments& row = rows[at->row];
-    row.push_back(id);
-    at->room -= size;
-    if (at->room == 0 || static_cast<int64_t>(row.size()) == options.document_capacity)
-      open.erase(at);
-  }
-  return rows;
-}
-
-Loader::Loader(std::vector<Document> documents, const PackingOptions& options)
-    : documents_(std::move(documents)), options_(options) {
-  for (const Document& document : documents_) {
-    const int64_t size = CutSize(document, options_.context);
-    const int64_t cut = static_cast<int64_t>(document.tokens.size()) - size;
-    token_count_ += size;
-    cut_token_count_ += cut;
-    if (cut > 0) ++cut_document_count_;
-  }
-  StartEpoch(0);
-}
-
-absl::StatusOr<Loader> Loader::Create(std::vector<Document> documents,
-                                      const PackingOptions& options) {
-  if (documents.empty()) return absl::InvalidArgumentError("the data set has no documents");
+absl::Status CheckOptions(const PackingOptions& options) {
   if (options.context < 2) {
     return absl::InvalidArgumentError(
         StrCat("context(", options.context, ") < 2: no token could be predicted"));
@@ -134,8 +110,73 @@ absl::StatusOr<Loader> Loader::Create(std::vector<Document> documents,
     return absl::InvalidArgumentError(
         StrCat("document_capacity(", options.document_capacity, ") < 1"));
   }
+  if (options.loss_token_capacity < 0 || options.loss_token_capacity > options.context) {
+    return absl::InvalidArgumentError(StrCat("loss_token_capacity(", options.loss_token_capacity,
+                                             ") is not in 0 to context(", options.context, ")"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
+                                    const PackingOptions& options, int64_t epoch) {
+  planner::RowPacker packer({.context = options.context,
+                             .document_capacity = options.document_capacity,
+                             .loss_token_capacity = options.loss_token_capacity});
+  std::vector<RowDocuments> rows;
+  for (const int32_t id : DocumentOrder(documents.size(), options, epoch)) {
+    const Document& document = documents[static_cast<size_t>(id)];
+    const int64_t size = CutSize(document, options.context),
+                  predicted = options.loss_token_capacity > 0 ? PredictedCount(document, size) : 0;
+    const auto row = static_cast<size_t>(packer.Place(size, predicted));
+    if (row == rows.size()) rows.emplace_back();
+    rows[row].push_back(id);
+  }
+  return rows;
+}
+
+Loader::Loader(std::vector<Document> documents, const PackingOptions& options)
+    : documents_(std::move(documents)), options_(options) {
+  if (options_.loss_token_capacity > 0) FitToCapacity();
+  for (const Document& document : documents_) {
+    const int64_t size = CutSize(document, options_.context);
+    const int64_t cut = static_cast<int64_t>(document.tokens.size()) - size;
+    token_count_ += size;
+    cut_token_count_ += cut;
+    if (cut > 0) ++cut_document_count_;
+    predicted_token_count_ += PredictedCount(document, size);
+  }
+  StartEpoch(0);
+}
+
+void Loader::FitToCapacity() {
+  const int64_t capacity = options_.loss_token_capacity;
+  std::vector<Document> repeated;
+  for (Document& document : documents_) {
+    const int64_t predicted = PredictedInContext(document, options_.context);
+    if (predicted <= capacity) continue;
+    if (options_.repeats_documents) {
+      for (int64_t first = capacity; first < predicted; first += capacity) {
+        repeated.push_back(document);
+        MaskAllBut(first, capacity, &repeated.back());
+      }
+    } else {
+      ++masked_document_count_;
+      masked_token_count_ += predicted - capacity;
+    }
+    MaskAllBut(0, capacity, &document);
+  }
+  documents_.insert(documents_.end(), std::make_move_iterator(repeated.begin()),
+                    std::make_move_iterator(repeated.end()));
+}
+
+absl::StatusOr<Loader> Loader::Create(std::vector<Document> documents,
+                                      const PackingOptions& options) {
+  if (documents.empty()) return absl::InvalidArgumentError("the data set has no documents");
+  TUNESMITH_RETURN_IF_ERROR(CheckOptions(options));
   const auto has_label = [&](const Document& document) {
-    return HasLabel(document, options.context);
+    return PredictedInContext(document, options.context) > 0;
   };
   if (std::none_of(documents.begin(), documents.end(), has_label)) {
     return absl::InvalidArgumentError(
@@ -161,16 +202,18 @@ void Loader::SkipRows(int64_t row_count) {
 }
 
 Batch Loader::NextBatch(int64_t row_count) {
-  Batch batch = EmptyBatch(row_count, options_.context);
-  for (int64_t i = 0; i < row_count; ++i) FillRow(documents_, TakeRow(), i, &batch);
+  Batch batch = EmptyBatch(row_count, options_);
+  for (int64_t i = 0; i < row_count; ++i)
+    FillRow(documents_, TakeRow(), i, options_.loss_token_capacity, &batch);
   return batch;
 }
 
 Batch Loader::NextBatchOfEpoch(int64_t row_count) {
   const int64_t available = std::min(row_count, rows_in_epoch() - next_row_);
-  if (available == 0) return EmptyBatch(0, options_.context);
-  Batch batch = EmptyBatch(row_count, options_.context);
-  for (int64_t i = 0; i < available; ++i) FillRow(documents_, TakeRow(), i, &batch);
+  if (available == 0) return EmptyBatch(0, options_);
+  Batch batch = EmptyBatch(row_count, options_);
+  for (int64_t i = 0; i < available; ++i)
+    FillRow(documents_, TakeRow(), i, options_.loss_token_capacity, &batch);
   return batch;
 }
 

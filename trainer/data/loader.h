@@ -15,15 +15,20 @@ namespace tunesmith::trainer {
 struct PackingOptions {
   int64_t context = 0;
   int64_t document_capacity = 1;  // most documents in a row
-  bool shuffles = true;           // another order of the documents in every epoch
+  // Most predicted tokens in a row; 0: any number. Else batches name them in loss_rows.
+  int64_t loss_token_capacity = 0;
+  // What becomes of a document that alone has more: it comes several times, with other tokens to predict each time (for evaluation), or its
+  // tokens beyond the capacity are not predicted.
+  bool repeats_documents = false;
+  bool shuffles = true;  // another order of the documents in every epoch
   uint64_t seed = 0;
 };
 
 // The documents of one row, in their order: indices into the data set.
 using RowDocuments = std::vector<int32_t>;
 
-// The rows of one epoch: documents in the order of (seed, epoch), each put into the first row that is still open and has room (of the last 64 rows begun;
-// a row with `document_capacity` documents is closed). A document counts with at most `context` tokens. The result depends on the arguments alone.
+// The rows of one epoch: documents in the order of (seed, epoch), put into rows by planner::RowPacker. A document counts with at most `context` tokens.
+// The result depends on the arguments alone. REQUIRES: no document has more predicted tokens than loss_token_capacity allows.
 std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
                                     const PackingOptions& options, int64_t epoch);
 
@@ -39,7 +44,7 @@ struct LoaderState {
 // Gives micro-batches of packed rows, one epoch after the other. Every rank holds the same loader and takes its share of the rows. One thread at a time.
 class Loader {
  public:
-  // INVALID_ARGUMENT naming what is wrong: no documents, a context below 2, a capacity below 1, no token to learn.
+  // INVALID_ARGUMENT naming what is wrong: no documents, a context below 2, a capacity out of range, no token to learn.
   static absl::StatusOr<Loader> Create(std::vector<Document> documents,
                                        const PackingOptions& options);
 
@@ -61,6 +66,10 @@ class Loader {
     return cut_document_count_;
   }                                                             // documents longer than the context
   int64_t cut_token_count() const { return cut_token_count_; }  // their tokens that are left out
+  int64_t predicted_token_count() const { return predicted_token_count_; }  // of an epoch
+  // Documents with more predicted tokens than the capacity, and how many of these are not predicted.
+  int64_t masked_document_count() const { return masked_document_count_; }
+  int64_t masked_token_count() const { return masked_token_count_; }
 
   LoaderState state() const { return {epoch_, next_row_, options_.seed}; }
   // FAILED_PRECONDITION when `state` is of another seed or lies beyond the epoch: the data set or the context is another than when it was saved.
@@ -68,6 +77,7 @@ class Loader {
 
  private:
   Loader(std::vector<Document> documents, const PackingOptions& options);
+  void FitToCapacity();
   const RowDocuments& TakeRow();
 
   std::vector<Document> documents_;
@@ -75,6 +85,9 @@ class Loader {
   int64_t token_count_ = 0;
   int64_t cut_document_count_ = 0;
   int64_t cut_token_count_ = 0;
+  int64_t predicted_token_count_ = 0;
+  int64_t masked_document_count_ = 0;
+  int64_t masked_token_count_ = 0;
   int64_t epoch_ = 0;
   int64_t next_row_ = 0;
   std::vector<RowDocuments> rows_;  // of epoch_

@@ -57,13 +57,19 @@ absl::StatusOr<Loader> OpenData(const std::string& path, const Tokenizer& tokeni
                              ReadJsonl(path, {.skips_bad_rows = skips_bad_rows}));
   *skipped_row_count += file.skipped_row_count;
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<Document> documents, TokenizeRows(file, tokenizer));
+  // A capacity of the whole row is none: the program then has no rows to name.
+  const int64_t loss_capacity = planner::LossTokensPerRow(workload);
   // A capacity of 0 leaves the number of documents in a row open; a document has at least one token.
   const int64_t capacity =
       workload.document_capacity > 0 ? workload.document_capacity : workload.context;
-  return Loader::Create(std::move(documents), {.context = workload.context,
-                                               .document_capacity = capacity,
-                                               .shuffles = shuffles,
-                                               .seed = seed});
+  return Loader::Create(
+      std::move(documents),
+      {.context = workload.context,
+       .document_capacity = capacity,
+       .loss_token_capacity = loss_capacity < workload.context ? loss_capacity : 0,
+       .repeats_documents = !shuffles,
+       .shuffles = shuffles,
+       .seed = seed});
 }
 
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step) {

@@ -31,7 +31,8 @@ struct JobSetup {
 // another digest (the plan was made by another version), or the model is not the plan's. Otherwise the errors of the files.
 absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory);
 
-// Documents of a JSONL file, ready to be packed.
+// Documents of a JSONL file, ready to be packed. Without `shuffles`, for evaluation: in the order of the file, and every token that can be
+// predicted is, whatever the workload's loss_token_capacity.
 absl::StatusOr<Loader> OpenData(const std::string& path, const Tokenizer& tokenizer,
                                 const planner::Workload& workload, bool shuffles, uint64_t seed,
                                 bool skips_bad_rows, int64_t* skipped_row_count);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/median.h"
 #include "common/numbers.h"
@@ -79,16 +80,29 @@ class JobRunner {
 
   absl::Status Announce() {
     const Loader& data = setup_.training;
+    const int64_t context = setup_.plan.question.workload.context;
+    const double filled = static_cast<double>(data.token_count()) /
+                          static_cast<double>(data.rows_in_epoch() * context);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
         v1::LOG_SEVERITY_INFO,
         StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(),
-               " documents, ", data.token_count(), " tokens in ", data.rows_in_epoch(), " rows of ",
-               setup_.plan.question.workload.context, "; ", step_count_, " steps of ", Rows(),
-               " rows")));
+               " documents, ", data.token_count(), " tokens, ", data.predicted_token_count(),
+               " of them learned, in ", data.rows_in_epoch(), " rows of ", context, " (",
+               absl::StrFormat("%.1f", 100 * filled), " % filled); ", step_count_, " steps of ",
+               Rows(), " rows")));
     if (setup_.skipped_row_count > 0)
       TUNESMITH_RETURN_IF_ERROR(
           reporter_.Log(v1::LOG_SEVERITY_WARNING,
                         StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
+    if (data.masked_document_count() > 0) {
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+          v1::LOG_SEVERITY_WARNING,
+          StrCat(data.masked_document_count(), " documents have more tokens to predict than the ",
+                 setup_.plan.question.workload.loss_token_capacity,
+                 " of a row that the plan allows: ", data.masked_token_count(), " of ",
+                 data.predicted_token_count() + data.masked_token_count(),
+                 " are not learned; a plan with a larger --loss-tokens-per-row would learn them")));
+    }
     if (data.cut_document_count() == 0) return absl::OkStatus();
     return reporter_.Log(
         v1::LOG_SEVERITY_WARNING,
@@ -124,6 +138,8 @@ class JobRunner {
     std::vector<Batch> batches;
     for (int64_t i = 0; i < mix().accumulation_count; ++i)
       batches.push_back(setup_.training.NextBatch(mix().micro_batch));
+    int64_t token_count = 0;
+    for (const Batch& batch : batches) token_count += batch.token_count;
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
     if (!result.ok())
@@ -134,8 +150,8 @@ class JobRunner {
     last_loss_ = result->mean_loss;
     state_.step = step;
     state_.loader = setup_.training.state();
-    state_.token_count += Rows() * setup_.plan.question.workload.context;
-    return ReportStep(*result, seconds);
+    state_.token_count += token_count;
+    return ReportStep(*result, token_count, seconds);
   }
 
   StepConstants ConstantsOf(int64_t step) const {
@@ -149,7 +165,7 @@ class JobRunner {
             .optimizer_step = step};
   }
 
-  absl::Status ReportStep(const StepResult& result, double seconds) {
+  absl::Status ReportStep(const StepResult& result, int64_t token_count, double seconds) {
     v1::Event event;
     v1::Progress& progress = *event.mutable_progress();
     progress.set_step(state_.step);
@@ -158,8 +174,7 @@ class JobRunner {
     progress.set_learning_rate(LearningRateAt(training(), state_.step, step_count_));
     progress.set_gradient_norm(result.gradient_norm);
     progress.set_step_seconds(seconds);
-    progress.set_tokens_per_second(
-        static_cast<double>(Rows() * setup_.plan.question.workload.context) / seconds);
+    progress.set_tokens_per_second(static_cast<double>(token_count) / seconds);
     progress.set_seconds_left(Median(step_seconds_) *
                               static_cast<double>(step_count_ - state_.step));
     progress.set_token_count(state_.token_count);

@@ -108,9 +108,19 @@ absl::Status Session::LoadBatch(const Batch& batch) {
                                              tokens.dims[0], ")"));
   }
   const int64_t bytes = tokens.dims[0] * 4;
+  const int64_t label_count = program().buffers[static_cast<size_t>(h.labels)].dims[0];
+  const bool names_rows = !batch.loss_rows.empty();
+  if (names_rows != (h.loss_rows >= 0) ||
+      static_cast<int64_t>(batch.labels.size()) != label_count) {
+    return absl::InvalidArgumentError(StrCat(
+        "batch: ", batch.labels.size(), names_rows ? " named" : "", " labels != ", label_count,
+        h.loss_rows >= 0 ? " named" : "", " labels of the program"));
+  }
   Arena& arena = executor_->arena();
   TUNESMITH_RETURN_IF_ERROR(arena.Write(h.tokens, 0, batch.tokens.data(), bytes));
-  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.labels, 0, batch.labels.data(), bytes));
+  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.labels, 0, batch.labels.data(), label_count * 4));
+  if (names_rows)
+    TUNESMITH_RETURN_IF_ERROR(arena.Write(h.loss_rows, 0, batch.loss_rows.data(), label_count * 4));
   TUNESMITH_RETURN_IF_ERROR(arena.Write(h.positions, 0, batch.positions.data(), bytes));
   return arena.Write(h.document_starts, 0, batch.document_starts.data(), bytes);
 }

@@ -9,6 +9,7 @@
 #include "trainer/ops/elementwise_cuda.h"
 #include "trainer/ops/embedding_cuda.h"
 #include "trainer/ops/flash_attention_cuda.h"
+#include "trainer/ops/gather_rows_cuda.h"
 #include "trainer/ops/gradient_norm_cuda.h"
 #include "trainer/ops/linear_cuda.h"
 #include "trainer/ops/rms_norm_cuda.h"
@@ -43,6 +44,8 @@ absl::Status FlashAttention(CudaContext&, const FlashAttentionArgs&) { return Ab
 absl::Status FlashAttentionBackward(CudaContext&, const FlashAttentionBackwardArgs&) {
   return Absent();
 }
+absl::Status GatherRows(CudaContext&, const GatherRowsArgs&) { return Absent(); }
+absl::Status ScatterRows(CudaContext&, const ScatterRowsArgs&) { return Absent(); }
 absl::Status SumSquares(CudaContext&, const SumSquaresArgs&) { return Absent(); }
 absl::Status ClipFactor(CudaContext&, const ClipFactorArgs&) { return Absent(); }
 absl::Status Linear(CudaContext&, const LinearArgs&) { return Absent(); }

@@ -7,6 +7,7 @@
 #include "trainer/ops/elementwise.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/flash_attention.h"
+#include "trainer/ops/gather_rows.h"
 #include "trainer/ops/gradient_norm.h"
 #include "trainer/ops/linear.h"
 #include "trainer/ops/rms_norm.h"
@@ -106,6 +107,8 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                       .shape = ShapeOf(attributes)});
     case OpKind::kSwiGlu:
       return SwiGlu(context, {.gate = in[0], .up = in[1], .y = out[0]});
+    case OpKind::kGatherRows:
+      return GatherRows(context, {.x = in[0], .rows = in[1], .y = out[0]});
     case OpKind::kCrossEntropy:
       return CrossEntropy(context, {.logits = in[0], .labels = in[1], .loss_sum = out[0]});
     case OpKind::kCrossEntropyInPlace:
@@ -125,6 +128,8 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
     case OpKind::kEmbeddingBackward:
       return EmbeddingBackward(
           context, {.tokens = in[0], .dy = in[1], .dweight = out[0], .accumulate = accumulate});
+    case OpKind::kScatterRows:
+      return ScatterRows(context, {.dy = in[0], .rows = in[1], .dx = out[0]});
     case OpKind::kRmsNormBackward:
       return RmsNormBackward(context, {.dy = in[0],
                                        .x = in[1],

@@ -50,8 +50,69 @@ TEST(LoaderTest, ArraysOfOneBatch) {
   EXPECT_THAT(batch.positions, ElementsAre(0, 1, 2, 0, 1, 2, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7));
   EXPECT_THAT(batch.document_starts, ElementsAre(0, 0, 0, 3, 3, 3, 6, 7, 0, 0, 0, 0, 0, 0, 0, 0));
   EXPECT_EQ(batch.valid_label_count, 10);
+  EXPECT_EQ(batch.token_count, 14);
   EXPECT_EQ(batch.row_count, 2);
   EXPECT_EQ(batch.context, 8);
+}
+
+TEST(LoaderTest, BatchesNameTheTokensThatAreLearned) {
+  Document prompted = Learned({7, 8, 9});
+  prompted.loss_mask = {0, 0, 1};
+  Document prompt_only = Learned({5, 6});
+  prompt_only.loss_mask = {1, 0};  // a first token has nothing before it
+  auto loader = Loader::Create(
+      {Learned({1, 2, 3}), prompted, Learned({4, 5, 6, 7, 8}), prompt_only},
+      {.context = 8, .document_capacity = 2, .loss_token_capacity = 4, .shuffles = false});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  EXPECT_EQ(loader->predicted_token_count(), 7);
+  EXPECT_EQ(loader->masked_document_count(), 0);
+  const Batch batch = loader->NextBatchOfEpoch(3);
+  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 7, 8, 9, 0, 0, 4, 5, 6, 7, 8, 5, 6, 0,  //
+                                        0, 0, 0, 0, 0, 0, 0, 0));
+  EXPECT_THAT(batch.loss_rows, ElementsAre(0, 1, 4, -1, 8, 9, 10, 11, -1, -1, -1, -1));
+  EXPECT_THAT(batch.labels, ElementsAre(2, 3, 9, -1, 5, 6, 7, 8, -1, -1, -1, -1));
+  EXPECT_EQ(batch.valid_label_count, 7);
+}
+
+TEST(LoaderTest, TokensBeyondTheCapacityAreNotLearnedOrTheDocumentIsRepeated) {
+  const std::vector<Document> documents = {Learned({1, 2, 3, 4, 5, 6}), Learned({7, 8})};
+  PackingOptions options = {.context = 8, .loss_token_capacity = 2, .shuffles = false};
+  auto masked = Loader::Create(documents, options);
+  EXPECT_EQ(masked->masked_document_count(), 1);
+  EXPECT_EQ(masked->masked_token_count(), 3);
+  EXPECT_EQ(masked->predicted_token_count(), 3);
+  EXPECT_THAT(masked->NextBatchOfEpoch(2).labels, ElementsAre(2, 3, 8, -1));
+  options.repeats_documents = true;
+  auto repeated = Loader::Create(documents, options);
+  EXPECT_EQ(repeated->masked_token_count(), 0);
+  EXPECT_EQ(repeated->predicted_token_count(), 6);
+  const Batch batch = repeated->NextBatchOfEpoch(4);
+  EXPECT_THAT(batch.loss_rows, ElementsAre(0, 1, 8, -1, 18, 19, 28, -1));
+  EXPECT_THAT(batch.labels, ElementsAre(2, 3, 8, -1, 4, 5, 6, -1));
+}
+
+TEST(PackEpochTest, NoRowHasMoreToPredictThanItsCapacity) {
+  std::vector<Document> documents = ManyDocuments(500);
+  for (size_t d = 0; d < documents.size(); ++d) {
+    std::vector<uint8_t>& mask = documents[d].loss_mask;
+    std::fill_n(mask.begin(), mask.size() * (d % 4) / 4, 0);
+  }
+  for (const int64_t capacity : {1, 13, 40}) {
+    auto loader = Loader::Create(
+        documents, {.context = 64, .document_capacity = 64, .loss_token_capacity = capacity});
+    ASSERT_TRUE(loader.ok()) << loader.status();
+    int64_t predicted = 0;
+    for (Batch batch = loader->NextBatchOfEpoch(1); batch.row_count > 0;
+         batch = loader->NextBatchOfEpoch(1)) {
+      ASSERT_EQ(static_cast<int64_t>(batch.loss_rows.size()), capacity);
+      ASSERT_LE(batch.valid_label_count, capacity);
+      EXPECT_EQ(std::count(batch.loss_rows.begin(), batch.loss_rows.end(), -1),
+                capacity - batch.valid_label_count);
+      predicted += batch.valid_label_count;
+    }
+    EXPECT_EQ(predicted, loader->predicted_token_count());
+    EXPECT_EQ(loader->masked_document_count() > 0, capacity < 39);
+  }
 }
 
 TEST(PackEpochTest, EveryDocumentOnceWithinRoomAndCapacity) {
@@ -136,6 +197,10 @@ TEST(LoaderTest, BadInputIsNamed) {
   EXPECT_THAT(message({Learned({1, 2})}, {.context = 1}), HasSubstr("context(1) < 2"));
   EXPECT_THAT(message({Learned({1, 2})}, {.context = 8, .document_capacity = 0}),
               HasSubstr("document_capacity(0) < 1"));
+  for (const int64_t capacity : {-1, 9}) {
+    EXPECT_THAT(message({Learned({1, 2})}, {.context = 8, .loss_token_capacity = capacity}),
+                HasSubstr("loss_token_capacity(" + std::to_string(capacity) + ") is not in 0"));
+  }
   Document prompt_only = Learned({1, 2, 3});
   prompt_only.loss_mask = {0, 0, 1};
   EXPECT_THAT(message({prompt_only}, {.context = 2}),

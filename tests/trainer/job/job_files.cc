@@ -57,6 +57,15 @@ std::string SmallData(int count) {
   return text;
 }
 
+std::string SmallCompletions(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    text += "{\"prompt\": \"Does package number " + std::to_string(i) +
+            " provide tools? \", \"completion\": \"" + (i % 2 == 0 ? "yes" : "no") + "\"}\n";
+  }
+  return text;
+}
+
 JobFiles::JobFiles(std::string_view mix) : mix_(*planner::ParseMix(mix)) {
   WriteModelDirectory(File("model"), SmallModel());
   EXPECT_TRUE(WriteFileAtomically(File("train.jsonl"), SmallData(30)).ok());

@@ -27,6 +27,9 @@ void WriteModelDirectory(const std::string& directory, const planner::ModelSpec&
 // Sentences that repeat often enough to be learned: `count` rows of text.
 std::string SmallData(int count);
 
+// `count` rows of prompts and completions.
+std::string SmallCompletions(int count);
+
 // A directory with model/, train.jsonl, held_out.jsonl and the files of a job that runs in the directory run.
 class JobFiles {
  public:
@@ -37,6 +40,7 @@ class JobFiles {
   std::string WriteRun(const std::string& name = "run");
   std::string File(const std::string& name) const { return directory_.File(name); }
   const planner::Question& question() const { return question_; }
+  planner::Workload& workload() { return question_.workload; }
   const planner::Mix& mix() const { return mix_; }
 
  private:
