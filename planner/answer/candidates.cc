@@ -181,8 +181,10 @@ std::vector<Mix> FamiliesOf(const Question& question) {
             continue;
           // Scores that no number of bytes can say.
           if (attention == AttentionKernel::kEager && !pinned.attention &&
-              MostScoreBytes(question.model, token_count, question.workload.context) > kLargestBytes)
+              MostScoreBytes(question.model, token_count, question.workload.context) >
+                  kLargestBytes)
             continue;
+          if (pinned.mlp_tile_count && *pinned.mlp_tile_count > token_count) continue;
           for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
             families.push_back({.method = method,
                                 .lora = question.lora,

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "planner/answer/candidates.h"
 #include "planner/model/mix_names.h"
 
 namespace tunesmith::planner {
@@ -37,6 +39,7 @@ class VariantList {
     AddAttention();
     AddLoss();
     AddMicroBatches();
+    AddMlpTiles();
     AddRecompute();
     return std::move(variants_);
   }
@@ -77,6 +80,16 @@ class VariantList {
       if (rows % micro_batch != 0 || micro_batch == chosen_.micro_batch) continue;
       Add(ExplainedAxis::kMicroBatch, StrCat(micro_batch)).pinned.micro_batch = micro_batch;
     }
+  }
+
+  // As many tiles as some family of the question has.
+  void AddMlpTiles() {
+    if (question_.pinned.mlp_tile_count) return;
+    std::set<int64_t> counts;
+    for (const Mix& family : FamiliesOf(base_)) counts.insert(family.mlp_tile_count);
+    counts.erase(chosen_.mlp_tile_count);
+    for (const int64_t count : counts)
+      Add(ExplainedAxis::kMlpTiles, StrCat(count)).pinned.mlp_tile_count = count;
   }
 
   void AddRecompute() {
@@ -171,8 +184,8 @@ std::string BindingSentence(const MemoryPrediction& memory,
 }  // namespace
 
 std::string_view ExplainedAxisName(ExplainedAxis axis) {
-  constexpr std::string_view kNames[kExplainedAxisCount] = {"method", "attention", "loss",
-                                                            "micro_batch", "recompute"};
+  constexpr std::string_view kNames[kExplainedAxisCount] = {
+      "method", "attention", "loss", "micro_batch", "mlp_tiles", "recompute"};
   return kNames[static_cast<size_t>(axis)];
 }
 

@@ -12,8 +12,8 @@
 namespace tunesmith::planner {
 
 // The axes that are explained. kRecompute is told at its ends: keeping everything, and keeping the blocks' inputs only.
-enum class ExplainedAxis { kMethod, kAttention, kLoss, kMicroBatch, kRecompute };
-inline constexpr int kExplainedAxisCount = 5;
+enum class ExplainedAxis { kMethod, kAttention, kLoss, kMicroBatch, kMlpTiles, kRecompute };
+inline constexpr int kExplainedAxisCount = 6;
 std::string_view ExplainedAxisName(ExplainedAxis axis);  // "micro_batch", as flags spell it
 
 enum class LostBecause {
@@ -38,9 +38,9 @@ struct Alternative {
 
 struct Explanation {
   std::vector<Alternative> alternatives;  // by axis
-  std::string
-      binding_sentence;  // which instant and class set the arena's size, and what comes next
-  bool deadline_reached = false;  // some alternatives are missing
+  std::vector<InstantBytes> instants;     // most bytes first: the first binds, the others are next
+  std::string binding_sentence;           // the same in words, with the class that takes most
+  bool deadline_reached = false;          // some alternatives are missing
 };
 
 // Compares `chosen`, an answer of Recommend(question), with its alternatives: one search each, up to the question's deadline. Axes that the

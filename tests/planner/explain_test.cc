@@ -36,6 +36,8 @@ std::string ValueOf(const Mix& mix, ExplainedAxis axis) {
       return std::string(NameOf(kLossNames, mix.loss));
     case ExplainedAxis::kMicroBatch:
       return std::to_string(mix.micro_batch);
+    case ExplainedAxis::kMlpTiles:
+      return std::to_string(mix.mlp_tile_count);
     case ExplainedAxis::kRecompute:
       for (const Rung rung : {Rung::kKeep, Rung::kBlock}) {
         if (TakesOnly(mix.recompute, BitOf(rung))) return std::string(NameOf(kRungNames, rung));
@@ -55,7 +57,7 @@ Prediction BruteForce(const Question& question, const Mix& chosen, ExplainedAxis
     pinned.pinned.loss = ValueNamed<LossKernel>(kLossNames, value);  // else one chunk is left out
   for (Mix mix : FamiliesOf(pinned)) {
     if (axis != ExplainedAxis::kMethod && mix.method != chosen.method) continue;
-    for (const auto& recompute : AllRecomputes(question.model.layer_count)) {
+    for (const auto& recompute : AllRecomputes(question.model.layer_count, Rung::kBlock)) {
       mix.recompute = recompute;
       if (ValueOf(mix, axis) != value) continue;
       all.push_back(*Predict(question, mix, prices, BudgetOf(question)));

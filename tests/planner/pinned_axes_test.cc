@@ -34,7 +34,7 @@ std::optional<std::pair<int64_t, int64_t>> BruteForce(const Question& question) 
     if (mix.attention != pinned.attention.value_or(mix.attention) ||
         mix.micro_batch != pinned.micro_batch.value_or(mix.micro_batch))
       continue;
-    for (const auto& recompute : AllRecomputes(question.model.layer_count)) {
+    for (const auto& recompute : AllRecomputes(question.model.layer_count, Rung::kBlock)) {
       if (!TakesOnly(recompute, pinned.rungs)) continue;
       mix.recompute = recompute;
       const Prediction p = *Predict(question, mix, prices, BudgetOf(question));
