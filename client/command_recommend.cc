@@ -18,6 +18,7 @@ struct RecommendFlags {
   std::string mix;
   std::string plan_out;
   bool explain = false;
+  int64_t pareto = 0;
   Format format = Format::kTable;
 };
 
@@ -51,6 +52,7 @@ int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
   *request.mutable_question() = asked->question;
   request.set_ranked_count(flags.top);
   request.set_explain(flags.explain);
+  request.set_pareto_count(flags.pareto);
   const auto answer = globals.MakeRecommender()->Recommend(request);
   if (!answer.ok()) return Fail(answer.status());
   Print(*answer, asked->notes, flags.format, ShowRecommendation);
@@ -104,6 +106,9 @@ void AddRecommend(CLI::App& app, Globals& globals) {
       ->capture_default_str();
   command->add_flag("--explain", flags->explain,
                     "Tell also what every value that was not chosen would cost");
+  command->add_option("--pareto", flags->pareto,
+                      "Show also so many mixes for which no other is both quicker and smaller")
+      ->check(CLI::Range(1, 1000));
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");
   AddFormatFlag(*command, flags->format);

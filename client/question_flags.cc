@@ -287,6 +287,10 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
       ->check(Positive());
   app.add_option("--memory-budget", flags.memory_budget,
                  "Memory allowed per device, such as 20GiB; all of it by default");
+  app.add_option("--host-memory", flags.host_memory,
+                 "Memory of the host allowed per GPU, such as 64GiB; not limited by default");
+  app.add_option("--pinned-memory", flags.pinned_memory,
+                 "Page-locked memory of the host allowed per GPU; not limited by default");
   app.add_option("--calibration", flags.calibration, "Calibration file to price with");
   AddPinnedFlags(app, flags.pinned);
 }
@@ -319,9 +323,14 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   question.set_accumulation_dtype(AccumulationDtypes().at(flags.accumulation));
   question.set_objective(Objectives().at(flags.objective));
   TUNESMITH_RETURN_IF_ERROR(SetPinned(flags.pinned, question));
-  if (!flags.memory_budget.empty()) {
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(flags.memory_budget));
-    question.set_memory_budget_bytes(bytes);
+  const std::pair<const std::string&, void (v1::Question::*)(int64_t)> budgets[] = {
+      {flags.memory_budget, &v1::Question::set_memory_budget_bytes},
+      {flags.host_memory, &v1::Question::set_host_memory_budget_bytes},
+      {flags.pinned_memory, &v1::Question::set_pinned_memory_budget_bytes}};
+  for (const auto& [text, set] : budgets) {
+    if (text.empty()) continue;
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(text));
+    (question.*set)(bytes);
   }
   if (!flags.calibration.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,

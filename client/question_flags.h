@@ -34,6 +34,8 @@ struct QuestionFlags {
   std::string loss = "all";
   int64_t loss_tokens_per_row = 0;  // 0: as `loss` says
   std::string memory_budget;
+  std::string host_memory;
+  std::string pinned_memory;
   std::string calibration;
   PinnedFlags pinned;
 };

@@ -46,6 +46,10 @@ std::string MemoryTable(const v1::MemoryPrediction& memory) {
   }
   table.AddRow({"  total", Gib(memory.total_bytes())});
   table.AddRow({"  available", Gib(memory.budget_bytes())});
+  if (memory.pinned_bytes() > 0) {
+    table.AddRow({"host, pinned", Gib(memory.pinned_bytes())});
+    table.AddRow({"host, in all", Gib(memory.host_bytes())});
+  }
   return table.ToString() + StrCat("binds at: ", memory.binding_instant(), "\n");
 }
 
@@ -56,6 +60,9 @@ std::string TimeLine(const v1::TimePrediction& time) {
                             "), ", absl::StrFormat("%.0f", time.tokens_per_second()), " tokens/s");
   if (time.total_hours() > 0)
     line += StrCat(", data set: ", FormatSeconds(time.total_hours() * 3600));
+  if (time.copy_seconds() > 0)
+    line += StrCat(", copies to and from the host: ", FormatSeconds(time.copy_seconds()), ", ",
+                   FormatSeconds(time.exposed_copy_seconds()), " of it not hidden");
   return line + "\n" + (time.note().empty() ? "" : StrCat("note: ", time.note(), "\n"));
 }
 
@@ -65,13 +72,14 @@ std::string NoteLines(const auto& notes) {
   return lines;
 }
 
-std::string RankedTable(const v1::RecommendResponse& answer) {
+// The first is starred where it is the choice.
+std::string MixTable(const google::protobuf::RepeatedPtrField<v1::RankedMix>& mixes, bool starred) {
   Table table({" ", "#", "memory GiB", "step", "tokens/s", "hours", "mix"}, {1, 2, 3, 4, 5});
-  for (int i = 0; i < answer.ranked_size(); ++i) {
-    const v1::RankedMix& ranked = answer.ranked(i);
+  for (int i = 0; i < mixes.size(); ++i) {
+    const v1::RankedMix& ranked = mixes.Get(i);
     const v1::TimePrediction& time = ranked.prediction().time();
     table.AddRow(
-        {i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.prediction().memory().total_bytes()),
+        {starred && i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.prediction().memory().total_bytes()),
          FormatSeconds(time.step_seconds()), absl::StrFormat("%.0f", time.tokens_per_second()),
          Hours(time.total_hours()), ranked.mix_line()});
   }
@@ -127,10 +135,16 @@ std::string ShowRecommendation(const v1::RecommendResponse& answer,
   const std::string tail = NoteLines(notes) + NoteLines(answer.notes());
   if (answer.ranked().empty()) return NothingFits(answer) + ShowChanges(answer) + tail;
   const v1::Prediction& chosen = answer.ranked(0).prediction();
-  return StrCat(RankedTable(answer), "* chosen: ", answer.choice_rule(), "\n\n",
-                MemoryTable(chosen.memory()), TimeLine(chosen.time()), answer.evaluated_count(),
-                " mixes priced, ", answer.feasible_count(), " fit",
+  const std::string front =
+      answer.pareto().empty()
+          ? ""
+          : StrCat("\nno mix is both quicker and smaller than one of these:\n",
+                   MixTable(answer.pareto(), /*starred=*/false));
+  return StrCat(MixTable(answer.ranked(), /*starred=*/true), "* chosen: ", answer.choice_rule(), "\n\n",
+                MemoryTable(chosen.memory()), TimeLine(chosen.time()), answer.candidate_count(), " mixes: ",
+                answer.evaluated_count(), " priced, the others excluded by bounds",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
+                front,
                 answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }
 

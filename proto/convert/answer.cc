@@ -30,14 +30,16 @@ absl::StatusOr<planner::Question> ResolveQuestion(const v1::Question& proto,
   return question;
 }
 
-absl::StatusOr<int64_t> RankedCount(int64_t asked) {
+absl::Status CheckCounts(const v1::RecommendRequest& request) {
   Violations violations;
-  violations.AtLeast("ranked_count", asked, 0);
-  if (asked > kMaxRankedCount) {
-    violations.Add("ranked_count", StrCat("is ", asked, ", must be at most ", kMaxRankedCount));
-  }
-  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
-  return asked == 0 ? kDefaultRankedCount : asked;
+  const auto check = [&](std::string_view field, int64_t asked) {
+    violations.AtLeast(field, asked, 0);
+    if (asked > kMaxRankedCount)
+      violations.Add(field, StrCat("is ", asked, ", must be at most ", kMaxRankedCount));
+  };
+  check("ranked_count", request.ranked_count());
+  check("pareto_count", request.pareto_count());
+  return violations.ToStatus();
 }
 
 void AddRejections(const planner::SearchResult& result, v1::RecommendResponse& response) {
@@ -58,7 +60,11 @@ v1::RecommendResponse ResultToProto(const planner::Question& question,
   if (result.nearest) *response.mutable_nearest() = RankedToProto(*result.nearest);
   AddRejections(result, response);
   response.set_choice_rule(result.choice_rule);
+  for (const planner::Prediction& prediction : result.pareto)
+    *response.add_pareto() = RankedToProto(prediction);
+  response.set_candidate_count(result.candidate_count);
   response.set_evaluated_count(result.evaluated_count);
+  response.set_excluded_count(result.excluded_count);
   response.set_feasible_count(result.feasible_count);
   response.set_deadline_reached(result.deadline_reached);
   for (const std::string& note : result.notes) response.add_notes(note);
@@ -92,7 +98,9 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
                                                       absl::Time deadline) {
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question,
                              ResolveQuestion(request.question(), calibrations));
-  TUNESMITH_ASSIGN_OR_RETURN(question.ranked_count, RankedCount(request.ranked_count()));
+  TUNESMITH_RETURN_IF_ERROR(CheckCounts(request));
+  question.ranked_count = request.ranked_count() == 0 ? kDefaultRankedCount : request.ranked_count();
+  question.pareto_count = request.pareto_count();
   question.deadline = deadline;
   TUNESMITH_ASSIGN_OR_RETURN(const planner::SearchResult result, planner::Recommend(question));
   if (result.deadline_reached && result.ranked.empty()) {

@@ -30,6 +30,10 @@ planner::Question InputsFromProto(const v1::PlanInputs& proto, std::string_view 
   question.objective = ObjectiveFromProto(proto.objective(), path("objective"), violations);
   violations.AtLeast(path("memory_budget_bytes"), proto.memory_budget_bytes(), 0);
   question.memory_budget_bytes = proto.memory_budget_bytes();
+  violations.AtLeast(path("host_memory_budget_bytes"), proto.host_memory_budget_bytes(), 0);
+  question.host_memory_budget_bytes = proto.host_memory_budget_bytes();
+  violations.AtLeast(path("pinned_memory_budget_bytes"), proto.pinned_memory_budget_bytes(), 0);
+  question.pinned_memory_budget_bytes = proto.pinned_memory_budget_bytes();
   question.pinned = PinnedAxesFromProto(proto.pinned(), path("pinned"), violations);
   return question;
 }
@@ -76,6 +80,8 @@ v1::PlanInputs InputsToProto(const planner::Question& question) {
   proto.set_accumulation_dtype(ToProto(question.accumulation_dtype));
   proto.set_objective(ToProto(question.objective));
   proto.set_memory_budget_bytes(question.memory_budget_bytes);
+  proto.set_host_memory_budget_bytes(question.host_memory_budget_bytes);
+  proto.set_pinned_memory_budget_bytes(question.pinned_memory_budget_bytes);
   if (question.pinned != planner::PinnedAxes{}) *proto.mutable_pinned() = ToProto(question.pinned);
   return proto;
 }

@@ -72,6 +72,15 @@ v1::MemoryPrediction ToProto(const planner::MemoryPrediction& memory) {
   proto.set_budget_bytes(memory.budget_bytes);
   *proto.mutable_by_class() = ToProto(memory.class_bytes);
   proto.set_binding_instant(memory.binding_instant);
+  for (const planner::InstantBytes& instant : memory.instants) {
+    v1::InstantNeed* need = proto.add_instants();
+    need->set_instant(instant.name);
+    need->set_arena_bytes(instant.bytes);
+  }
+  proto.set_pinned_bytes(memory.pinned_bytes);
+  proto.set_host_bytes(memory.host_bytes);
+  proto.set_pinned_budget_bytes(memory.pinned_budget_bytes);
+  proto.set_host_budget_bytes(memory.host_budget_bytes);
   return proto;
 }
 
@@ -80,12 +89,19 @@ planner::MemoryPrediction MemoryFromProto(const v1::MemoryPrediction& proto, std
   violations.AtLeast(FieldPath(field, "arena_bytes"), proto.arena_bytes(), 0);
   violations.AtLeast(FieldPath(field, "outside_arena_bytes"), proto.outside_arena_bytes(), 0);
   violations.AtLeast(FieldPath(field, "total_bytes"), proto.total_bytes(), 0);
-  return {.arena_bytes = proto.arena_bytes(),
-          .outside_arena_bytes = proto.outside_arena_bytes(),
-          .total_bytes = proto.total_bytes(),
-          .budget_bytes = proto.budget_bytes(),
-          .class_bytes = ClassBytesFromProto(proto.by_class()),
-          .binding_instant = proto.binding_instant()};
+  planner::MemoryPrediction memory{.arena_bytes = proto.arena_bytes(),
+                                   .outside_arena_bytes = proto.outside_arena_bytes(),
+                                   .total_bytes = proto.total_bytes(),
+                                   .budget_bytes = proto.budget_bytes(),
+                                   .class_bytes = ClassBytesFromProto(proto.by_class()),
+                                   .binding_instant = proto.binding_instant(),
+                                   .pinned_bytes = proto.pinned_bytes(),
+                                   .host_bytes = proto.host_bytes(),
+                                   .pinned_budget_bytes = proto.pinned_budget_bytes(),
+                                   .host_budget_bytes = proto.host_budget_bytes()};
+  for (const v1::InstantNeed& need : proto.instants())
+    memory.instants.push_back({.name = need.instant(), .bytes = need.arena_bytes()});
+  return memory;
 }
 
 v1::TimePrediction ToProto(const planner::TimePrediction& time) {
@@ -95,6 +111,8 @@ v1::TimePrediction ToProto(const planner::TimePrediction& time) {
   proto.set_low_seconds(time.low_seconds);
   proto.set_high_seconds(time.high_seconds);
   proto.set_compute_seconds(time.compute_seconds);
+  proto.set_copy_seconds(time.copy_seconds);
+  proto.set_exposed_copy_seconds(time.exposed_copy_seconds);
   proto.set_communication_seconds(time.communication_seconds);
   proto.set_exposed_communication_seconds(time.exposed_communication_seconds);
   proto.set_tokens_per_second(time.tokens_per_second);
@@ -112,6 +130,8 @@ planner::TimePrediction TimeFromProto(const v1::TimePrediction& proto, std::stri
           .low_seconds = proto.low_seconds(),
           .high_seconds = proto.high_seconds(),
           .compute_seconds = proto.compute_seconds(),
+          .copy_seconds = proto.copy_seconds(),
+          .exposed_copy_seconds = proto.exposed_copy_seconds(),
           .communication_seconds = proto.communication_seconds(),
           .exposed_communication_seconds = proto.exposed_communication_seconds(),
           .tokens_per_second = proto.tokens_per_second(),

@@ -66,6 +66,10 @@ absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   question.objective = ObjectiveFromProto(proto.objective(), "question.objective", violations);
   violations.AtLeast("question.memory_budget_bytes", proto.memory_budget_bytes(), 0);
   question.memory_budget_bytes = proto.memory_budget_bytes();
+  violations.AtLeast("question.host_memory_budget_bytes", proto.host_memory_budget_bytes(), 0);
+  question.host_memory_budget_bytes = proto.host_memory_budget_bytes();
+  violations.AtLeast("question.pinned_memory_budget_bytes", proto.pinned_memory_budget_bytes(), 0);
+  question.pinned_memory_budget_bytes = proto.pinned_memory_budget_bytes();
   question.pinned = PinnedAxesFromProto(proto.pinned(), "question.pinned", violations);
   if (proto.has_calibration()) {
     question.calibration =
