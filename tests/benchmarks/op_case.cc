@@ -32,7 +32,7 @@ int32_t IntegerAt(const Program& program, int32_t buffer, int64_t i, std::mt1993
   return 0;
 }
 
-// In [0.01, 1): second moments and step scalars have to be positive; everything else is given a sign.
+// In [0.01, 1): second moments, scales and step scalars have to be positive; everything else is given a sign.
 float FloatAt(bool positive, std::mt19937& random) {
   const float value = std::uniform_real_distribution<float>(0.01f, 1.0f)(random);
   return positive || random() % 2 == 0 ? value : -value;
@@ -40,8 +40,10 @@ float FloatAt(bool positive, std::mt19937& random) {
 
 bool IsPositive(const Program& program, int32_t buffer) {
   if (buffer == program.host.step_scalars) return true;
-  return std::any_of(program.parameters.begin(), program.parameters.end(),
-                     [buffer](const planner::Parameter& p) { return p.moment2 == buffer; });
+  return std::any_of(
+      program.parameters.begin(), program.parameters.end(), [buffer](const planner::Parameter& p) {
+        return p.moment2 == buffer || p.moment1_scale == buffer || p.moment2_scale == buffer;
+      });
 }
 
 template <typename Stored>

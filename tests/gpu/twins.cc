@@ -52,6 +52,8 @@ double Decode(const std::byte* bytes, DType dtype, size_t i) {
       return FloatFromF16(LoadAt<uint16_t>(bytes, i));
     case DType::kI32:
       return LoadAt<int32_t>(bytes, i);
+    case DType::kU8:
+      return LoadAt<uint8_t>(bytes, i);
     default:
       return LoadAt<float>(bytes, i);
   }
@@ -144,6 +146,18 @@ Twin& TwinTest::Doubles(const std::string& name, const std::vector<double>& valu
 
 Twin& TwinTest::Integers(const std::string& name, Shape shape, const std::vector<int32_t>& values) {
   Twin& twin = Allocate(name, shape, DType::kI32, DType::kI32);
+  Upload(twin, values.data(), values.data());
+  return twin;
+}
+
+Twin& TwinTest::Keys(const std::string& name, const std::vector<uint64_t>& values) {
+  Twin& twin = Allocate(name, {static_cast<int64_t>(values.size())}, DType::kU64, DType::kU64);
+  Upload(twin, values.data(), values.data());
+  return twin;
+}
+
+Twin& TwinTest::Codes(const std::string& name, Shape shape, const std::vector<uint8_t>& values) {
+  Twin& twin = Allocate(name, shape, DType::kU8, DType::kU8);
   Upload(twin, values.data(), values.data());
   return twin;
 }

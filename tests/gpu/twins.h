@@ -55,6 +55,9 @@ class TwinTest : public ::testing::TestWithParam<DType> {
   Twin& Values(const std::string& name, Shape shape, DType dtype, const std::vector<float>& values);
   Twin& Doubles(const std::string& name, const std::vector<double>& values);
   Twin& Integers(const std::string& name, Shape shape, const std::vector<int32_t>& values);
+  // The same in both memories, with no rounding: 64-bit keys, and 8-bit codes of moments.
+  Twin& Keys(const std::string& name, const std::vector<uint64_t>& values);
+  Twin& Codes(const std::string& name, Shape shape, const std::vector<uint8_t>& values);
   // Every byte 0xff, a NaN in every float type: an element that an op leaves unwritten shows.
   Twin& Poisoned(const std::string& name, Shape shape, DType dtype);
 

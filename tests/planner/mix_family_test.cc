@@ -79,15 +79,14 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnAllSmallMixes) {
 }
 
 TEST(MixFamilyTest, ComposedEqualsWholeForEverySemanticAxis) {
-  const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kFp32);
   for (int64_t layers : {1, 4}) {
+    ComposedAgainstWhole against("A100-80GB");
     for (ProgramInputs inputs : SemanticGrid(layers, {Precision::kFp32, Precision::kBf16})) {
-      const bool narrow = inputs.mix.precision == Precision::kBf16;
-      if (narrow) inputs.backend.kind = BackendKind::kCuda;
-      ExpectComposedEqualsWhole(inputs, prices);
+      if (inputs.mix.precision == Precision::kBf16) inputs.backend.kind = BackendKind::kCuda;
+      against.Expect(inputs);
       inputs.mix.recompute = {};
       inputs.mix.recompute[static_cast<size_t>(Rung::kBlock)] = layers;
-      ExpectComposedEqualsWhole(inputs, prices);
+      against.Expect(inputs);
     }
   }
 }

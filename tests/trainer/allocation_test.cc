@@ -58,16 +58,24 @@ TEST(AllocationTest, TheCounterSeesLargeAllocations) {
   EXPECT_EQ(large_count, 1);
 }
 
+void ExpectNothingLarge(planner::ProgramInputs inputs) {
+  // Large enough that one activation is more than 64 KiB.
+  inputs.model.context_limit = 512;
+  inputs.workload.context = 512;
+  ProgramRunner runner(inputs);
+  runner.Step(true);  // libraries set themselves up
+  EXPECT_EQ(LargeAllocationsOf(runner), 0) << FormatMix(inputs.mix);
+}
+
 TEST(AllocationTest, AStepAllocatesNothingLarge) {
   const std::vector<planner::ProgramInputs> grid = planner::ToyGrid(2);
-  for (size_t i = 0; i < grid.size(); i += 23) {  // steps through every axis
-    planner::ProgramInputs inputs = grid[i];
-    // Large enough that one activation is more than 64 KiB.
-    inputs.model.context_limit = 512;
-    inputs.workload.context = 512;
-    ProgramRunner runner(inputs);
-    runner.Step(true);  // libraries set themselves up
-    EXPECT_EQ(LargeAllocationsOf(runner), 0) << FormatMix(inputs.mix);
+  for (size_t i = 0; i < grid.size(); i += 23) ExpectNothingLarge(grid[i]);  // every axis
+}
+
+TEST(AllocationTest, NoOptimizerAndNoNarrowSumAllocates) {
+  for (const planner::ProgramInputs& inputs :
+       planner::SemanticGrid(2, {planner::Precision::kFp32})) {
+    if (inputs.mix.accumulation_count > 1) ExpectNothingLarge(inputs);
   }
 }
 
