@@ -17,13 +17,15 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// With so many KiB for the arena.
 Question ToyQuestion(int64_t kib, Objective objective = Objective::kTime) {
-  return {.model = ToyModel(3, true),
-          .workload = {.context = 32, .rows_per_step = 4},
-          .devices = {.hardware = *FindHardware("cpu")},
-          .lora = {.rank = 3},
-          .objective = objective,
-          .memory_budget_bytes = 256 * kMiB + kib * kKiB};
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 32, .rows_per_step = 4},
+                    .devices = {.hardware = *FindHardware("cpu")},
+                    .lora = {.rank = 3},
+                    .objective = objective};
+  question.memory_budget_bytes = BudgetOf(question).outside_arena_bytes + kib * kKiB;
+  return question;
 }
 
 std::string ValueOf(const Mix& mix, ExplainedAxis axis) {

@@ -14,13 +14,15 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Question ToyQuestion(const PinnedAxes& pinned, int64_t budget_bytes = 0) {
-  return {.model = ToyModel(3, true),
-          .workload = {.context = 32, .rows_per_step = 4},
-          .devices = {.hardware = *FindHardware("cpu")},
-          .method = MethodChoice::kFull,
-          .pinned = pinned,
-          .memory_budget_bytes = budget_bytes};
+// With so many KiB for the arena; 0: all the memory of the device.
+Question ToyQuestion(const PinnedAxes& pinned, int64_t kib = 0) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 32, .rows_per_step = 4},
+                    .devices = {.hardware = *FindHardware("cpu")},
+                    .method = MethodChoice::kFull,
+                    .pinned = pinned};
+  if (kib > 0) question.memory_budget_bytes = BudgetOf(question).outside_arena_bytes + kib * kKiB;
+  return question;
 }
 
 // The quickest of all whole programs whose mix has the pinned values; picoseconds and bytes, or none.
@@ -53,9 +55,8 @@ TEST(PinnedAxesTest, TheSearchFindsTheBestOfWhatIsLeft) {
     for (const int64_t micro_batch : {1, 4}) {
       for (const AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
         for (const int64_t kib : {100'000, 650, 420, 300}) {
-          const Question question =
-              ToyQuestion({.attention = attention, .micro_batch = micro_batch, .rungs = rungs},
-                          256 * kMiB + kib * kKiB);
+          const Question question = ToyQuestion(
+              {.attention = attention, .micro_batch = micro_batch, .rungs = rungs}, kib);
           const auto result = Recommend(question);
           ASSERT_TRUE(result.ok()) << result.status();
           const auto best = BruteForce(question);
