@@ -25,18 +25,20 @@ void DecodeHead(const DecodeAttentionArgs& args, int64_t h) {
   const AttentionShape& shape = args.shape;
   const int64_t D = shape.head_size, row = shape.kv_head_count * D;
   const int64_t kv = h / (shape.head_count / shape.kv_head_count);
-  const int64_t count = *args.positions.as<int32_t>() + int64_t{1};
+  const int64_t end = *args.positions.as<int32_t>() + int64_t{1};
+  const int64_t begin = shape.window > 0 ? std::max<int64_t>(0, end - shape.window) : 0;
   const T* q = args.q.as<T>() + h * D;
   const T* k = args.k_cache.as<T>() + kv * D;
   const T* v = args.v_cache.as<T>() + kv * D;
   T* scores = args.scores.as<T>() + h * shape.context;
   T* o = args.o.as<T>() + h * D;
-  for (int64_t j = 0; j < count; ++j) {
+  for (int64_t j = begin; j < end; ++j) {
     scores[j] = static_cast<T>(shape.scale) * RowDot(q, k + j * row, D);
   }
-  const T sum = RowExp(scores, count, RowMax(scores, count), scores);
+  T* const visible = scores + begin;
+  const T sum = RowExp(visible, end - begin, RowMax(visible, end - begin), visible);
   std::fill_n(o, D, T{0});
-  for (int64_t j = 0; j < count; ++j) RowAddScaled(v + j * row, D, scores[j] / sum, o);
+  for (int64_t j = begin; j < end; ++j) RowAddScaled(v + j * row, D, scores[j] / sum, o);
 }
 
 }  // namespace
