@@ -101,7 +101,8 @@ OpCost CostOf(const Program& program, const Op& op) {
     const bool flash =
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
-    return {.flops = AttentionFlops(op.kind, op.attributes, tokens, flash ? VisibleShare(op.attributes) : 1.0),
+    return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
+                                    flash ? VisibleShare(op.attributes) : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)

@@ -191,9 +191,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
 
 absl::StatusOr<Json> Benchmark(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const convert::Plan plan, convert::ReadPlanFile(options.plan));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Program program,
-      planner::BuildProgram(planner::InputsFor(plan.question, plan.prediction.mix)));
+  TUNESMITH_ASSIGN_OR_RETURN(Program program, planner::BuildProgram(planner::InputsFor(
+                                                  plan.question, plan.prediction.mix)));
   if (options.threads == 1) clock_id = CLOCK_THREAD_CPUTIME_ID;
   TUNESMITH_ASSIGN_OR_RETURN(const OpenDevice device, OpenDevice::Open("cpu", options.threads));
   TUNESMITH_ASSIGN_OR_RETURN(const Bound bound, MeasureBound(program, device.context()));

@@ -27,10 +27,9 @@ absl::StatusOr<int> WorkerCount(planner::OpKind op, const Tensor& workspace, DTy
   if (count > 0) {
     return static_cast<int>(std::min<int64_t>(count, std::numeric_limits<int>::max()));
   }
-  return absl::InvalidArgumentError(StrCat(planner::OpKindName(op), ": workspace has ",
-                                           workspace.element_count(),
-                                           " elements, one worker needs ",
-                                           worker_elements + shared_elements));
+  return absl::InvalidArgumentError(
+      StrCat(planner::OpKindName(op), ": workspace has ", workspace.element_count(),
+             " elements, one worker needs ", worker_elements + shared_elements));
 }
 
 }  // namespace tunesmith::trainer::cpu

@@ -44,7 +44,8 @@ __global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T
   }
   __syncthreads();
   float maximum = -INFINITY;
-  for (int64_t j = first + threadIdx.x; j <= last; j += blockDim.x) maximum = fmaxf(maximum, row[j]);
+  for (int64_t j = first + threadIdx.x; j <= last; j += blockDim.x)
+    maximum = fmaxf(maximum, row[j]);
   maximum = BlockMax(maximum);
   float sum = 0.0f;
   for (int64_t j = first + threadIdx.x; j <= last; j += blockDim.x) {

@@ -80,8 +80,8 @@ QueryTile TileOfQueries(const AttentionShape& shape, const Tensor& document_star
   for (int64_t r = 0; r < tile.queries.size(); ++r) {
     tile.first_keys[r] = FirstVisibleKey(shape, starts, tile.queries.begin + r);
   }
-  const auto [least, largest] = std::minmax_element(
-      tile.first_keys.begin(), tile.first_keys.begin() + tile.queries.size());
+  const auto [least, largest] =
+      std::minmax_element(tile.first_keys.begin(), tile.first_keys.begin() + tile.queries.size());
   tile.least_first_key = *least;
   tile.largest_first_key = *largest;
   return tile;
@@ -156,12 +156,12 @@ TUNESMITH_VECTOR_CLONES T Dot(const S* a, const S* b, int64_t count) {
 // One worker's part of the workspace.
 template <typename T>
 struct Scratch {
-  T *q, *k, *v, *d_o;                   // (kFlashTile, padded)
-  T *dq, *dk, *dv;                      // the same; dq serves forward's o as well
-  T *q_turned, *d_o_turned;             // (D, kFlashTile)
-  T *scores, *gradients;                // (kFlashTile keys, kFlashTile queries)
-  std::array<T, kFlashTile> factors;    // of the queries
-  SoftmaxState<T> state;                // the same
+  T *q, *k, *v, *d_o;                 // (kFlashTile, padded)
+  T *dq, *dk, *dv;                    // the same; dq serves forward's o as well
+  T *q_turned, *d_o_turned;           // (D, kFlashTile)
+  T *scores, *gradients;              // (kFlashTile keys, kFlashTile queries)
+  std::array<T, kFlashTile> factors;  // of the queries
+  SoftmaxState<T> state;              // the same
 };
 
 template <typename T>
@@ -289,12 +289,12 @@ void ForwardTile(const FlashAttentionArgs& args, const QueryTile& tile,
     AddToQueries(tile, keys, D, scratch.scores, Load<S>(v, keys, D, scratch.v), sums);
   }
   const auto o = HeadRows<S>(args.o, shape, head.b, head.h);
-  T* log_sum_exp = args.log_sum_exp.as<T>() +
-                   (head.b * shape.head_count + head.h) * shape.context + tile.queries.begin;
+  T* log_sum_exp = args.log_sum_exp.as<T>() + (head.b * shape.head_count + head.h) * shape.context +
+                   tile.queries.begin;
   for (int64_t r = 0; r < count; ++r) {
     StoreScaled(sums + r * padded, D, T{1} / scratch.state.sums[r], o.row(tile.queries.begin + r));
-    log_sum_exp[r] = scratch.state.maxima[r] * std::numbers::ln2_v<T> +
-                     std::log(scratch.state.sums[r]);
+    log_sum_exp[r] =
+        scratch.state.maxima[r] * std::numbers::ln2_v<T> + std::log(scratch.state.sums[r]);
   }
 }
 
@@ -433,9 +433,9 @@ void BackwardAll(ThreadPool& threads, int workers, const FlashAttentionBackwardA
   Turns turns(pairs * tiles);
   threads.ForEach(pairs * groups * tiles, workers, [&](int64_t item, int worker) {
     const int64_t turn = item / pairs;
-    const QueryTile tile = TileOfQueries(
-        shape, args.document_starts, HeadOfItem(shape, item % pairs + turn % groups * pairs, B),
-        tiles - 1 - turn / groups);
+    const QueryTile tile = TileOfQueries(shape, args.document_starts,
+                                         HeadOfItem(shape, item % pairs + turn % groups * pairs, B),
+                                         tiles - 1 - turn / groups);
     BackwardTile<S>(args, tile, turn, sums,
                     ScratchOf<Arithmetic<S>>(args.workspace, shape.head_size, worker))
         .Run(turns);
@@ -447,10 +447,10 @@ void BackwardAll(ThreadPool& threads, int workers, const FlashAttentionBackwardA
 absl::Status FlashAttention(ThreadPool& threads, const FlashAttentionArgs& args) {
   const AttentionShape& shape = args.shape;
   const int64_t D = shape.head_size, B = args.q.dims[0] / shape.context;
-  TUNESMITH_ASSIGN_OR_RETURN(const int workers,
-                             WorkerCount(OpKind::kFlashAttention, args.workspace,
-                                         StatisticsDType(args.q.dtype),
-                                         planner::FlashAttentionWorkerElements(D)));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const int workers,
+      WorkerCount(OpKind::kFlashAttention, args.workspace, StatisticsDType(args.q.dtype),
+                  planner::FlashAttentionWorkerElements(D)));
   TUNESMITH_RETURN_IF_ERROR(
       CheckDocumentStarts(OpKind::kFlashAttention, args.document_starts, shape.context));
   const int64_t tiles = CeilDivide(shape.context, kFlashTile), heads = B * shape.head_count;

@@ -15,15 +15,17 @@
 namespace tunesmith::trainer::cpu {
 namespace {
 
-constexpr int64_t kDepth = 256;          // of a slice
-constexpr int64_t kColumns = 256;        // of op(B) packed at a time
-constexpr int64_t kRowsInPlace = 512;    // of a part: a slice of so many rows of A stays in the second-level cache
-constexpr int64_t kRowsPacked = 256;     // likewise, with a copy of A beside the original
+constexpr int64_t kDepth = 256;    // of a slice
+constexpr int64_t kColumns = 256;  // of op(B) packed at a time
+constexpr int64_t kRowsInPlace =
+    512;  // of a part: a slice of so many rows of A stays in the second-level cache
+constexpr int64_t kRowsPacked = 256;  // likewise, with a copy of A beside the original
 constexpr int64_t kDeep = 4096;
-constexpr int64_t kFewRows = 32;         // up to here packing B costs more than it saves
-constexpr int64_t kEnoughParts = 6;      // for a few threads to end together
+constexpr int64_t kFewRows = 32;     // up to here packing B costs more than it saves
+constexpr int64_t kEnoughParts = 6;  // for a few threads to end together
 constexpr int64_t kLeastRows = 64, kLeastColumns = 64;
-constexpr int64_t kAliasing = 1024;      // rows so many elements apart, or a multiple, compete for the same places in a cache
+constexpr int64_t kAliasing =
+    1024;  // rows so many elements apart, or a multiple, compete for the same places in a cache
 constexpr int64_t kPadding = 16;
 
 // Packed operands of the thread: outside the arena, of constant size, as a library's buffers are.
@@ -118,8 +120,8 @@ template <int kLanes, int kDistance, int... kLane>
 TUNESMITH_INLINE void SwapLanes(Vector<float, kLanes>& low, Vector<float, kLanes>& high,
                                 std::integer_sequence<int, kLane...>) {
   const Vector<float, kLanes> a = low, b = high;
-  low = __builtin_shufflevector(
-      a, b, ((kLane & kDistance) == 0 ? kLane : kLanes + kLane - kDistance)...);
+  low = __builtin_shufflevector(a, b,
+                                ((kLane & kDistance) == 0 ? kLane : kLanes + kLane - kDistance)...);
   high = __builtin_shufflevector(
       a, b, ((kLane & kDistance) == 0 ? kLane + kDistance : kLanes + kLane)...);
 }
@@ -141,8 +143,7 @@ TUNESMITH_INLINE void TurnSquare(const float* from, int64_t from_stride, float* 
   using V = Vector<float, kLanes>;
   V rows[kLanes];
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i)
-    rows[i] = *reinterpret_cast<const V*>(from + i * from_stride);
+  for (int i = 0; i < kLanes; ++i) rows[i] = *reinterpret_cast<const V*>(from + i * from_stride);
   SwapAll<kLanes, 1>(rows);
   SwapAll<kLanes, 2>(rows);
   SwapAll<kLanes, 4>(rows);
