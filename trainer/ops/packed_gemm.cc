@@ -16,22 +16,23 @@ namespace tunesmith::trainer::cpu {
 namespace {
 
 constexpr int64_t kDepth = 256;    // of a slice
-constexpr int64_t kColumns = 256;  // of op(B) packed at a time
-constexpr int64_t kRowsInPlace =
-    512;  // of a part: a slice of so many rows of A stays in the second-level cache
+constexpr int64_t kColumns = 256;  // of a part, at most, where A is in place
+// Of a part, at most: a slice of so many rows of A stays in the second-level cache.
+constexpr int64_t kRowsInPlace = 512;
 constexpr int64_t kRowsPacked = 256;  // likewise, with a copy of A beside the original
 constexpr int64_t kDeep = 4096;
 constexpr int64_t kFewRows = 32;     // up to here packing B costs more than it saves
 constexpr int64_t kEnoughParts = 6;  // for a few threads to end together
 constexpr int64_t kLeastRows = 64, kLeastColumns = 64;
-constexpr int64_t kAliasing =
-    1024;  // rows so many elements apart, or a multiple, compete for the same places in a cache
+// Rows so many elements apart, or a multiple, compete for the same places in a cache.
+constexpr int64_t kAliasing = 1024;
 constexpr int64_t kPadding = 16;
+constexpr int64_t kWidestStrip = 32;
 
 // Packed operands of the thread: outside the arena, of constant size, as a library's buffers are.
 struct Buffers {
   alignas(64) float a[(kDepth + kPadding) * kRowsInPlace];
-  alignas(64) float b[kDepth * kColumns];
+  alignas(64) float b[kDepth * kWidestStrip];
 };
 thread_local Buffers buffers;
 
@@ -229,6 +230,7 @@ template <int kLanes, int kRows>
 TUNESMITH_INLINE void MultiplySlice(const Gemm<float>& g, Range rows, Range columns, Range depth,
                                     const PackedRows& a) {
   constexpr int64_t kWidth = 2 * kLanes;
+  static_assert(kWidth <= kWidestStrip);
   const bool in_place = !g.transpose_b && rows.size() <= kFewRows;
   for (int64_t column = columns.begin; column < columns.end; column += kWidth) {
     const int64_t count = std::min<int64_t>(kWidth, columns.end - column);
