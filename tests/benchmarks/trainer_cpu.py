@@ -172,7 +172,7 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=4, help="per optimizer step")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lora-budget", default="2GiB", help="memory that the planner may use")
+    parser.add_argument("--lora-budget", default="1.5GiB", help="memory that the planner may use")
     parser.add_argument("--full-budget", default="3GiB")
     parser.add_argument("--lora-micro-batch", type=int, default=1, help="rows at a time on Hugging Face's side")
     parser.add_argument("--full-micro-batch", type=int, default=1)
