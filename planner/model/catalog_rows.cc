@@ -19,9 +19,8 @@ constexpr char kFitcheck[] =
     "config.json";
 constexpr char kConfigJson[] = "the model's public config.json and model card";
 constexpr char kMistralWindow[] =
-    "Lightning-AI/litgpt litgpt/config.py @26857050fe3f; the model allows 32768 tokens, but "
-    "contexts beyond its sliding window of 4096 "
-    "are not implemented";
+    "Lightning-AI/litgpt litgpt/config.py @26857050fe3f; context and sliding window from the "
+    "public config.json";
 
 std::vector<CatalogRow> Rows() {
   return {
@@ -311,9 +310,10 @@ std::vector<CatalogRow> Rows() {
                 .kv_head_count = 8,
                 .head_size = 128,
                 .vocab_size = 32000,
-                .context_limit = 4096,
+                .context_limit = 32768,
                 .norm_epsilon = 1e-5,
                 .rope_theta = 10000,
+                .sliding_window = 4096,
                 .source = kMistralWindow},
        .published_parameter_count = 7241732096},
       {.spec = {.name = "Mistral-7B-v0.2",

@@ -43,9 +43,12 @@ std::string ConfigJsonFromModelSpec(const ModelSpec& spec) {
   config["rope_scaling"] = RopeScalingJson(spec.rope_scaling);
   config["tie_word_embeddings"] = spec.tied_head;
   if (spec.family == "llama") config["attention_bias"] = config["mlp_bias"] = false;
-  if (spec.family == "mistral")
+  const bool slides = spec.sliding_window > 0;
+  if (spec.family == "mistral" && !slides)
     config["sliding_window"] = nullptr;  // else transformers assumes 4096
-  if (spec.family == "qwen2") config["use_sliding_window"] = false;
+  if (spec.family == "qwen2") config["use_sliding_window"] = slides;
+  if (spec.family == "qwen2" && slides) config["max_window_layers"] = 0;
+  if (slides) config["sliding_window"] = spec.sliding_window;
   return config.dump(2, ' ', true, ordered_json::error_handler_t::replace) + "\n";
 }
 

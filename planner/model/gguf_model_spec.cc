@@ -9,6 +9,7 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/model/config_window.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -153,6 +154,9 @@ absl::StatusOr<ModelSpec> ModelSpecFromGguf(const GgufFile& file, std::string_vi
   spec.tied_head = header.FindTensor("output.weight") == nullptr;
   spec.qkv_bias = header.FindTensor("blk.0.attn_q.bias") != nullptr;
   spec.source = header.what;
+  // Inference programs apply it to some layers or to all, by rules of their own.
+  if (const int64_t window = keys.IntegerOr("attention.sliding_window", 0); window > 0)
+    LimitContextToWindow(window, &spec);
   if (absl::Status status = keys.Result(); !status.ok()) {
     return absl::InvalidArgumentError(StrCat(header.what, ": ", status.message()));
   }

@@ -29,6 +29,7 @@ class ProblemList {
     CheckReals();
     CheckTotal();
     CheckRelations();
+    CheckWindow();
     return std::move(problems_);
   }
 
@@ -111,6 +112,19 @@ class ProblemList {
     if (spec_.head_size > 0 && spec_.head_size % 2 != 0) {
       Add(head_size, StrCat(head_size, "(", spec_.head_size,
                             ") is odd; rotary positions turn pairs of elements"));
+    }
+  }
+
+  void CheckWindow() {
+    const int64_t window = spec_.sliding_window;
+    if (window == 0) return;
+    const std::string_view limit = Name("context_limit", "max_position_embeddings");
+    if (window < 0 || window >= spec_.context_limit) {
+      Add("sliding_window", StrCat("sliding_window is ", window, ", must be 0 (none) to ", limit,
+                                   "(", spec_.context_limit, ") - 1"));
+    } else if (spec_.family == "llama") {
+      Add("sliding_window", StrCat("sliding_window is ", window,
+                                   " in family llama, which has none; mistral and qwen2 have"));
     }
   }
 

@@ -39,6 +39,8 @@ struct ModelSpec {
   RopeScaling rope_scaling = {};
   bool tied_head = false;  // the output head is the token embedding
   bool qkv_bias = false;   // q, k and v projections have a bias (qwen2)
+  // Keys that a query sees at most, itself among them, in every layer; 0: all of its document. Below context_limit.
+  int64_t sliding_window = 0;
   // Where the numbers come from, for the catalog; the assumption, for a synthesized model.
   std::string source;
 

@@ -50,6 +50,13 @@ double FlashBytes(const Program& program, const Op& op) {
   return bytes;
 }
 
+// Of the pairs of a row's queries and keys, those that one document leaves visible: a query sees the keys up to itself, at most a window of them.
+double VisibleShare(const OpAttributes& a) {
+  if (a.window == 0 || a.window >= a.context) return 0.5;
+  const double share = static_cast<double>(a.window) / static_cast<double>(a.context);
+  return share - share * share / 2;
+}
+
 }  // namespace
 
 bool IsAttention(OpKind kind) {
@@ -81,12 +88,12 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates, double fla
             .bytes = TouchedBytes(program, op, accumulates)};
   }
   if (IsAttention(op.kind)) {
-    // Eager kernels form every pair; flash kernels skip what the causal mask hides.
+    // Eager kernels form every pair; flash kernels skip what the causal mask and the window hide.
     const bool flash =
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
     return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
-                                    flash ? 0.5 * flash_pair_factor : 1.0),
+                                    flash ? VisibleShare(op.attributes) * flash_pair_factor : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)

@@ -14,8 +14,13 @@ inline Shape FlashWorkspace(const OpAttributes& attributes) {
   return Matrix(kFlashWorkerCount, FlashAttentionWorkerElements(attributes.head_size));
 }
 
-inline Shape AttentionBackwardWorkspace(OpKind kind, const OpAttributes& attributes) {
-  if (kind == OpKind::kFlashAttention) return FlashWorkspace(attributes);
+// `key_elements` of k and v each; `narrow`: the CPU stores them narrower than it computes.
+inline Shape AttentionBackwardWorkspace(OpKind kind, const OpAttributes& attributes,
+                                        int64_t key_elements, bool narrow) {
+  if (kind == OpKind::kFlashAttention) {
+    return Vector(FlashAttentionWorkspaceElements(attributes.head_size, kFlashWorkerCount) +
+                  FlashAttentionGradientElements(key_elements, narrow));
+  }
   return Cube(kEagerWorkerCount, attributes.context, attributes.context);
 }
 

@@ -85,9 +85,12 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
   inputs.push_back(e.Use(op.outputs[1]));
   inputs.push_back(e.Use(documents));
   const Value& query = e.graph().value(q);
-  const BufferRef scratch = e.Workspace("attention_backward_workspace",
-                                        query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
-                                        AttentionBackwardWorkspace(op.kind, op.attributes));
+  const Shape& keys = e.graph().value(k).shape;
+  const bool narrow =
+      query.dtype == DType::kBF16 && e.graph().program().inputs.backend.kind == BackendKind::kCpu;
+  const BufferRef scratch = e.Workspace(
+      "attention_backward_workspace", query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
+      AttentionBackwardWorkspace(op.kind, op.attributes, keys.dims[0] * keys.dims[1], narrow));
   absl::InlinedVector<BufferRef, 4> outputs;
   for (ValueId input : {q, k, v}) {
     const auto target = e.GradientTarget(input);

@@ -93,7 +93,8 @@ class LayerBuilder {
                                   .head_count = model_.head_count,
                                   .kv_head_count = model_.kv_head_count,
                                   .head_size = model_.head_size,
-                                  .context = inputs_.workload.context};
+                                  .context = inputs_.workload.context,
+                                  .window = model_.sliding_window};
     const ValueId o = graph_.AddValue("attended", graph_.value(q).dtype, graph_.value(q).shape);
     if (bindings_.key_cache.buffer >= 0) {
       Decode(q, k, v, positions, o, attributes);

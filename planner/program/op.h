@@ -105,7 +105,8 @@ struct OpAttributes {
   int64_t head_count = 0;  // attention; kRope: heads in x
   int64_t kv_head_count = 0;
   int64_t head_size = 0;
-  int64_t context = 0;      // T
+  int64_t context = 0;  // T
+  int64_t window = 0;   // attention: keys that a query sees at most, itself among them; 0: no limit
   double rope_theta = 0.0;  // kRope and its backward
   RopeScaling rope_scaling = {};
   bool accumulate = false;  // add to the output instead of overwriting it

@@ -2,23 +2,31 @@
 
 #include <cstdint>
 
+#include "common/units.h"
+
 // Scratch that the CPU's attention kernels need, for the planner that reserves it and the kernels
-// that use it. In elements of the compute dtype. Each worker of the thread pool uses its own part;
-// a kernel that is given less runs on fewer workers, and gives the same results.
+// that use it. In elements of the type that is computed in. Each worker of the thread pool uses its
+// own part; a kernel that is given less runs on fewer workers, and gives the same results.
 namespace tunesmith::planner {
 
-// Flash attention works on tiles of so many queries and keys.
-inline constexpr int64_t kFlashQueryTile = 128;
-inline constexpr int64_t kFlashKeyTile = 128;
+// Flash attention works on tiles of so many queries and as many keys.
+inline constexpr int64_t kFlashTile = 64;
 
-// Of one worker, forward or backward: two score tiles, the gradients of a tile of keys and values,
-// two numbers per query.
+// Of one worker, forward or backward: four tiles of queries or keys, three gradients of such tiles,
+// two tiles turned round, two tiles of scores.
 constexpr int64_t FlashAttentionWorkerElements(int64_t head_size) {
-  return 2 * kFlashQueryTile * kFlashKeyTile + 2 * kFlashKeyTile * head_size + 2 * kFlashQueryTile;
+  const int64_t padded = AlignUp(head_size, 32);  // whole vectors
+  return kFlashTile * (7 * padded + 2 * head_size + 2 * kFlashTile);
 }
 
 constexpr int64_t FlashAttentionWorkspaceElements(int64_t head_size, int64_t worker_count) {
   return worker_count * FlashAttentionWorkerElements(head_size);
+}
+
+// What backward of flash attention needs beside the workers' parts: where keys are stored narrower
+// than what is computed in, their gradients and those of the values before they are rounded.
+constexpr int64_t FlashAttentionGradientElements(int64_t key_elements, bool narrow) {
+  return narrow ? 2 * key_elements : 0;
 }
 
 // Backward of eager attention: one T x T matrix per worker.

@@ -79,6 +79,7 @@ v1::ModelSpec ToProto(const planner::ModelSpec& spec) {
   proto.set_tied_head(spec.tied_head);
   proto.set_qkv_bias(spec.qkv_bias);
   proto.set_source(spec.source);
+  proto.set_sliding_window(spec.sliding_window);
   return proto;
 }
 
@@ -104,6 +105,7 @@ planner::ModelSpec ModelSpecFromProto(const v1::ModelSpec& proto, std::string_vi
   spec.tied_head = proto.tied_head();
   spec.qkv_bias = proto.qkv_bias();
   spec.source = proto.source();
+  spec.sliding_window = proto.sliding_window();
   violations.AddStatus(field, planner::ValidateModelSpec(spec));
   return spec;
 }

@@ -197,26 +197,37 @@ TEST(ConfigJsonTest, RopeErrors) {
   ExpectInvalid(both, "rope_scaling and rope_parameters contradict each other");
 }
 
-TEST(ConfigJsonTest, SlidingWindowLowersTheContextLimit) {
+TEST(ConfigJsonTest, MistralHasTheWindowInEveryLayer) {
   json mistral = With(Llama(), "model_type", "mistral");
-  EXPECT_EQ(Read(With(mistral, "sliding_window", nullptr))->context_limit, 512);
-  EXPECT_EQ(Read(With(mistral, "sliding_window", 4096))->context_limit, 512);
+  EXPECT_EQ(Read(With(mistral, "sliding_window", nullptr))->sliding_window, 0);
+  EXPECT_EQ(Read(With(mistral, "sliding_window", 512))->sliding_window, 0);  // the context limit
   const ModelSpec windowed = Read(With(mistral, "sliding_window", 128)).value();
-  EXPECT_EQ(windowed.context_limit, 128);
-  EXPECT_THAT(windowed.source, HasSubstr("sliding window of 128 tokens"));
+  EXPECT_EQ(windowed.sliding_window, 128);
+  EXPECT_EQ(windowed.context_limit, 512);
   ExpectInvalid(With(mistral, "sliding_window", 0), "sliding_window is 0");
-  EXPECT_EQ(Read(With(Llama(), "sliding_window", 128))->context_limit, 512);  // llama has none
+  EXPECT_EQ(Read(With(Llama(), "sliding_window", 128))->sliding_window, 0);  // llama has none
 }
 
 TEST(ConfigJsonTest, Qwen2WindowsOnlyWhereUsed) {
   json qwen = With(With(Llama(), "model_type", "qwen2"), "sliding_window", 128);
-  EXPECT_EQ(Read(qwen)->context_limit, 512);
-  EXPECT_EQ(Read(With(qwen, "use_sliding_window", false))->context_limit, 512);
-  EXPECT_EQ(Read(With(qwen, "use_sliding_window", true))->context_limit, 128);
+  EXPECT_EQ(Read(qwen)->sliding_window, 0);
+  EXPECT_EQ(Read(With(qwen, "use_sliding_window", false))->sliding_window, 0);
   json deep = With(qwen, "use_sliding_window", true);
-  EXPECT_EQ(Read(With(deep, "max_window_layers", 4))->context_limit, 512);
-  EXPECT_EQ(Read(With(deep, "max_window_layers", 3))->context_limit, 128);
-  EXPECT_EQ(Read(With(deep, "layer_types", {"full_attention"}))->context_limit, 512);
+  EXPECT_EQ(Read(deep)->sliding_window, 0);  // from layer 28 on, which this model has not
+  EXPECT_EQ(Read(With(deep, "max_window_layers", 4))->sliding_window, 0);
+  EXPECT_EQ(Read(With(deep, "max_window_layers", 0))->sliding_window, 128);
+  EXPECT_EQ(Read(With(deep, "layer_types", {"full_attention"}))->sliding_window, 0);
+  EXPECT_EQ(Read(With(qwen, "layer_types", json::array({"sliding_attention"})))->sliding_window,
+            128);
+}
+
+TEST(ConfigJsonTest, WindowsInSomeLayersLowerTheContextLimit) {
+  const json qwen = With(With(Llama(), "model_type", "qwen2"), "sliding_window", 128);
+  const ModelSpec some =
+      Read(With(With(qwen, "use_sliding_window", true), "max_window_layers", 3)).value();
+  EXPECT_EQ(some.sliding_window, 0);
+  EXPECT_EQ(some.context_limit, 128);
+  EXPECT_THAT(some.source, HasSubstr("sliding window of 128 tokens"));
   EXPECT_EQ(Read(With(qwen, "layer_types", {"full_attention", "sliding_attention"}))->context_limit,
             128);
   ExpectUnimplemented(With(qwen, "layer_types", {"linear_attention"}), "layer_types");

@@ -36,6 +36,8 @@ inline ModelSpec RandomModel(std::mt19937_64& random) {
   }
   spec.tied_head = pick(0, 1) == 1;
   spec.qkv_bias = spec.family == "qwen2";
+  if (spec.family != "llama" && pick(0, 1) == 1)
+    spec.sliding_window = pick(0, static_cast<int>(spec.context_limit) - 1);
   return spec;
 }
 

@@ -20,8 +20,8 @@ std::string ErrorOf(const Workload& workload) {
 TEST(WorkloadTest, ValidPasses) { EXPECT_EQ(ErrorOf({.context = 4096, .rows_per_step = 8}), ""); }
 
 TEST(WorkloadTest, ContextBeyondTheLimitSaysWhy) {
-  EXPECT_THAT(ErrorOf({.context = 8192, .rows_per_step = 8}),
-              AllOf(HasSubstr("context(8192) > context_limit(4096) of model Mistral-7B-v0.1"),
+  EXPECT_THAT(ErrorOf({.context = 65536, .rows_per_step = 8}),
+              AllOf(HasSubstr("context(65536) > context_limit(32768) of model Mistral-7B-v0.1"),
                     HasSubstr("sliding window")));
 }
 

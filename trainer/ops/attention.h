@@ -9,9 +9,10 @@
 // Attention that stores its T x T probabilities: the baseline that flash_attention.h is measured
 // against. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 //
-// Key j is visible to query i of the same row where document_starts[i] <= j <= i. document_starts
-// holds, for each token, the index in its row of its document's first token, so 0 <=
-// document_starts[i] <= i and every query sees at least itself.
+// Key j is visible to query i of the same row where max(document_starts[i], i - window + 1) <= j <= i
+// (window 0: document_starts[i] <= j <= i). document_starts holds, for each token, the index in its
+// row of its document's first token, so 0 <= document_starts[i] <= i and every query sees at least
+// itself.
 namespace tunesmith::trainer {
 
 struct AttentionShape {
@@ -20,6 +21,7 @@ struct AttentionShape {
   int64_t kv_head_count = 0;  // K, a divisor of H
   int64_t head_size = 0;      // D
   double scale = 1.0;         // of the scores before softmax
+  int64_t window = 0;         // keys that a query sees at most, itself among them; 0: no limit
 };
 
 struct AttentionArgs {

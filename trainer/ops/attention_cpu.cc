@@ -85,7 +85,7 @@ void ForwardHead(const Blas& blas, const AttentionArgs& args, const HeadItem& he
                           ViewHead<T>(args.k, shape, head.b, head.kv), probabilities));
   const int32_t* document_starts = args.document_starts.as<int32_t>() + head.b * context;
   for (int64_t i = 0; i < context; ++i) {
-    SoftmaxRow(probabilities + i * context, document_starts[i], i, context);
+    SoftmaxRow(probabilities + i * context, FirstVisibleKey(shape, document_starts, i), i, context);
   }
   RunGemm(blas, InnerGemm(shape, false, probabilities, ViewHead<T>(args.v, shape, head.b, head.kv),
                           T{0}, ViewHead<T>(args.o, shape, head.b, head.h)));
@@ -102,7 +102,7 @@ void SoftmaxBackwardRow(const T* probabilities, int64_t count, T scale, T* gradi
 
 template <typename T>
 void BackwardHead(const Blas& blas, const AttentionBackwardArgs& args, int64_t item, int64_t B,
-                  HeadTurns& turns, T* scratch) {
+                  Turns& turns, T* scratch) {
   const AttentionShape& shape = args.shape;
   const HeadItem head = HeadOfItem(shape, item, B);
   const int64_t context = shape.context;
@@ -119,12 +119,13 @@ void BackwardHead(const Blas& blas, const AttentionBackwardArgs& args, int64_t i
                           ViewHead<T>(args.k, shape, head.b, head.kv), T{0},
                           ViewHead<T>(args.dq, shape, head.b, head.h)));
   const T beta = head.group == 0 ? T{0} : T{1};
-  turns.Wait(item, 0);
+  const int64_t sum = head.b * shape.kv_head_count + head.kv;
+  turns.Wait(sum, head.group);
   RunGemm(blas, InnerGemm(shape, true, probabilities, d_o, beta,
                           ViewHead<T>(args.dv, shape, head.b, head.kv)));
   RunGemm(blas, InnerGemm(shape, true, static_cast<const T*>(scratch), q, beta,
                           ViewHead<T>(args.dk, shape, head.b, head.kv)));
-  turns.Finish(item, 0);
+  turns.Finish(sum, head.group);
 }
 
 }  // namespace
@@ -153,7 +154,7 @@ absl::Status AttentionBackward(ThreadPool& threads, const AttentionBackwardArgs&
       WorkerCount(OpKind::kAttentionBackward, args.workspace, args.q.dtype, worker_elements));
   return VisitComputeType(OpKind::kAttentionBackward, args.q.dtype, [&](auto zero) {
     using T = decltype(zero);
-    HeadTurns turns(shape, B);
+    Turns turns(B * shape.kv_head_count);
     threads.ForEach(B * shape.head_count, workers, [&](int64_t item, int worker) {
       BackwardHead(*blas, args, item, B, turns, args.workspace.as<T>() + worker * worker_elements);
     });

@@ -123,15 +123,22 @@ struct RowsView {
   int64_t score_stride, score_batch_stride;
   int64_t probability_batch_stride;
   const int32_t* document_starts;  // of this row of the batch
+  int64_t window;                  // 0: none
+
+  __device__ int64_t FirstVisible(int64_t query) const {
+    const int64_t first = document_starts[query];
+    return window > 0 && query - first >= window ? query - window + 1 : first;
+  }
 };
 
-RowsView ViewOf(const Tensor& document_starts, const Dims& d, const Piece& p) {
+RowsView ViewOf(const Tensor& document_starts, int64_t window, const Dims& d, const Piece& p) {
   return {.context = d.context,
           .t0 = p.t0,
           .score_stride = d.score_stride(),
           .score_batch_stride = p.queries() * d.score_stride(),
           .probability_batch_stride = d.group * d.context * d.context,
-          .document_starts = document_starts.as<const int32_t>() + p.row * d.context};
+          .document_starts = document_starts.as<const int32_t>() + p.row * d.context,
+          .window = window};
 }
 
 // probabilities = softmax of the visible scores, zero elsewhere. Scores that are not visible are
@@ -139,7 +146,7 @@ RowsView ViewOf(const Tensor& document_starts, const Dims& d, const Piece& p) {
 template <typename T>
 __global__ void SoftmaxKernel(RowsView view, const float* scores, T* probabilities) {
   const int64_t query = view.t0 + blockIdx.x;
-  const int64_t first = view.document_starts[query];
+  const int64_t first = view.FirstVisible(query);
   const float* const row =
       scores + blockIdx.y * view.score_batch_stride + blockIdx.x * view.score_stride;
   T* const out =
@@ -162,7 +169,7 @@ template <typename T>
 __global__ void SoftmaxBackwardKernel(RowsView view, int64_t key_end, const float* dprobabilities,
                                       const T* probabilities, float scale, T* dscores) {
   const int64_t query = view.t0 + blockIdx.x;
-  const int64_t first = view.document_starts[query];
+  const int64_t first = view.FirstVisible(query);
   const int64_t score_row = blockIdx.y * view.score_batch_stride + blockIdx.x * view.score_stride;
   const float* const dp = dprobabilities + score_row;
   const T* const p =
@@ -200,7 +207,7 @@ absl::Status ForwardPiece(CudaContext& cuda, const AttentionArgs& args, const Di
                                         .alpha = static_cast<float>(args.shape.scale)}));
   const GemmOperand probabilities = ProbabilityRows<T>(args.probabilities, d, p);
   SoftmaxKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, d, p), scores,
+      ViewOf(args.document_starts, args.shape.window, d, p), scores,
       static_cast<T*>(const_cast<void*>(probabilities.data)));
   TUNESMITH_RETURN_IF_ERROR(LaunchStatus());
   return Gemm(cuda, {.m = p.queries(),
@@ -287,7 +294,7 @@ absl::Status ScoreGradients(CudaContext& cuda, const AttentionBackwardArgs& args
                                         .c = {},
                                         .d = ScoreRows(s.dprobabilities, d, p)}));
   SoftmaxBackwardKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, d, p), p.t1, s.dprobabilities,
+      ViewOf(args.document_starts, args.shape.window, d, p), p.t1, s.dprobabilities,
       static_cast<const T*>(ProbabilityRows<T>(args.probabilities, d, p).data),
       static_cast<float>(args.shape.scale), s.dscores);
   return LaunchStatus();

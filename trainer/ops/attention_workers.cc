@@ -21,15 +21,15 @@ absl::Status CheckDocumentStarts(planner::OpKind op, const Tensor& document_star
 }
 
 absl::StatusOr<int> WorkerCount(planner::OpKind op, const Tensor& workspace, DType dtype,
-                                int64_t worker_elements) {
+                                int64_t worker_elements, int64_t shared_elements) {
   TUNESMITH_RETURN_IF_ERROR(CheckTensors(op, {{"workspace", workspace, DimsOf(workspace), dtype}}));
-  const int64_t count = workspace.element_count() / worker_elements;
+  const int64_t count = (workspace.element_count() - shared_elements) / worker_elements;
   if (count > 0) {
     return static_cast<int>(std::min<int64_t>(count, std::numeric_limits<int>::max()));
   }
-  return absl::InvalidArgumentError(StrCat(planner::OpKindName(op), ": workspace has ",
-                                           workspace.element_count(),
-                                           " elements, one worker needs ", worker_elements));
+  return absl::InvalidArgumentError(
+      StrCat(planner::OpKindName(op), ": workspace has ", workspace.element_count(),
+             " elements, one worker needs ", worker_elements + shared_elements));
 }
 
 }  // namespace tunesmith::trainer::cpu

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -10,8 +11,8 @@
 #include "planner/program/op.h"
 #include "trainer/ops/attention.h"
 
-// What the two CPU attention kernels share: the order of their work and the turns in which query
-// heads add to the gradients of the key/value head that they share.
+// What the two CPU attention kernels share: what a query sees, the order of their work, and the turns
+// in which they add to the gradients of a key/value head.
 namespace tunesmith::trainer::cpu {
 
 // One query head of one row.
@@ -30,37 +31,39 @@ inline HeadItem HeadOfItem(const AttentionShape& shape, int64_t item, int64_t B)
   return {.b = pair / K, .h = pair % K * groups + group, .kv = pair % K, .group = group};
 }
 
-// Turns by which the query heads of a key/value head add to its gradients, in the order of `group`,
-// step by step, so that the sums do not depend on the threads. Items are started in increasing
-// order, so the head that is waited for is always running.
-class HeadTurns {
- public:
-  HeadTurns(const AttentionShape& shape, int64_t B)
-      : distance_(B * shape.kv_head_count), steps_done_(B * shape.head_count) {}
+// The first key that query i of a row sees; the last is i.
+inline int64_t FirstVisibleKey(const AttentionShape& shape, const int32_t* document_starts,
+                               int64_t i) {
+  const int64_t first = document_starts[i];
+  return shape.window > 0 ? std::max(first, i - shape.window + 1) : first;
+}
 
-  // Until the head before `item`'s in its group has finished `step`.
-  void Wait(int64_t item, int64_t step) const {
-    if (item < distance_) return;
-    while (steps_done_[item - distance_].load(std::memory_order_acquire) <= step) {
-      std::this_thread::yield();
-    }
+// Turns by which items add to sums that they share, so that the sums do not depend on the threads: each sum is added to in turn 0, 1, 2 and so on.
+// REQUIRES: an item waits only for turns of items that were started before it.
+class Turns {
+ public:
+  explicit Turns(int64_t sum_count) : turns_done_(sum_count) {}
+
+  // Until all turns before `turn` are done.
+  void Wait(int64_t sum, int64_t turn) const {
+    while (turns_done_[sum].load(std::memory_order_acquire) < turn) std::this_thread::yield();
   }
 
-  void Finish(int64_t item, int64_t step) {
-    steps_done_[item].store(static_cast<int32_t>(step + 1), std::memory_order_release);
+  void Finish(int64_t sum, int64_t turn) {
+    turns_done_[sum].store(static_cast<int32_t>(turn + 1), std::memory_order_release);
   }
 
  private:
-  int64_t distance_;
-  std::vector<std::atomic<int32_t>> steps_done_;
+  std::vector<std::atomic<int32_t>> turns_done_;
 };
 
 // INVALID_ARGUMENT names the first token whose document would start after it or before its row.
 absl::Status CheckDocumentStarts(planner::OpKind op, const Tensor& document_starts,
                                  int64_t context);
 
-// How many workers a workspace serves; INVALID_ARGUMENT when it has another dtype or serves none.
+// How many workers a workspace serves, less the elements that are `shared` by all; INVALID_ARGUMENT
+// when it has another dtype or serves none.
 absl::StatusOr<int> WorkerCount(planner::OpKind op, const Tensor& workspace, DType dtype,
-                                int64_t worker_elements);
+                                int64_t worker_elements, int64_t shared_elements = 0);
 
 }  // namespace tunesmith::trainer::cpu

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "common/str_cat.h"
 #include "common/units.h"
+#include "trainer/ops/packed_gemm.h"
 
 namespace tunesmith::trainer::cpu {
 namespace {
@@ -160,6 +161,8 @@ void RunGemm(const Blas& blas, const Gemm<float>& gemm) { RunOnThread(blas, gemm
 void RunGemm(const Blas& blas, const Gemm<double>& gemm) { RunOnThread(blas, gemm); }
 
 void RunGemm(const Blas& blas, ThreadPool& threads, const Gemm<float>& gemm) {
+  const bool packs = gemm.m > 1 && gemm.n > 0 && gemm.k > 0 && (gemm.beta == 0 || gemm.beta == 1);
+  if (packs && HasPackedGemm()) return RunPackedGemm(threads, gemm);
   RunOnPool(blas, threads, gemm);
 }
 void RunGemm(const Blas& blas, ThreadPool& threads, const Gemm<double>& gemm) {

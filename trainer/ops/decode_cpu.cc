@@ -41,16 +41,19 @@ void DecodeHead(const DecodeAttentionArgs& args, int64_t h) {
   const AttentionShape& shape = args.shape;
   const int64_t D = shape.head_size, row = shape.kv_head_count * D;
   const int64_t kv = h / (shape.head_count / shape.kv_head_count);
-  const int64_t count = *args.positions.as<int32_t>() + int64_t{1};
+  const int64_t end = *args.positions.as<int32_t>() + int64_t{1};
+  const int64_t begin = shape.window > 0 ? std::max<int64_t>(0, end - shape.window) : 0;
   const S* q = args.q.as<S>() + h * D;
   const S* k = args.k_cache.as<S>() + kv * D;
   T* scores = args.scores.as<T>() + h * shape.context;
-  for (int64_t j = 0; j < count; ++j) {
+  for (int64_t j = begin; j < end; ++j) {
     scores[j] = static_cast<T>(shape.scale) * RowDot(q, k + j * row, D);
   }
-  const T sum = RowExp(scores, count, RowMax(scores, count), scores);
-  RowScale(scores, count, T{1} / sum);
-  WeighRows(scores, count, args.v_cache.as<S>() + kv * D, row, D, args.o.as<S>() + h * D);
+  T* const visible = scores + begin;
+  const T sum = RowExp(visible, end - begin, RowMax(visible, end - begin), visible);
+  RowScale(visible, end - begin, T{1} / sum);
+  WeighRows(visible, end - begin, args.v_cache.as<S>() + begin * row + kv * D, row, D,
+            args.o.as<S>() + h * D);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ __global__ void AppendKernel(int64_t width, int64_t context, const T* x, const i
 }
 
 struct DecodeDims {
-  int64_t context, group, head_size, kv_width;
+  int64_t context, group, head_size, kv_width, window;
   float scale;
 };
 
@@ -28,11 +28,12 @@ __global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T
   const int64_t head = blockIdx.x;
   const int64_t kv_offset = head / d.group * d.head_size;
   const int64_t last = positions[0];
+  const int64_t first = d.window > 0 && last >= d.window ? last - d.window + 1 : 0;
   const T* const query = q + head * d.head_size;
   float* const row = scores + head * d.context;
   const int lane = threadIdx.x % kWarpSize;
   const int warp = threadIdx.x / kWarpSize;
-  for (int64_t j = warp; j <= last; j += kBlockSize / kWarpSize) {
+  for (int64_t j = first + warp; j <= last; j += kBlockSize / kWarpSize) {
     const T* const key = k_cache + j * d.kv_width + kv_offset;
     float dot = 0.0f;
     for (int64_t e = lane; e < d.head_size; e += kWarpSize)
@@ -43,17 +44,18 @@ __global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T
   }
   __syncthreads();
   float maximum = -INFINITY;
-  for (int64_t j = threadIdx.x; j <= last; j += blockDim.x) maximum = fmaxf(maximum, row[j]);
+  for (int64_t j = first + threadIdx.x; j <= last; j += blockDim.x)
+    maximum = fmaxf(maximum, row[j]);
   maximum = BlockMax(maximum);
   float sum = 0.0f;
-  for (int64_t j = threadIdx.x; j <= last; j += blockDim.x) {
+  for (int64_t j = first + threadIdx.x; j <= last; j += blockDim.x) {
     row[j] = expf(row[j] - maximum);
     sum += row[j];
   }
   sum = BlockSum(sum);  // its barriers order the writes to row before the reads below
   for (int64_t e = threadIdx.x; e < d.head_size; e += blockDim.x) {
     float value = 0.0f;
-    for (int64_t j = 0; j <= last; ++j)
+    for (int64_t j = first; j <= last; ++j)
       value += row[j] * ToFloat(v_cache[j * d.kv_width + kv_offset + e]);
     o[head * d.head_size + e] = FromFloat<T>(value / sum);
   }
@@ -109,6 +111,7 @@ absl::Status DecodeAttention(CudaContext& cuda, const DecodeAttentionArgs& args)
                         .group = shape.head_count / shape.kv_head_count,
                         .head_size = shape.head_size,
                         .kv_width = shape.kv_head_count * shape.head_size,
+                        .window = shape.window,
                         .scale = static_cast<float>(shape.scale)};
   return VisitFloat(args.q.dtype, [&](auto element) {
     using T = decltype(element);

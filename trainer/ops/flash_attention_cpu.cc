@@ -1,46 +1,54 @@
 #include "trainer/ops/flash_attention_cpu.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <numbers>
+#include <type_traits>
+#include <utility>
 
 #include "common/status_macros.h"
 #include "common/units.h"
 #include "planner/program/workspace.h"
 #include "trainer/ops/attention_workers.h"
-#include "trainer/ops/blas.h"
+#include "trainer/ops/checks.h"
 #include "trainer/ops/dispatch.h"
+#include "trainer/ops/flash_tiles.h"
+#include "trainer/ops/grain.h"
+#include "trainer/ops/storage.h"
+#include "trainer/ops/tile_product.h"
 #include "trainer/ops/vector_math.h"
 
-// Forward, for a tile of queries and over the tiles of keys that it sees, with running row maxima m
-// and sums l:
-//   S = scale q k^T,  m' = max(m, rowmax S),  P = exp(S - m'),  l = l exp(m - m') + rowsum P,  o =
-//   o exp(m - m') + P v;
+// Both directions take a tile of queries of one head and go over the tiles of keys that it sees, with scores turned round (flash_tiles.h).
+// Forward, with running maxima m and sums l:
+//   S = scale k q^T,  m' = max(m, max S),  P = exp(S - m'),  l = l exp(m - m') + sum P,  o = o exp(m - m') + P^T v;
 // at the end o /= l and log_sum_exp = m + log l.
-// Backward, for a tile of keys and over the tiles of queries that see it:
-//   P = exp(S - log_sum_exp),  dS = scale P * (do v^T - rowsum(do * o)),  dv += P^T do,  dk += dS^T
-//   q,  dq += dS k.
+// Backward:
+//   P = exp(S - log_sum_exp),  dS = scale P * (v do^T - sum(do * o)),  dq += dS^T k,  dv += P do,  dk += dS q.
+// Inside, exponentials are powers of two: the factor log2(e) goes into the queries when they are turned round.
+//
+// Every type is computed with in T, f32 for bf16: tiles are widened into the worker's scratch, results rounded once. Gradients of keys and
+// values get a share from every tile of queries of every head that uses them; a tile of keys takes them in the order of the items.
 namespace tunesmith::trainer::cpu {
 namespace {
 
-using planner::kFlashKeyTile;
-using planner::kFlashQueryTile;
+using planner::kFlashTile;
 using planner::OpKind;
 
 // Rows of a head in a (BT, heads * D) tensor.
-template <typename T>
+template <typename S>
 struct Rows {
-  T* data;
+  S* data;
   int64_t stride;
 
-  T* row(int64_t i) const { return data + i * stride; }
-  Rows From(int64_t i) const { return {row(i), stride}; }
+  S* row(int64_t i) const { return data + i * stride; }
 };
 
-template <typename T>
-Rows<T> HeadRows(const Tensor& x, const AttentionShape& shape, int64_t b, int64_t head) {
+template <typename S>
+Rows<S> HeadRows(const Tensor& x, const AttentionShape& shape, int64_t b, int64_t head) {
   const int64_t width = x.dims[1];
-  return {x.as<T>() + b * shape.context * width + head * shape.head_size, width};
+  return {x.as<S>() + b * shape.context * width + head * shape.head_size, width};
 }
 
 // Tokens [begin, end) of a row.
@@ -51,245 +59,387 @@ struct Span {
   int64_t size() const { return end - begin; }
 };
 
-Span TileAt(int64_t index, int64_t tile, int64_t context) {
-  return {index * tile, std::min(context, (index + 1) * tile)};
+Span TileAt(int64_t index, int64_t context) {
+  return {index * kFlashTile, std::min(context, (index + 1) * kFlashTile)};
 }
 
-// The first key that any query of the span sees.
-int64_t FirstKey(const int32_t* document_starts, Span queries) {
-  return *std::min_element(document_starts + queries.begin, document_starts + queries.end);
+// A tile of queries of one head: its place, and the first key that each query sees.
+struct QueryTile {
+  HeadItem head;
+  int64_t index = 0;
+  Span queries;
+  std::array<int64_t, kFlashTile> first_keys;
+  int64_t least_first_key = 0;
+  int64_t largest_first_key = 0;
+};
+
+QueryTile TileOfQueries(const AttentionShape& shape, const Tensor& document_starts,
+                        const HeadItem& head, int64_t index) {
+  QueryTile tile{.head = head, .index = index, .queries = TileAt(index, shape.context)};
+  const int32_t* starts = document_starts.as<int32_t>() + head.b * shape.context;
+  for (int64_t r = 0; r < tile.queries.size(); ++r) {
+    tile.first_keys[r] = FirstVisibleKey(shape, starts, tile.queries.begin + r);
+  }
+  const auto [least, largest] =
+      std::minmax_element(tile.first_keys.begin(), tile.first_keys.begin() + tile.queries.size());
+  tile.least_first_key = *least;
+  tile.largest_first_key = *largest;
+  return tile;
 }
 
-// The keys of a tile that query i sees, relative to the tile; empty where it sees none.
-Span VisibleKeys(const int32_t* document_starts, int64_t i, Span keys) {
-  const int64_t begin = std::clamp<int64_t>(document_starts[i] - keys.begin, 0, keys.size());
-  return {begin, std::max(begin, std::min(i + 1, keys.end) - keys.begin)};
+VisibleKeys VisibleIn(const QueryTile& tile, Span keys) {
+  VisibleKeys visible;
+  visible.all = tile.largest_first_key <= keys.begin && keys.end <= tile.queries.begin + 1;
+  if (visible.all) return visible;
+  for (int64_t r = 0; r < kFlashTile; ++r) {
+    const bool exists = r < tile.queries.size();
+    visible.first[r] = exists ? static_cast<int32_t>(tile.first_keys[r] - keys.begin) : 0;
+    visible.last[r] =
+        exists ? static_cast<int32_t>(tile.queries.begin + r - keys.begin) : int32_t{-1};
+  }
+  return visible;
 }
 
-// C (queries, keys) = alpha * a b^T, C with rows kFlashKeyTile apart.
+// Rows of T that a product can read: D columns, and zeros up to a whole step of columns.
 template <typename T>
-void ScoreGemm(const Blas& blas, int64_t D, double alpha, Rows<T> a, Span queries, Rows<T> b,
-               Span keys, T* c) {
-  RunGemm(blas, Gemm<T>{.transpose_b = true,
-                        .m = queries.size(),
-                        .n = keys.size(),
-                        .k = D,
-                        .alpha = static_cast<T>(alpha),
-                        .a = a.row(queries.begin),
-                        .a_stride = a.stride,
-                        .b = b.row(keys.begin),
-                        .b_stride = b.stride,
-                        .c = c,
-                        .c_stride = kFlashKeyTile});
+struct Operand {
+  const T* data;
+  int64_t stride;
+};
+
+int64_t PaddedSize(int64_t D) { return AlignUp(D, kTileColumnStep); }
+
+template <typename S>
+TUNESMITH_VECTOR_CLONES void WidenRow(const S* x, int64_t count, Arithmetic<S>* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = static_cast<Arithmetic<S>>(x[i]);
 }
 
-// y (queries, D) = p x + beta * y, p (queries, keys), x (keys, D).
-template <typename T>
-void QueryGemm(const Blas& blas, int64_t D, const T* p, Span queries, Rows<T> x, Span keys, T beta,
-               Rows<T> y) {
-  RunGemm(blas, Gemm<T>{.m = queries.size(),
-                        .n = D,
-                        .k = keys.size(),
-                        .a = p,
-                        .a_stride = kFlashKeyTile,
-                        .b = x.row(keys.begin),
-                        .b_stride = x.stride,
-                        .beta = beta,
-                        .c = y.row(queries.begin),
-                        .c_stride = y.stride});
+// The rows where they are if a product can read them there, else a copy in `scratch` (kFlashTile, PaddedSize(D)).
+template <typename S, typename T = Arithmetic<S>>
+Operand<T> Load(Rows<const S> x, Span rows, int64_t D, T* scratch) {
+  const int64_t padded = PaddedSize(D);
+  if constexpr (std::is_same_v<S, T>) {
+    if (padded == D) return {x.row(rows.begin), x.stride};
+  }
+  for (int64_t r = 0; r < rows.size(); ++r) {
+    WidenRow(x.row(rows.begin + r), D, scratch + r * padded);
+    std::fill_n(scratch + r * padded + D, padded - D, T{0});
+  }
+  return {scratch, padded};
 }
 
-// y (keys, D) += p^T x, p (queries, keys), x (queries, D), y contiguous.
-template <typename T>
-void KeyGemm(const Blas& blas, int64_t D, const T* p, Span queries, Rows<T> x, Span keys, T beta,
-             T* y) {
-  RunGemm(blas, Gemm<T>{.transpose_a = true,
-                        .m = keys.size(),
-                        .n = D,
-                        .k = queries.size(),
-                        .a = p,
-                        .a_stride = kFlashKeyTile,
-                        .b = x.row(queries.begin),
-                        .b_stride = x.stride,
-                        .beta = beta,
-                        .c = y,
-                        .c_stride = D});
+// y (D, kFlashTile) = factor * x^T, zero beyond the rows.
+template <typename S, typename T = Arithmetic<S>>
+void TurnRound(Rows<const S> x, Span rows, int64_t D, T factor, T* y) {
+  if (rows.size() < kFlashTile) std::fill_n(y, D * kFlashTile, T{0});
+  for (int64_t r = 0; r < rows.size(); ++r) {
+    const S* row = x.row(rows.begin + r);
+    for (int64_t d = 0; d < D; ++d) y[d * kFlashTile + r] = factor * static_cast<T>(row[d]);
+  }
+}
+
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES void StoreScaled(const T* x, int64_t count, T factor, S* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = static_cast<S>(factor * x[i]);
+}
+
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES T Dot(const S* a, const S* b, int64_t count) {
+  T sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < count; ++i) sum += static_cast<T>(a[i]) * static_cast<T>(b[i]);
+  return sum;
 }
 
 // One worker's part of the workspace.
 template <typename T>
 struct Scratch {
-  T* scores;           // (kFlashQueryTile, kFlashKeyTile)
-  T* score_gradients;  // the same
-  T* key_gradients;    // (kFlashKeyTile, D)
-  T* value_gradients;  // the same
-  T* maxima;           // (kFlashQueryTile)
-  T* sums;             // the same
+  T *q, *k, *v, *d_o;                 // (kFlashTile, padded)
+  T *dq, *dk, *dv;                    // the same; dq serves forward's o as well
+  T *q_turned, *d_o_turned;           // (D, kFlashTile)
+  T *scores, *gradients;              // (kFlashTile keys, kFlashTile queries)
+  std::array<T, kFlashTile> factors;  // of the queries
+  SoftmaxState<T> state;              // the same
 };
 
 template <typename T>
 Scratch<T> ScratchOf(const Tensor& workspace, int64_t D, int worker) {
-  Scratch<T> scratch;
-  scratch.scores = workspace.as<T>() + worker * planner::FlashAttentionWorkerElements(D);
-  scratch.score_gradients = scratch.scores + kFlashQueryTile * kFlashKeyTile;
-  scratch.key_gradients = scratch.score_gradients + kFlashQueryTile * kFlashKeyTile;
-  scratch.value_gradients = scratch.key_gradients + kFlashKeyTile * D;
-  scratch.maxima = scratch.value_gradients + kFlashKeyTile * D;
-  scratch.sums = scratch.maxima + kFlashQueryTile;
-  return scratch;
-}
-
-// Scores of a row become exp(score - offset) where visible and zero elsewhere; returns their sum.
-template <typename T>
-T ExpVisible(T* scores, Span visible, int64_t count, T offset) {
-  std::fill_n(scores, visible.begin, T{0});
-  std::fill(scores + visible.end, scores + count, T{0});
-  return RowExp(scores + visible.begin, visible.size(), offset, scores + visible.begin);
-}
-
-// One row of one tile: the running maximum, sum and output take in its scores.
-template <typename T>
-void SoftmaxStep(T* scores, Span visible, int64_t key_count, int64_t D, T& maximum, T& sum, T* o) {
-  if (visible.size() == 0) {
-    std::fill_n(scores, key_count, T{0});
-    return;
+  T* next = workspace.as<T>() + worker * planner::FlashAttentionWorkerElements(D);
+  const auto take = [&](int64_t count) { return std::exchange(next, next + count); };
+  Scratch<T> s;
+  for (T** tile : {&s.q, &s.k, &s.v, &s.d_o, &s.dq, &s.dk, &s.dv}) {
+    *tile = take(kFlashTile * PaddedSize(D));
   }
-  const T largest = std::max(maximum, RowMax(scores + visible.begin, visible.size()));
-  const T correction = Exp(maximum - largest);
-  sum = sum * correction + ExpVisible(scores, visible, key_count, largest);
-  if (correction != T{1}) RowScale(o, D, correction);
-  maximum = largest;
+  for (T** tile : {&s.q_turned, &s.d_o_turned}) *tile = take(kFlashTile * D);
+  for (T** tile : {&s.scores, &s.gradients}) *tile = take(kFlashTile * kFlashTile);
+  return s;
 }
 
+// Where a tile of keys and a tile of queries are the same tokens, half of the pairs are hidden, and products leave out a quarter of the tile:
+// keys from this index on with queries below it.
+constexpr int64_t kHalf = kFlashTile / 2;
+
+bool HasHiddenQuarter(const QueryTile& tile, Span keys) {
+  return keys.begin == tile.queries.begin && keys.size() > kHalf;
+}
+
+// scores (keys, kFlashTile) = x turned, turned (D, kFlashTile).
 template <typename T>
-void ForwardTile(const Blas& blas, const FlashAttentionArgs& args, const HeadItem& head,
-                 Span queries, const Scratch<T>& scratch) {
+void ScoreProduct(const QueryTile& tile, Span keys, int64_t D, Operand<T> x, const T* turned,
+                  T* scores) {
+  TileProduct<T> p{.m = keys.size(),
+                   .n = kFlashTile,
+                   .k = D,
+                   .a = x.data,
+                   .a_row_stride = x.stride,
+                   .b = turned,
+                   .b_stride = kFlashTile,
+                   .c = scores,
+                   .c_stride = kFlashTile};
+  if (HasHiddenQuarter(tile, keys)) {
+    p.m = kHalf;
+    RunTileProduct(p);
+    p.m = keys.size() - kHalf;
+    p.n = kHalf;
+    p.a += kHalf * x.stride;
+    p.b += kHalf;
+    p.c += kHalf * kFlashTile + kHalf;
+  }
+  RunTileProduct(p);
+}
+
+// y (queries, padded) += scores^T x, x (keys, padded).
+template <typename T>
+void AddToQueries(const QueryTile& tile, Span keys, int64_t D, const T* scores, Operand<T> x,
+                  T* y) {
+  const int64_t padded = PaddedSize(D), query_count = tile.queries.size();
+  TileProduct<T> p{.m = query_count,
+                   .n = padded,
+                   .k = keys.size(),
+                   .a = scores,
+                   .a_row_stride = 1,
+                   .a_column_stride = kFlashTile,
+                   .b = x.data,
+                   .b_stride = x.stride,
+                   .c = y,
+                   .c_stride = padded,
+                   .accumulate = true};
+  if (HasHiddenQuarter(tile, keys)) {
+    p.m = kHalf;
+    p.k = kHalf;
+    RunTileProduct(p);
+    p.m = query_count - kHalf;
+    p.k = keys.size();
+    p.a += kHalf;
+    p.c += kHalf * padded;
+  }
+  RunTileProduct(p);
+}
+
+// y (keys, padded) = scores x, x (queries, padded).
+template <typename T>
+void ProductForKeys(const QueryTile& tile, Span keys, int64_t D, const T* scores, Operand<T> x,
+                    T* y) {
+  const int64_t padded = PaddedSize(D), query_count = tile.queries.size();
+  TileProduct<T> p{.m = keys.size(),
+                   .n = padded,
+                   .k = query_count,
+                   .a = scores,
+                   .a_row_stride = kFlashTile,
+                   .b = x.data,
+                   .b_stride = x.stride,
+                   .c = y,
+                   .c_stride = padded};
+  if (HasHiddenQuarter(tile, keys)) {
+    p.m = kHalf;
+    RunTileProduct(p);
+    p.m = keys.size() - kHalf;
+    p.k = query_count - kHalf;
+    p.a += kHalf * kFlashTile + kHalf;
+    p.b += kHalf * x.stride;
+    p.c += kHalf * padded;
+  }
+  RunTileProduct(p);
+}
+
+template <typename S>
+void ForwardTile(const FlashAttentionArgs& args, const QueryTile& tile,
+                 Scratch<Arithmetic<S>> scratch) {
+  using T = Arithmetic<S>;
   const AttentionShape& shape = args.shape;
-  const int64_t D = shape.head_size, context = shape.context;
-  const Rows<T> q = HeadRows<T>(args.q, shape, head.b, head.h);
-  const Rows<T> k = HeadRows<T>(args.k, shape, head.b, head.kv);
-  const Rows<T> v = HeadRows<T>(args.v, shape, head.b, head.kv);
-  const Rows<T> o = HeadRows<T>(args.o, shape, head.b, head.h);
-  const int32_t* document_starts = args.document_starts.as<int32_t>() + head.b * context;
-  std::fill_n(scratch.maxima, queries.size(), -std::numeric_limits<T>::infinity());
-  std::fill_n(scratch.sums, queries.size(), T{0});
-  for (int64_t i = queries.begin; i < queries.end; ++i) std::fill_n(o.row(i), D, T{0});
-  const int64_t first_tile = FirstKey(document_starts, queries) / kFlashKeyTile;
-  for (int64_t tile = first_tile; tile * kFlashKeyTile < queries.end; ++tile) {
-    const Span keys = TileAt(tile, kFlashKeyTile, context);
-    ScoreGemm(blas, D, shape.scale, q, queries, k, keys, scratch.scores);
-    for (int64_t r = 0; r < queries.size(); ++r) {
-      const int64_t i = queries.begin + r;
-      SoftmaxStep(scratch.scores + r * kFlashKeyTile, VisibleKeys(document_starts, i, keys),
-                  keys.size(), D, scratch.maxima[r], scratch.sums[r], o.row(i));
+  const HeadItem& head = tile.head;
+  const int64_t D = shape.head_size, padded = PaddedSize(D), count = tile.queries.size();
+  const auto k = HeadRows<const S>(args.k, shape, head.b, head.kv);
+  const auto v = HeadRows<const S>(args.v, shape, head.b, head.kv);
+  TurnRound<S>(HeadRows<const S>(args.q, shape, head.b, head.h), tile.queries, D,
+               static_cast<T>(shape.scale * std::numbers::log2e), scratch.q_turned);
+  std::fill_n(scratch.state.maxima, kFlashTile, -std::numeric_limits<T>::infinity());
+  std::fill_n(scratch.state.sums, kFlashTile, T{0});
+  T* const sums = scratch.dq;
+  std::fill_n(sums, count * padded, T{0});
+  for (int64_t index = tile.least_first_key / kFlashTile; index <= tile.index; ++index) {
+    const Span keys = TileAt(index, shape.context);
+    ScoreProduct(tile, keys, D, Load<S>(k, keys, D, scratch.k), scratch.q_turned, scratch.scores);
+    if (SoftmaxTile(keys.size(), VisibleIn(tile, keys), scratch.scores, scratch.state,
+                    scratch.factors.data())) {
+      for (int64_t r = 0; r < count; ++r) RowScale(sums + r * padded, D, scratch.factors[r]);
     }
-    QueryGemm<T>(blas, D, scratch.scores, queries, v, keys, T{1}, o);
+    AddToQueries(tile, keys, D, scratch.scores, Load<S>(v, keys, D, scratch.v), sums);
   }
-  T* log_sum_exp =
-      args.log_sum_exp.as<T>() + (head.b * shape.head_count + head.h) * context + queries.begin;
-  for (int64_t r = 0; r < queries.size(); ++r) {
-    RowScale(o.row(queries.begin + r), D, T{1} / scratch.sums[r]);
-    log_sum_exp[r] = scratch.maxima[r] + std::log(scratch.sums[r]);
+  const auto o = HeadRows<S>(args.o, shape, head.b, head.h);
+  T* log_sum_exp = args.log_sum_exp.as<T>() + (head.b * shape.head_count + head.h) * shape.context +
+                   tile.queries.begin;
+  for (int64_t r = 0; r < count; ++r) {
+    StoreScaled(sums + r * padded, D, T{1} / scratch.state.sums[r], o.row(tile.queries.begin + r));
+    log_sum_exp[r] =
+        scratch.state.maxima[r] * std::numbers::ln2_v<T> + std::log(scratch.state.sums[r]);
   }
 }
 
-// One query head's tensors, for backward.
+// Where the gradients of keys and values are summed: (BT, K * D) T.
 template <typename T>
-struct BackwardHead {
-  HeadItem head;
-  int64_t D, context;
-  double scale;
-  Rows<T> d_o, q, k, v, o, dq, dk, dv;
-  const T* log_sum_exp;            // (T)
-  const int32_t* document_starts;  // (T)
+struct KeyGradients {
+  T* dk;
+  T* dv;
 };
 
 template <typename T>
-BackwardHead<T> HeadForBackward(const FlashAttentionBackwardArgs& args, const HeadItem& head) {
-  const AttentionShape& shape = args.shape;
-  return {.head = head,
-          .D = shape.head_size,
-          .context = shape.context,
-          .scale = shape.scale,
-          .d_o = HeadRows<T>(args.d_o, shape, head.b, head.h),
-          .q = HeadRows<T>(args.q, shape, head.b, head.h),
-          .k = HeadRows<T>(args.k, shape, head.b, head.kv),
-          .v = HeadRows<T>(args.v, shape, head.b, head.kv),
-          .o = HeadRows<T>(args.o, shape, head.b, head.h),
-          .dq = HeadRows<T>(args.dq, shape, head.b, head.h),
-          .dk = HeadRows<T>(args.dk, shape, head.b, head.kv),
-          .dv = HeadRows<T>(args.dv, shape, head.b, head.kv),
-          .log_sum_exp =
-              args.log_sum_exp.as<T>() + (head.b * shape.head_count + head.h) * shape.context,
-          .document_starts = args.document_starts.as<int32_t>() + head.b * shape.context};
-}
-
-// dS of a row from its P and dP, in place.
-template <typename T>
-TUNESMITH_VECTOR_CLONES void ScoreGradientRow(const T* p, int64_t count, T scale, T projection,
-                                              T* gradient) {
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) gradient[j] = scale * p[j] * (gradient[j] - projection);
-}
-
-// Leaves P in scores and dS in score_gradients.
-template <typename T>
-void ScoreGradients(const Blas& blas, const BackwardHead<T>& h, Span queries, Span keys,
-                    const Scratch<T>& scratch) {
-  ScoreGemm(blas, h.D, h.scale, h.q, queries, h.k, keys, scratch.scores);
-  ScoreGemm(blas, h.D, 1.0, h.d_o, queries, h.v, keys, scratch.score_gradients);
-  for (int64_t r = 0; r < queries.size(); ++r) {
-    const int64_t i = queries.begin + r;
-    T* p = scratch.scores + r * kFlashKeyTile;
-    ExpVisible(p, VisibleKeys(h.document_starts, i, keys), keys.size(), h.log_sum_exp[i]);
-    const T projection = RowDot(h.d_o.row(i), h.o.row(i), h.D);
-    ScoreGradientRow(p, keys.size(), static_cast<T>(h.scale), projection,
-                     scratch.score_gradients + r * kFlashKeyTile);
-  }
-}
-
-// Adds a tile's key or value gradients to those of its key/value head, or overwrites them for the
-// head's first query head.
-template <typename T>
-void AddKeyTile(const T* tile, Span keys, int64_t D, bool overwrites, Rows<T> gradients) {
+void AddTile(const T* tile, Span keys, int64_t D, bool overwrites, Rows<T> gradients) {
   for (int64_t j = 0; j < keys.size(); ++j) {
     T* gradient = gradients.row(keys.begin + j);
     if (overwrites) {
-      std::copy_n(tile + j * D, D, gradient);
+      std::copy_n(tile + j * PaddedSize(D), D, gradient);
     } else {
-      RowAddScaled(tile + j * D, D, T{1}, gradient);
+      RowAddScaled(tile + j * PaddedSize(D), D, T{1}, gradient);
     }
   }
 }
 
-// All tiles of queries that see a tile of keys.
-template <typename T>
-void BackwardTile(const Blas& blas, const BackwardHead<T>& h, Span keys,
-                  const Scratch<T>& scratch) {
-  std::fill_n(scratch.key_gradients, keys.size() * h.D, T{0});
-  std::fill_n(scratch.value_gradients, keys.size() * h.D, T{0});
-  for (int64_t tile = keys.begin / kFlashQueryTile; tile * kFlashQueryTile < h.context; ++tile) {
-    const Span queries = TileAt(tile, kFlashQueryTile, h.context);
-    if (FirstKey(h.document_starts, queries) >= keys.end) continue;
-    ScoreGradients(blas, h, queries, keys, scratch);
-    KeyGemm<T>(blas, h.D, scratch.scores, queries, h.d_o, keys, T{1}, scratch.value_gradients);
-    KeyGemm<T>(blas, h.D, scratch.score_gradients, queries, h.q, keys, T{1}, scratch.key_gradients);
-    QueryGemm<T>(blas, h.D, scratch.score_gradients, queries, h.k, keys, T{1}, h.dq);
+// What backward does with one tile of queries.
+template <typename S, typename T = Arithmetic<S>>
+class BackwardTile {
+ public:
+  BackwardTile(const FlashAttentionBackwardArgs& args, const QueryTile& tile, int64_t turn,
+               KeyGradients<T> sums, const Scratch<T>& scratch)
+      : args_(args),
+        shape_(args.shape),
+        tile_(tile),
+        turn_(turn),
+        D_(shape_.head_size),
+        s_(scratch),
+        k_(HeadRows<const S>(args.k, shape_, tile.head.b, tile.head.kv)),
+        v_(HeadRows<const S>(args.v, shape_, tile.head.b, tile.head.kv)),
+        dk_(KeyRows(sums.dk)),
+        dv_(KeyRows(sums.dv)) {}
+
+  void Run(Turns& turns) {
+    LoadQueries();
+    const int64_t first_turn = (tile_.head.b * shape_.kv_head_count + tile_.head.kv) *
+                               CeilDivide(shape_.context, kFlashTile);
+    for (int64_t index = 0; index <= tile_.index; ++index) {
+      const Span keys = TileAt(index, shape_.context);
+      const bool sees = keys.end > tile_.least_first_key;
+      if (sees) ComputeTile(keys);
+      turns.Wait(first_turn + index, turn_);
+      if (sees) {
+        AddTile(s_.dk, keys, D_, turn_ == 0, dk_);
+        AddTile(s_.dv, keys, D_, turn_ == 0, dv_);
+      } else if (turn_ == 0) {
+        Clear(keys);
+      }
+      turns.Finish(first_turn + index, turn_);
+    }
+    const auto dq = HeadRows<S>(args_.dq, shape_, tile_.head.b, tile_.head.h);
+    for (int64_t r = 0; r < tile_.queries.size(); ++r) {
+      StoreScaled(s_.dq + r * PaddedSize(D_), D_, T{1}, dq.row(tile_.queries.begin + r));
+    }
   }
+
+ private:
+  Rows<T> KeyRows(T* sums) const {
+    const int64_t width = shape_.kv_head_count * D_;
+    return {sums + tile_.head.b * shape_.context * width + tile_.head.kv * D_, width};
+  }
+
+  void LoadQueries() {
+    const HeadItem& head = tile_.head;
+    const Span queries = tile_.queries;
+    const auto q = HeadRows<const S>(args_.q, shape_, head.b, head.h);
+    const auto o = HeadRows<const S>(args_.o, shape_, head.b, head.h);
+    const auto d_o = HeadRows<const S>(args_.d_o, shape_, head.b, head.h);
+    TurnRound<S>(q, queries, D_, static_cast<T>(shape_.scale * std::numbers::log2e), s_.q_turned);
+    TurnRound<S>(d_o, queries, D_, T{1}, s_.d_o_turned);
+    q_ = Load<S>(q, queries, D_, s_.q);
+    d_o_ = Load<S>(d_o, queries, D_, s_.d_o);
+    const T* log_sum_exp = args_.log_sum_exp.as<T>() +
+                           (head.b * shape_.head_count + head.h) * shape_.context + queries.begin;
+    log_sums_.fill(T{0});
+    projections_.fill(T{0});
+    for (int64_t r = 0; r < queries.size(); ++r) {
+      log_sums_[r] = log_sum_exp[r] * std::numbers::log2e_v<T>;
+      projections_[r] = Dot(d_o.row(queries.begin + r), o.row(queries.begin + r), D_);
+    }
+    std::fill_n(s_.dq, queries.size() * PaddedSize(D_), T{0});
+  }
+
+  // Adds to dq, and leaves the tile's share of dk and dv in scratch.
+  void ComputeTile(Span keys) {
+    const Operand<T> k = Load<S>(k_, keys, D_, s_.k), v = Load<S>(v_, keys, D_, s_.v);
+    ScoreProduct(tile_, keys, D_, k, s_.q_turned, s_.scores);
+    ScoreProduct(tile_, keys, D_, v, s_.d_o_turned, s_.gradients);
+    SoftmaxBackwardTile(keys.size(), VisibleIn(tile_, keys), static_cast<T>(shape_.scale),
+                        log_sums_.data(), projections_.data(), s_.scores, s_.gradients);
+    AddToQueries(tile_, keys, D_, s_.gradients, k, s_.dq);
+    ProductForKeys(tile_, keys, D_, s_.scores, d_o_, s_.dv);
+    ProductForKeys(tile_, keys, D_, s_.gradients, q_, s_.dk);
+  }
+
+  void Clear(Span keys) {
+    for (int64_t j = keys.begin; j < keys.end; ++j) {
+      std::fill_n(dk_.row(j), D_, T{0});
+      std::fill_n(dv_.row(j), D_, T{0});
+    }
+  }
+
+  const FlashAttentionBackwardArgs& args_;
+  const AttentionShape& shape_;
+  const QueryTile& tile_;
+  const int64_t turn_;
+  const int64_t D_;
+  const Scratch<T>& s_;
+  const Rows<const S> k_, v_;
+  const Rows<T> dk_, dv_;
+  Operand<T> q_ = {}, d_o_ = {};
+  std::array<T, kFlashTile> log_sums_, projections_;  // of the queries
+};
+
+template <typename S>
+void RoundAll(ThreadPool& threads, const Arithmetic<S>* x, const Tensor& y) {
+  threads.ForRanges(y.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
+    StoreScaled(x + begin, end - begin, Arithmetic<S>{1}, y.as<S>() + begin);
+  });
 }
 
-template <typename T>
-void BackwardHeadItem(const Blas& blas, const BackwardHead<T>& h, int64_t item, HeadTurns& turns,
-                      const Scratch<T>& scratch) {
-  for (int64_t i = 0; i < h.context; ++i) std::fill_n(h.dq.row(i), h.D, T{0});
-  for (int64_t tile = 0; tile * kFlashKeyTile < h.context; ++tile) {
-    const Span keys = TileAt(tile, kFlashKeyTile, h.context);
-    BackwardTile(blas, h, keys, scratch);
-    turns.Wait(item, tile);
-    AddKeyTile(scratch.key_gradients, keys, h.D, h.head.group == 0, h.dk);
-    AddKeyTile(scratch.value_gradients, keys, h.D, h.head.group == 0, h.dv);
-    turns.Finish(item, tile);
-  }
+// Items, first to last: the last queries see the most keys and go first, so that threads end together; heads of a group lie B * K apart, so that
+// threads seldom wait for each other. `pair` names row and key/value head; the items of a pair take turns in the order of `turn`.
+template <typename S>
+void BackwardAll(ThreadPool& threads, int workers, const FlashAttentionBackwardArgs& args,
+                 KeyGradients<Arithmetic<S>> sums) {
+  const AttentionShape& shape = args.shape;
+  const int64_t B = args.q.dims[0] / shape.context, tiles = CeilDivide(shape.context, kFlashTile);
+  const int64_t pairs = B * shape.kv_head_count, groups = shape.head_count / shape.kv_head_count;
+  Turns turns(pairs * tiles);
+  threads.ForEach(pairs * groups * tiles, workers, [&](int64_t item, int worker) {
+    const int64_t turn = item / pairs;
+    const QueryTile tile = TileOfQueries(shape, args.document_starts,
+                                         HeadOfItem(shape, item % pairs + turn % groups * pairs, B),
+                                         tiles - 1 - turn / groups);
+    BackwardTile<S>(args, tile, turn, sums,
+                    ScratchOf<Arithmetic<S>>(args.workspace, shape.head_size, worker))
+        .Run(turns);
+  });
 }
 
 }  // namespace
@@ -297,41 +447,48 @@ void BackwardHeadItem(const Blas& blas, const BackwardHead<T>& h, int64_t item, 
 absl::Status FlashAttention(ThreadPool& threads, const FlashAttentionArgs& args) {
   const AttentionShape& shape = args.shape;
   const int64_t D = shape.head_size, B = args.q.dims[0] / shape.context;
-  TUNESMITH_ASSIGN_OR_RETURN(const Blas* blas, LoadBlas());
-  TUNESMITH_ASSIGN_OR_RETURN(const int workers,
-                             WorkerCount(OpKind::kFlashAttention, args.workspace, args.q.dtype,
-                                         planner::FlashAttentionWorkerElements(D)));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const int workers,
+      WorkerCount(OpKind::kFlashAttention, args.workspace, StatisticsDType(args.q.dtype),
+                  planner::FlashAttentionWorkerElements(D)));
   TUNESMITH_RETURN_IF_ERROR(
       CheckDocumentStarts(OpKind::kFlashAttention, args.document_starts, shape.context));
-  const int64_t tiles = CeilDivide(shape.context, kFlashQueryTile), heads = B * shape.head_count;
-  return VisitComputeType(OpKind::kFlashAttention, args.q.dtype, [&](auto zero) {
-    using T = decltype(zero);
+  const int64_t tiles = CeilDivide(shape.context, kFlashTile), heads = B * shape.head_count;
+  return VisitStorage(OpKind::kFlashAttention, args.q.dtype, [&](auto storage) {
+    using S = decltype(storage);
     // The last queries see the most keys; they go first, so that threads end together.
     threads.ForEach(tiles * heads, workers, [&](int64_t item, int worker) {
-      ForwardTile(*blas, args, HeadOfItem(shape, item % heads, B),
-                  TileAt(tiles - 1 - item / heads, kFlashQueryTile, shape.context),
-                  ScratchOf<T>(args.workspace, D, worker));
+      ForwardTile<S>(args,
+                     TileOfQueries(shape, args.document_starts, HeadOfItem(shape, item % heads, B),
+                                   tiles - 1 - item / heads),
+                     ScratchOf<Arithmetic<S>>(args.workspace, D, worker));
     });
     return absl::OkStatus();
   });
 }
 
 absl::Status FlashAttentionBackward(ThreadPool& threads, const FlashAttentionBackwardArgs& args) {
-  const AttentionShape& shape = args.shape;
-  const int64_t D = shape.head_size, B = args.q.dims[0] / shape.context;
-  TUNESMITH_ASSIGN_OR_RETURN(const Blas* blas, LoadBlas());
+  const int64_t key_elements = args.k.element_count();
+  const int64_t gradient_elements = planner::FlashAttentionGradientElements(
+      key_elements, args.k.dtype != StatisticsDType(args.k.dtype));
   TUNESMITH_ASSIGN_OR_RETURN(
-      const int workers, WorkerCount(OpKind::kFlashAttentionBackward, args.workspace, args.q.dtype,
-                                     planner::FlashAttentionWorkerElements(D)));
-  TUNESMITH_RETURN_IF_ERROR(
-      CheckDocumentStarts(OpKind::kFlashAttentionBackward, args.document_starts, shape.context));
-  return VisitComputeType(OpKind::kFlashAttentionBackward, args.q.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    HeadTurns turns(shape, B);
-    threads.ForEach(B * shape.head_count, workers, [&](int64_t item, int worker) {
-      BackwardHeadItem(*blas, HeadForBackward<T>(args, HeadOfItem(shape, item, B)), item, turns,
-                       ScratchOf<T>(args.workspace, D, worker));
-    });
+      const int workers,
+      WorkerCount(OpKind::kFlashAttentionBackward, args.workspace, StatisticsDType(args.q.dtype),
+                  planner::FlashAttentionWorkerElements(args.shape.head_size), gradient_elements));
+  TUNESMITH_RETURN_IF_ERROR(CheckDocumentStarts(OpKind::kFlashAttentionBackward,
+                                                args.document_starts, args.shape.context));
+  return VisitStorage(OpKind::kFlashAttentionBackward, args.q.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    using T = Arithmetic<S>;
+    if constexpr (std::is_same_v<S, T>) {
+      BackwardAll<S>(threads, workers, args, {args.dk.as<T>(), args.dv.as<T>()});
+    } else {
+      // Behind the workers' parts.
+      T* const dk = args.workspace.as<T>() + args.workspace.element_count() - gradient_elements;
+      BackwardAll<S>(threads, workers, args, {dk, dk + key_elements});
+      RoundAll<S>(threads, dk, args.dk);
+      RoundAll<S>(threads, dk + key_elements, args.dv);
+    }
     return absl::OkStatus();
   });
 }

@@ -18,8 +18,15 @@ struct FlashDims {
   int64_t context, heads, kv_heads, group, head_size;
   int64_t query_count;  // B * H * T
   int64_t key_count;    // B * K * T
+  int64_t window;       // 0: none
   float scale;
 };
+
+__device__ int64_t FirstVisible(const FlashDims& d, const int32_t* document_starts, int64_t row,
+                                int64_t t) {
+  const int64_t first = document_starts[row * d.context + t];
+  return d.window > 0 && t - first >= d.window ? t - d.window + 1 : first;
+}
 
 // A head's vector of one token, spread over a warp; elements beyond the head size are zero.
 struct LaneVector {
@@ -99,7 +106,7 @@ __global__ void ForwardKernel(FlashDims d, ForwardArgs<T> a) {
   LaneVector o;
   float maximum = -INFINITY;
   float sum = 0.0f;
-  for (int64_t j = a.document_starts[p.row * d.context + p.t]; j <= p.t; ++j) {
+  for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
     const float score = d.scale * Dot(q, LoadVector(a.k + key, d.head_size));
     const float new_maximum = fmaxf(maximum, score);
@@ -134,7 +141,7 @@ __global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
   const float delta = Dot(d_o, LoadVector(a.o + at, d.head_size));
   if (threadIdx.x % kWarpSize == 0) a.deltas[warp] = delta;
   LaneVector dq;
-  for (int64_t j = a.document_starts[p.row * d.context + p.t]; j <= p.t; ++j) {
+  for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
     const LaneVector k = LoadVector(a.k + key, d.head_size);
     const float probability = expf(d.scale * Dot(q, k) - a.log_sum_exp[warp]);
@@ -144,8 +151,8 @@ __global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
   StoreVector(dq, d.scale, d.head_size, a.dq + at);
 }
 
-// One warp per key and key/value head, over the heads of its group and the queries that see it: those from the key on whose document starts
-// no later, which are consecutive.
+// One warp per key and key/value head, over the heads of its group and the queries that see it: those from the key on, within the window,
+// whose document starts no later; they are consecutive.
 template <typename T>
 __global__ void KeyGradientKernel(FlashDims d, BackwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
@@ -155,9 +162,10 @@ __global__ void KeyGradientKernel(FlashDims d, BackwardArgs<T> a) {
   const LaneVector k = LoadVector(a.k + key, d.head_size);
   const LaneVector v = LoadVector(a.v + key, d.head_size);
   const int32_t* const starts = a.document_starts + p.row * d.context;
+  const int64_t end = d.window > 0 ? min(d.context, p.t + d.window) : d.context;
   LaneVector dk, dv;
   for (int64_t head = p.head * d.group; head < (p.head + 1) * d.group; ++head) {
-    for (int64_t i = p.t; i < d.context && starts[i] <= p.t; ++i) {
+    for (int64_t i = p.t; i < end && starts[i] <= p.t; ++i) {
       const int64_t at = VectorAt(d, d.heads, p.row, head, i);
       const int64_t query = (p.row * d.heads + head) * d.context + i;
       const LaneVector q = LoadVector(a.q + at, d.head_size);
@@ -184,6 +192,7 @@ absl::StatusOr<FlashDims> DimsOf(const AttentionShape& shape, const Tensor& q) {
                    .head_size = shape.head_size,
                    .query_count = q.dims[0] * shape.head_count,
                    .key_count = q.dims[0] * shape.kv_head_count,
+                   .window = shape.window,
                    .scale = static_cast<float>(shape.scale)};
 }
 

@@ -27,7 +27,8 @@ AttentionShape ShapeOf(const OpAttributes& attributes) {
           .head_count = attributes.head_count,
           .kv_head_count = attributes.kv_head_count,
           .head_size = attributes.head_size,
-          .scale = attributes.scale};
+          .scale = attributes.scale,
+          .window = attributes.window};
 }
 
 RopeArgs RopeArgsOf(const OpCall& call) {

@@ -38,12 +38,14 @@ struct Case {
   HostTensor<T> q, k, v, d_o, o, dq, dk, dv, probabilities, log_sum_exp;
   HostTensor<T> backward_workspace, flash_workspace;
 
-  Case(std::vector<Documents> rows, int64_t H, int64_t K, int64_t D, int64_t workers = 3)
+  Case(std::vector<Documents> rows, int64_t H, int64_t K, int64_t D, int64_t workers = 3,
+       int64_t window = 0)
       : shape{.context = SumOf(rows[0]),
               .head_count = H,
               .kv_head_count = K,
               .head_size = D,
-              .scale = 1 / std::sqrt(static_cast<double>(D))},
+              .scale = 1 / std::sqrt(static_cast<double>(D)),
+              .window = window},
         B(static_cast<int64_t>(rows.size())),
         BT(B * shape.context),
         document_starts(DocumentStarts(rows)),
@@ -110,6 +112,12 @@ struct Case {
   }
 };
 
+// The first key that a token sees, counted in its row, by the definition in attention.h.
+int64_t FirstKey(const AttentionShape& shape, const HostTensor<int32_t>& starts, int64_t token) {
+  const int64_t i = token % shape.context;
+  return shape.window == 0 ? starts[token] : std::max<int64_t>(starts[token], i - shape.window + 1);
+}
+
 // One query at a time, straight from the definition, in f64.
 template <typename T>
 HostTensor<double> ExpectedO(const Case<T>& c) {
@@ -121,7 +129,7 @@ HostTensor<double> ExpectedO(const Case<T>& c) {
     for (int64_t h = 0; h < H; ++h) {
       const int64_t kv = h / (H / K);
       double total = 0;
-      for (int64_t j = row + c.document_starts[i]; j <= i; ++j) {
+      for (int64_t j = row + FirstKey(c.shape, c.document_starts, i); j <= i; ++j) {
         double score = 0;
         for (int64_t d = 0; d < D; ++d) {
           score += static_cast<double>(c.q[(i * H + h) * D + d]) * c.k[(j * K + kv) * D + d];
@@ -139,6 +147,8 @@ HostTensor<double> ExpectedO(const Case<T>& c) {
 
 class AttentionTest : public ::testing::TestWithParam<Kernel> {
  protected:
+  void CheckGradients(int64_t window);
+
   CpuContext context_;
 };
 
@@ -151,18 +161,26 @@ TEST_P(AttentionTest, ForwardAtOddSizes) {
       {{{128, 128, 1}}, 3, 3, 8},
       {{{300, 1, 1, 1, 90}}, 6, 2, 4},
   };
+  // No window, one that sees a token alone, and windows that end within tiles and beyond rows.
   for (const auto& [rows, H, K, D] : cases) {
-    Case<float> single(rows, H, K, D);
-    EXPECT_OK(single.Forward(GetParam(), context_));
-    ExpectClose(single.o, ExpectedO(single), 1e-5, "f32");
-    Case<double> exact(rows, H, K, D);
-    EXPECT_OK(exact.Forward(GetParam(), context_));
-    ExpectClose(exact.o, ExpectedO(exact), 1e-13, "f64");
+    for (int64_t window : {0, 1, 2, 63, 64, 100, 1000}) {
+      const std::string what = " with a window of " + std::to_string(window);
+      Case<float> single(rows, H, K, D, 3, window);
+      EXPECT_OK(single.Forward(GetParam(), context_));
+      ExpectClose(single.o, ExpectedO(single), 1e-5, "f32" + what);
+      Case<double> exact(rows, H, K, D, 3, window);
+      EXPECT_OK(exact.Forward(GetParam(), context_));
+      ExpectClose(exact.o, ExpectedO(exact), 1e-13, "f64" + what);
+    }
   }
 }
 
 TEST_P(AttentionTest, Gradients) {
-  Case<double> c({{4, 1, 3}, {8}}, 4, 2, 3);
+  for (int64_t window : {0, 3}) CheckGradients(window);
+}
+
+void AttentionTest::CheckGradients(int64_t window) {
+  Case<double> c({{4, 1, 3}, {8}}, 4, 2, 3, 3, window);
   const auto loss = [&] {
     EXPECT_OK(c.Forward(GetParam(), context_));
     return Weigh(c.d_o, c.o);
@@ -198,7 +216,7 @@ TEST_P(AttentionTest, SurvivesLargeScores) {
 TEST_P(AttentionTest, SameForAnyThreadCount) {
   ExpectSameForAnyThreadCount<float>([](const OpContext& context) {
     // Fewer workers than threads, too: the third context has 3 threads, the fourth 7.
-    Case<float> c({{200, 100}, {300}}, 6, 2, 16);
+    Case<float> c({{200, 100}, {300}}, 6, 2, 16, 3, 90);
     EXPECT_OK(c.Forward(GetParam(), context));
     EXPECT_OK(c.Backward(GetParam(), context));
     auto all = c.o.values;
@@ -250,10 +268,10 @@ TEST(Attention, ProbabilitiesAreZeroWhereMasked) {
 }
 
 template <typename T>
-void ExpectFlashEqualsEager(double tolerance) {
+void ExpectFlashEqualsEager(double tolerance, int64_t D = 16, int64_t window = 0) {
   CpuContext context;
   const std::vector<Documents> rows = {{5, 131, 12, 140, 33}, {321}};
-  Case<T> eager(rows, 6, 2, 16), flash(rows, 6, 2, 16);
+  Case<T> eager(rows, 6, 2, D, 3, window), flash(rows, 6, 2, D, 3, window);
   for (auto [c, kernel] : {std::pair{&eager, Kernel::kEager}, {&flash, Kernel::kFlash}}) {
     EXPECT_OK(c->Forward(kernel, context));
     EXPECT_OK(c->Backward(kernel, context));
@@ -266,6 +284,64 @@ void ExpectFlashEqualsEager(double tolerance) {
 
 TEST(FlashAttention, EqualsEagerInF64) { ExpectFlashEqualsEager<double>(1e-10); }
 TEST(FlashAttention, EqualsEagerInF32) { ExpectFlashEqualsEager<float>(1e-5); }
+TEST(FlashAttention, EqualsEagerWithinAWindow) {
+  for (int64_t window : {1, 17, 64, 150}) {
+    // Heads of whole vectors, and of some more.
+    for (int64_t D : {64, 40}) ExpectFlashEqualsEager<float>(1e-5, D, window);
+  }
+}
+
+HostTensor<uint16_t> Rounded(const HostTensor<float>& x) {
+  HostTensor<uint16_t> narrow(x.dims);
+  for (int64_t i = 0; i < x.size(); ++i) narrow[i] = Bf16FromFloat(x[i]);
+  return narrow;
+}
+
+HostTensor<float> Widened(const HostTensor<uint16_t>& x) {
+  HostTensor<float> wide(x.dims);
+  for (int64_t i = 0; i < x.size(); ++i) wide[i] = FloatFromBf16(x[i]);
+  return wide;
+}
+
+// The same inputs stored in f32: results differ by their rounding to bf16 (2^-9), and gradients by that of o as well.
+TEST(FlashAttention, ComputesBf16InF32) {
+  CpuContext context;
+  Case<float> c({{70, 61}, {131}}, 4, 2, 40, 3, 50);
+  for (HostTensor<float>* x : {&c.q, &c.k, &c.v, &c.d_o}) *x = Widened(Rounded(*x));
+  EXPECT_OK(c.Forward(Kernel::kFlash, context));
+  auto q = Rounded(c.q), k = Rounded(c.k), v = Rounded(c.v), d_o = Rounded(c.d_o);
+  HostTensor<uint16_t> o(q.dims), dq(q.dims), dk(k.dims), dv(k.dims);
+  HostTensor<float> log_sum_exp(c.log_sum_exp.dims);
+  HostTensor<float> workspace({planner::FlashAttentionWorkspaceElements(40, 2) +
+                               planner::FlashAttentionGradientElements(k.size(), true)});
+  EXPECT_OK(FlashAttention(context, {.q = q,
+                                     .k = k,
+                                     .v = v,
+                                     .document_starts = c.document_starts,
+                                     .o = o,
+                                     .log_sum_exp = log_sum_exp,
+                                     .workspace = workspace,
+                                     .shape = c.shape}));
+  ExpectClose(Widened(o), c.o, 1.0 / 256, "o");
+  ExpectClose(log_sum_exp, c.log_sum_exp, 1e-6, "log_sum_exp");
+  c.o = Widened(o);
+  EXPECT_OK(c.Backward(Kernel::kFlash, context));
+  EXPECT_OK(FlashAttentionBackward(context, {.d_o = d_o,
+                                             .q = q,
+                                             .k = k,
+                                             .v = v,
+                                             .o = o,
+                                             .log_sum_exp = log_sum_exp,
+                                             .document_starts = c.document_starts,
+                                             .dq = dq,
+                                             .dk = dk,
+                                             .dv = dv,
+                                             .workspace = workspace,
+                                             .shape = c.shape}));
+  ExpectClose(Widened(dq), c.dq, 1.0 / 256, "dq");
+  ExpectClose(Widened(dk), c.dk, 1.0 / 256, "dk");
+  ExpectClose(Widened(dv), c.dv, 1.0 / 256, "dv");
+}
 
 TEST(FlashAttention, SavesTheLogSumOfExponentials) {
   CpuContext context;

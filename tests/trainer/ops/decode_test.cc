@@ -7,10 +7,14 @@ namespace {
 
 // Token by token over a cache gives what attention over the whole row gives.
 template <typename T>
-void TestDecodeEqualsAttention(double tolerance) {
+void TestDecodeEqualsAttention(double tolerance, int64_t window = 0) {
   CpuContext context;
-  const AttentionShape shape = {
-      .context = 11, .head_count = 4, .kv_head_count = 2, .head_size = 5, .scale = 0.4};
+  const AttentionShape shape = {.context = 11,
+                                .head_count = 4,
+                                .kv_head_count = 2,
+                                .head_size = 5,
+                                .scale = 0.4,
+                                .window = window};
   auto q = RandomTensor<T>({11, 20}, 1), k = RandomTensor<T>({11, 10}, 2),
        v = RandomTensor<T>({11, 10}, 3);
   HostTensor<T> o({11, 20}), probabilities({4, 11, 11});
@@ -49,6 +53,7 @@ void TestDecodeEqualsAttention(double tolerance) {
 TEST(Decode, EqualsAttention) {
   TestDecodeEqualsAttention<float>(1e-5);
   TestDecodeEqualsAttention<double>(1e-13);
+  TestDecodeEqualsAttention<double>(1e-13, 4);
 }
 
 TEST(Decode, ArgMaxTakesTheFirstOfEquals) {

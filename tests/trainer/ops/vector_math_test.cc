@@ -35,6 +35,20 @@ TEST(VectorMath, ExpAtTheEdges) {
   EXPECT_LT(std::abs(Exp(88.7f) / std::exp(static_cast<double>(88.7f)) - 1), 2e-7);
 }
 
+TEST(VectorMath, Exp2IsWithin3em7) {
+  double worst = 0;
+  for (double value = -125; value < 20; value += 0.0013) {
+    const float x = static_cast<float>(value);
+    const double expected = std::exp2(static_cast<double>(x));
+    worst = std::max(worst, std::abs(Exp2(x) - expected) / expected);
+  }
+  EXPECT_LT(worst, 3e-7);
+  EXPECT_EQ(Exp2(0.0f), 1.0f);
+  EXPECT_EQ(Exp2(-kInfinity), 0.0f);
+  EXPECT_EQ(Exp2(-126.0f), 0.0f);
+  EXPECT_TRUE(std::isnan(Exp2(std::numeric_limits<float>::quiet_NaN())));
+}
+
 TEST(VectorMath, RowsOfAnyLength) {
   for (int64_t count : {0, 1, 7, 16, 33, 100}) {
     const auto x = RandomTensor<float>({count}, 1), y = RandomTensor<float>({count}, 2);

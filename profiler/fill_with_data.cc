@@ -1,0 +1,53 @@
+#include "profiler/fill_with_data.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "common/dtype.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+
+namespace tunesmith::profiler {
+
+absl::Status FillWithData(trainer::Executor& executor) {
+  const planner::Program& program = executor.program();
+  std::vector<float> noise;
+  for (const planner::Parameter& p : program.parameters) {
+    const planner::Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
+    noise.resize(static_cast<size_t>(planner::ElementCount(b)));
+    for (size_t i = 0; i < noise.size(); ++i)
+      noise[i] = static_cast<float>(0.04 * RandomUniform(7, i) - 0.02);
+    std::vector<uint16_t> narrow;
+    const void* data = noise.data();
+    if (b.dtype == DType::kBF16) {
+      for (float x : noise) narrow.push_back(Bf16FromFloat(x));
+      data = narrow.data();
+    }
+    for (int64_t i = 0; i < b.instance_count; ++i)
+      TUNESMITH_RETURN_IF_ERROR(
+          executor.arena().Write(p.weight, i, data, planner::InstanceBytes(b)));
+  }
+  const int64_t rows = program.buffers[static_cast<size_t>(program.host.tokens)].dims[0],
+                context = program.inputs.workload.context;
+  std::vector<int32_t> tokens, positions, starts(static_cast<size_t>(rows), 0);
+  for (int64_t t = 0; t < rows; ++t) {
+    tokens.push_back(static_cast<int32_t>(
+        RandomBelow(3, static_cast<uint64_t>(t), program.inputs.model.vocab_size)));
+    positions.push_back(static_cast<int32_t>(t % context));
+  }
+  const auto write = [&](int32_t buffer, const std::vector<int32_t>& values) {
+    return executor.arena().Write(buffer, 0, values.data(), rows * 4);
+  };
+  TUNESMITH_RETURN_IF_ERROR(write(program.host.tokens, tokens));
+  TUNESMITH_RETURN_IF_ERROR(write(program.host.labels, tokens));
+  TUNESMITH_RETURN_IF_ERROR(write(program.host.positions, positions));
+  TUNESMITH_RETURN_IF_ERROR(write(program.host.document_starts, starts));
+  const float scale = 1.0f / static_cast<float>(rows);
+  TUNESMITH_RETURN_IF_ERROR(
+      executor.arena().Write(program.host.loss_scale, 0, &scale, sizeof scale));
+  const std::vector<float> scalars(static_cast<size_t>(planner::kStepScalarCount), 1e-3f);
+  return executor.arena().Write(program.host.step_scalars, 0, scalars.data(),
+                                4 * planner::kStepScalarCount);
+}
+
+}  // namespace tunesmith::profiler
