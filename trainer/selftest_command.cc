@@ -70,12 +70,14 @@ absl::StatusOr<CommandOptions> ParseOptions(absl::Span<const std::string> argume
   return options;
 }
 
-// The CPU computes in fp32 alone.
+// What is compared with: the same in fp32, where no rounding hides a fault.
 absl::StatusOr<SelfTestResult> RunReference(const CommandOptions& options) {
   SelfTestOptions test = options.test;
-  test.mix.precision = planner::Precision::kFp32;
-  test.mix.optimizer_state = planner::OptimizerState::kFp32;
-  test.mix.accumulation_dtype = planner::AccumulationDtype::kFp32;
+  if (test.mix.precision == planner::Precision::kBf16) {
+    test.mix.precision = planner::Precision::kFp32;
+    test.mix.optimizer_state = planner::OptimizerState::kFp32;
+    test.mix.accumulation_dtype = planner::AccumulationDtype::kFp32;
+  }
   TUNESMITH_ASSIGN_OR_RETURN(const OpenDevice cpu, OpenDevice::Open("cpu", options.threads));
   return RunSelfTest(cpu.context(), test);
 }
