@@ -258,8 +258,7 @@ ProgramInputs InputsFor(const Question& question, const Mix& mix) {
 RowStatistics RowsFor(const Question& question) {
   // The CPU's kernel works on whole tiles, the GPU's on the pairs that are seen.
   const bool cpu = BackendOf(question.devices.hardware).kind == BackendKind::kCpu;
-  static_assert(kFlashQueryTile == kFlashKeyTile);
-  return ExpectedRows(question.workload, cpu ? kFlashQueryTile : 1, question.model.sliding_window);
+  return ExpectedRows(question.workload, cpu ? kFlashTile : 1, question.model.sliding_window);
 }
 
 std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows) {
