@@ -41,7 +41,7 @@ absl::Status SetRungs(const std::string& text, v1::PinnedAxes& pinned) {
 void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
   app.add_option("--attention", flags.attention, "Pin how attention is computed")
       ->check(CLI::IsMember(Strings(kAttentionNames)));
-  app.add_option("--loss", flags.loss, "Pin how the loss is computed")
+  app.add_option("--loss-kernel", flags.loss, "Pin how the loss is computed")
       ->check(CLI::IsMember(Strings(kLossNames)));
   app.add_option("--recompute", flags.recompute,
                  "Rungs that layers may take, such as block, or keep,norms; any by default");

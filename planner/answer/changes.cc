@@ -10,6 +10,7 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
+#include "planner/model/mix_names.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -29,7 +30,8 @@ class ChangeFinder {
     for (const Try attempt :
          {&ChangeFinder::TryMemory, &ChangeFinder::TryDevices, &ChangeFinder::TryEvaluation,
           &ChangeFinder::TryGeneration, &ChangeFinder::TryContext, &ChangeFinder::TryRows,
-          &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank, &ChangeFinder::TryPrecision}) {
+          &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank, &ChangeFinder::TryPrecision,
+          &ChangeFinder::TryOptimizerStates, &ChangeFinder::TryAccumulation}) {
       TUNESMITH_RETURN_IF_ERROR((this->*attempt)());
       if (found_.deadline_reached) break;
     }
@@ -223,6 +225,28 @@ class ChangeFinder {
                      "precision bf16 instead of fp32");
   }
 
+  absl::Status TryOptimizerStates() {
+    for (const OptimizerState state : {OptimizerState::kBf16, OptimizerState::kInt8}) {
+      if (state <= question_.optimizer_state) continue;  // narrower ones only
+      Question changed = question_;
+      changed.optimizer_state = state;
+      const std::string name(NameOf(kOptimizerStateNames, state));
+      TUNESMITH_RETURN_IF_ERROR(
+          TrySwitch({.kind = ChangeKind::kOptimizerState, .value = name, .semantic = true}, changed,
+                    StrCat("optimizer state ", name, " instead of ",
+                           NameOf(kOptimizerStateNames, question_.optimizer_state))));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status TryAccumulation() {
+    if (question_.accumulation_dtype != AccumulationDtype::kFp32) return absl::OkStatus();
+    Question changed = question_;
+    changed.accumulation_dtype = AccumulationDtype::kBf16;
+    return TrySwitch({.kind = ChangeKind::kAccumulation, .value = "bf16", .semantic = true},
+                     changed, "gradients summed in bf16 instead of fp32");
+  }
+
   Question question_;
   const Prediction& nearest_;
   Changes found_;
@@ -232,8 +256,8 @@ class ChangeFinder {
 
 std::string_view ChangeKindName(ChangeKind kind) {
   constexpr std::string_view kNames[kChangeKindCount] = {
-      "memory",    "device",    "context",    "rows_per_step", "method",
-      "lora_rank", "precision", "evaluation", "generation"};
+      "memory",    "device",     "context",    "rows_per_step",   "method",      "lora_rank",
+      "precision", "evaluation", "generation", "optimizer_state", "accumulation"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -12,17 +12,19 @@
 namespace tunesmith::planner {
 
 enum class ChangeKind {
-  kMemory,      // more memory per device; bytes
-  kDevice,      // the smallest device of the catalog; bytes of its memory
-  kContext,     // the longest context that fits; tokens
-  kRows,        // the most rows per step that fit
-  kMethod,      // LoRA instead of full fine-tuning
-  kLoraRank,    // the largest rank that fits
-  kPrecision,   // bf16 instead of fp32
-  kEvaluation,  // no evaluation during the job
-  kGeneration,  // no generation
+  kMemory,          // more memory per device; bytes
+  kDevice,          // the smallest device of the catalog; bytes of its memory
+  kContext,         // the longest context that fits; tokens
+  kRows,            // the most rows per step that fit
+  kMethod,          // LoRA instead of full fine-tuning
+  kLoraRank,        // the largest rank that fits
+  kPrecision,       // bf16 instead of fp32
+  kEvaluation,      // no evaluation during the job
+  kGeneration,      // no generation
+  kOptimizerState,  // bf16 or int8 moments
+  kAccumulation,    // gradients summed in bf16
 };
-inline constexpr int kChangeKindCount = 9;
+inline constexpr int kChangeKindCount = 11;
 std::string_view ChangeKindName(ChangeKind kind);  // "lora_rank"
 
 // One change that alone makes the question fit.

@@ -111,7 +111,7 @@ TEST(CliTest, ExplainTellsWhatEveryOtherValueWouldCost) {
 
 TEST(CliTest, PinnedAxesAreKept) {
   const ProcessResult result =
-      Tunesmith(Question({"--attention", "eager", "--loss", "full", "--micro-batch", "4",
+      Tunesmith(Question({"--attention", "eager", "--loss-kernel", "full", "--micro-batch", "4",
                           "--recompute", "norms,block", "-o", "json"}));
   EXPECT_EQ(result.status, 0) << result.errors;
   const nlohmann::json json = Json(result);

@@ -26,7 +26,7 @@ void CheckPlannedProgram(const Plan& plan) {
       inputs.mix.micro_batch * inputs.workload.context > kCheckedRows)
     return;
   const planner::MemoryPlan memory = planner::PlanMemory(*program);
-  Require(memory.arena_bytes > 0 && planner::CheckProgram(*program, memory).ok());
+  Require(memory.device_bytes() > 0 && planner::CheckProgram(*program, memory).ok());
 }
 
 void Check(std::string_view text) {

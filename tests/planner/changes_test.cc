@@ -155,6 +155,21 @@ TEST(ChangesTest, PrecisionIsOfferedWhereTheDeviceHasIt) {
   EXPECT_EQ(Find(question).at(ChangeKind::kPrecision).best.mix.precision, Precision::kBf16);
 }
 
+TEST(ChangesTest, NarrowerStatesAreOffered) {
+  const Question question{.model = *FindModel("SmolLM2-1.7B"),
+                          .workload = {.context = 2048, .rows_per_step = 8},
+                          .devices = {.hardware = *FindHardware("RTX-4090")},
+                          .method = MethodChoice::kFull};
+  const Change state = Find(question).at(ChangeKind::kOptimizerState);
+  EXPECT_NE(state.best.mix.optimizer_state, OptimizerState::kFp32);
+  Question changed = question;
+  changed.optimizer_state = state.best.mix.optimizer_state;
+  EXPECT_TRUE(Fits(changed));
+  changed = question;
+  changed.accumulation_dtype = AccumulationDtype::kBf16;
+  EXPECT_EQ(Find(question).contains(ChangeKind::kAccumulation), Fits(changed));
+}
+
 TEST(ChangesTest, TheDeadlineCutsItShort) {
   Question question = ToyQuestion(MethodChoice::kFull, 1000);
   const Prediction nearest = *Recommend(question)->nearest;
