@@ -175,6 +175,11 @@ std::vector<Mix> FamiliesOf(const Question& question) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
         for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), pinned.micro_batch)) {
           const int64_t token_count = micro_batch * question.workload.context;
+          // The CPU's baseline kernel is not built for narrow storage.
+          if (attention == AttentionKernel::kEager && !pinned.attention &&
+              PrecisionOf(question) == Precision::kBf16 &&
+              BackendOf(question.devices.hardware).kind == BackendKind::kCpu)
+            continue;
           // One chunk holds everything: the two loss kernels are the same program.
           const int64_t loss_row_count = micro_batch * LossTokensPerRow(question.workload);
           if (loss == LossKernel::kChunked && !pinned.loss && loss_row_count <= kLossChunkRowCount)

@@ -23,7 +23,7 @@ TEST(ProgramTest, NoOpReadsBytesThatWereNotWrittenOrWereOverwritten) {
 }
 
 TEST(ProgramTest, NoSemanticAxisBreaksALifetime) {
-  for (const ProgramInputs& inputs : SemanticGrid(2, {Precision::kFp32})) {
+  for (const ProgramInputs& inputs : SemanticGrid(2, {Precision::kFp32, Precision::kBf16})) {
     const auto program = BuildProgram(inputs);
     ASSERT_TRUE(program.ok()) << FormatMix(inputs.mix) << program.status();
     const absl::Status checked = CheckProgram(*program, PlanMemory(*program));
@@ -228,7 +228,11 @@ TEST(ProgramTest, RefusesAxisValuesThatAreNotBuilt) {
   };
   const auto unimplemented = absl::StatusCode::kUnimplemented;
   EXPECT_EQ(code_of([](Mix& m) { m.zero_stage = 2; }), unimplemented);
-  EXPECT_EQ(code_of([](Mix& m) { m.precision = Precision::kBf16; }), unimplemented);
+  EXPECT_EQ(code_of([](Mix& m) {
+              m.precision = Precision::kBf16;
+              m.attention = AttentionKernel::kEager;
+            }),
+            unimplemented);
 }
 
 TEST(ProgramTest, LayersOnTheHostRungHoldTwoInputsOnTheDevice) {

@@ -74,7 +74,7 @@ TEST(AllocationTest, AStepAllocatesNothingLarge) {
 
 TEST(AllocationTest, NoOptimizerAndNoNarrowSumAllocates) {
   for (const planner::ProgramInputs& inputs :
-       planner::SemanticGrid(2, {planner::Precision::kFp32})) {
+       planner::SemanticGrid(2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
     if (inputs.mix.accumulation_count > 1) ExpectNothingLarge(inputs);
   }
 }

@@ -140,9 +140,27 @@ TEST(ExecutorTest, NarrowStatesAndSumsTrainAsFp32) {
   }
 }
 
+// Training with bf16 storage is training in fp32, disturbed: every value is off by at most 2^-9 of itself, some hundred values in a row.
+TEST(ExecutorTest, Bf16StorageTrainsAsFp32) {
+  constexpr int kSteps = 20;
+  for (ProgramInputs inputs : planner::SemanticGrid(2, {planner::Precision::kBf16})) {
+    const std::string what = FormatMix(inputs.mix);
+    const auto narrow_losses = LossesOf(inputs, kSteps);
+    inputs.mix.precision = planner::Precision::kFp32;
+    inputs.mix.optimizer_state = planner::OptimizerState::kFp32;
+    inputs.mix.accumulation_dtype = planner::AccumulationDtype::kFp32;
+    const auto losses = LossesOf(inputs, kSteps);
+    EXPECT_NEAR(narrow_losses[0], losses[0], 0.01 * losses[0]) << what;
+    for (int step = 0; step < kSteps; ++step)
+      EXPECT_NEAR(narrow_losses[step], losses[step], 0.05 * (losses[0] - losses.back()) + 0.01)
+          << what << " step " << step;
+  }
+}
+
 // Where rounding is random, it is the same random wherever and whenever it is computed.
 TEST(ExecutorTest, NoPlacementChangesTheRounding) {
-  for (ProgramInputs inputs : planner::SemanticGrid(2, {planner::Precision::kFp32})) {
+  for (ProgramInputs inputs : planner::SemanticGrid(
+           2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
     if (inputs.mix.accumulation_count > 1) continue;
     ProgramRunner one(inputs, /*guard_buffers=*/true, 1), three(inputs, false, 3);
     inputs.mix.recompute = {};
