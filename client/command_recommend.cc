@@ -106,8 +106,9 @@ void AddRecommend(CLI::App& app, Globals& globals) {
       ->capture_default_str();
   command->add_flag("--explain", flags->explain,
                     "Tell also what every value that was not chosen would cost");
-  command->add_option("--pareto", flags->pareto,
-                      "Show also so many mixes for which no other is both quicker and smaller")
+  command
+      ->add_option("--pareto", flags->pareto,
+                   "Show also so many mixes for which no other is both quicker and smaller")
       ->check(CLI::Range(1, 1000));
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");

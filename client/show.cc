@@ -78,10 +78,11 @@ std::string MixTable(const google::protobuf::RepeatedPtrField<v1::RankedMix>& mi
   for (int i = 0; i < mixes.size(); ++i) {
     const v1::RankedMix& ranked = mixes.Get(i);
     const v1::TimePrediction& time = ranked.prediction().time();
-    table.AddRow(
-        {starred && i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.prediction().memory().total_bytes()),
-         FormatSeconds(time.step_seconds()), absl::StrFormat("%.0f", time.tokens_per_second()),
-         Hours(time.total_hours()), ranked.mix_line()});
+    table.AddRow({starred && i == 0 ? "*" : " ", StrCat(i + 1),
+                  Gib(ranked.prediction().memory().total_bytes()),
+                  FormatSeconds(time.step_seconds()),
+                  absl::StrFormat("%.0f", time.tokens_per_second()), Hours(time.total_hours()),
+                  ranked.mix_line()});
   }
   return table.ToString();
 }
@@ -136,16 +137,15 @@ std::string ShowRecommendation(const v1::RecommendResponse& answer,
   if (answer.ranked().empty()) return NothingFits(answer) + ShowChanges(answer) + tail;
   const v1::Prediction& chosen = answer.ranked(0).prediction();
   const std::string front =
-      answer.pareto().empty()
-          ? ""
-          : StrCat("\nno mix is both quicker and smaller than one of these:\n",
-                   MixTable(answer.pareto(), /*starred=*/false));
-  return StrCat(MixTable(answer.ranked(), /*starred=*/true), "* chosen: ", answer.choice_rule(), "\n\n",
-                MemoryTable(chosen.memory()), TimeLine(chosen.time()), answer.candidate_count(), " mixes: ",
-                answer.evaluated_count(), " priced, the others excluded by bounds",
+      answer.pareto().empty() ? ""
+                              : StrCat("\nno mix is both quicker and smaller than one of these:\n",
+                                       MixTable(answer.pareto(), /*starred=*/false));
+  return StrCat(MixTable(answer.ranked(), /*starred=*/true), "* chosen: ", answer.choice_rule(),
+                "\n\n", MemoryTable(chosen.memory()), TimeLine(chosen.time()),
+                answer.candidate_count(), " mixes: ", answer.evaluated_count(),
+                " priced, the others excluded by bounds",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
-                front,
-                answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
+                front, answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }
 
 std::string ShowEstimate(const v1::EstimateResponse& answer,

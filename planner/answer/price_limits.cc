@@ -68,8 +68,10 @@ double MostStepSeconds(const Question& question) {
                           : h.fp32_dense_flops_per_second;
   const double gemm = Lowest(kDatasheetGemmShare * peak, c.gemm,
                              [](const GemmPoint& p) { return p.flops_per_second; });
-  const double attention = Lowest(kDatasheetAttentionShare * peak, c.attention,
-                                  [](const AttentionPoint& p) { return p.flops_per_second; });
+  const double attention =
+      Lowest(std::min(DatasheetAttentionFlopsPerSecond(h, PrecisionOf(question), false),
+                      DatasheetAttentionFlopsPerSecond(h, PrecisionOf(question), true)),
+             c.attention, [](const AttentionPoint& p) { return p.flops_per_second; });
   const double memory = Lowest(kDatasheetMemoryShare * h.memory_bytes_per_second, c.rates,
                                [](const OpRate& r) { return r.bytes_per_second; });
   const double launch = std::max(kDatasheetLaunchSeconds, c.launch_seconds);

@@ -27,12 +27,21 @@ double PeakFlops(const Hardware& hardware, Precision precision) {
 
 }  // namespace
 
+double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash) {
+  constexpr double kCpuShare = 0.4, kGpuEagerShare = 0.05, kGpuFlashShare = 0.025;
+  if (hardware.compute_capability == 0) return kCpuShare * hardware.fp32_dense_flops_per_second;
+  if (flash) return kGpuFlashShare * hardware.fp32_dense_flops_per_second;
+  return kGpuEagerShare * PeakFlops(hardware, precision);
+}
+
 PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
                        Precision precision, const RowStatistics& rows)
     : hardware_(hardware),
       calibration_(calibration),
       rows_(rows),
       peak_flops_per_second_(PeakFlops(hardware, precision)) {
+  eager_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, false);
+  flash_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, true);
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
   const auto add = [this](const std::string& op_kind, const double(&x)[3], double rate) {
     if (const auto kind = KindFromName(op_kind))
@@ -90,7 +99,9 @@ double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
   if (!measured_[static_cast<size_t>(op.kind)].empty())
     return cost.flops /
            MeasuredRate(op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
-  return std::max(cost.flops / (kDatasheetAttentionShare * peak_flops_per_second_),
+  const bool flash =
+      op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
+  return std::max(cost.flops / (flash ? flash_flops_per_second_ : eager_flops_per_second_),
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
          launch_seconds_;
 }

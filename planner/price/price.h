@@ -15,15 +15,19 @@
 namespace tunesmith::planner {
 
 // Rates that are assumed where nothing was measured, as shares of a datasheet's. Matrix products reach 0.6 of the dense peak on large shapes
-// (PyTorch's and SimuMax's measured tables: 0.46 to 0.80 on A100), memory-bound kernels 0.8 of the memory's rate, attention 0.4.
+// (PyTorch's and SimuMax's measured tables: 0.46 to 0.80 on A100), memory-bound kernels 0.8 of the memory's rate.
 inline constexpr double kDatasheetGemmShare = 0.6;
-inline constexpr double kDatasheetAttentionShare = 0.4;
 inline constexpr double kDatasheetMemoryShare = 0.8;
 inline constexpr double kDatasheetLaunchSeconds = 4e-6;
 // The 90 % interval that such a price deserves: prices from datasheets alone are rarely better.
 inline constexpr double kDatasheetRelativeError = 0.5;
 // A CPU that was not probed is assumed to be slow (hardware_host.cc): one with wide vectors is ten times quicker and more.
 inline constexpr double kUnprobedCpuRelativeError = 0.95;
+
+// Floating-point operations per second of the trainer's own attention kernels, forward or backward, where nothing was measured. On CPUs 0.4 of the fp32
+// rate (measured: 0.55 to 0.6 on one AVX-512 core). On GPUs as measured on an H200 (docs/benchmarks/gpu-h200.md): the eager kernels reach 0.026 to 0.07 of
+// the bf16 rate, the flash kernels, which use no matrix units yet, 0.021 to 0.028 of the fp32 rate.
+double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash);
 
 // One execution of a block.
 struct BlockPrice {
@@ -71,6 +75,8 @@ class PriceTable {
   Calibration calibration_;
   RowStatistics rows_;
   double peak_flops_per_second_ = 0;
+  double eager_flops_per_second_ = 0;
+  double flash_flops_per_second_ = 0;
   double launch_seconds_ = 0;
   std::array<std::vector<Point>, kOpKindCount> measured_;
 };

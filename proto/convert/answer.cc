@@ -99,7 +99,8 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question,
                              ResolveQuestion(request.question(), calibrations));
   TUNESMITH_RETURN_IF_ERROR(CheckCounts(request));
-  question.ranked_count = request.ranked_count() == 0 ? kDefaultRankedCount : request.ranked_count();
+  question.ranked_count =
+      request.ranked_count() == 0 ? kDefaultRankedCount : request.ranked_count();
   question.pareto_count = request.pareto_count();
   question.deadline = deadline;
   TUNESMITH_ASSIGN_OR_RETURN(const planner::SearchResult result, planner::Recommend(question));

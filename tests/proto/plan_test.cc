@@ -30,12 +30,12 @@ Plan TestPlan() {
   question.accumulation_dtype = planner::AccumulationDtype::kBf16;
   question.objective = planner::Objective::kMemory;
   question.memory_budget_bytes = 123456789012;
-  question.pinned = {.attention = planner::AttentionKernel::kFlash,
-                     .loss = planner::LossKernel::kChunked,
-                     .micro_batch = 2,
-                     .mlp_tile_count = 1,
-                     .rungs = planner::BitOf(planner::Rung::kKeep) |
-                              planner::BitOf(planner::Rung::kBlock)};
+  question.pinned = {
+      .attention = planner::AttentionKernel::kFlash,
+      .loss = planner::LossKernel::kChunked,
+      .micro_batch = 2,
+      .mlp_tile_count = 1,
+      .rungs = planner::BitOf(planner::Rung::kKeep) | planner::BitOf(planner::Rung::kBlock)};
   question.calibration.id = "cal-1";
   planner::Prediction prediction;
   prediction.fits = true;

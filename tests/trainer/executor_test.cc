@@ -159,8 +159,8 @@ TEST(ExecutorTest, Bf16StorageTrainsAsFp32) {
 
 // Where rounding is random, it is the same random wherever and whenever it is computed.
 TEST(ExecutorTest, NoPlacementChangesTheRounding) {
-  for (ProgramInputs inputs : planner::SemanticGrid(
-           2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
+  for (ProgramInputs inputs :
+       planner::SemanticGrid(2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
     if (inputs.mix.accumulation_count > 1) continue;
     ProgramRunner one(inputs, /*guard_buffers=*/true, 1), three(inputs, false, 3);
     inputs.mix.recompute = {};

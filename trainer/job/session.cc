@@ -136,8 +136,8 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   scalars[planner::kEpsilon] = static_cast<float>(c.epsilon);
   scalars[planner::kWeightDecay] = static_cast<float>(c.weight_decay);
   scalars[planner::kMaxGradientNorm] = static_cast<float>(c.max_gradient_norm);
-  TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(program().host.step_scalars, 0,
-                                                     scalars.data(), sizeof scalars));
+  TUNESMITH_RETURN_IF_ERROR(
+      executor_->arena().Write(program().host.step_scalars, 0, scalars.data(), sizeof scalars));
   const uint64_t key = planner::StepKey(seed_, c.optimizer_step);
   return executor_->arena().Write(program().host.step_key, 0, &key, sizeof key);
 }
