@@ -121,6 +121,19 @@ std::vector<double> LossesOf(const ProgramInputs& inputs, int step_count) {
   return losses;
 }
 
+// Plain SGD passes a gradient's error on as it is, so that weights after some steps show the placement's rounding and nothing else.
+TEST(ExecutorTest, NoPlacementChangesTheWeightsOfSgd) {
+  const std::vector<ProgramInputs> grid = planner::ToyGrid(2);
+  for (size_t i = 0; i < grid.size(); i += 7) {  // coprime to every axis: each value meets each other
+    ProgramInputs inputs = grid[i];
+    inputs.mix.optimizer = planner::Optimizer::kSgd;
+    ProgramRunner plain(PlainOf(inputs)), placed(inputs);
+    for (int step = 0; step < 3; ++step) EXPECT_NEAR(plain.Step(true), placed.Step(true), 1e-5);
+    ExpectSameTensors(plain.Weights(), placed.Weights(), 1e-6, FormatMix(inputs.mix));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
 // Training with narrow states or sums is training with fp32 ones, disturbed: each element of a bf16 moment is off by at most 2^-7 and right on
 // average, one of an 8-bit moment by at most 0.7 % of its block's largest. Over 20 steps the losses were seen to part by up to 0.16 % of
 // what they fell; the bound is six times that.
