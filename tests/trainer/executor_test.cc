@@ -124,7 +124,7 @@ std::vector<double> LossesOf(const ProgramInputs& inputs, int step_count) {
 // Plain SGD passes a gradient's error on as it is, so that weights after some steps show the placement's rounding and nothing else.
 TEST(ExecutorTest, NoPlacementChangesTheWeightsOfSgd) {
   const std::vector<ProgramInputs> grid = planner::ToyGrid(2);
-  for (size_t i = 0; i < grid.size(); i += 7) {  // coprime to every axis: each value meets each other
+  for (size_t i = 0; i < grid.size(); i += 7) {  // coprime to what varies within a split
     ProgramInputs inputs = grid[i];
     inputs.mix.optimizer = planner::Optimizer::kSgd;
     ProgramRunner plain(PlainOf(inputs)), placed(inputs);
