@@ -109,11 +109,15 @@ void MixFamily::PrepareHost() {
   }
 }
 
+int64_t MixFamily::StackBaseBytes(int64_t host) const {
+  return step_->stack_base_bytes + std::min(host, kHostSlotCount) * step_->block_input_bytes;
+}
+
 void MixFamily::AddLayers(const LayerSummary& s, int64_t first, int64_t count, int64_t host,
                           Layers& layers) const {
   if (count == 0) return;
   const StepSummary& f = *step_;
-  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  const int64_t base = StackBaseBytes(host);
   // Gradients live before the first layer's backward, and how many more each layer adds.
   const int64_t standing = several() ? f.gradient_bytes : 0;
   const int64_t born = several() ? 0 : f.layer_gradient_bytes;
@@ -133,7 +137,7 @@ void MixFamily::AddLayers(const LayerSummary& s, int64_t first, int64_t count, i
 // Layers on the host rung leave nothing on the stack; the last of them writes its output there.
 void MixFamily::AddHostInstants(int64_t host, Layers& layers) const {
   const StepSummary& f = *step_;
-  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  const int64_t base = StackBaseBytes(host);
   const int64_t standing = several() ? f.gradient_bytes : 0;
   const int64_t born = several() ? 0 : f.layer_gradient_bytes;
   const auto add = [&](const LayerSummary& s, int64_t at) {
@@ -151,7 +155,7 @@ void MixFamily::AddHostInstants(int64_t host, Layers& layers) const {
 ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
   const StepSummary& f = *step_;
   const int64_t host = recompute[kHost], several_standing = several() ? f.gradient_bytes : 0;
-  const int64_t base = f.stack_base_bytes + std::min(host, kHostSlotCount) * f.block_input_bytes;
+  const int64_t base = StackBaseBytes(host);
   Layers layers;
   if (host > 0) AddHostInstants(host, layers);
   int64_t layer = host;

@@ -98,6 +98,8 @@ class MixFamily {
   };
 
   void PrepareHost();
+  // Where the stack begins, above the slots of `host` layers on the host rung.
+  int64_t StackBaseBytes(int64_t host) const;
   void AddLayers(const LayerSummary& summary, int64_t first, int64_t count, int64_t host,
                  Layers& layers) const;
   void AddHostInstants(int64_t host, Layers& layers) const;

@@ -133,6 +133,16 @@ void RecomputeSolver::OfferTwoRungSplits() {
   }
 }
 
+std::optional<SolvedRecompute> RecomputeSolver::Walk() {
+  PrepareAll();
+  if (rungs_.empty()) return std::nullopt;  // none is allowed
+  OfferTwoRungSplits();
+  Branch(0, {.left = family_.layer_count(),
+             .compute_picoseconds = discount_picoseconds_,
+             .stack_bytes = discount_bytes_});
+  return best_;
+}
+
 std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
   Reset(/*memory_first=*/false, arena_bytes, std::numeric_limits<int64_t>::max());
   if (family_.FloorBytes() > arena_bytes) return std::nullopt;
@@ -144,31 +154,18 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
     Offer(counts);
     if (best_) return best_;
   }
-  PrepareAll();
-  if (rungs_.empty()) return std::nullopt;  // none is allowed
-  OfferTwoRungSplits();
-  Branch(0, {.left = family_.layer_count(),
-             .compute_picoseconds = discount_picoseconds_,
-             .stack_bytes = discount_bytes_});
-  return best_;
+  return Walk();
 }
 
 std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds,
                                                          int64_t arena_bytes) {
   Reset(/*memory_first=*/true, arena_bytes, step_picoseconds);
   if (family_.FloorBytes() > arena_bytes) return std::nullopt;
-  PrepareAll();
-  if (rungs_.empty()) return std::nullopt;  // none is allowed
-  OfferTwoRungSplits();
-  Branch(0, {.left = family_.layer_count(),
-             .compute_picoseconds = discount_picoseconds_,
-             .stack_bytes = discount_bytes_});
-  return best_;
+  return Walk();
 }
 
 int64_t RecomputeSolver::LeastArena(size_t depth, const Node& node) const {
-  const int64_t last_depth = static_cast<int64_t>(rungs_.size()) - 1;
-  const size_t at = std::min(depth, static_cast<size_t>(last_depth));
+  const size_t at = std::min(depth, rungs_.size() - 1);
   const int64_t loss = family_.LossBaseBytes() + node.stack_bytes +
                        (node.left > 0 ? node.left * least_stack_bytes_[at] : 0);
   if (node.left == 0) return std::max(loss, family_.FloorBytes());

@@ -37,7 +37,7 @@ class RecomputeSolver {
   // when there are none.
   std::optional<SolvedRecompute> Smallest(int64_t step_picoseconds, int64_t arena_bytes);
 
-  // Mixes composed, and mixes excluded by bounds without that, in all calls so far.
+  // Mixes composed in all calls so far.
   int64_t evaluated_count() const { return evaluated_count_; }
   // The deadline passed: the last answer is the best found, not the best there is.
   bool deadline_reached() const { return deadline_reached_; }
@@ -58,6 +58,8 @@ class RecomputeSolver {
     std::vector<std::pair<double, double>> corners;  // (stack bytes, picoseconds), by bytes
   };
 
+  // The best of all counts within the limits that were set.
+  std::optional<SolvedRecompute> Walk();
   void PrepareAll();
   void Reset(bool memory_first, int64_t arena_limit, int64_t step_limit);
   void Offer(const RecomputeCounts& counts);

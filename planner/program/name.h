@@ -36,7 +36,6 @@ class Name {
   std::string Text(int64_t instance) const;
   // Whether the text has a place for the instance: the buffer belongs to a layer.
   bool HasInstance() const { return First().find("{}") != std::string_view::npos; }
-  bool empty() const { return parts_[0] == nullptr; }
 
   // By text.
   bool operator==(const Name& other) const { return Text() == other.Text(); }
