@@ -33,8 +33,11 @@ constexpr int64_t kTokensPerDocument = 64;
 constexpr int64_t kMaxDocumentsPerRow = 64;
 
 const std::map<std::string, v1::Method>& Methods() {
-  static const auto* const methods = new std::map<std::string, v1::Method>{
-      {"any", v1::METHOD_UNSPECIFIED}, {"full", v1::METHOD_FULL}, {"lora", v1::METHOD_LORA}};
+  static const auto* const methods =
+      new std::map<std::string, v1::Method>{{"any", v1::METHOD_UNSPECIFIED},
+                                            {"full", v1::METHOD_FULL},
+                                            {"lora", v1::METHOD_LORA},
+                                            {"qlora", v1::METHOD_QLORA}};
   return *methods;
 }
 
@@ -254,6 +257,8 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--accumulation", flags.accumulation, "Data type of summed gradients")
       ->check(CLI::IsMember(Keys(AccumulationDtypes())))
       ->capture_default_str();
+  app.add_flag("--single-quantization", flags.single_quantization,
+               "QLoRA: keep the magnitudes of 4-bit blocks in fp32");
   app.add_option("--lora-rank", flags.lora_rank, "Rank of the adapter")
       ->check(Positive())
       ->capture_default_str();
@@ -314,6 +319,7 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   workload.set_generates(true);
   TUNESMITH_RETURN_IF_ERROR(SetDataset(flags, asked));
   question.set_method(Methods().at(flags.method));
+  question.set_single_quantization(flags.single_quantization);
   question.mutable_lora()->set_rank(flags.lora_rank);
   question.mutable_lora()->set_alpha(
       flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));

@@ -23,6 +23,7 @@ struct QuestionFlags {
   std::string optimizer = "adamw";
   std::string optimizer_state = "fp32";
   std::string accumulation = "fp32";
+  bool single_quantization = false;
   int64_t lora_rank = 16;
   double lora_alpha = 0;  // 0: twice the rank
   std::string objective = "time";

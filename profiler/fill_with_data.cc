@@ -6,6 +6,7 @@
 #include "common/dtype.h"
 #include "common/random.h"
 #include "common/status_macros.h"
+#include "trainer/write_quantized.h"
 
 namespace tunesmith::profiler {
 
@@ -14,9 +15,14 @@ absl::Status FillWithData(trainer::Executor& executor) {
   std::vector<float> noise;
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
-    noise.resize(static_cast<size_t>(planner::ElementCount(b)));
+    noise.resize(static_cast<size_t>(trainer::ElementCountOf(program, p)));
     for (size_t i = 0; i < noise.size(); ++i)
       noise[i] = static_cast<float>(0.04 * RandomUniform(7, i) - 0.02);
+    if (p.absmax >= 0) {
+      for (int64_t i = 0; i < b.instance_count; ++i)
+        TUNESMITH_RETURN_IF_ERROR(trainer::WriteQuantized(executor.arena(), p, i, noise));
+      continue;
+    }
     std::vector<uint16_t> narrow;
     const void* data = noise.data();
     if (b.dtype == DType::kBF16) {

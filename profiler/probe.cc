@@ -150,11 +150,13 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
   for (int64_t micro_batch : {1, 4}) {
     for (planner::AttentionKernel attention :
          {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager}) {
-      for (planner::Method method : {planner::Method::kLora, planner::Method::kFull}) {
-        // The eager kernel and full fine-tuning share every other op with their counterparts: one size of each is enough.
+      for (planner::Method method :
+           {planner::Method::kLora, planner::Method::kFull, planner::Method::kQlora}) {
+        // The eager kernel, full fine-tuning and QLoRA share every other op with their counterparts: one size of each is enough.
         if (attention == planner::AttentionKernel::kEager &&
-            (method == planner::Method::kFull || micro_batch > 1))
+            (method != planner::Method::kLora || micro_batch > 1))
           continue;
+        if (method == planner::Method::kQlora && micro_batch > 1) continue;
         probes.push_back(InputsOf(options, context, method, attention, micro_batch));
       }
     }

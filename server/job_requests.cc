@@ -95,7 +95,7 @@ absl::StatusOr<v1::CreateJobRequest> CheckCreateJob(v1::CreateJobRequest request
         plan.question.devices.hardware.compute_capability == 0 ? "cpu" : "cuda:0");
   TUNESMITH_RETURN_IF_ERROR(CheckDevices(plan.question.devices, request.spec()));
   *request.mutable_spec() =
-      convert::WithDefaults(request.spec(), plan.prediction.mix.method == planner::Method::kLora);
+      convert::WithDefaults(request.spec(), plan.prediction.mix.method != planner::Method::kFull);
   return request;
 }
 

@@ -12,6 +12,7 @@
 #include "planner/answer/price_limits.h"
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
+#include "planner/program/layer_parameters.h"
 #include "planner/program/training_segments.h"
 #include "planner/program/workspace.h"
 
@@ -106,10 +107,20 @@ std::vector<T> OnlyPinned(std::vector<T> values, const std::optional<T>& pinned)
   return values;
 }
 
-std::vector<Method> MethodsOf(MethodChoice choice) {
-  if (choice == MethodChoice::kFull) return {Method::kFull};
-  if (choice == MethodChoice::kLora) return {Method::kLora};
-  return {Method::kFull, Method::kLora};
+std::vector<Method> MethodsOf(const Question& question) {
+  switch (question.method) {
+    case MethodChoice::kFull:
+      return {Method::kFull};
+    case MethodChoice::kLora:
+      return {Method::kLora};
+    case MethodChoice::kQlora:
+      return {Method::kQlora};
+    case MethodChoice::kAny:
+      break;
+  }
+  std::vector<Method> methods = {Method::kFull, Method::kLora};
+  if (CanQuantize(question.model)) methods.push_back(Method::kQlora);
+  return methods;
 }
 
 std::vector<int64_t> DivisorsOf(int64_t n) {
@@ -169,7 +180,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
   const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
-  for (Method method : MethodsOf(question.method)) {
+  for (Method method : MethodsOf(question)) {
     for (AttentionKernel attention :
          OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
@@ -193,6 +204,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
           for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
             families.push_back({.method = method,
                                 .lora = question.lora,
+                                .double_quantization = question.double_quantization,
                                 .precision = PrecisionOf(question),
                                 .optimizer = question.optimizer,
                                 .optimizer_state = question.optimizer_state,

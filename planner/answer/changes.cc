@@ -196,11 +196,17 @@ class ChangeFinder {
   }
 
   absl::Status TryMethod() {
-    if (question_.method != MethodChoice::kFull) return absl::OkStatus();
     Question changed = question_;
-    changed.method = MethodChoice::kLora;
-    return TrySwitch({.kind = ChangeKind::kMethod, .value = "lora", .semantic = true}, changed,
-                     StrCat("LoRA of rank ", question_.lora.rank, " instead of full fine-tuning"));
+    if (question_.method == MethodChoice::kFull) {
+      changed.method = MethodChoice::kLora;
+      return TrySwitch(
+          {.kind = ChangeKind::kMethod, .value = "lora", .semantic = true}, changed,
+          StrCat("LoRA of rank ", question_.lora.rank, " instead of full fine-tuning"));
+    }
+    if (question_.method != MethodChoice::kLora) return absl::OkStatus();
+    changed.method = MethodChoice::kQlora;
+    return TrySwitch({.kind = ChangeKind::kMethod, .value = "qlora", .semantic = true}, changed,
+                     "QLoRA: frozen weights in 4 bits instead of as they are");
   }
 
   // The scale alpha / rank stays.

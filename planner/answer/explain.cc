@@ -23,7 +23,15 @@ struct Variant {
 };
 
 MethodChoice ChoiceOf(Method method) {
-  return method == Method::kFull ? MethodChoice::kFull : MethodChoice::kLora;
+  switch (method) {
+    case Method::kFull:
+      return MethodChoice::kFull;
+    case Method::kLora:
+      return MethodChoice::kLora;
+    case Method::kQlora:
+      return MethodChoice::kQlora;
+  }
+  return MethodChoice::kAny;
 }
 
 class VariantList {
@@ -52,8 +60,10 @@ class VariantList {
 
   void AddMethods() {
     if (question_.method != MethodChoice::kAny) return;
-    const Method other = chosen_.method == Method::kFull ? Method::kLora : Method::kFull;
-    Add(ExplainedAxis::kMethod, NameOf(kMethodNames, other)).method = ChoiceOf(other);
+    for (Method other : {Method::kFull, Method::kLora, Method::kQlora}) {
+      if (other == chosen_.method) continue;
+      Add(ExplainedAxis::kMethod, NameOf(kMethodNames, other)).method = ChoiceOf(other);
+    }
   }
 
   void AddAttention() {

@@ -15,7 +15,6 @@ namespace tunesmith::planner {
 namespace {
 
 constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
-constexpr size_t kMethodCount = 2;
 
 bool Quicker(const ScoredMix& a, const ScoredMix& b) {
   return std::pair(a.step_picoseconds, a.arena_bytes) <
@@ -203,7 +202,9 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
   for (const auto& f : families_) {
     const int64_t step_limit = limit[static_cast<size_t>(f->mix.method)];
     if (f->least_step_picoseconds > step_limit || Late()) continue;
-    const auto scored = Smallest(*f, step_limit, arena_limit_bytes_);
+    auto scored = Smallest(*f, std::min(step_limit, WithSlack(least)), arena_limit_bytes_);
+    if (!scored && step_limit > WithSlack(least))
+      scored = Smallest(*f, step_limit, arena_limit_bytes_);
     ++(scored ? feasible_count_ : rejected_count_);
     if (scored) best.push_back(*scored);
   }

@@ -19,7 +19,7 @@
 // The planner's two entry points. Both are pure functions of their arguments and safe to call from any thread.
 namespace tunesmith::planner {
 
-enum class MethodChoice { kAny, kFull, kLora };
+enum class MethodChoice { kAny, kFull, kLora, kQlora };
 // kBalanced: least memory among the mixes that take at most kBalancedSlack longer than the quickest.
 enum class Objective { kTime, kMemory, kBalanced };
 inline constexpr double kBalancedSlack = 0.05;
@@ -29,7 +29,8 @@ struct Question {
   Workload workload;
   DeviceGroup devices;
   MethodChoice method = MethodChoice::kAny;
-  LoraSpec lora;                       // used where the method is LoRA
+  LoraSpec lora;                       // used where the method has an adapter
+  bool double_quantization = true;     // used where the method is QLoRA
   std::optional<Precision> precision;  // none: bf16 on GPUs that have it, fp32 on CPUs
   // Fixed semantic axes: every mix of the answer has them.
   Optimizer optimizer = Optimizer::kAdamW;

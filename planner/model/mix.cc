@@ -69,7 +69,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer) {
 
 absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
   std::vector<std::string> problems;
-  if (mix.method == Method::kLora) CheckLora(mix.lora, &problems);
+  if (mix.method != Method::kFull) CheckLora(mix.lora, &problems);
   CheckOptimizer(mix, &problems);
   CheckRange("zero_stage", mix.zero_stage, 0, 3, &problems);
   CheckRecompute(mix, layer_count, &problems);

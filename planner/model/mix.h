@@ -12,7 +12,9 @@
 // the loss or the gradients. Axis names are spelled alike here, in the protos, in JSON and on the command line.
 namespace tunesmith::planner {
 
-enum class Method { kFull, kLora };
+// kQlora: LoRA on a base whose linear layers are stored in 4-bit NormalFloat.
+enum class Method { kFull, kLora, kQlora };
+inline constexpr int kMethodCount = 3;
 // Dtype of weights, activations and of what GEMMs read.
 enum class Precision { kFp32, kBf16 };
 // How a gradient changes a weight. SGD is plain: no momentum, no state.
@@ -60,7 +62,9 @@ struct LoraSpec {
 struct Mix {
   // Semantic axes.
   Method method = Method::kLora;
-  LoraSpec lora = {};  // read only when method is kLora
+  LoraSpec lora = {};  // not read when method is kFull
+  // kQlora: the magnitudes of blocks are quantized too, to 8 bits.
+  bool double_quantization = true;
   Precision precision = Precision::kFp32;
   Optimizer optimizer = Optimizer::kAdamW;
   OptimizerState optimizer_state = OptimizerState::kFp32;
@@ -86,7 +90,8 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 // One line, e.g. "method=lora:r16 zero_stage=0 recompute=block:30 attention=eager loss=chunked batch=4x8". Axes at their default value are
 // printed too when a reader would want them; ParseMix(FormatMix(m)) == m
 // for every m that passes ValidateMix, except that `lora` is not printed where the method does not read it.
-//   method=full | lora:r<rank>[:a<alpha>][:<targets>]   targets: "all", "attention" or module letters joined by "+", as "q+v"
+//   method=full | lora:r<rank>[:a<alpha>][:<targets>] | qlora:...[:single]   targets: "all", "attention" or module letters joined by "+", as "q+v";
+//   single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
 //   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   batch=<micro>x<accumulation>[x<data ranks>]

@@ -20,9 +20,10 @@ std::string FormatTargets(uint32_t targets) {
 
 std::string FormatMethod(const Mix& mix) {
   if (mix.method == Method::kFull) return "full";
-  std::string text = StrCat("lora:r", mix.lora.rank);
+  std::string text = StrCat(NameOf(kMethodNames, mix.method), ":r", mix.lora.rank);
   if (mix.lora.alpha != LoraSpec().alpha) text += StrCat(":a", FormatDouble(mix.lora.alpha));
   if (mix.lora.targets != kLoraAll) text += StrCat(":", FormatTargets(mix.lora.targets));
+  if (mix.method == Method::kQlora && !mix.double_quantization) text += ":single";
   return text;
 }
 

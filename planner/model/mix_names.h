@@ -10,7 +10,8 @@
 // How each axis value is spelled in mixes, JSON, protos and flags: kXNames[static_cast<int>(value)].
 namespace tunesmith::planner {
 
-inline constexpr std::array<std::string_view, 2> kMethodNames = {"full", "lora"};
+inline constexpr std::array<std::string_view, kMethodCount> kMethodNames = {"full", "lora",
+                                                                            "qlora"};
 inline constexpr std::array<std::string_view, 2> kPrecisionNames = {"fp32", "bf16"};
 inline constexpr std::array<std::string_view, 2> kOptimizerNames = {"adamw", "sgd"};
 inline constexpr std::array<std::string_view, 3> kOptimizerStateNames = {"fp32", "bf16", "int8"};

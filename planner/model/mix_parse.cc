@@ -55,15 +55,22 @@ bool ParseLoraPart(std::string_view part, LoraSpec* lora) {
 
 absl::Status ParseMethod(std::string_view value, Mix* mix) {
   constexpr std::string_view kAccepted =
-      "full or lora:r<rank>[:a<alpha>][:all|attention|q+k+v+o+gate+up+down]";
+      "full or lora:r<rank>[:a<alpha>][:all|attention|q+k+v+o+gate+up+down] or qlora:...[:single]";
   const std::vector<std::string_view> parts = StrSplit(value, ":");
   if (value == "full") {
     mix->method = Method::kFull;
     return absl::OkStatus();
   }
-  if (parts[0] != "lora" || parts.size() > 4) return Refuse("method", value, kAccepted);
-  mix->method = Method::kLora;
+  const bool quantized = parts[0] == "qlora";
+  if ((parts[0] != "lora" && !quantized) || parts.size() > 5)
+    return Refuse("method", value, kAccepted);
+  mix->method = quantized ? Method::kQlora : Method::kLora;
+  mix->double_quantization = true;
   for (size_t i = 1; i < parts.size(); ++i) {
+    if (quantized && parts[i] == "single") {
+      mix->double_quantization = false;
+      continue;
+    }
     if (!ParseLoraPart(parts[i], &mix->lora)) return Refuse("method", value, kAccepted);
   }
   return absl::OkStatus();

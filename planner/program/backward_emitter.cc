@@ -79,6 +79,10 @@ BufferRef BackwardEmitter::Use(ValueId id) {
   if (block_ == nullptr) return {};
   const int32_t saved = saved_->buffer_of_storage[static_cast<size_t>(value.storage)];
   if (saved >= 0) return {.buffer = saved};
+  if (value.fleeting) {
+    storage_local_[static_cast<size_t>(value.storage)] = {};
+    recomputed_[static_cast<size_t>(id)] = {};
+  }
   if (recomputed_[static_cast<size_t>(id)].buffer < 0)
     Recompute(graph_.ops()[static_cast<size_t>(value.producer)]);
   return recomputed_[static_cast<size_t>(id)];

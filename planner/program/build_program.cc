@@ -93,6 +93,10 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
         "batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
         ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));
   }
+  if (m.method == Method::kQlora && !CanQuantize(inputs.model))
+    return absl::InvalidArgumentError(
+        "method=qlora: hidden_size, intermediate_size and heads x head_size must be even numbers, "
+        "as two 4-bit elements of a row share a byte; use method=lora");
   const double scores = MostScoreBytes(inputs.model, m.micro_batch * w.context, w.context);
   if (m.attention != AttentionKernel::kEager || scores <= kLargestBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(

@@ -95,7 +95,7 @@ class Recomputation {
         if (graph_.value(input).storage == graph_.value(output).storage)
           there_[static_cast<size_t>(input)] = false;
       }
-      there_[static_cast<size_t>(output)] = true;
+      there_[static_cast<size_t>(output)] = !graph_.value(output).fleeting;
     }
     ops_.push_back(value.producer);
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/units.h"
+#include "planner/program/layer_parameters.h"
 
 namespace tunesmith::planner {
 
@@ -41,12 +42,27 @@ ValueId ForwardGraph::Weight(int32_t parameter) {
   ValueId& id = weights_[static_cast<size_t>(parameter)];
   if (id != kNoValue) return id;
   const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
+  if (p.absmax >= 0) return Dequantized(p);
   const Buffer& b = program_.buffers[static_cast<size_t>(p.weight)];
   id = AddValue(b.name, b.dtype, {.dims = b.dims, .rank = b.rank});
   mutable_value(id).bound = {.buffer = p.weight};
   mutable_value(id).parameter = parameter;
   mutable_value(id).needs_gradient = p.trainable;
   return id;
+}
+
+ValueId ForwardGraph::Dequantized(const Parameter& p) {
+  const Buffer& codes = program_.buffers[static_cast<size_t>(p.weight)];
+  ValueIds inputs = {Bind(codes.name, {.buffer = p.weight})};
+  for (int32_t buffer : {p.absmax, p.absmax_scale, p.absmax_offset}) {
+    if (buffer >= 0) inputs.push_back(Bind("absmax", {.buffer = buffer}));
+  }
+  const ValueId y =
+      AddValue("dequantized_weight", ComputeDType(program_.inputs),
+               Matrix(codes.dims[0], 2 * codes.dims[1]), Role::kOther, MemoryClass::kWorkspace);
+  mutable_value(y).transient = mutable_value(y).fleeting = true;
+  AddOp(OpKind::kDequantizeNf4, {}, std::move(inputs), {y});
+  return y;
 }
 
 void ForwardGraph::AddOp(OpKind kind, const OpAttributes& attributes, ValueIds inputs,

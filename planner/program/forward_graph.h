@@ -43,6 +43,7 @@ struct Value {
   ValueId rows_of = kNoValue;
   int64_t row_begin = 0;
   bool transient = false;  // never saved for backward
+  bool fleeting = false;   // formed anew for every op that reads it: large, and cheap to form
   bool output = false;     // of the block: its gradient is there when the block's backward starts
 };
 
@@ -67,7 +68,7 @@ class ForwardGraph {
 
   // A value that lives in an existing buffer. `gradient.buffer` >= 0 says that a gradient is wanted and where it goes.
   ValueId Bind(Name name, BufferRef buffer, BufferRef gradient = {});
-  // The same value for every use, so that its gradients are summed.
+  // The same value for every use, so that its gradients are summed; a quantized weight is dequantized for every use.
   ValueId Weight(int32_t parameter);
 
   // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
@@ -101,6 +102,7 @@ class ForwardGraph {
 
  private:
   Value& mutable_value(ValueId id) { return values_[static_cast<size_t>(id)]; }
+  ValueId Dequantized(const Parameter& parameter);
   int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
 
   const Program& program_;

@@ -81,6 +81,25 @@ int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_
   return static_cast<int32_t>(program.parameters.size()) - 1;
 }
 
+// A frozen matrix in 4-bit NormalFloat.
+int32_t AddQuantized(Program& program, Name name, ProjectionShape shape, int64_t instance_count) {
+  const auto add = [&](Name part, DType dtype, Shape dims) {
+    return AddResident(program, part, dtype, dims, instance_count, MemoryClass::kWeights);
+  };
+  const int64_t blocks = CeilDivide(shape.output_size * shape.input_size, kNf4BlockSize);
+  const bool twice = program.inputs.mix.double_quantization;
+  Parameter p;
+  p.weight = add(name, DType::kU8, Matrix(shape.output_size, shape.input_size / 2));
+  p.absmax = add(name.With(".absmax"), twice ? DType::kU8 : DType::kF32, Vector(blocks));
+  if (twice) {
+    p.absmax_scale = add(name.With(".absmax_scale"), DType::kF32,
+                         Vector(CeilDivide(blocks, kNf4ScaleBlockSize)));
+    p.absmax_offset = add(name.With(".absmax_offset"), DType::kF32, Vector(1));
+  }
+  program.parameters.push_back(p);
+  return static_cast<int32_t>(program.parameters.size()) - 1;
+}
+
 }  // namespace
 
 const char* ProjectionPath(int projection) {
@@ -106,6 +125,13 @@ ProjectionShape ShapeOfProjection(const ModelSpec& model, int projection) {
     default:
       return {model.intermediate_size, model.hidden_size};
   }
+}
+
+bool CanQuantize(const ModelSpec& model) {
+  for (int i = 0; i < kProjectionCount; ++i) {
+    if (ShapeOfProjection(model, i).input_size % 2 != 0) return false;
+  }
+  return true;
 }
 
 DType ComputeDType(const ProgramInputs& inputs) {
@@ -147,8 +173,11 @@ ModelParameters AddParameters(Program& program) {
     const size_t index = static_cast<size_t>(i);
     const ProjectionShape shape = ShapeOfProjection(model, i);
     const Name path = Name("model.layers.{}.").With(ProjectionPath(i));
-    p.weight[index] = AddParameter(program, path.With(".weight"),
-                                   Matrix(shape.output_size, shape.input_size), layers, full, true);
+    p.weight[index] =
+        program.inputs.mix.method == Method::kQlora
+            ? AddQuantized(program, path.With(".weight"), shape, layers)
+            : AddParameter(program, path.With(".weight"),
+                           Matrix(shape.output_size, shape.input_size), layers, full, true);
     if (model.qkv_bias && i <= kProjectionV)
       p.bias[index] =
           AddParameter(program, path.With(".bias"), Vector(shape.output_size), layers, full, false);

@@ -28,6 +28,9 @@ struct ProjectionShape {
 };
 ProjectionShape ShapeOfProjection(const ModelSpec& model, int projection);
 
+// Whether every projection can be stored in 4 bits: two elements of a row share a byte.
+bool CanQuantize(const ModelSpec& model);
+
 // Indices into Program::parameters; -1 where a model has none.
 struct ModelParameters {
   int32_t embedding = -1;

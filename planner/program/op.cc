@@ -20,6 +20,8 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention";
     case OpKind::kSwiGlu:
       return "swiglu";
+    case OpKind::kDequantizeNf4:
+      return "dequantize_nf4";
     case OpKind::kGatherRows:
       return "gather_rows";
     case OpKind::kCrossEntropy:

@@ -22,6 +22,9 @@ enum class OpKind : uint8_t {
   kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
   kSwiGlu,  // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
+  // codes (O, I/2) u8, absmax (blocks) f32 | u8[, absmax_scale f32, absmax_offset (1) f32] -> weight (O, I): 4-bit NormalFloat to what is computed
+  // in; with double quantization absmax has codes too
+  kDequantizeNf4,
   // x (BT, C), rows (N) i32, ascending, -1: none -> y (N, C) = the rows of x that are named, else zeros
   kGatherRows,
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
@@ -72,6 +75,10 @@ enum StepScalar {
   kMaxGradientNorm
 };
 inline constexpr int64_t kStepScalarCount = 16;
+
+// Elements of a weight in 4-bit NormalFloat that share a magnitude, and magnitudes that share a scale where they are quantized too.
+inline constexpr int64_t kNf4BlockSize = 64;
+inline constexpr int64_t kNf4ScaleBlockSize = 256;
 
 // Elements that share a scale where moments are stored in 8 bits.
 inline constexpr int64_t kStateBlockSize = 256;

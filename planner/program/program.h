@@ -121,6 +121,10 @@ struct Parameter {
   int32_t moment1_scale = -1;  // f32, one for kStateBlockSize elements of an 8-bit moment
   int32_t moment2_scale = -1;
   int32_t master = -1;
+  // Of a weight in 4-bit NormalFloat, whose `weight` holds the codes.
+  int32_t absmax = -1;
+  int32_t absmax_scale = -1;
+  int32_t absmax_offset = -1;
   bool trainable = false;
   bool decays = false;
 

@@ -12,12 +12,15 @@ namespace {
 template <typename Planner, typename Proto, size_t kSize>
 using AxisTable = std::array<std::pair<Planner, Proto>, kSize>;
 
-constexpr AxisTable<planner::Method, v1::Method, 2> kMethods = {
-    {{planner::Method::kFull, v1::METHOD_FULL}, {planner::Method::kLora, v1::METHOD_LORA}}};
-constexpr AxisTable<planner::MethodChoice, v1::Method, 3> kMethodChoices = {
+constexpr AxisTable<planner::Method, v1::Method, 3> kMethods = {
+    {{planner::Method::kFull, v1::METHOD_FULL},
+     {planner::Method::kLora, v1::METHOD_LORA},
+     {planner::Method::kQlora, v1::METHOD_QLORA}}};
+constexpr AxisTable<planner::MethodChoice, v1::Method, 4> kMethodChoices = {
     {{planner::MethodChoice::kAny, v1::METHOD_UNSPECIFIED},
      {planner::MethodChoice::kFull, v1::METHOD_FULL},
-     {planner::MethodChoice::kLora, v1::METHOD_LORA}}};
+     {planner::MethodChoice::kLora, v1::METHOD_LORA},
+     {planner::MethodChoice::kQlora, v1::METHOD_QLORA}}};
 constexpr AxisTable<planner::Precision, v1::Precision, 2> kPrecisions = {
     {{planner::Precision::kFp32, v1::PRECISION_FP32},
      {planner::Precision::kBf16, v1::PRECISION_BF16}}};
@@ -128,7 +131,8 @@ planner::LoraSpec LoraFromProto(const v1::LoraSpec& proto, std::string_view fiel
 v1::Mix ToProto(const planner::Mix& mix) {
   v1::Mix proto;
   proto.set_method(ProtoValue(kMethods, mix.method));
-  if (mix.method == planner::Method::kLora) *proto.mutable_lora() = ToProto(mix.lora);
+  if (mix.method != planner::Method::kFull) *proto.mutable_lora() = ToProto(mix.lora);
+  proto.set_single_quantization(mix.method == planner::Method::kQlora && !mix.double_quantization);
   proto.set_precision(ProtoValue(kPrecisions, mix.precision));
   proto.set_optimizer(ToProto(mix.optimizer));
   proto.set_optimizer_state(ProtoValue(kOptimizerStates, mix.optimizer_state));
@@ -149,6 +153,7 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   planner::Mix mix;
   mix.method = PlannerValue(kMethods, proto.method(), path("method"), violations);
   if (proto.has_lora()) mix.lora = LoraFromProto(proto.lora(), path("lora"), violations);
+  mix.double_quantization = !proto.single_quantization();
   mix.precision = PlannerValue(kPrecisions, proto.precision(), path("precision"), violations);
   mix.optimizer = OptimizerFromProto(proto.optimizer(), path("optimizer"), violations);
   mix.optimizer_state =

@@ -21,6 +21,7 @@ planner::Question InputsFromProto(const v1::PlanInputs& proto, std::string_view 
   question.devices = DeviceGroupFromProto(proto.devices(), path("devices"), violations);
   question.method = MethodChoiceFromProto(proto.method(), path("method"), violations);
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), path("lora"), violations);
+  question.double_quantization = !proto.single_quantization();
   question.precision = PrecisionChoiceFromProto(proto.precision(), path("precision"), violations);
   question.optimizer = OptimizerFromProto(proto.optimizer(), path("optimizer"), violations);
   question.optimizer_state =
@@ -74,6 +75,7 @@ v1::PlanInputs InputsToProto(const planner::Question& question) {
   *proto.mutable_devices() = ToProto(question.devices);
   proto.set_method(ToProto(question.method));
   *proto.mutable_lora() = ToProto(question.lora);
+  proto.set_single_quantization(!question.double_quantization);
   proto.set_precision(ToProto(question.precision));
   proto.set_optimizer(ToProto(question.optimizer));
   proto.set_optimizer_state(ToProto(question.optimizer_state));

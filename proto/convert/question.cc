@@ -56,6 +56,7 @@ absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   question.workload = WorkloadFromProto(proto.workload(), "question.workload", violations);
   question.method = MethodChoiceFromProto(proto.method(), "question.method", violations);
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), "question.lora", violations);
+  question.double_quantization = !proto.single_quantization();
   question.precision =
       PrecisionChoiceFromProto(proto.precision(), "question.precision", violations);
   question.optimizer = OptimizerFromProto(proto.optimizer(), "question.optimizer", violations);

@@ -2,6 +2,7 @@
 
 #include "tests/gpu/twins.h"
 #include "trainer/ops/cross_entropy.h"
+#include "trainer/ops/dequantize_nf4.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/gather_rows.h"
 #include "trainer/ops/rms_norm.h"
@@ -173,6 +174,42 @@ TEST_P(RopeTest, BothDirections) {
       Check(Rope, 3, head_size, scaling);
       Check(RopeBackward, 1, head_size, scaling);
     }
+  }
+}
+
+class DequantizeNf4Test : public TwinTest {
+ protected:
+  std::vector<uint8_t> RandomCodes(int64_t count) {
+    const std::vector<int32_t> codes = RandomIntegers(count, 0, 255);
+    return {codes.begin(), codes.end()};
+  }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(DequantizeNf4Test);
+
+TEST_P(DequantizeNf4Test, BothForms) {
+  // The last block is not full, and has an odd number of packs of the widest kind.
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{301, 70}, {128, 256}}) {
+    const int64_t blocks = CeilDivide(rows * columns, planner::kNf4BlockSize);
+    Twin& codes = Codes("codes", {rows, columns / 2}, RandomCodes(rows * columns / 2));
+    Twin& y = Poisoned("y", {rows, columns}, T());
+    Twin& plain = Random("absmax", {blocks}, DType::kF32);
+    Twin& absmax = Codes("absmax_codes", {blocks}, RandomCodes(blocks));
+    Twin& scale =
+        Random("absmax_scale", {CeilDivide(blocks, planner::kNf4ScaleBlockSize)}, DType::kF32);
+    Twin& offset = Random("absmax_offset", {1}, DType::kF32);
+    RunBoth([&](const OpContext& context, auto pick) {
+      return DequantizeNf4(context, {.codes = pick(codes), .absmax = pick(plain), .y = pick(y)});
+    });
+    ExpectClose(y, Tolerance(T(), 0, 1));
+    RunBoth([&](const OpContext& context, auto pick) {
+      return DequantizeNf4(context, {.codes = pick(codes),
+                                     .absmax = pick(absmax),
+                                     .absmax_scale = pick(scale),
+                                     .absmax_offset = pick(offset),
+                                     .y = pick(y)});
+    });
+    // A magnitude is a product and a sum, fused or not.
+    ExpectClose(y, Tolerance(T(), 0, 4));
   }
 }
 

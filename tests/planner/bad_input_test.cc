@@ -119,7 +119,7 @@ TEST(BadInputTest, NoMixTakesLongerThanTheBound) {
   question.calibration.step_factor = 1.5;
   for (const bool calibrated : {true, false}) {
     if (!calibrated) question.calibration = {};
-    for (const Method method : {Method::kFull, Method::kLora}) {
+    for (const Method method : kAllMethods) {
       for (const AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
         for (const int64_t micro_batch : {1, 8}) {
           const Mix mix{.method = method,

@@ -92,7 +92,9 @@ TEST(ChangesTest, LoraInsteadOfFullIsOfferedWhereOnlyFullWasAsked) {
   const auto changes = Find(question);
   EXPECT_EQ(changes.at(ChangeKind::kMethod).best.mix.method, Method::kLora);
   EXPECT_FALSE(changes.contains(ChangeKind::kLoraRank));
-  EXPECT_FALSE(Find(ToyQuestion(MethodChoice::kLora, 1000)).contains(ChangeKind::kMethod));
+  const auto from_lora = Find(ToyQuestion(MethodChoice::kLora, 1000));
+  EXPECT_EQ(from_lora.at(ChangeKind::kMethod).best.mix.method, Method::kQlora);
+  EXPECT_FALSE(Find(ToyQuestion(MethodChoice::kQlora, 1000)).contains(ChangeKind::kMethod));
 }
 
 // With one micro-batch per step gradients lie where activations die.

@@ -138,7 +138,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
     model.vocab_size = pick(8, 40000);
     model.context_limit = 1 << 20;
     for (int i = 0; i < 100; ++i) {
-      Mix mix{.method = pick(0, 1) ? Method::kFull : Method::kLora,
+      Mix mix{.method = kAllMethods[static_cast<size_t>(pick(0, 2))],
               .lora = {.rank = 5},
               .precision = Precision::kBf16,
               .attention = pick(0, 1) ? AttentionKernel::kEager : AttentionKernel::kFlash,
@@ -153,6 +153,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
       for (size_t c = 1; c < kRungCount; ++c) cuts[c] = pick(0, model.layer_count);
       std::sort(cuts.begin(), cuts.end());
       for (size_t r = 0; r < kRungCount; ++r) mix.recompute[r] = cuts[r + 1] - cuts[r];
+      if (mix.method == Method::kQlora && !CanQuantize(model)) mix.method = Method::kLora;
       ProgramInputs inputs = OnGpu(ToyInputs(model, mix, 64 * pick(1, 40) + pick(0, 1)));
       if (pick(0, 1) > 0) inputs.workload.loss_token_capacity = pick(1, inputs.workload.context);
       compare.Expect(inputs);

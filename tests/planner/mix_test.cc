@@ -49,8 +49,9 @@ Mix RandomMix(std::mt19937_64& random) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
   };
   Mix mix;
-  mix.method = static_cast<Method>(pick(0, 1));
-  if (mix.method == Method::kLora) {
+  mix.method = static_cast<Method>(pick(0, kMethodCount - 1));
+  if (mix.method == Method::kQlora) mix.double_quantization = pick(0, 1) == 1;
+  if (mix.method != Method::kFull) {
     mix.lora.rank = pick(1, 256);
     if (pick(0, 1) == 1) mix.lora.alpha = std::uniform_real_distribution<double>(1e-3, 1e3)(random);
     mix.lora.targets = static_cast<uint32_t>(pick(1, kLoraAll));
@@ -96,11 +97,15 @@ TEST(ParseMixTest, OrderAndAbsenceAreFree) {
   EXPECT_EQ(mix.micro_batch, 2);
   EXPECT_EQ(ParseMix("method=lora:attention:r4")->lora.targets, kLoraAttention);
   EXPECT_EQ(ParseMix("method=lora")->lora, LoraSpec());
+  EXPECT_EQ(ParseMix("method=qlora:r8")->method, Method::kQlora);
+  EXPECT_TRUE(ParseMix("method=qlora:r8")->double_quantization);
+  EXPECT_FALSE(ParseMix("method=qlora:r8:single")->double_quantization);
 }
 
 TEST(ParseMixTest, ErrorsNameAxisValueAndCure) {
   const std::pair<const char*, const char*> cases[] = {
-      {"method=qlora", "method=qlora is not understood; write full or lora:r<rank>"},
+      {"method=dora", "method=dora is not understood; write full or lora:r<rank>"},
+      {"method=lora:single", "method=lora:single is not"},
       {"method=lora:r", "method=lora:r is not"},
       {"method=lora:q+q", "method=lora:q+q is not"},
       {"method=lora:anan", "method=lora:anan is not"},

@@ -58,11 +58,14 @@ inline std::vector<std::array<int64_t, kRungCount>> AllRecomputes(int64_t layer_
   return all;
 }
 
-// A grid of mixes over every placement and method that the builder knows; accumulation, tied heads, biases and tiles of the MLP vary along.
+inline constexpr std::array<Method, kMethodCount> kAllMethods = {Method::kFull, Method::kLora,
+                                                                 Method::kQlora};
+
+// A grid of mixes over every placement and method that the builder knows; accumulation, tied heads, biases, double quantization and tiles of the MLP vary along.
 inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
   std::vector<ProgramInputs> grid;
   for (const auto& recompute : AllRecomputes(layer_count)) {
-    for (Method method : {Method::kFull, Method::kLora}) {
+    for (Method method : kAllMethods) {
       for (AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
         for (LossKernel loss : {LossKernel::kFull, LossKernel::kChunked}) {
           for (int64_t accumulation_count : {1, 2, 3}) {
@@ -72,6 +75,7 @@ inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
             grid.push_back(ToyInputs(ToyModel(layer_count, tied, !tied),
                                      {.method = method,
                                       .lora = {.rank = 3, .alpha = 6.0},
+                                      .double_quantization = accumulation_count != 1,
                                       .recompute = recompute,
                                       .attention = attention,
                                       .loss = loss,
@@ -96,7 +100,7 @@ inline std::vector<ProgramInputs> SemanticGrid(int64_t layer_count,
            {OptimizerState::kFp32, OptimizerState::kBf16, OptimizerState::kInt8}) {
         for (AccumulationDtype accumulation :
              {AccumulationDtype::kFp32, AccumulationDtype::kBf16}) {
-          for (Method method : {Method::kFull, Method::kLora}) {
+          for (Method method : kAllMethods) {
             for (int64_t accumulation_count : {1, 3}) {
               const bool tied = accumulation_count == 1;
               ProgramInputs inputs = ToyInputs(ToyModel(layer_count, tied, !tied),

@@ -92,7 +92,7 @@ TEST(ExecutorTest, LossOnPredictedTokensAloneChangesNeitherLossNorGradients) {
 
 // More loss rows than one chunk holds, and a last chunk that is not full.
 TEST(ExecutorTest, LossOnPredictedTokensComposesWithChunks) {
-  for (Method method : {Method::kFull, Method::kLora}) {
+  for (Method method : planner::kAllMethods) {
     Mix mix{.method = method,
             .lora = {.rank = 2, .alpha = 3},
             .attention = planner::AttentionKernel::kFlash,
@@ -214,7 +214,7 @@ void CheckGradients(ProgramInputs inputs) {
 
 TEST(ExecutorTest, GradientsAreThoseOfCentralDifferences) {
   for (const bool tied : {true, false}) {
-    for (Method method : {Method::kFull, Method::kLora}) {
+    for (Method method : planner::kAllMethods) {
       CheckGradients(planner::ToyInputs(
           planner::ToyModel(2, tied, !tied),
           {.method = method, .lora = {.rank = 2, .alpha = 3}, .micro_batch = 3}));
@@ -252,7 +252,7 @@ TEST(ExecutorTest, UsedBytesStayWithinTheArena) {
 }
 
 TEST(ExecutorTest, SavingStagesEveryTrainedWeight) {
-  for (Method method : {Method::kFull, Method::kLora}) {
+  for (Method method : planner::kAllMethods) {
     ProgramRunner runner(planner::ToyInputs(planner::ToyModel(2, true), {.method = method}));
     runner.Step(true);
     const auto weights = runner.Weights();

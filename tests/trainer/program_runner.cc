@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "planner/program/build_program.h"
+#include "trainer/write_quantized.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -104,10 +105,15 @@ void ProgramRunner::FillWeights() {
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < b.instance_count; ++i) {
       const std::string name = b.name.Text(i);
-      std::vector<double> values(static_cast<size_t>(planner::ElementCount(b)));
+      std::vector<double> values(static_cast<size_t>(ElementCountOf(executor_->program(), p)));
       const bool norm = name.find("norm") != std::string::npos;
       for (size_t e = 0; e < values.size(); ++e)
         values[e] = (norm ? 1.0 : 0.0) + 0.25 * Noise(KeyOf(name), e);
+      if (p.absmax >= 0) {
+        const std::vector<float> wide(values.begin(), values.end());
+        EXPECT_TRUE(WriteQuantized(executor_->arena(), p, i, wide).ok());
+        continue;
+      }
       WriteBuffer(p.weight, i, values);
       if (p.master >= 0) WriteBuffer(p.master, i, values);
     }

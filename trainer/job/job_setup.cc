@@ -84,7 +84,7 @@ absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory) {
   TUNESMITH_ASSIGN_OR_RETURN(v1::JobSpec spec, convert::ReadJobSpecFile(convert::InDirectory(
                                                    run_directory, convert::kJobSpecFile)));
   spec =
-      convert::WithDefaults(std::move(spec), plan.prediction.mix.method == planner::Method::kLora);
+      convert::WithDefaults(std::move(spec), plan.prediction.mix.method != planner::Method::kFull);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, BuildPlanned(plan));
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenWeights(spec, plan.question.model));
   TUNESMITH_ASSIGN_OR_RETURN(Tokenizer tokenizer, OpenTokenizer(spec.model_path()));

@@ -39,7 +39,7 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
 
 absl::Status SaveResult(Session& session, const std::string& model_path,
                         const std::string& directory) {
-  if (session.program().inputs.mix.method == planner::Method::kLora) {
+  if (session.program().inputs.mix.method != planner::Method::kFull) {
     TUNESMITH_ASSIGN_OR_RETURN(const Adapter adapter, ReadAdapterFrom(session, model_path));
     TUNESMITH_RETURN_IF_ERROR(WriteAdapter(directory, adapter));
   } else {

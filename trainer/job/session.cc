@@ -8,6 +8,7 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "trainer/write_quantized.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -89,8 +90,12 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
       if (IsAdapter(name)) {
         values = InitialAdapter(buffer, name, seed);
       } else {
-        values.resize(static_cast<size_t>(planner::ElementCount(buffer)));
+        values.resize(static_cast<size_t>(ElementCountOf(program(), p)));
         TUNESMITH_RETURN_IF_ERROR(weights.Read(name, absl::MakeSpan(values)));
+      }
+      if (p.absmax >= 0) {
+        TUNESMITH_RETURN_IF_ERROR(WriteQuantized(arena, p, i, values));
+        continue;
       }
       TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.weight, i, values));
       if (p.master >= 0) TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.master, i, values));

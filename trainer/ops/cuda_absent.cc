@@ -6,6 +6,7 @@
 #include "trainer/ops/attention_cuda.h"
 #include "trainer/ops/cross_entropy_cuda.h"
 #include "trainer/ops/decode_cuda.h"
+#include "trainer/ops/dequantize_nf4_cuda.h"
 #include "trainer/ops/elementwise_cuda.h"
 #include "trainer/ops/embedding_cuda.h"
 #include "trainer/ops/flash_attention_cuda.h"
@@ -60,6 +61,7 @@ absl::Status RmsNormBackward(CudaContext&, const RmsNormBackwardArgs&) { return 
 absl::Status RmsNormBackwardWeight(CudaContext&, const RmsNormBackwardWeightArgs&) {
   return Absent();
 }
+absl::Status DequantizeNf4(CudaContext&, const DequantizeNf4Args&) { return Absent(); }
 absl::Status Rope(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status RopeBackward(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status Sgd(CudaContext&, const SgdArgs&) { return Absent(); }

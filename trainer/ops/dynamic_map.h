@@ -18,16 +18,23 @@ struct DynamicMap {
   std::array<float, 255> midpoints = {};  // between neighbours
 };
 
+// The end of the k-th of `count` equal parts of [0.1, 1], rounded as bitsandbytes' tables are (torch.linspace: from the nearer end, one rounding).
+constexpr float PartEnd(int k, int count) {
+  const double step = (1.0f - 0.1f) / static_cast<float>(count);
+  return static_cast<float>(k < (count + 1) / 2 ? 0.1f + step * k : 1.0 - step * (count - k));
+}
+
 constexpr DynamicMap MakeDynamicMap(bool is_signed) {
   constexpr int kDecades = 7;
-  constexpr double kTop[kDecades] = {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0};
+  constexpr float kTop[kDecades] = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
   DynamicMap map;
   const int zero = is_signed ? 127 : 0;
   int magnitude = 1;
   for (int decade = 0; decade < kDecades; ++decade) {
     const int count = (is_signed ? 1 : 2) << decade;
     for (int i = 0; i < count; ++i, ++magnitude) {
-      const auto value = static_cast<float>(kTop[decade] * (0.1 + 0.9 * (i + 0.5) / count));
+      const float middle = (PartEnd(i, count) + PartEnd(i + 1, count)) / 2;
+      const float value = kTop[decade] * middle;
       map.values[zero + magnitude] = value;
       if (is_signed) map.values[zero - magnitude] = -value;
     }

@@ -4,6 +4,7 @@
 #include "trainer/ops/attention.h"
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/decode.h"
+#include "trainer/ops/dequantize_nf4.h"
 #include "trainer/ops/elementwise.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/flash_attention.h"
@@ -108,6 +109,12 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                       .shape = ShapeOf(attributes)});
     case OpKind::kSwiGlu:
       return SwiGlu(context, {.gate = in[0], .up = in[1], .y = out[0]});
+    case OpKind::kDequantizeNf4:
+      return DequantizeNf4(context, {.codes = in[0],
+                                     .absmax = in[1],
+                                     .absmax_scale = in[2],
+                                     .absmax_offset = in[3],
+                                     .y = out[0]});
     case OpKind::kGatherRows:
       return GatherRows(context, {.x = in[0], .rows = in[1], .y = out[0]});
     case OpKind::kCrossEntropy:

@@ -14,6 +14,8 @@ namespace tunesmith::trainer {
 
 inline constexpr char kLoraMix[] =
     "method=lora:r4 precision=fp32 recompute=keep:2 attention=flash loss=full batch=2x2";
+inline constexpr char kQloraMix[] =
+    "method=qlora:r4 precision=fp32 recompute=norms:1,block:1 attention=flash loss=full batch=2x2";
 inline constexpr char kFullMix[] =
     "method=full precision=fp32 recompute=keep:1,block:1 attention=eager loss=chunked batch=1x4";
 

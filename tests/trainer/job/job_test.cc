@@ -48,8 +48,8 @@ double LossOf(const JobFiles& files, const std::string& model, const std::string
 }
 
 std::string ResultFile(const JobFiles& files) {
-  return files.mix().method == planner::Method::kLora ? "/output/adapter_model.safetensors"
-                                                      : "/output/model.safetensors";
+  return files.mix().method == planner::Method::kFull ? "/output/model.safetensors"
+                                                      : "/output/adapter_model.safetensors";
 }
 
 class EitherMethodTest : public testing::TestWithParam<const char*> {};
@@ -211,6 +211,14 @@ TEST(JobTest, AnInterruptedJobGoesOnBitForBitWithEveryOptimizer) {
     SCOPED_TRACE(axes);
     ExpectGoesOnBitForBit(JobFiles(StrCat(kFullMix, " ", axes)));
   }
+}
+
+// The base is quantized anew at every start, to the same codes.
+TEST(JobTest, AnInterruptedJobGoesOnBitForBitOnAQuantizedBase) {
+  ExpectGoesOnBitForBit(JobFiles(kQloraMix));
+  ExpectGoesOnBitForBit(
+      JobFiles("method=qlora:r4:single precision=bf16 recompute=keep:2 "
+               "attention=flash loss=full batch=2x2"));
 }
 
 TEST_P(EitherMethodTest, AKilledJobGoesOnFromItsCheckpoint) {

@@ -1,0 +1,71 @@
+#include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/kernel.cuh"
+#include "trainer/ops/dequantize_nf4_cuda.h"
+#include "trainer/ops/nf4.h"
+
+namespace tunesmith::trainer::cuda {
+namespace {
+
+__constant__ DynamicMap absmax_map = MakeDynamicMap(true);
+__constant__ std::array<float, 16> nf4_values = kNf4Values;
+
+// How a block's magnitude is stored.
+struct Magnitudes {
+  const float* plain;  // null with double quantization
+  const uint8_t* codes;
+  const float* scales;
+  const float* offset;
+};
+
+__device__ float MagnitudeOf(const Magnitudes& m, int64_t block) {
+  if (m.plain != nullptr) return m.plain[block];
+  return absmax_map.values.data()[m.codes[block]] * m.scales[block / planner::kNf4ScaleBlockSize] +
+         *m.offset;
+}
+
+// One thread per N consecutive elements, which lie in one block.
+template <typename T, int N>
+__global__ void DequantizeKernel(int64_t pack_count, const Pack<uint8_t, N / 2>* codes,
+                                 Magnitudes magnitudes, Pack<T, N>* y) {
+  const int64_t i = GlobalThread();
+  if (i >= pack_count) return;
+  const float magnitude = MagnitudeOf(magnitudes, i * N / planner::kNf4BlockSize);
+  const Pack<uint8_t, N / 2> in = codes[i];
+  Pack<T, N> out;
+  for (int j = 0; j < N / 2; ++j) {
+    out.values[2 * j] = FromFloat<T>(nf4_values.data()[in.values[j] >> 4] * magnitude);
+    out.values[2 * j + 1] = FromFloat<T>(nf4_values.data()[in.values[j] & 15] * magnitude);
+  }
+  y[i] = out;
+}
+
+template <typename T, int N>
+absl::Status Launch(const DequantizeNf4Args& args, cudaStream_t stream) {
+  const bool plain = args.absmax.dtype == DType::kF32;
+  const Magnitudes magnitudes{plain ? args.absmax.as<const float>() : nullptr,
+                              plain ? nullptr : args.absmax.as<const uint8_t>(),
+                              args.absmax_scale.as<const float>(),
+                              args.absmax_offset.as<const float>()};
+  const int64_t pack_count = args.y.element_count() / N;
+  DequantizeKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
+      pack_count, args.codes.as<const Pack<uint8_t, N / 2>>(), magnitudes, args.y.as<Pack<T, N>>());
+  return LaunchStatus();
+}
+
+}  // namespace
+
+absl::Status DequantizeNf4(CudaContext& cuda, const DequantizeNf4Args& args) {
+  const int64_t count = args.y.element_count();
+  if (count == 0) return absl::OkStatus();
+  const cudaStream_t stream = cuda.impl().stream.get();
+  return VisitFloat(args.y.dtype, [&](auto element) {
+    using T = decltype(element);
+    constexpr int kPack = 16 / sizeof(T);
+    if (CanPack<T, kPack>(count, {args.y.data}) &&
+        CanPack<uint8_t, kPack / 2>(count / 2, {args.codes.data}))
+      return Launch<T, kPack>(args, stream);
+    return Launch<T, 2>(args, stream);
+  });
+}
+
+}  // namespace tunesmith::trainer::cuda
