@@ -105,6 +105,8 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
 absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(inputs.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(inputs.mix, inputs.model.layer_count));
+  if (inputs.mix.method == Method::kLora)
+    TUNESMITH_RETURN_IF_ERROR(CheckTargets(inputs.model, inputs.mix.lora));
   TUNESMITH_RETURN_IF_ERROR(CheckInputs(inputs));
   TUNESMITH_RETURN_IF_ERROR(CheckBuilt(inputs));
   ModelParameters parameters;

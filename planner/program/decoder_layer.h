@@ -19,7 +19,8 @@ struct LayerBindings {
           {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
 };
 
-// The forward pass of one Llama-style layer: x + attention(norm(x)), then x + mlp(norm(x)).
+// The forward pass of one layer: x + attention(norm(x)), then x + mlp(norm(x)); of parallel blocks x + attention(norm(x)) + mlp(norm(x)). With post
+// norms, what attention and MLP give is normed before it is added.
 ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters,
                           const LayerBindings& bindings);
 

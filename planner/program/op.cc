@@ -8,6 +8,8 @@ std::string_view OpKindName(OpKind kind) {
       return "embedding";
     case OpKind::kRmsNorm:
       return "rms_norm";
+    case OpKind::kLayerNorm:
+      return "layer_norm";
     case OpKind::kLinear:
       return "linear";
     case OpKind::kLinearBias:
@@ -20,6 +22,12 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention";
     case OpKind::kSwiGlu:
       return "swiglu";
+    case OpKind::kActivation:
+      return "activation";
+    case OpKind::kSum:
+      return "sum";
+    case OpKind::kSoftCap:
+      return "soft_cap";
     case OpKind::kGatherRows:
       return "gather_rows";
     case OpKind::kCrossEntropy:
@@ -34,6 +42,10 @@ std::string_view OpKindName(OpKind kind) {
       return "rms_norm_backward";
     case OpKind::kRmsNormBackwardWeight:
       return "rms_norm_backward_weight";
+    case OpKind::kLayerNormBackward:
+      return "layer_norm_backward";
+    case OpKind::kLayerNormBackwardWeight:
+      return "layer_norm_backward_weight";
     case OpKind::kLinearBackwardInput:
       return "linear_backward_input";
     case OpKind::kLinearBackwardWeight:
@@ -48,6 +60,8 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention_backward";
     case OpKind::kSwiGluBackward:
       return "swiglu_backward";
+    case OpKind::kActivationBackward:
+      return "activation_backward";
     case OpKind::kAdd:
       return "add";
     case OpKind::kClear:

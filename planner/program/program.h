@@ -105,6 +105,9 @@ struct Segment {
   bool operator==(const Segment&) const = default;
 };
 
+// When a parameter's gradient is first written in a micro-batch, in this order.
+enum class GradientBirth : uint8_t { kHead, kFinalNorm, kLayer, kEmbedding };
+
 // A trainable or frozen weight, by the buffers that belong to it; -1 where there is none.
 struct Parameter {
   int32_t weight = -1;
@@ -116,6 +119,7 @@ struct Parameter {
   int32_t master = -1;
   bool trainable = false;
   bool decays = false;
+  GradientBirth birth = GradientBirth::kLayer;
 
   bool operator==(const Parameter&) const = default;
 };

@@ -8,6 +8,8 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "trainer/model_io/tensor_names.h"
+#include "trainer/model_io/weight_layout.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -75,8 +77,27 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
   }
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
+  session->FindLayouts();
   TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
   return session;
+}
+
+void Session::FindLayouts() {
+  const planner::ModelSpec& model = program().inputs.model;
+  constexpr std::string_view kWeight = ".weight";
+  for (const NamedShape& tensor : TensorsOfModel(model)) {
+    if (tensor.layout == planner::TensorLayout::kPlain) continue;
+    layouts_[tensor.name] = tensor.layout;
+    // What an adapter adds to a module's outputs has their order; its own matrices are never transposed.
+    if (tensor.layout != planner::TensorLayout::kHeadGroups || tensor.bias) continue;
+    const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
+    layouts_[module + ".lora_B.weight"] = tensor.layout;
+  }
+}
+
+planner::TensorLayout Session::LayoutOf(const std::string& name) const {
+  const auto found = layouts_.find(name);
+  return found == layouts_.end() ? planner::TensorLayout::kPlain : found->second;
 }
 
 absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
@@ -91,6 +112,8 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
       } else {
         values.resize(static_cast<size_t>(planner::ElementCount(buffer)));
         TUNESMITH_RETURN_IF_ERROR(weights.Read(name, absl::MakeSpan(values)));
+        values = ToProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                                std::move(values));
       }
       TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.weight, i, values));
       if (p.master >= 0) TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.master, i, values));
@@ -260,7 +283,11 @@ absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) 
   TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
   TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
                              executor_->RunSave(tensor.buffer, tensor.instance));
-  return ReadFloats(executor_->arena(), staging, tensor.instance);
+  TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
+                             ReadFloats(executor_->arena(), staging, tensor.instance));
+  const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
+  return FromProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                          std::move(values));
 }
 
 absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {
@@ -271,7 +298,9 @@ absl::Status Session::WriteWeight(const std::string& name, absl::Span<const floa
                                              " elements, the plan's weight has ",
                                              planner::ElementCount(buffer)));
   }
-  return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance, values);
+  return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance,
+                     ToProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                                    {values.begin(), values.end()}));
 }
 
 }  // namespace tunesmith::trainer

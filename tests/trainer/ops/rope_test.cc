@@ -134,7 +134,7 @@ TEST(Rope, NamesWhatDoesNotFit) {
       RopeBackward(
           context,
           {.x = x, .positions = positions, .head_count = 8, .head_size = 1, .theta = kTheta}),
-      "rope_backward: head_size");
+      "rope_backward: rotary_size");
 }
 
 }  // namespace
