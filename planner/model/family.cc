@@ -34,7 +34,6 @@ constexpr Family kFamilyRows[] = {
     {"granitemoe", "GraniteMoeForCausalLM", kExperts, false},
     {"gpt_oss", "GptOssForCausalLM", kExperts, false},
     {"baichuan", "BaichuanForCausalLM", kNames, false},
-    {"bloom", "BloomForCausalLM", kNames, false},
     {"chatglm", "ChatGLMModel", kNames, false},
     {"gpt_bigcode", "GPTBigCodeForCausalLM", kNames, false},
     {"granite", "GraniteForCausalLM", kNames, false},

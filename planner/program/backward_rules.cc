@@ -90,6 +90,13 @@ void ActivationRule(const ForwardOp& op, BackwardEmitter& e) {
          {target.ref});
 }
 
+void DropoutRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef key = e.Use(op.inputs[1]);
+  const auto target = e.GradientTarget(op.inputs[0]);
+  e.Emit(OpKind::kDropoutBackward, Accumulating(op.attributes, target),
+         {e.Gradient(op.outputs[0]), key}, {target.ref});
+}
+
 // Both have the gradient of their sum. z's producer reads it before anything is added to that of x, which has the storage from then on.
 void SumRule(const ForwardOp& op, BackwardEmitter& e) {
   for (ValueId input : {op.inputs[1], op.inputs[0]}) {
@@ -163,6 +170,8 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
       return LayerNormRule(op, emitter);
     case OpKind::kActivation:
       return ActivationRule(op, emitter);
+    case OpKind::kDropout:
+      return DropoutRule(op, emitter);
     case OpKind::kSum:
       return SumRule(op, emitter);
     case OpKind::kRope:

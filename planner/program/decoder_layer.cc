@@ -88,6 +88,7 @@ class LayerBuilder {
     const int64_t rows = RowCount(residual), tile = TileRowCount(residual);
     for (int64_t begin = 0; begin < rows; begin += tile) {
       const int64_t count = std::min(tile, rows - begin);
+      tile_begin_ = begin;
       const ValueId part =
           Mlp(graph_.Rows(normed, begin, count), graph_.Rows(residual, begin, count));
       graph_.BindToRows(part, output, begin);
@@ -117,10 +118,24 @@ class LayerBuilder {
     for (const LowRankValue& known : low_rank_) {
       if (known.x == x && known.lora_a == lora_a) return known.value;
     }
-    const ValueId low =
-        graph_.Linear(name.With("_low_rank"), x, graph_.Weight(lora_a), Role::kOther);
+    const ValueId low = graph_.Linear(name.With("_low_rank"), Dropped(name, x, lora_a),
+                                      graph_.Weight(lora_a), Role::kOther);
     low_rank_.push_back({.x = x, .lora_a = lora_a, .value = low});
     return low;
+  }
+
+  // What an adapter reads in training. Formed again in backward, from its key: never saved.
+  ValueId Dropped(Name name, ValueId x, int32_t lora_a) {
+    if (bindings_.dropout_key.buffer < 0) return x;
+    const Program& program = graph_.program();
+    const Parameter& a = program.parameters[static_cast<size_t>(lora_a)];
+    const Name module = program.buffers[static_cast<size_t>(a.weight)].name;
+    return graph_.Dropout(name.With("_dropped"), x,
+                          graph_.Bind("dropout_key", bindings_.dropout_key),
+                          {.context = inputs_.workload.context,
+                           .parameter_key = RandomKey(0, module.Text()),
+                           .dropout = inputs_.mix.lora.dropout,
+                           .row_begin = tile_begin_});
   }
 
   // Of the experts' weights, as much as one token goes through.
@@ -220,6 +235,7 @@ class LayerBuilder {
     ValueId value = kNoValue;
   };
   std::vector<LowRankValue> low_rank_;
+  int64_t tile_begin_ = 0;  // of the tile of tokens at work
 };
 
 }  // namespace

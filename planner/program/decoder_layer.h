@@ -11,6 +11,7 @@ struct LayerBindings {
   BufferRef output = {};           // (BT, C)
   BufferRef input_gradient = {};   // buffer -1: not wanted (nothing below is trainable)
   BufferRef output_gradient = {};  // complete when backward starts
+  BufferRef dropout_key = {};      // (2) u64; buffer -1: adapters drop nothing
   BufferRef positions = {};        // (BT) i32
   BufferRef document_starts = {};  // (BT) i32; training and evaluation
   BufferRef

@@ -53,8 +53,8 @@ void AddBuffer(Hasher& h, const Buffer& b) {
 
 void AddAttributes(Hasher& h, const OpAttributes& a) {
   for (double field :
-       {a.scale, a.epsilon, a.weight_offset, a.soft_cap, a.alibi_bias_max, a.alibi_factor,
-        a.rope_theta, a.local_rope_theta, a.rope_scaling.factor,
+       {a.scale, a.epsilon, a.weight_offset, a.dropout, a.soft_cap, a.alibi_bias_max,
+        a.alibi_factor, a.rope_theta, a.local_rope_theta, a.rope_scaling.factor,
         a.rope_scaling.low_frequency_factor, a.rope_scaling.high_frequency_factor,
         a.rope_scaling.beta_fast, a.rope_scaling.beta_slow, a.rope_scaling.attention_factor})
     h.Add(field);
@@ -63,7 +63,7 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
     h.Add(static_cast<int64_t>(pattern.bits));
   }
   for (int64_t field :
-       {a.head_count, a.kv_head_count, a.head_size, a.context, a.window, a.rotary_size,
+       {a.head_count, a.kv_head_count, a.head_size, a.context, a.window, a.rotary_size, a.row_begin,
         static_cast<int64_t>(a.activation), static_cast<int64_t>(a.rope_scaling.kind),
         a.rope_scaling.original_context_limit, int64_t{a.accumulate}, int64_t{a.accumulate_later},
         int64_t{a.decays}, static_cast<int64_t>(a.parameter_key)})

@@ -141,6 +141,13 @@ ValueId ForwardGraph::Activate(Name name, ValueId x, Activation activation) {
   return y;
 }
 
+ValueId ForwardGraph::Dropout(Name name, ValueId x, ValueId key, const OpAttributes& attributes) {
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
+  mutable_value(y).transient = true;
+  AddOp(OpKind::kDropout, attributes, {x, key}, {y});
+  return y;
+}
+
 ValueId ForwardGraph::Sum(Name name, ValueId x, ValueId z) {
   const ValueId y = AddValue(name, value(z).dtype, value(z).shape);
   mutable_value(y).storage = value(z).storage;

@@ -82,6 +82,8 @@ class ForwardGraph {
   ValueId Rope(Name name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model);
   ValueId SwiGlu(Name name, ValueId gate, ValueId up, Activation activation);
   ValueId Activate(Name name, ValueId x, Activation activation);
+  // x with a share of it dropped; never saved.
+  ValueId Dropout(Name name, ValueId x, ValueId key, const OpAttributes& attributes);
   // x + z, in the storage of z.
   ValueId Sum(Name name, ValueId x, ValueId z);
   ValueId Embedding(Name name, ValueId tokens, ValueId w, double scale = 1.0);

@@ -139,6 +139,7 @@ ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameter
       .output = {output_in_slot ? buffers.slots : buffers.block_input, 1},
       .input_gradient = variant.input_gradient ? BufferRef{buffers.stream, 0} : BufferRef{},
       .output_gradient = {buffers.stream, 0},
+      .dropout_key = {program.host.dropout_key, 0},
       .positions = {program.host.positions, 0},
       .document_starts = {program.host.document_starts, 0}};
   return DecoderLayer(program, parameters, bindings);

@@ -26,6 +26,8 @@ std::string_view OpKindName(OpKind kind) {
       return "activation";
     case OpKind::kSum:
       return "sum";
+    case OpKind::kDropout:
+      return "dropout";
     case OpKind::kSoftCap:
       return "soft_cap";
     case OpKind::kGatherRows:
@@ -60,6 +62,8 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention_backward";
     case OpKind::kSwiGluBackward:
       return "swiglu_backward";
+    case OpKind::kDropoutBackward:
+      return "dropout_backward";
     case OpKind::kActivationBackward:
       return "activation_backward";
     case OpKind::kAdd:

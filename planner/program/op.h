@@ -28,7 +28,8 @@ enum class OpKind : uint8_t {
   kSwiGlu,      // gate (BT, F), up (BT, F) -> y (BT, F) = activation(gate) * up
   kActivation,  // x (BT, F) -> y (BT, F) = activation(x)
   kSum,         // x (BT, C), z (BT, C) -> y (BT, C) = z + x, in z's storage
-  kSoftCap,     // x (N, V) in place -> x = soft_cap * tanh(x / soft_cap)
+  kDropout,  // x (N, I), dropout_key (2) u64 -> y (N, I): a share of x dropped, the rest scaled up (see trainer/ops/dropout.h)
+  kSoftCap,  // x (N, V) in place -> x = soft_cap * tanh(x / soft_cap)
   // x (BT, C), rows (N) i32, ascending, -1: none -> y (N, C) = the rows of x that are named, else zeros
   kGatherRows,
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
@@ -49,6 +50,7 @@ enum class OpKind : uint8_t {
   kAttentionBackward,        // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
   kFlashAttentionBackward,  // do, q, k, v, o, log_sum_exp, document_starts -> dq, dk, dv, workspace
   kSwiGluBackward,          // dy, gate, up -> dgate, dup
+  kDropoutBackward,         // dy, dropout_key -> dx +=
   kActivationBackward,      // dy, x -> dx
   kAdd,                     // x -> y += x
   // Optimizer. step_scalars (16) f32: see StepScalar.
@@ -133,8 +135,11 @@ struct OpAttributes {
   bool accumulate = false;  // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
-  bool decays = false;         // kAdamW, kSgd: weight decay applies
-  uint64_t parameter_key = 0;  // kAdamW, kSgd: of the parameter's name; keys its random numbers
+  bool decays = false;  // kAdamW, kSgd: weight decay applies
+  // kAdamW, kSgd: of the parameter's name; kDropout and its backward: of the adapter's. Keys their random numbers.
+  uint64_t parameter_key = 0;
+  double dropout = 0.0;   // kDropout and its backward: the share that is dropped
+  int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
 
   bool operator==(const OpAttributes&) const = default;
 };

@@ -121,7 +121,10 @@ inline std::vector<ProgramInputs> FamilyGrid(int64_t layer_count, size_t mixes_p
       const int64_t accumulation = static_cast<int64_t>(turn % 3) + 1;
       grid.push_back(ToyInputs(
           model, {.method = i % 2 == 0 ? Method::kFull : Method::kLora,
-                  .lora = {.rank = 3, .alpha = 6.0},
+                  .lora = {.rank = 3,
+                           .alpha = 6.0,
+                           .rank_stabilized = turn % 5 == 0,
+                           .dropout = turn % 3 == 1 ? 0.25 : 0.0},
                   .recompute = recomputes[(turn * 5 + i) % recomputes.size()],
                   .attention = i / 2 % 2 == 0 ? AttentionKernel::kFlash : AttentionKernel::kEager,
                   .loss = i / 4 % 2 == 0 ? LossKernel::kFull : LossKernel::kChunked,

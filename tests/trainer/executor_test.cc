@@ -269,6 +269,31 @@ TEST(ExecutorTest, NarrowTypesComputeEveryFamily) {
   }
 }
 
+// What adapters drop depends on step, module, layer, row, token and element alone.
+TEST(ExecutorTest, NoPlacementChangesWhatAdaptersDrop) {
+  for (ProgramInputs inputs : planner::ToyGrid(2)) {
+    if (inputs.mix.method != Method::kLora) continue;
+    inputs.mix.lora.dropout = 0.3;
+    inputs.double_precision = true;
+    const std::string what = FormatMix(inputs.mix);
+    ProgramRunner plain(PlainOf(inputs)), placed(inputs, /*guard_buffers=*/true);
+    for (int step = 0; step < 2; ++step)
+      EXPECT_NEAR(plain.Step(true), placed.Step(true), 1e-8) << what << " step " << step;
+    ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-8, what);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(ExecutorTest, DropoutChangesTrainingAndNotEvaluation) {
+  ProgramInputs inputs = planner::ToyInputs(
+      planner::ToyModel(2, true), {.method = Method::kLora, .lora = {.rank = 2}, .micro_batch = 2});
+  ProgramRunner whole(inputs);
+  inputs.mix.lora.dropout = 0.5;
+  ProgramRunner dropping(inputs);
+  EXPECT_EQ(whole.Evaluate(), dropping.Evaluate());
+  EXPECT_NE(whole.Step(false), dropping.Step(false));
+}
+
 TEST(ExecutorTest, OpsTouchOnlyTheBuffersTheyName) {
   for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
     ProgramRunner guarded(inputs, /*guard_buffers=*/true), open(inputs);

@@ -165,6 +165,14 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   return executor_->arena().Write(program().host.step_key, 0, &key, sizeof key);
 }
 
+absl::Status Session::WriteDropoutKey(int64_t optimizer_step, int64_t first_row) {
+  const int32_t buffer = program().host.dropout_key;
+  if (buffer < 0) return absl::OkStatus();
+  const std::array<uint64_t, 2> key = {planner::DropoutKey(seed_, optimizer_step),
+                                       static_cast<uint64_t>(first_row)};
+  return executor_->arena().Write(buffer, 0, key.data(), sizeof key);
+}
+
 absl::Status Session::ClearLossSum() {
   const double zero = 0;
   return executor_->arena().Write(program().host.loss_sum, 0, &zero, sizeof zero);
@@ -189,6 +197,8 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
+    TUNESMITH_RETURN_IF_ERROR(WriteDropoutKey(
+        constants.optimizer_step, static_cast<int64_t>(i) * micro_batches[i].row_count));
     const bool last = i + 1 == micro_batches.size();
     TUNESMITH_RETURN_IF_ERROR(executor_->Run(i == 0 ? SegmentKind::kMicroFirst
                                              : last ? SegmentKind::kMicroLast

@@ -88,6 +88,7 @@ class Session {
   void FindLayouts();
   absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
   absl::Status LoadBatch(const Batch& batch);
+  absl::Status WriteDropoutKey(int64_t optimizer_step, int64_t first_row);
   absl::Status WriteConstants(const StepConstants& constants);
   absl::StatusOr<double> ReadLossSum();
   absl::Status ClearLossSum();

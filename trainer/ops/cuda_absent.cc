@@ -7,6 +7,7 @@
 #include "trainer/ops/attention_cuda.h"
 #include "trainer/ops/cross_entropy_cuda.h"
 #include "trainer/ops/decode_cuda.h"
+#include "trainer/ops/dropout_cuda.h"
 #include "trainer/ops/elementwise_cuda.h"
 #include "trainer/ops/embedding_cuda.h"
 #include "trainer/ops/flash_attention_cuda.h"
@@ -40,6 +41,7 @@ absl::Status CacheAppend(CudaContext&, const CacheAppendArgs&) { return Absent()
 absl::Status DecodeAttention(CudaContext&, const DecodeAttentionArgs&) { return Absent(); }
 absl::Status ArgMax(CudaContext&, const ArgMaxArgs&) { return Absent(); }
 absl::Status Add(CudaContext&, const AddArgs&) { return Absent(); }
+absl::Status Dropout(CudaContext&, const DropoutArgs&) { return Absent(); }
 absl::Status SoftCap(CudaContext&, const SoftCapArgs&) { return Absent(); }
 absl::Status Clear(CudaContext&, const ClearArgs&) { return Absent(); }
 absl::Status Copy(CudaContext&, const CopyArgs&) { return Absent(); }

@@ -5,6 +5,7 @@
 #include "trainer/ops/attention.h"
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/decode.h"
+#include "trainer/ops/dropout.h"
 #include "trainer/ops/elementwise.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/flash_attention.h"
@@ -50,6 +51,19 @@ RopeArgs RopeArgsOf(const OpCall& call) {
           .rotary_size = attributes.rotary_size,
           .theta = local ? attributes.local_rope_theta : attributes.rope_theta,
           .scaling = local ? planner::RopeScaling() : attributes.rope_scaling};
+}
+
+DropoutArgs DropoutArgsOf(const OpCall& call) {
+  const OpAttributes& attributes = call.attributes;
+  return {.x = call.inputs[0],
+          .key = call.inputs[1],
+          .y = call.outputs[0],
+          .share = attributes.dropout,
+          .module_key = attributes.parameter_key,
+          .layer = call.run_index,
+          .context = attributes.context,
+          .row_begin = attributes.row_begin,
+          .accumulate = attributes.accumulate};
 }
 
 AdamWArgs AdamWArgsOf(const OpCall& call) {
@@ -142,6 +156,8 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                              {.x = in[0], .y = out[0], .activation = attributes.activation});
     case OpKind::kSum:
       return Sum(context, {.x = in[0], .y = out[0]});
+    case OpKind::kDropout:
+      return Dropout(context, DropoutArgsOf(call));
     case OpKind::kSoftCap:
       return SoftCap(context, {.x = out[0], .cap = attributes.soft_cap});
     case OpKind::kGatherRows:
@@ -250,6 +266,8 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                       .dgate = out[0],
                                       .dup = out[1],
                                       .activation = attributes.activation});
+    case OpKind::kDropoutBackward:
+      return DropoutBackward(context, DropoutArgsOf(call));
     case OpKind::kActivationBackward:
       return ActivationBackward(
           context, {.dy = in[0], .x = in[1], .dx = out[0], .activation = attributes.activation});
