@@ -72,6 +72,12 @@ FAMILIES = {
 }
 # transformers' eager Falcon adds ALiBi twice, to the scores and with the mask; its other kernel adds it once.
 KERNELS = {"falcon-rw": "sdpa"}
+GOLDEN_CONTEXT = 14
+# Of a configuration, beside what FAMILIES gives it.
+GOLDEN_FIELDS = ["model_type", "tie_word_embeddings", "rope_parameters", "layer_types", "head_dim", "hidden_act", "hidden_activation", "activation",
+                 "activation_function", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "num_key_value_heads", "ffn_hidden_size",
+                 "no_rope_layers", "no_bias", "sliding_window", "attention_bias", "use_parallel_residual", "bias", "parallel_attn", "multi_query",
+                 "new_decoder_architecture", "alibi", "max_position_embeddings"]
 # Letters of our targets by module name.
 LETTERS = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "dense": "o",
            "fc1": "up", "fc2": "down", "qkv_proj": "q+k+v", "gate_up_proj": "gate+up", "query_key_value": "q+k+v", "dense_h_to_4h": "up",
@@ -216,15 +222,72 @@ def lora(arguments, directory, name, attention, worst):
     check_saved(loaded, tokens, model, f"{name} lora", worst)
 
 
+MASK = (1 << 64) - 1
+
+
+def mix_bits(x):
+    """As common/random.h, whose numbers the golden file's weights are."""
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+    return x ^ (x >> 31)
+
+
+def random_bits(key, counter):
+    return mix_bits((key + (counter + 1) * 0x9E3779B97F4A7C15) & MASK)
+
+
+def noise(name, count):
+    """In [-1, 1), by the name and the index."""
+    digest = 0xCBF29CE484222325
+    for byte in name.encode():
+        digest = ((digest ^ byte) * 0x100000001B3) & MASK
+    key = random_bits(mix_bits(0), digest)
+    return torch.tensor([(random_bits(key, i) >> 11) * 2.0**-52 - 1.0 for i in range(count)], dtype=torch.float64)
+
+
+def golden_of(name):
+    """What transformers computes on weights that are a function of names and indices: see tests/trainer/family_golden_test.cc."""
+    model = random_model(name, seed=1)
+    for parameter_name, parameter in model.named_parameters():
+        key = "embed_out.weight" if name.startswith("gpt_neox") and parameter_name == "lm_head.weight" else parameter_name
+        values = noise(key, parameter.numel()).reshape(parameter.shape)
+        norm = parameter.dim() == 1 and not key.endswith("bias") and not FAMILIES[name][0].startswith("Gemma")
+        scale = 0.3 if parameter.dim() == 1 else 1.5 / parameter.shape[-1] ** 0.5
+        with torch.no_grad():
+            parameter.copy_(values * scale + (1.0 if norm else 0.0))
+    tokens = torch.tensor([[(7 * i + 3) % VOCAB for i in range(GOLDEN_CONTEXT)]])
+    logits = model(input_ids=tokens, use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1], tokens[0, 1:])
+    loss.backward()
+    gradients = {}
+    for parameter_name, parameter in model.named_parameters():
+        key = "embed_out.weight" if name.startswith("gpt_neox") and parameter_name == "lm_head.weight" else parameter_name
+        gradient = parameter.grad.double().flatten()
+        # The probe tells the order of the elements, which the norm does not.
+        gradients[key] = [gradient.norm().item(), (gradient * noise("probe " + key, gradient.numel())).sum().item()]
+    config = model.config.to_dict()
+    kept = {key: config[key] for key in list(FAMILIES[name][1]) + GOLDEN_FIELDS if key in config and config[key] is not None}
+    return {"name": name, "config": kept, "loss": loss.item(), "logits": [round(x, 7) for x in logits[0, -1].tolist()], "gradients": gradients}
+
+
+def write_golden(path):
+    rows = [golden_of(name) for name in FAMILIES]
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    path.write_text(f'{{"context": {GOLDEN_CONTEXT}, "families": [\n{lines}\n]}}\n')
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tools", type=pathlib.Path, required=True, help="directory of the test program family")
+    parser.add_argument("--tools", type=pathlib.Path, help="directory of the test program family")
+    parser.add_argument("--golden", type=pathlib.Path, help="write what transformers computes to this file, for tests without it, and end")
     parser.add_argument("--family", action="append", help="only this one; may be given again")
     parser.add_argument("--keep", type=pathlib.Path, help="keep the models there")
     arguments = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(2)
+    if arguments.golden:
+        return write_golden(arguments.golden)
 
     worst, names = {}, arguments.family or list(FAMILIES)
     for index, name in enumerate(names):

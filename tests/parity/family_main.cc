@@ -15,13 +15,12 @@
 #include "common/safetensors.h"
 #include "common/status_macros.h"
 #include "planner/program/build_program.h"
+#include "tests/trainer/checkpoint_gradients.h"
 #include "tests/trainer/logits_recorder.h"
 #include "trainer/job/load_adapter.h"
 #include "trainer/job/save_result.h"
 #include "trainer/job/session.h"
 #include "trainer/model_io/adapter.h"
-#include "trainer/model_io/tensor_names.h"
-#include "trainer/model_io/weight_layout.h"
 #include "trainer/open_device.h"
 
 namespace tunesmith::trainer {
@@ -29,11 +28,7 @@ namespace {
 
 using nlohmann::json;
 
-struct Tensor2 {
-  std::vector<int64_t> shape;
-  std::vector<float> values;
-};
-using Tensors = std::map<std::string, Tensor2>;
+using Tensors = std::map<std::string, NamedValues>;
 
 Batch BatchOf(const json& tokens, const json& labels) {
   Batch batch;
@@ -64,31 +59,6 @@ absl::Status WriteTensors(const std::string& path, const Tensors& tensors) {
     TUNESMITH_RETURN_IF_ERROR(writer.Write(tensor.name, bytes));
   }
   return writer.Commit();
-}
-
-// In the order of checkpoints.
-absl::StatusOr<Tensors> ReadGradients(Session& session) {
-  const planner::Program& program = session.program();
-  std::map<std::string, NamedShape> known;
-  for (NamedShape& tensor : TensorsOfModel(program.inputs.model)) known[tensor.name] = tensor;
-  Tensors gradients;
-  for (const planner::Parameter& p : program.parameters) {
-    if (!p.trainable) continue;
-    const planner::Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
-    for (int64_t i = 0; i < b.instance_count; ++i) {
-      Tensor2 tensor{.shape = {b.dims.begin(), b.dims.begin() + b.rank}};
-      tensor.values.resize(static_cast<size_t>(planner::ElementCount(b)));
-      TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Read(
-          p.gradient, i, tensor.values.data(), static_cast<int64_t>(4 * tensor.values.size())));
-      const std::string name = b.name.Text(i);
-      planner::TensorLayout layout = session.LayoutOf(name);
-      tensor.values =
-          FromProgramOrder(program.inputs.model, layout, b.dims[0], std::move(tensor.values));
-      if (known.contains(name)) tensor.shape = known[name].shape;
-      gradients[name] = std::move(tensor);
-    }
-  }
-  return gradients;
 }
 
 struct Arguments {
@@ -146,7 +116,7 @@ absl::Status Run(const Arguments& arguments) {
                                     .optimizer_step = static_cast<int64_t>(step) + 1}));
     losses.push_back(result.mean_loss);
     if (step > 0) continue;
-    TUNESMITH_ASSIGN_OR_RETURN(const Tensors gradients, ReadGradients(*session));
+    TUNESMITH_ASSIGN_OR_RETURN(const Tensors gradients, CheckpointGradients(*session));
     TUNESMITH_RETURN_IF_ERROR(WriteTensors(arguments.output + "/gradients.safetensors", gradients));
   }
   TUNESMITH_RETURN_IF_ERROR(
