@@ -265,6 +265,12 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--lora-alpha", flags.lora_alpha,
                  "Its output is scaled by alpha / rank; twice the rank by default")
       ->check(Positive());
+  app.add_option("--lora-dropout", flags.lora_dropout,
+                 "Share of the adapter's inputs that training drops, below 1")
+      ->check(CLI::Range(0.0, 0.999))
+      ->capture_default_str();
+  app.add_flag("--lora-rank-stabilized", flags.lora_rank_stabilized,
+               "Scale the adapter's output by alpha / sqrt(rank)");
   app.add_option("--objective", flags.objective, "What to minimize")
       ->check(CLI::IsMember(Keys(Objectives())))
       ->capture_default_str();
@@ -323,6 +329,8 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   question.mutable_lora()->set_rank(flags.lora_rank);
   question.mutable_lora()->set_alpha(
       flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));
+  question.mutable_lora()->set_dropout(flags.lora_dropout);
+  question.mutable_lora()->set_rank_stabilized(flags.lora_rank_stabilized);
   question.set_precision(Precisions().at(flags.precision));
   question.set_optimizer(Optimizers().at(flags.optimizer));
   question.set_optimizer_state(OptimizerStates().at(flags.optimizer_state));

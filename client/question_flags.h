@@ -26,6 +26,8 @@ struct QuestionFlags {
   bool single_quantization = false;
   int64_t lora_rank = 16;
   double lora_alpha = 0;  // 0: twice the rank
+  double lora_dropout = 0;
+  bool lora_rank_stabilized = false;
   std::string objective = "time";
   int64_t batch = 16;
   std::string dataset;

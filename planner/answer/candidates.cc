@@ -10,6 +10,7 @@
 #include "common/units.h"
 #include "planner/answer/predict.h"
 #include "planner/answer/price_limits.h"
+#include "planner/model/family.h"
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
 #include "planner/program/layer_parameters.h"
@@ -280,6 +281,16 @@ RowStatistics RowsFor(const Question& question) {
 
 std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows) {
   std::vector<std::string> notes;
+  const ModelSpec& model = question.model;
+  const std::string_view why = FindFamily(model.family)->not_trained_because;
+  if (!why.empty())
+    notes.push_back(StrCat("This model is planned; ", why, " (family ", model.family, ")."));
+  if (model.expert_count > 0)
+    notes.push_back(StrCat(
+        "Of ", ParameterCount(model), " parameters one token goes through ",
+        ActiveParameterCount(model),
+        "; time counts these, memory all of them. How tokens spread over experts is not planned, "
+        "and adapters leave the experts alone."));
   if (question.calibration.id.empty())
     notes.push_back(
         "Times come from datasheets, not from measurements: expect them within a factor, not "

@@ -209,13 +209,13 @@ class ChangeFinder {
                      "QLoRA: frozen weights in 4 bits instead of as they are");
   }
 
-  // The scale alpha / rank stays.
+  // The scale stays.
   absl::Status TryLoraRank() {
     if (question_.method == MethodChoice::kFull) return absl::OkStatus();
     const auto vary = [this](int64_t rank) {
       Question changed = question_;
-      changed.lora.alpha *= static_cast<double>(rank) / static_cast<double>(changed.lora.rank);
       changed.lora.rank = rank;
+      changed.lora.alpha *= LoraScale(question_.lora) / LoraScale(changed.lora);
       return changed;
     };
     return TryLargest(

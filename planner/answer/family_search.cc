@@ -189,13 +189,16 @@ std::vector<ScoredMix> FamilySearch::SmallestOfFamilies() {
   return best;
 }
 
-// Each method is held to its own quickest; mixes that are within the slack of the quickest of all come first.
+// Each method is held to the quickest of all, where it comes within the slack of that, else to its own quickest; those that do come first.
 std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
   std::array<int64_t, kMethodCount> limit = {};
   int64_t least = kUnlimited;
-  for (const ScoredMix& scored : FirstAndBestOfEachMethod(QuickestOfFamilies(1), 1)) {
-    limit[static_cast<size_t>(scored.mix.method)] = WithSlack(scored.step_picoseconds);
-    least = std::min(least, scored.step_picoseconds);
+  const std::vector<ScoredMix> quickest = FirstAndBestOfEachMethod(QuickestOfFamilies(1), 1);
+  for (const ScoredMix& scored : quickest) least = std::min(least, scored.step_picoseconds);
+  for (const ScoredMix& scored : quickest) {
+    const bool near = scored.step_picoseconds <= WithSlack(least);
+    limit[static_cast<size_t>(scored.mix.method)] =
+        WithSlack(near ? least : scored.step_picoseconds);
   }
   feasible_count_ = rejected_count_ = 0;
   std::vector<ScoredMix> best;

@@ -5,6 +5,7 @@
 #include "common/status_macros.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
+#include "planner/model/model_tensors.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
 
@@ -19,11 +20,17 @@ constexpr int64_t kGpuOutsideArenaBytes = 640 * kMiB;
 // Host memory of a process that drives a GPU: CUDA's libraries and its own.
 constexpr int64_t kGpuHostProcessBytes = 1 * kGiB;
 
-// The trainer reads a tensor at a time as fp32, whatever the file holds, and converts it on its way to the device.
+// The trainer reads a tensor at a time as fp32, whatever the file holds, and converts it on its way to the device; it holds it twice where checkpoints
+// have another order.
 int64_t LoadStagingBytes(const ModelSpec& model) {
-  const int64_t widest =
-      std::max({model.vocab_size, model.intermediate_size, model.head_count * model.head_size});
-  return widest * model.hidden_size * SizeOf(DType::kF32);
+  int64_t most = 0;
+  const auto visit = [&](const ModelTensor& tensor) {
+    const int64_t copies = tensor.layout == TensorLayout::kPlain ? 1 : 2;
+    most = std::max(most, copies * tensor.element_count());
+  };
+  ForEachTopTensor(model, visit);
+  ForEachLayerTensor(model, visit);
+  return most * SizeOf(DType::kF32);
 }
 
 // Weights, states and inputs, before the first step.

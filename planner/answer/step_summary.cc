@@ -70,15 +70,11 @@ class StepSummarizer {
       if (b.name.HasInstance()) s_.layer_gradient_bytes += AlignedInstanceBytes(b);
     }
     if (in.mix.method != Method::kFull) return;
-    // The head and the final norm are written before the layers, an untied embedding after them.
     for (const Parameter& p : program_.parameters) {
       const Buffer& gradient = program_.buffers[static_cast<size_t>(p.gradient)];
-      if (gradient.name.HasInstance()) continue;
-      const bool embedding = gradient.name == "model.embed_tokens.weight.gradient",
-                 norm = gradient.name == "model.norm.weight.gradient";
-      if (embedding && !in.model.tied_head) continue;
+      if (p.birth >= GradientBirth::kLayer) continue;
       s_.gradients_before_layers_bytes += AlignedInstanceBytes(gradient);
-      if (!norm) s_.head_gradient_bytes = AlignedInstanceBytes(gradient);
+      if (p.birth == GradientBirth::kHead) s_.head_gradient_bytes += AlignedInstanceBytes(gradient);
     }
   }
 

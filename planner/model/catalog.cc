@@ -6,6 +6,7 @@
 #include "common/suggest.h"
 #include "common/text.h"
 #include "planner/model/catalog_rows.h"
+#include "planner/model/family.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -85,7 +86,7 @@ absl::StatusOr<ModelSpec> FindModel(std::string_view name) {
   if (const UnplannedModel* model = FindUnplanned(name)) {
     return absl::UnimplementedError(StrCat("model '", model->name,
                                            "' is known but not planned yet (", model->why,
-                                           "); planned: llama, mistral, qwen2"));
+                                           "); planned: ", KnownFamilies()));
   }
   return absl::NotFoundError(
       StrCat("no model '", name,

@@ -1,4 +1,4 @@
-// One row per model whose family the trainer runs. Sizes and parameter totals: the source of each
+// One row per model of the families of Llama. Sizes and parameter totals: the source of each
 // row. norm_epsilon, rope_theta and rope_scaling: litgpt's table where it has the model, else the
 // model's public config.json.
 #include "planner/model/catalog_rows.h"
@@ -458,7 +458,11 @@ std::vector<CatalogRow> Rows() {
 }  // namespace
 
 const std::vector<CatalogRow>& CatalogRows() {
-  static const auto* const rows = new std::vector<CatalogRow>(Rows());
+  static const auto* const rows = [] {
+    auto* all = new std::vector<CatalogRow>(Rows());
+    AddFamilyRows(all);
+    return all;
+  }();
   return *rows;
 }
 

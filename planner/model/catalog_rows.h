@@ -14,6 +14,8 @@ struct CatalogRow {
   int64_t published_parameter_count;
 };
 const std::vector<CatalogRow>& CatalogRows();
+// Those of the other families.
+void AddFamilyRows(std::vector<CatalogRow>* rows);
 
 // Models whose name is known but whose family the planner does not plan yet.
 struct UnplannedModel {

@@ -35,6 +35,8 @@ class ConfigReader {
       : object_(object), path_(std::move(path)), problems_(problems) {}
 
   bool Has(const char* field) const { return Find(field) != nullptr; }
+  // As Has, but true for null.
+  bool Contains(const char* field) const { return object_.contains(field); }
 
   // The value, or none if absent. A value of another type is a problem and counts as absent.
   std::optional<int64_t> Integer(const char* field);

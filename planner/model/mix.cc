@@ -25,6 +25,8 @@ void CheckLora(const LoraSpec& lora, std::vector<std::string>* problems) {
   if (!std::isfinite(lora.alpha) || lora.alpha <= 0) {
     problems->push_back(StrCat("method: lora alpha(", lora.alpha, ") must be a positive number"));
   }
+  if (!(lora.dropout >= 0 && lora.dropout < 1))
+    problems->push_back(StrCat("method: lora dropout(", lora.dropout, ") must be 0 to below 1"));
   if (lora.targets == 0 || (lora.targets & ~kLoraAll) != 0) {
     problems->push_back(StrCat("method: lora targets(", lora.targets,
                                ") must name at least one of ", StrJoin(kLoraTargetNames, ", ")));
@@ -57,6 +59,11 @@ void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string
 }
 
 }  // namespace
+
+double LoraScale(const LoraSpec& lora) {
+  const auto rank = static_cast<double>(lora.rank);
+  return lora.alpha / (lora.rank_stabilized ? std::sqrt(rank) : rank);
+}
 
 Rung RungOfLayer(const Mix& mix, int64_t layer) {
   int64_t first_layer_above = 0;

@@ -55,9 +55,14 @@ struct LoraSpec {
   int64_t rank = 16;
   double alpha = 32.0;  // the adapter's output is scaled by alpha / rank
   uint32_t targets = kLoraAll;
+  bool rank_stabilized = false;  // scaled by alpha / sqrt(rank) instead (arXiv 2312.03732)
+  double dropout = 0.0;          // share of the adapter's inputs that training drops, 0 to below 1
 
   bool operator==(const LoraSpec&) const = default;
 };
+
+// What an adapter's output is multiplied by.
+double LoraScale(const LoraSpec& lora);
 
 struct Mix {
   // Semantic axes.
@@ -90,8 +95,8 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 // One line, e.g. "method=lora:r16 zero_stage=0 recompute=block:30 attention=eager loss=chunked batch=4x8". Axes at their default value are
 // printed too when a reader would want them; ParseMix(FormatMix(m)) == m
 // for every m that passes ValidateMix, except that `lora` is not printed where the method does not read it.
-//   method=full | lora:r<rank>[:a<alpha>][:<targets>] | qlora:...[:single]   targets: "all", "attention" or module letters joined by "+", as "q+v";
-//   single: without double quantization
+//   method=full | lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:<targets>] | qlora:...[:single]   rs: rank-stabilized; targets: "all", "attention"
+//     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
 //   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   batch=<micro>x<accumulation>[x<data ranks>]

@@ -22,6 +22,8 @@ std::string FormatMethod(const Mix& mix) {
   if (mix.method == Method::kFull) return "full";
   std::string text = StrCat(NameOf(kMethodNames, mix.method), ":r", mix.lora.rank);
   if (mix.lora.alpha != LoraSpec().alpha) text += StrCat(":a", FormatDouble(mix.lora.alpha));
+  if (mix.lora.rank_stabilized) text += ":rs";
+  if (mix.lora.dropout != 0) text += StrCat(":d", FormatDouble(mix.lora.dropout));
   if (mix.lora.targets != kLoraAll) text += StrCat(":", FormatTargets(mix.lora.targets));
   if (mix.method == Method::kQlora && !mix.double_quantization) text += ":single";
   return text;

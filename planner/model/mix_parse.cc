@@ -43,26 +43,29 @@ bool ParseTargets(std::string_view text, uint32_t* targets) {
   return true;
 }
 
-// "r<rank>", "a<alpha>" or targets.
+// "r<rank>", "a<alpha>", "rs", "d<dropout>" or targets.
 bool ParseLoraPart(std::string_view part, LoraSpec* lora) {
   if (ParseTargets(part, &lora->targets)) return true;
   if (part.size() < 2) return false;
+  if (part == "rs") return lora->rank_stabilized = true;
   const std::string_view number = part.substr(1);
   if (part[0] == 'r') return ParseInt64(number, &lora->rank);
   if (part[0] == 'a') return ParseDouble(number, &lora->alpha);
+  if (part[0] == 'd') return ParseDouble(number, &lora->dropout);
   return false;
 }
 
 absl::Status ParseMethod(std::string_view value, Mix* mix) {
   constexpr std::string_view kAccepted =
-      "full or lora:r<rank>[:a<alpha>][:all|attention|q+k+v+o+gate+up+down] or qlora:...[:single]";
+      "full or lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:all|attention|q+k+v+o+gate+up+down] or "
+      "qlora:...[:single]";
   const std::vector<std::string_view> parts = StrSplit(value, ":");
   if (value == "full") {
     mix->method = Method::kFull;
     return absl::OkStatus();
   }
   const bool quantized = parts[0] == "qlora";
-  if ((parts[0] != "lora" && !quantized) || parts.size() > 5)
+  if ((parts[0] != "lora" && !quantized) || parts.size() > 7)
     return Refuse("method", value, kAccepted);
   mix->method = quantized ? Method::kQlora : Method::kLora;
   mix->double_quantization = true;

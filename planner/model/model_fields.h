@@ -34,13 +34,9 @@ inline constexpr std::array<SizeField, 8> kSizeFields = {{
     {&ModelSpec::context_limit, "context_limit", "max_position_embeddings", 1 << 30},
 }};
 
-// Families (config.json's model_type) that the planner and the trainer know.
-inline constexpr std::array<std::string_view, 3> kFamilies = {"llama", "mistral", "qwen2"};
-bool IsKnownFamily(std::string_view family);
-
 // Whose names problems are told in.
 enum class FieldNaming { kSpec, kConfigJson };
-std::string_view FieldName(const SizeField& field, FieldNaming naming);
+std::string_view FieldName(const SizeField& field, FieldNaming naming, std::string_view family);
 
 struct ModelProblem {
   std::string_view field;  // the field at fault, or the first of those that contradict each other

@@ -1,20 +1,32 @@
 #include "planner/model/model_spec.h"
 
+#include <cmath>
+
 #include "common/text.h"
 #include "planner/model/model_fields.h"
+#include "planner/model/model_tensors.h"
 
 namespace tunesmith::planner {
 namespace {
 
-// Weights of one block: q and o are hidden x (heads x head size), k and v hidden x (kv heads x head
-// size), three MLP matrices, two norms.
-int64_t BlockParameterCount(const ModelSpec& spec) {
-  const int64_t query_size = spec.head_count * spec.head_size;
-  const int64_t kv_size = spec.kv_head_count * spec.head_size;
-  const int64_t attention = 2 * spec.hidden_size * (query_size + kv_size);
-  const int64_t biases = spec.qkv_bias ? query_size + 2 * kv_size : 0;
-  const int64_t mlp = 3 * spec.hidden_size * spec.intermediate_size;
-  return attention + biases + mlp + 2 * spec.hidden_size;
+// Elements of all tensors that `for_each` visits, of the experts' those that one token goes through if `active_only`.
+template <typename ForEach>
+int64_t CountElements(const ModelSpec& spec, ForEach for_each, bool active_only) {
+  int64_t count = 0;
+  for_each(spec, [&](const ModelTensor& tensor) {
+    const bool experts = spec.expert_count > 0 && tensor.first_projection >= kProjectionGate;
+    count += experts && active_only
+                 ? tensor.element_count() / spec.expert_count * spec.active_expert_count
+                 : tensor.element_count();
+  });
+  return count;
+}
+
+int64_t Count(const ModelSpec& spec, bool active_only) {
+  const auto top = [](const ModelSpec& s, auto visit) { ForEachTopTensor(s, visit); };
+  const auto layer = [](const ModelSpec& s, auto visit) { ForEachLayerTensor(s, visit); };
+  return CountElements(spec, top, active_only) +
+         spec.layer_count * CountElements(spec, layer, active_only);
 }
 
 }  // namespace
@@ -27,10 +39,13 @@ absl::Status ValidateModelSpec(const ModelSpec& spec) {
   return absl::InvalidArgumentError(StrCat("model '", spec.name, "': ", StrJoin(texts, "; ")));
 }
 
-int64_t ParameterCount(const ModelSpec& spec) {
-  const int64_t table = spec.vocab_size * spec.hidden_size;
-  const int64_t head = spec.tied_head ? 0 : table;
-  return table + head + spec.layer_count * BlockParameterCount(spec) + spec.hidden_size;
+int64_t ParameterCount(const ModelSpec& spec) { return Count(spec, /*active_only=*/false); }
+
+int64_t ActiveParameterCount(const ModelSpec& spec) { return Count(spec, /*active_only=*/true); }
+
+double AttentionScale(const ModelSpec& spec) {
+  if (spec.attention_scale > 0) return spec.attention_scale;
+  return 1.0 / std::sqrt(static_cast<double>(spec.head_size));
 }
 
 }  // namespace tunesmith::planner

@@ -51,10 +51,16 @@ double FlashBytes(const Program& program, const Op& op) {
 }
 
 // Of the pairs of a row's queries and keys, those that one document leaves visible: a query sees the keys up to itself, at most a window of them.
-double VisibleShare(const OpAttributes& a) {
+double WindowShare(const OpAttributes& a) {
   if (a.window == 0 || a.window >= a.context) return 0.5;
   const double share = static_cast<double>(a.window) / static_cast<double>(a.context);
   return share - share * share / 2;
+}
+
+// Pairs that are formed, over all pairs: the mean over the model's layers.
+double FormedShare(const OpAttributes& a, const PairFactors& pairs) {
+  const double full = a.full_layers.Share();
+  return full * 0.5 * pairs.full + (1 - full) * WindowShare(a) * pairs.windowed;
 }
 
 }  // namespace
@@ -80,7 +86,7 @@ double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token
   }
 }
 
-OpCost CostOf(const Program& program, const Op& op, bool accumulates, double flash_pair_factor) {
+OpCost CostOf(const Program& program, const Op& op, bool accumulates, const PairFactors& pairs) {
   if (IsLinear(op.kind)) {
     const GemmShape g = GemmShapeOf(program, op);
     return {.flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
@@ -93,14 +99,16 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates, double fla
         op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
     return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
-                                    flash ? VisibleShare(op.attributes) * flash_pair_factor : 1.0),
+                                    flash ? FormedShare(op.attributes, pairs) : 1.0),
             .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
     return {.bytes = EmbeddingBytes(program, op, accumulates)};
   if (op.kind == OpKind::kGatherRows || op.kind == OpKind::kScatterRows)
     return {.bytes = RowBytes(program, op)};
-  return {.bytes = TouchedBytes(program, op, accumulates)};
+  const double bytes = TouchedBytes(program, op, accumulates);
+  const bool rotates = op.kind == OpKind::kRope || op.kind == OpKind::kRopeBackward;
+  return {.bytes = rotates ? bytes * (1 - op.attributes.unrotated_layers.Share()) : bytes};
 }
 
 }  // namespace tunesmith::planner

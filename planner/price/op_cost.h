@@ -15,10 +15,15 @@ struct OpCost {
       0;  // each input read once, each output written once (twice more where it is added to)
 };
 
-// `accumulates`: the op adds to its outputs in this run (Accumulates in program.h). `flash_pair_factor`: that of the RowStatistics of what is
-// computed on.
+// Query-key pairs that flash attention forms, over those in rows that one document fills: see RowStatistics.
+struct PairFactors {
+  double windowed = 1.0;  // in layers with the model's window, if it has one
+  double full = 1.0;      // in layers without
+};
+
+// `accumulates`: the op adds to its outputs in this run (Accumulates in program.h). What differs between layers costs its mean in each.
 OpCost CostOf(const Program& program, const Op& op, bool accumulates,
-              double flash_pair_factor = 1.0);
+              const PairFactors& pairs = {});
 
 bool IsAttention(OpKind kind);
 

@@ -115,7 +115,8 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
 double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
     return LinkSeconds(program, op);
-  const OpCost cost = CostOf(program, op, accumulates, rows_.flash_pair_factor);
+  const OpCost cost = CostOf(program, op, accumulates,
+                             {.windowed = rows_.flash_pair_factor, .full = rows_.full_pair_factor});
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);
   if (IsAttention(op.kind)) return AttentionSeconds(op, cost);
   return MemorySeconds(op.kind, cost.bytes);

@@ -140,6 +140,13 @@ double FormedPairs(const Row& row, int64_t context, int64_t tile, int64_t window
   return pairs;
 }
 
+// Pairs that are formed in these rows, over those in as many that one document fills.
+double PairFactor(const std::vector<Row>& rows, int64_t context, int64_t tile, int64_t window) {
+  double pairs = 0;
+  for (const Row& row : rows) pairs += FormedPairs(row, context, tile, window);
+  return pairs / (static_cast<double>(rows.size()) * FormedPairs({context}, context, tile, window));
+}
+
 }  // namespace
 
 RowStatistics ExpectedRows(const Workload& workload, int64_t tile, int64_t window) {
@@ -152,16 +159,16 @@ RowStatistics ExpectedRows(const Workload& workload, int64_t tile, int64_t windo
   const int64_t sample_count = SampleCount(document_count, kept_count / document_count, workload);
   const std::vector<Row> rows =
       Pack(Sample(strata, document_count, sample_count, workload), workload);
-  double filled = 0, pairs = 0;
-  for (const Row& row : rows) {
+  double filled = 0;
+  for (const Row& row : rows)
     filled += static_cast<double>(std::accumulate(row.begin(), row.end(), int64_t{0}));
-    pairs += FormedPairs(row, workload.context, tile, window);
-  }
   const auto row_count = static_cast<double>(rows.size());
-  const double full = FormedPairs({workload.context}, workload.context, tile, window);
+  const double full_factor = PairFactor(rows, workload.context, tile, 0);
   return {.filled_share = filled / (row_count * static_cast<double>(workload.context)),
           .kept_share = kept_count / token_count,
-          .flash_pair_factor = pairs / (row_count * full)};
+          .flash_pair_factor =
+              window == 0 ? full_factor : PairFactor(rows, workload.context, tile, window),
+          .full_pair_factor = full_factor};
 }
 
 }  // namespace tunesmith::planner

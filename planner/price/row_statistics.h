@@ -13,6 +13,7 @@ struct RowStatistics {
       1.0;  // tokens of the data set that remain when documents are cut to the context
   // Query-key pairs that a flash kernel forms, over those in rows that one document fills: attention does not cross documents.
   double flash_pair_factor = 1.0;
+  double full_pair_factor = 1.0;  // the same in layers without the window
 };
 
 // Packs a sample of the workload's length histogram with RowPacker: stratified over the lengths, in a fixed shuffled order, so that the result is

@@ -18,11 +18,12 @@ BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype,
   return {.buffer = id};
 }
 
-BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, int64_t count) {
+BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, Shape shape) {
   Buffer view = program.buffers[static_cast<size_t>(matrix.buffer)];
   const int64_t row_bytes = InstanceBytes(view) / view.dims[0];
   view.name = view.name.With("_rows");
-  view.dims[0] = count;
+  view.dims = shape.dims;
+  view.rank = shape.rank;
   view.region = Region::kView;
   view.view_of = matrix.buffer;
   view.view_offset_bytes = begin * row_bytes;
@@ -61,6 +62,7 @@ void BackwardEmitter::EmitAll() {
 BufferRef BackwardEmitter::UseRows(ValueId id) {
   const BufferRef whole = Use(graph_.value(id).rows_of);
   BufferRef& rows = rows_[static_cast<size_t>(id)];
+  if (graph_.value(graph_.value(id).rows_of).fleeting) rows = {};
   if (block_ != nullptr && rows.buffer < 0) rows = RowsOf(whole, id);
   return rows;
 }
@@ -68,7 +70,7 @@ BufferRef BackwardEmitter::UseRows(ValueId id) {
 BufferRef BackwardEmitter::RowsOf(BufferRef whole, ValueId id) {
   const Value& rows = graph_.value(id);
   if (block_ == nullptr) return whole;
-  return AddRowsView(program_, whole, rows.row_begin, rows.shape.dims[0]);
+  return AddRowsView(program_, whole, rows.row_begin, rows.shape);
 }
 
 BufferRef BackwardEmitter::Use(ValueId id) {
@@ -106,10 +108,23 @@ BufferRef BackwardEmitter::GradientPlace(ValueId id) {
   return gradient;
 }
 
+BackwardEmitter::Target BackwardEmitter::ParameterTarget(int32_t parameter) const {
+  const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
+  return {.ref = {.buffer = p.gradient},
+          .accumulate = gradients_exist_ && p.birth == GradientBirth::kHead,
+          .accumulate_later = true};
+}
+
 // Each of the rows is written once before anything is added to it; together they are the whole.
 BackwardEmitter::Target BackwardEmitter::RowsGradientTarget(ValueId id) {
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
   if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
+  const int32_t parameter = graph_.value(graph_.value(id).rows_of).parameter;
+  if (parameter >= 0) {
+    Target target = ParameterTarget(parameter);
+    target.ref = gradient = RowsOf(target.ref, id);
+    return target;
+  }
   gradient = RowsOf(GradientPlace(graph_.value(id).rows_of), id);
   return {.ref = gradient};
 }
@@ -120,8 +135,9 @@ BackwardEmitter::Target BackwardEmitter::GradientTarget(ValueId id) {
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
   if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
   if (value.parameter < 0) return {.ref = GradientPlace(id)};
-  gradient = {.buffer = program_.parameters[static_cast<size_t>(value.parameter)].gradient};
-  return {.ref = gradient, .accumulate = gradients_exist_, .accumulate_later = true};
+  const Target target = ParameterTarget(value.parameter);
+  gradient = target.ref;
+  return target;
 }
 
 // Where rows of one matrix are shared with the same rows of another, so are in the end all.

@@ -52,6 +52,7 @@ class BackwardEmitter {
   void Recompute(const ForwardOp& op);
   BufferRef UseRows(ValueId id);
   Target RowsGradientTarget(ValueId id);
+  Target ParameterTarget(int32_t parameter) const;
   void ShareRowsGradient(ValueId to, ValueId from);
   // The buffer of d(value), made where there is none yet; says nothing of its contents.
   BufferRef GradientPlace(ValueId value);
@@ -60,7 +61,7 @@ class BackwardEmitter {
   Program& program_;
   const ForwardGraph& graph_;
   const SavedSet* saved_ = nullptr;
-  bool gradients_exist_ = false;          // of the parameters, when the block starts
+  bool gradients_exist_ = false;          // of the head, when the block starts
   Block* block_ = nullptr;                // null when recording
   std::vector<BufferRef> gradients_;      // by value; buffer -1: none yet
   std::vector<BufferRef> recomputed_;     // by value; buffer -1: not (or no longer) there
@@ -76,7 +77,7 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter);
 BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype, Shape shape,
                          MemoryClass memory_class);
 
-// Appends a view of the rows [begin, begin + count) of a matrix. Views of locals get their instances with those.
-BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, int64_t count);
+// Appends a view of a matrix from row `begin` on, as a matrix of this shape. Views of locals get their instances with those.
+BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, Shape shape);
 
 }  // namespace tunesmith::planner

@@ -37,11 +37,12 @@ void LinearBiasRule(const ForwardOp& op, BackwardEmitter& e) {
     const auto target = e.GradientTarget(bias);
     e.Emit(OpKind::kBiasBackward, Accumulating({}, target), {e.Gradient(y)}, {target.ref});
   }
-  LinearRule({.kind = op.kind,
-              .attributes = op.attributes,
-              .inputs = {op.inputs[0], op.inputs[1]},
-              .outputs = op.outputs},
-             e);
+  ForwardOp linear{.kind = op.kind,
+                   .attributes = op.attributes,
+                   .inputs = {op.inputs[0], op.inputs[1]},
+                   .outputs = op.outputs};
+  if (op.inputs.size() > 3) linear.inputs.push_back(op.inputs[3]);
+  LinearRule(linear, e);
 }
 
 void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
@@ -58,6 +59,48 @@ void RmsNormRule(const ForwardOp& op, BackwardEmitter& e) {
     const auto target = e.GradientTarget(x);
     e.Emit(OpKind::kRmsNormBackward, Accumulating(op.attributes, target),
            {e.Gradient(y), input, weight, statistic}, {target.ref});
+  }
+}
+
+void LayerNormRule(const ForwardOp& op, BackwardEmitter& e) {
+  const ValueId x = op.inputs[0], w = op.inputs[1], y = op.outputs[0];
+  const BufferRef input = e.Use(x), mean = e.Use(op.outputs[1]), rstd = e.Use(op.outputs[2]);
+  if (e.NeedsGradient(w)) {
+    const auto target = e.GradientTarget(w);
+    e.Emit(OpKind::kLayerNormBackwardWeight, Accumulating(op.attributes, target),
+           {e.Gradient(y), input, mean, rstd}, {target.ref});
+  }
+  if (op.inputs.size() > 2 && e.NeedsGradient(op.inputs[2])) {
+    const auto target = e.GradientTarget(op.inputs[2]);
+    e.Emit(OpKind::kBiasBackward, Accumulating({}, target), {e.Gradient(y)}, {target.ref});
+  }
+  if (e.NeedsGradient(x)) {
+    const BufferRef weight = e.Use(w);
+    const auto target = e.GradientTarget(x);
+    e.Emit(OpKind::kLayerNormBackward, Accumulating(op.attributes, target),
+           {e.Gradient(y), input, weight, mean, rstd}, {target.ref});
+  }
+}
+
+void ActivationRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef input = e.Use(op.inputs[0]);
+  const auto target = e.GradientTarget(op.inputs[0]);
+  assert(!target.accumulate);
+  e.Emit(OpKind::kActivationBackward, op.attributes, {e.Gradient(op.outputs[0]), input},
+         {target.ref});
+}
+
+void DropoutRule(const ForwardOp& op, BackwardEmitter& e) {
+  const BufferRef key = e.Use(op.inputs[1]);
+  const auto target = e.GradientTarget(op.inputs[0]);
+  e.Emit(OpKind::kDropoutBackward, Accumulating(op.attributes, target),
+         {e.Gradient(op.outputs[0]), key}, {target.ref});
+}
+
+// Both have the gradient of their sum. z's producer reads it before anything is added to that of x, which has the storage from then on.
+void SumRule(const ForwardOp& op, BackwardEmitter& e) {
+  for (ValueId input : {op.inputs[1], op.inputs[0]}) {
+    if (e.NeedsGradient(input)) e.ShareGradient(input, op.outputs[0]);
   }
 }
 
@@ -104,9 +147,13 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
 
 void EmbeddingRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef tokens = e.Use(op.inputs[0]);
-  const auto target = e.GradientTarget(op.inputs[1]);
-  e.Emit(OpKind::kEmbeddingBackward, Accumulating({}, target), {tokens, e.Gradient(op.outputs[0])},
-         {target.ref});
+  if (e.NeedsGradient(op.inputs[1])) {
+    const auto target = e.GradientTarget(op.inputs[1]);
+    e.Emit(OpKind::kEmbeddingBackward, Accumulating(op.attributes, target),
+           {tokens, e.Gradient(op.outputs[0])}, {target.ref});
+  }
+  if (op.inputs.size() > 2 && e.NeedsGradient(op.inputs[2]))
+    e.ShareGradient(op.inputs[2], op.outputs[0]);
 }
 
 }  // namespace
@@ -119,6 +166,14 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
       return LinearBiasRule(op, emitter);
     case OpKind::kRmsNorm:
       return RmsNormRule(op, emitter);
+    case OpKind::kLayerNorm:
+      return LayerNormRule(op, emitter);
+    case OpKind::kActivation:
+      return ActivationRule(op, emitter);
+    case OpKind::kDropout:
+      return DropoutRule(op, emitter);
+    case OpKind::kSum:
+      return SumRule(op, emitter);
     case OpKind::kRope:
       return RopeRule(op, emitter);
     case OpKind::kSwiGlu:

@@ -36,6 +36,9 @@ void AddHostBuffers(Program& program) {
   h.loss_scale = AddInput(program, "loss_scale", DType::kF32, 1);
   h.step_scalars = AddInput(program, "step_scalars", DType::kF32, kStepScalarCount);
   h.step_key = AddInput(program, "step_key", DType::kU64, 1);
+  const Mix& mix = program.inputs.mix;
+  if (program.inputs.trains && mix.method == Method::kLora && mix.lora.dropout > 0)
+    h.dropout_key = AddInput(program, "dropout_key", DType::kU64, 2);
   h.loss_sum = AddInput(program, "loss_sum", DType::kF64, 1);
   h.gradient_norm = AddInput(program, "gradient_norm", DType::kF32, 1);
   if (!program.inputs.workload.generates) return;
@@ -107,6 +110,8 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
 absl::StatusOr<Program> Build(const ProgramInputs& inputs, bool layers) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(inputs.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(inputs.mix, inputs.model.layer_count));
+  if (inputs.mix.method == Method::kLora)
+    TUNESMITH_RETURN_IF_ERROR(CheckTargets(inputs.model, inputs.mix.lora));
   TUNESMITH_RETURN_IF_ERROR(CheckInputs(inputs));
   TUNESMITH_RETURN_IF_ERROR(CheckBuilt(inputs));
   ModelParameters parameters;

@@ -1,7 +1,7 @@
 #include "planner/program/decoder_layer.h"
 
 #include <algorithm>
-#include <cmath>
+#include <vector>
 
 #include "common/units.h"
 #include "planner/program/attention_workspace.h"
@@ -21,16 +21,15 @@ class LayerBuilder {
 
   ForwardGraph Build() {
     const ValueId x = graph_.Bind("block_input", bindings_.input, bindings_.input_gradient);
-    const ValueId attended = Attention(graph_.RmsNorm(
-        "attention_norm", x, graph_.Weight(parameters_.attention_norm), model_.norm_epsilon));
-    const ValueId middle = Project("middle", attended, kProjectionO, Role::kOther, x);
-    const ValueId normed = graph_.RmsNorm("mlp_norm", middle, graph_.Weight(parameters_.mlp_norm),
-                                          model_.norm_epsilon);
-    if (TileRowCount(middle) < RowCount(middle)) {
-      TiledMlp(normed, middle);
-    } else {
-      graph_.BindOutput(Mlp(normed, middle), bindings_.output, bindings_.output_gradient);
-    }
+    // Norms of the block's input come before anything is added to it: their gradients are then the last that is added to its own.
+    const ValueId attention_input = Norm("attention_norm", x, parameters_.attention_norm);
+    const bool parallel = model_.parallel_blocks;
+    const ValueId mlp_input = !parallel            ? kNoValue
+                              : model_.shared_norm ? attention_input
+                                                   : Norm("mlp_norm", x, parameters_.mlp_norm);
+    const ValueId middle =
+        Add("middle", Attention(attention_input), kProjectionO, parameters_.attention_post_norm, x);
+    AddMlp(parallel ? mlp_input : Norm("mlp_norm", middle, parameters_.mlp_norm), middle);
     return std::move(graph_);
   }
 
@@ -40,11 +39,44 @@ class LayerBuilder {
     return CeilDivide(RowCount(matrix), inputs_.mix.mlp_tile_count);
   }
 
+  ValueId Norm(Name name, ValueId x, const NormParameters& norm) {
+    return graph_.Norm(name, x, norm, model_);
+  }
+
+  // residual + [norm of] the projection of x.
+  ValueId Add(Name name, ValueId x, int projection, const NormParameters& post_norm,
+              ValueId residual) {
+    if (post_norm.weight < 0) return Project(name, x, projection, Role::kOther, residual);
+    const ValueId y = Project(name.With("_before_norm"), x, projection, Role::kOther);
+    return graph_.Sum(name, residual, Norm(name.With("_normed"), y, post_norm));
+  }
+
+  void AddMlp(ValueId normed, ValueId residual) {
+    if (TileRowCount(residual) < RowCount(residual)) {
+      TiledMlp(normed, residual);
+    } else {
+      graph_.BindOutput(Mlp(normed, residual), bindings_.output, bindings_.output_gradient);
+    }
+  }
+
   ValueId Mlp(ValueId normed, ValueId residual) {
+    if (parameters_.router >= 0) Route(normed);
+    return Add("block_output", Inner(normed), kProjectionDown, parameters_.mlp_post_norm, residual);
+  }
+
+  ValueId Inner(ValueId normed) {
+    const Activation activation = model_.activation;
+    if (model_.plain_mlp)
+      return graph_.Activate("product", Project("up", normed, kProjectionUp, Role::kGateUp),
+                             activation);
     const ValueId gate = Project("gate", normed, kProjectionGate, Role::kGateUp);
     const ValueId up = Project("up", normed, kProjectionUp, Role::kGateUp);
-    const ValueId product = graph_.SwiGlu("product", gate, up);
-    return Project("block_output", product, kProjectionDown, Role::kOther, residual);
+    return graph_.SwiGlu("product", gate, up, activation);
+  }
+
+  // What chooses the experts costs its product; the choice itself is not planned, and nothing is differentiated through it.
+  void Route(ValueId normed) {
+    graph_.LinearWithoutGradient("router_logits", normed, graph_.Weight(parameters_.router));
   }
 
   // The MLP of some tokens at a time. What it forms is recomputed tile by tile in backward, so that only one tile's is ever held.
@@ -56,6 +88,7 @@ class LayerBuilder {
     const int64_t rows = RowCount(residual), tile = TileRowCount(residual);
     for (int64_t begin = 0; begin < rows; begin += tile) {
       const int64_t count = std::min(tile, rows - begin);
+      tile_begin_ = begin;
       const ValueId part =
           Mlp(graph_.Rows(normed, begin, count), graph_.Rows(residual, begin, count));
       graph_.BindToRows(part, output, begin);
@@ -65,36 +98,86 @@ class LayerBuilder {
 
   // y = x W^T (+ bias) (+ addend) (+ alpha/r (x A^T) B^T), the adapter added in place.
   ValueId Project(Name name, ValueId x, int projection, Role role, ValueId addend = kNoValue) {
-    const size_t i = static_cast<size_t>(projection);
-    const ValueId w = graph_.Weight(parameters_.weight[i]);
-    const bool adapted = parameters_.lora_a[i] >= 0;
+    const ProjectionParameters& p = parameters_.projections[static_cast<size_t>(projection)];
+    const auto rows = [&](int32_t parameter) {
+      return graph_.WeightRows(parameter, p.first_row, p.row_count);
+    };
+    const bool adapted = p.lora_a >= 0;
     const Name base_name = adapted ? name.With("_base") : name;
-    const ValueId base =
-        parameters_.bias[i] >= 0
-            ? graph_.LinearBias(base_name, x, w, graph_.Weight(parameters_.bias[i]), role)
-            : graph_.Linear(base_name, x, w, role, 1.0, addend);
+    const ValueId w = ActiveWeight(projection, rows(p.weight));
+    const ValueId base = p.bias >= 0
+                             ? graph_.LinearBias(base_name, x, w, rows(p.bias), role, addend)
+                             : graph_.Linear(base_name, x, w, role, 1.0, addend);
     if (!adapted) return base;
-    const ValueId low = graph_.Linear(name.With("_low_rank"), x,
-                                      graph_.Weight(parameters_.lora_a[i]), Role::kOther);
-    const LoraSpec& lora = inputs_.mix.lora;
-    return graph_.Linear(name, low, graph_.Weight(parameters_.lora_b[i]), role,
-                         lora.alpha / static_cast<double>(lora.rank), base,
-                         /*in_place=*/true);
+    return graph_.Linear(name, LowRank(name, x, p.lora_a), rows(p.lora_b), role,
+                         LoraScale(inputs_.mix.lora), base, /*in_place=*/true);
+  }
+
+  // x A^T, once for all projections that share A.
+  ValueId LowRank(Name name, ValueId x, int32_t lora_a) {
+    for (const LowRankValue& known : low_rank_) {
+      if (known.x == x && known.lora_a == lora_a) return known.value;
+    }
+    const ValueId low = graph_.Linear(name.With("_low_rank"), Dropped(name, x, lora_a),
+                                      graph_.Weight(lora_a), Role::kOther);
+    low_rank_.push_back({.x = x, .lora_a = lora_a, .value = low});
+    return low;
+  }
+
+  // What an adapter reads in training. Formed again in backward, from its key: never saved.
+  ValueId Dropped(Name name, ValueId x, int32_t lora_a) {
+    if (bindings_.dropout_key.buffer < 0) return x;
+    const Program& program = graph_.program();
+    const Parameter& a = program.parameters[static_cast<size_t>(lora_a)];
+    const Name module = program.buffers[static_cast<size_t>(a.weight)].name;
+    return graph_.Dropout(name.With("_dropped"), x,
+                          graph_.Bind("dropout_key", bindings_.dropout_key),
+                          {.context = inputs_.workload.context,
+                           .parameter_key = RandomKey(0, module.Text()),
+                           .dropout = inputs_.mix.lora.dropout,
+                           .row_begin = tile_begin_});
+  }
+
+  // Of the experts' weights, as much as one token goes through.
+  ValueId ActiveWeight(int projection, ValueId w) {
+    if (model_.expert_count == 0 || projection < kProjectionGate) return w;
+    const int64_t width = model_.intermediate_size * model_.active_expert_count;
+    return projection == kProjectionDown ? graph_.Part(w, Matrix(model_.hidden_size, width))
+                                         : graph_.Part(w, Matrix(width, model_.hidden_size));
+  }
+
+  ValueId Heads(Name name, ValueId normed, int projection, int32_t norm, int64_t head_count,
+                ValueId positions) {
+    const bool rotates = model_.positions == Positions::kRotary;
+    const Name projected = rotates || norm >= 0 ? name.With("_raw") : name;
+    ValueId heads = Project(projected, normed, projection, Role::kOther);
+    if (norm >= 0)
+      heads = graph_.RmsNorm(rotates ? name.With("_normed") : name, heads, norm, model_);
+    return rotates ? graph_.Rope(name, heads, positions, head_count, model_) : heads;
+  }
+
+  OpAttributes AttentionAttributes() const {
+    const double scale = AttentionScale(model_);
+    return {.scale = scale,
+            .head_count = model_.head_count,
+            .kv_head_count = model_.kv_head_count,
+            .head_size = model_.head_size,
+            .context = inputs_.workload.context,
+            .window = model_.sliding_window,
+            .full_layers = model_.full_layers,
+            .soft_cap = model_.attention_soft_cap,
+            .alibi_bias_max = model_.alibi_bias_max,
+            .alibi_factor = model_.alibi_before_scale ? scale : 1.0};
   }
 
   ValueId Attention(ValueId normed) {
     const ValueId positions = graph_.Bind("positions", bindings_.positions);
-    const ValueId q = graph_.Rope("q", Project("q_raw", normed, kProjectionQ, Role::kOther),
-                                  positions, model_.head_count, model_);
-    const ValueId k = graph_.Rope("k", Project("k_raw", normed, kProjectionK, Role::kOther),
-                                  positions, model_.kv_head_count, model_);
+    const ValueId q =
+        Heads("q", normed, kProjectionQ, parameters_.q_norm, model_.head_count, positions);
+    const ValueId k =
+        Heads("k", normed, kProjectionK, parameters_.k_norm, model_.kv_head_count, positions);
     const ValueId v = Project("v", normed, kProjectionV, Role::kOther);
-    const OpAttributes attributes{.scale = 1.0 / std::sqrt(static_cast<double>(model_.head_size)),
-                                  .head_count = model_.head_count,
-                                  .kv_head_count = model_.kv_head_count,
-                                  .head_size = model_.head_size,
-                                  .context = inputs_.workload.context,
-                                  .window = model_.sliding_window};
+    const OpAttributes attributes = AttentionAttributes();
     const ValueId o = graph_.AddValue("attended", graph_.value(q).dtype, graph_.value(q).shape);
     if (bindings_.key_cache.buffer >= 0) {
       Decode(q, k, v, positions, o, attributes);
@@ -145,6 +228,14 @@ class LayerBuilder {
   const ModelParameters& parameters_;
   const LayerBindings& bindings_;
   ForwardGraph graph_;
+
+  struct LowRankValue {
+    ValueId x = kNoValue;
+    int32_t lora_a = -1;
+    ValueId value = kNoValue;
+  };
+  std::vector<LowRankValue> low_rank_;
+  int64_t tile_begin_ = 0;  // of the tile of tokens at work
 };
 
 }  // namespace

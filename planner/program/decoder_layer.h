@@ -11,6 +11,7 @@ struct LayerBindings {
   BufferRef output = {};           // (BT, C)
   BufferRef input_gradient = {};   // buffer -1: not wanted (nothing below is trainable)
   BufferRef output_gradient = {};  // complete when backward starts
+  BufferRef dropout_key = {};      // (2) u64; buffer -1: adapters drop nothing
   BufferRef positions = {};        // (BT) i32
   BufferRef document_starts = {};  // (BT) i32; training and evaluation
   BufferRef
@@ -19,7 +20,8 @@ struct LayerBindings {
           {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
 };
 
-// The forward pass of one Llama-style layer: x + attention(norm(x)), then x + mlp(norm(x)).
+// The forward pass of one layer: x + attention(norm(x)), then x + mlp(norm(x)); of parallel blocks x + attention(norm(x)) + mlp(norm(x)). With post
+// norms, what attention and MLP give is normed before it is added.
 ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters,
                           const LayerBindings& bindings);
 

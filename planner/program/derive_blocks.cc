@@ -61,7 +61,7 @@ class ForwardEmitter {
     const Value& value = graph_.value(id);
     BufferRef& rows = rows_[static_cast<size_t>(id)];
     if (rows.buffer < 0)
-      rows = AddRowsView(program_, Ref(value.rows_of), value.row_begin, value.shape.dims[0]);
+      rows = AddRowsView(program_, Ref(value.rows_of), value.row_begin, value.shape);
     return rows;
   }
 

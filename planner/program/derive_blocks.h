@@ -40,8 +40,8 @@ SavedSet SaveNothing(const ForwardGraph& graph);
 int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
                         std::string_view name, Phase phase);
 
-// Appends the backward block and returns its index. Gradients of parameters are added to when `gradients_exist` or in later micro-batches, else
-// overwritten.
+// Appends the backward block and returns its index. Gradients of parameters are added to in later micro-batches, and that of a head when
+// `gradients_exist`; else they are overwritten.
 int32_t AddBackwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,
                          std::string_view name, bool gradients_exist);
 

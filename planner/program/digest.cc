@@ -69,7 +69,7 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
   const auto bits = [](double value) { return std::bit_cast<int64_t>(value); };
   const RopeScaling& rope = a.rope_scaling;
   const bool scales = rope.kind != RopeScalingKind::kNone;
-  const std::array<int64_t, 14> fields = {
+  const std::array<int64_t, 30> fields = {
       bits(a.scale - 1.0),
       bits(a.epsilon),
       a.head_count,
@@ -77,11 +77,27 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
       a.head_size,
       a.context,
       a.window,
+      bits(a.weight_offset),
+      bits(a.dropout),
+      a.row_begin,
+      bits(a.soft_cap),
+      bits(a.alibi_bias_max),
+      bits(a.alibi_factor - 1.0),
+      a.full_layers.empty() ? 0 : a.full_layers.period,
+      static_cast<int64_t>(a.full_layers.bits),
+      a.unrotated_layers.empty() ? 0 : a.unrotated_layers.period,
+      static_cast<int64_t>(a.unrotated_layers.bits),
+      static_cast<int64_t>(a.activation),
+      a.rotary_size,
+      bits(a.local_rope_theta),
       bits(a.rope_theta),
       scales ? bits(rope.factor) : 0,
       scales ? bits(rope.low_frequency_factor) : 0,
       scales ? bits(rope.high_frequency_factor) : 0,
       scales ? rope.original_context_limit : 0,
+      scales ? bits(rope.beta_fast) : 0,
+      scales ? bits(rope.beta_slow) : 0,
+      scales ? bits(rope.attention_factor) : 0,
       static_cast<int64_t>(a.parameter_key),
       Packed(rope.kind, a.accumulate, a.accumulate_later, a.decays)};
   int64_t present = 0;

@@ -29,6 +29,10 @@ ValueId ForwardGraph::AddValue(Name name, DType dtype, Shape shape, Role role,
   return static_cast<ValueId>(values_.size()) - 1;
 }
 
+DType ForwardGraph::StatisticOf(ValueId x) const {
+  return value(x).dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+}
+
 ValueId ForwardGraph::Bind(Name name, BufferRef buffer, BufferRef gradient) {
   const Buffer& b = program_.buffers[static_cast<size_t>(buffer.buffer)];
   const ValueId id = AddValue(name, b.dtype, {.dims = b.dims, .rank = b.rank});
@@ -89,18 +93,44 @@ ValueId ForwardGraph::Linear(Name name, ValueId x, ValueId w, Role role, double 
   return y;
 }
 
-ValueId ForwardGraph::LinearBias(Name name, ValueId x, ValueId w, ValueId bias, Role role) {
-  const ValueId y =
-      AddValue(name, value(x).dtype, Matrix(RowCount(x), value(w).shape.dims[0]), role);
-  AddOp(OpKind::kLinearBias, {}, {x, w, bias}, {y});
+ValueId ForwardGraph::LinearWithoutGradient(Name name, ValueId x, ValueId w) {
+  const ValueId y = Linear(name, x, w, Role::kOther);
+  mutable_value(y).needs_gradient = false;
   return y;
 }
 
-ValueId ForwardGraph::RmsNorm(Name name, ValueId x, ValueId w, double epsilon) {
-  const DType statistic = value(x).dtype == DType::kF64 ? DType::kF64 : DType::kF32;
+ValueId ForwardGraph::LinearBias(Name name, ValueId x, ValueId w, ValueId bias, Role role,
+                                 ValueId addend) {
+  const ValueId y =
+      AddValue(name, value(x).dtype, Matrix(RowCount(x), value(w).shape.dims[0]), role);
+  ValueIds inputs = {x, w, bias};
+  if (addend != kNoValue) inputs.push_back(addend);
+  AddOp(OpKind::kLinearBias, {}, std::move(inputs), {y});
+  return y;
+}
+
+ValueId ForwardGraph::Norm(Name name, ValueId x, const NormParameters& norm,
+                           const ModelSpec& model) {
+  if (model.norm == NormKind::kRms) return RmsNorm(name, x, norm.weight, model);
   const ValueId y = AddValue(name, value(x).dtype, value(x).shape, Role::kNorm);
-  const ValueId rstd = AddValue(name.With("_rstd"), statistic, Vector(RowCount(x)), Role::kNorm);
-  AddOp(OpKind::kRmsNorm, {.epsilon = epsilon}, {x, w}, {y, rstd});
+  const Shape shape = Vector(RowCount(x));
+  const ValueId mean = AddValue(name.With("_mean"), StatisticOf(x), shape, Role::kNorm);
+  const ValueId rstd = AddValue(name.With("_rstd"), StatisticOf(x), shape, Role::kNorm);
+  ValueIds inputs = {x, Weight(norm.weight)};
+  if (norm.bias >= 0) inputs.push_back(Weight(norm.bias));
+  AddOp(OpKind::kLayerNorm, {.epsilon = model.norm_epsilon}, std::move(inputs), {y, mean, rstd});
+  return y;
+}
+
+ValueId ForwardGraph::RmsNorm(Name name, ValueId x, int32_t weight, const ModelSpec& model) {
+  const ValueId w = Weight(weight);
+  const int64_t parts = value(x).shape.dims[1] / value(w).shape.dims[0];
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape, Role::kNorm);
+  const ValueId rstd =
+      AddValue(name.With("_rstd"), StatisticOf(x), Vector(RowCount(x) * parts), Role::kNorm);
+  AddOp(OpKind::kRmsNorm,
+        {.epsilon = model.norm_epsilon, .weight_offset = model.norm_adds_one ? 1.0 : 0.0}, {x, w},
+        {y, rstd});
   return y;
 }
 
@@ -111,22 +141,53 @@ ValueId ForwardGraph::Rope(Name name, ValueId x, ValueId positions, int64_t head
   AddOp(OpKind::kRope,
         {.head_count = head_count,
          .head_size = model.head_size,
+         .full_layers = model.full_layers,
          .rope_theta = model.rope_theta,
+         .local_rope_theta = model.local_rope_theta,
+         .unrotated_layers = model.unrotated_layers,
+         .rotary_size = RotarySize(model),
          .rope_scaling = model.rope_scaling},
         {x, positions}, {y});
   return y;
 }
 
-ValueId ForwardGraph::SwiGlu(Name name, ValueId gate, ValueId up) {
+ValueId ForwardGraph::SwiGlu(Name name, ValueId gate, ValueId up, Activation activation) {
   const ValueId y = AddValue(name, value(gate).dtype, value(gate).shape, Role::kProduct);
-  AddOp(OpKind::kSwiGlu, {}, {gate, up}, {y});
+  AddOp(OpKind::kSwiGlu, {.activation = activation}, {gate, up}, {y});
   return y;
 }
 
-ValueId ForwardGraph::Embedding(Name name, ValueId tokens, ValueId w) {
+ValueId ForwardGraph::Activate(Name name, ValueId x, Activation activation) {
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape, Role::kProduct);
+  AddOp(OpKind::kActivation, {.activation = activation}, {x}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::Dropout(Name name, ValueId x, ValueId key, const OpAttributes& attributes) {
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
+  mutable_value(y).transient = true;
+  AddOp(OpKind::kDropout, attributes, {x, key}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::Sum(Name name, ValueId x, ValueId z) {
+  const ValueId y = AddValue(name, value(z).dtype, value(z).shape);
+  mutable_value(y).storage = value(z).storage;
+  AddOp(OpKind::kSum, {}, {x, z}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::Embedding(Name name, ValueId tokens, ValueId w, double scale) {
   const ValueId y =
       AddValue(name, value(w).dtype, Matrix(RowCount(tokens), value(w).shape.dims[1]));
-  AddOp(OpKind::kEmbedding, {}, {tokens, w}, {y});
+  AddOp(OpKind::kEmbedding, {.scale = scale}, {tokens, w}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::AddEmbedding(Name name, ValueId tokens, ValueId w, ValueId sum) {
+  const ValueId y = AddValue(name, value(sum).dtype, value(sum).shape);
+  mutable_value(y).storage = value(sum).storage;
+  AddOp(OpKind::kEmbedding, {.accumulate = true}, {tokens, w, sum}, {y});
   return y;
 }
 
@@ -140,15 +201,41 @@ void ForwardGraph::BindOutput(ValueId id, BufferRef buffer, BufferRef gradient) 
 }
 
 ValueId ForwardGraph::Rows(ValueId matrix, int64_t begin, int64_t count) {
-  const Value& whole = value(matrix);
-  assert(whole.shape.rank == 2 && begin + count <= whole.shape.dims[0]);
-  const bool needs_gradient = whole.needs_gradient;
-  const ValueId id = AddValue(whole.name.With("_rows"), whole.dtype,
-                              Matrix(count, whole.shape.dims[1]), whole.role, whole.memory_class);
-  mutable_value(id).rows_of = matrix;
+  assert(value(matrix).shape.rank <= 2 && begin + count <= RowCount(matrix));
+  Shape shape = value(matrix).shape;
+  shape.dims[0] = count;
+  const ValueId id = Part(matrix, shape);
   mutable_value(id).row_begin = begin;
-  mutable_value(id).needs_gradient = needs_gradient;
   return id;
+}
+
+ValueId ForwardGraph::Part(ValueId matrix, Shape shape) {
+  const Value whole = value(matrix);
+  const ValueId id =
+      AddValue(whole.name.With("_rows"), whole.dtype, shape, whole.role, whole.memory_class);
+  mutable_value(id).rows_of = matrix;
+  mutable_value(id).needs_gradient = whole.needs_gradient;
+  return id;
+}
+
+// Projections that share a quantized weight share one that is dequantized.
+ValueId ForwardGraph::WholeOfRows(int32_t parameter, int64_t count) {
+  const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
+  const Buffer& codes = program_.buffers[static_cast<size_t>(p.weight)];
+  if (p.absmax < 0 || count == codes.dims[0]) return Weight(parameter);
+  ValueId& whole = weights_[static_cast<size_t>(parameter)];
+  if (whole == kNoValue) whole = Dequantized(p);
+  return whole;
+}
+
+ValueId ForwardGraph::WeightRows(int32_t parameter, int64_t begin, int64_t count) {
+  const ValueId whole = WholeOfRows(parameter, count);
+  if (count == RowCount(whole)) return whole;
+  for (size_t i = 0; i < values_.size(); ++i) {
+    if (values_[i].rows_of == whole && values_[i].row_begin == begin)
+      return static_cast<ValueId>(i);
+  }
+  return Rows(whole, begin, count);
 }
 
 void ForwardGraph::BindToRows(ValueId id, ValueId matrix, int64_t begin) {

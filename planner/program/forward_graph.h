@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "planner/program/layer_parameters.h"
 #include "planner/program/program.h"
 
 // The forward pass of one block as a small graph of values, written once by a builder; everything else (what is saved, what is recomputed,
@@ -70,15 +71,29 @@ class ForwardGraph {
   ValueId Bind(Name name, BufferRef buffer, BufferRef gradient = {});
   // The same value for every use, so that its gradients are summed; a quantized weight is dequantized for every use.
   ValueId Weight(int32_t parameter);
+  // Rows of a weight, likewise; the weight itself where these are all.
+  ValueId WeightRows(int32_t parameter, int64_t begin, int64_t count);
 
   // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
   ValueId Linear(Name name, ValueId x, ValueId w, Role role, double scale = 1.0,
                  ValueId addend = kNoValue, bool in_place = false);
-  ValueId LinearBias(Name name, ValueId x, ValueId w, ValueId bias, Role role);
-  ValueId RmsNorm(Name name, ValueId x, ValueId w, double epsilon);
+  ValueId LinearWithoutGradient(Name name, ValueId x, ValueId w);
+  ValueId LinearBias(Name name, ValueId x, ValueId w, ValueId bias, Role role,
+                     ValueId addend = kNoValue);
+  // The model's norm, with the parameters of one of its norms.
+  ValueId Norm(Name name, ValueId x, const NormParameters& norm, const ModelSpec& model);
+  // Of each head by itself.
+  ValueId RmsNorm(Name name, ValueId x, int32_t weight, const ModelSpec& model);
   ValueId Rope(Name name, ValueId x, ValueId positions, int64_t head_count, const ModelSpec& model);
-  ValueId SwiGlu(Name name, ValueId gate, ValueId up);
-  ValueId Embedding(Name name, ValueId tokens, ValueId w);
+  ValueId SwiGlu(Name name, ValueId gate, ValueId up, Activation activation);
+  ValueId Activate(Name name, ValueId x, Activation activation);
+  // x with a share of it dropped; never saved.
+  ValueId Dropout(Name name, ValueId x, ValueId key, const OpAttributes& attributes);
+  // x + z, in the storage of z.
+  ValueId Sum(Name name, ValueId x, ValueId z);
+  ValueId Embedding(Name name, ValueId tokens, ValueId w, double scale = 1.0);
+  // sum + the rows of w that `tokens` names, in the storage of sum.
+  ValueId AddEmbedding(Name name, ValueId tokens, ValueId w, ValueId sum);
 
   // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
   ValueId AddValue(Name name, DType dtype, Shape shape, Role role = Role::kOther,
@@ -88,6 +103,8 @@ class ForwardGraph {
   // Makes a produced value live in `buffer`, its gradient (already complete when the block's backward starts) in `gradient`.
   void BindOutput(ValueId value, BufferRef buffer, BufferRef gradient = {});
 
+  // The first elements of a matrix, read as a matrix of this shape.
+  ValueId Part(ValueId matrix, Shape shape);
   // Rows [begin, begin + count) of a matrix, to be read.
   ValueId Rows(ValueId matrix, int64_t begin, int64_t count);
   // Makes a produced value live in the rows of `matrix` from `begin`.
@@ -103,7 +120,9 @@ class ForwardGraph {
  private:
   Value& mutable_value(ValueId id) { return values_[static_cast<size_t>(id)]; }
   ValueId Dequantized(const Parameter& parameter);
+  ValueId WholeOfRows(int32_t parameter, int64_t count);
   int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
+  DType StatisticOf(ValueId x) const;
 
   const Program& program_;
   std::vector<Value> values_;

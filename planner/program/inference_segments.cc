@@ -3,7 +3,7 @@
 #include "planner/program/add_buffer.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
-#include "planner/program/forward_graph.h"
+#include "planner/program/embedding_graph.h"
 #include "planner/program/loss_blocks.h"
 #include "planner/program/training_segments.h"
 
@@ -13,10 +13,9 @@ namespace {
 // Embedding and all layers with nothing saved.
 void AddForwardOnly(Program& program, const ModelParameters& parameters,
                     const LayerBindings& bindings, int32_t tokens, Phase phase, Segment& segment) {
-  ForwardGraph embed(program);
-  const ValueId x = embed.Embedding("embedded", embed.Bind("tokens", {tokens, 0}),
-                                    embed.Weight(parameters.embedding));
-  embed.BindOutput(x, bindings.input);
+  const ForwardGraph embed = EmbeddingGraph(
+      program, parameters,
+      {.tokens = {tokens, 0}, .positions = bindings.positions, .output = bindings.input});
   segment.runs.push_back(
       {.block = AddForwardBlock(program, embed, SaveNothing(embed), "embedding", phase),
        .first = 0,

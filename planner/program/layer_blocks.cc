@@ -123,6 +123,7 @@ LayerForward LayerForwardOf(Program& program, const ModelParameters& parameters,
       .output = {output_in_slot ? buffers.slots : buffers.block_input, 1},
       .input_gradient = variant.input_gradient ? BufferRef{buffers.stream, 0} : BufferRef{},
       .output_gradient = {buffers.stream, 0},
+      .dropout_key = {program.host.dropout_key, 0},
       .positions = {program.host.positions, 0},
       .document_starts = {program.host.document_starts, 0}};
   ForwardGraph graph = DecoderLayer(program, parameters, bindings);

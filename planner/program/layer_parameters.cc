@@ -1,6 +1,11 @@
 #include "planner/program/layer_parameters.h"
 
+#include <string>
+#include <vector>
+
+#include "common/text.h"
 #include "common/units.h"
+#include "planner/model/mix_names.h"
 #include "planner/program/forward_graph.h"
 
 namespace tunesmith::planner {
@@ -66,10 +71,10 @@ void AddStates(Program& program, Name name, Shape shape, int64_t instance_count,
 }
 
 int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_count,
-                     bool trainable, bool decays) {
+                     bool trainable, bool decays, GradientBirth birth) {
   const ProgramInputs& in = program.inputs;
   trainable = trainable && in.trains;
-  Parameter p{.trainable = trainable, .decays = decays};
+  Parameter p{.trainable = trainable, .decays = decays, .birth = birth};
   p.weight =
       AddResident(program, name, ComputeDType(in), shape, instance_count, MemoryClass::kWeights);
   if (trainable) {
@@ -82,14 +87,15 @@ int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_
 }
 
 // A frozen matrix in 4-bit NormalFloat.
-int32_t AddQuantized(Program& program, Name name, ProjectionShape shape, int64_t instance_count) {
+int32_t AddQuantized(Program& program, const ModelTensor& tensor, Name name,
+                     int64_t instance_count) {
   const auto add = [&](Name part, DType dtype, Shape dims) {
     return AddResident(program, part, dtype, dims, instance_count, MemoryClass::kWeights);
   };
-  const int64_t blocks = CeilDivide(shape.output_size * shape.input_size, kNf4BlockSize);
+  const int64_t blocks = CeilDivide(tensor.element_count(), kNf4BlockSize);
   const bool twice = program.inputs.mix.double_quantization;
   Parameter p;
-  p.weight = add(name, DType::kU8, Matrix(shape.output_size, shape.input_size / 2));
+  p.weight = add(name, DType::kU8, Matrix(tensor.dims[0], tensor.dims[1] / 2));
   p.absmax = add(name.With(".absmax"), twice ? DType::kU8 : DType::kF32, Vector(blocks));
   if (twice) {
     p.absmax_scale = add(name.With(".absmax_scale"), DType::kF32,
@@ -100,36 +106,173 @@ int32_t AddQuantized(Program& program, Name name, ProjectionShape shape, int64_t
   return static_cast<int32_t>(program.parameters.size()) - 1;
 }
 
-}  // namespace
-
-const char* ProjectionPath(int projection) {
-  constexpr const char* kPaths[kProjectionCount] = {
-      "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-      "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
-  return kPaths[projection];
+GradientBirth BirthOf(const ModelSpec& model, const ModelTensor& tensor) {
+  switch (tensor.role) {
+    case TensorRole::kEmbedding:
+      return model.tied_head ? GradientBirth::kHead : GradientBirth::kEmbedding;
+    case TensorRole::kPositions:
+      return GradientBirth::kEmbedding;
+    case TensorRole::kFinalNorm:
+      return GradientBirth::kFinalNorm;
+    case TensorRole::kHead:
+      return GradientBirth::kHead;
+    default:
+      return GradientBirth::kLayer;
+  }
 }
 
-ProjectionShape ShapeOfProjection(const ModelSpec& model, int projection) {
-  const int64_t query_size = model.head_count * model.head_size,
-                kv_size = model.kv_head_count * model.head_size;
-  switch (projection) {
-    case kProjectionQ:
-      return {query_size, model.hidden_size};
-    case kProjectionK:
-    case kProjectionV:
-      return {kv_size, model.hidden_size};
-    case kProjectionO:
-      return {model.hidden_size, query_size};
-    case kProjectionDown:
-      return {model.hidden_size, model.intermediate_size};
-    default:
-      return {model.intermediate_size, model.hidden_size};
+Shape ShapeOf(const ModelTensor& tensor) {
+  return tensor.rank == 1 ? Vector(tensor.dims[0]) : Matrix(tensor.dims[0], tensor.dims[1]);
+}
+
+Name NameOf(const ModelTensor& tensor) {
+  if (tensor.layer[0] == '\0') return Name(tensor.module).With(tensor.suffix);
+  return Name(tensor.layer).With(tensor.module).With(tensor.suffix);
+}
+
+class ParameterAdder {
+ public:
+  explicit ParameterAdder(Program& program)
+      : program_(program),
+        model_(program.inputs.model),
+        full_(program.inputs.mix.method == Method::kFull) {}
+
+  ModelParameters Add() {
+    ForEachTopTensor(model_, [this](const ModelTensor& tensor) { AddTensor(tensor, 1); });
+    ForEachLayerTensor(
+        model_, [this](const ModelTensor& tensor) { AddTensor(tensor, model_.layer_count); });
+    if (model_.tied_head) p_.head = p_.embedding;
+    return p_;
   }
+
+ private:
+  void AddTensor(const ModelTensor& tensor, int64_t count) {
+    // What chooses the experts is planned as frozen.
+    const bool trains = full_ && tensor.role != TensorRole::kRouter;
+    const bool quantized = program_.inputs.mix.method == Method::kQlora &&
+                           tensor.role == TensorRole::kProjection && !tensor.bias;
+    const int32_t id =
+        quantized ? AddQuantized(program_, tensor, NameOf(tensor), count)
+                  : AddParameter(program_, NameOf(tensor), ShapeOf(tensor), count, trains,
+                                 tensor.rank > 1, BirthOf(model_, tensor));
+    const auto norm = [&](NormParameters& of) { (tensor.bias ? of.bias : of.weight) = id; };
+    switch (tensor.role) {
+      case TensorRole::kEmbedding:
+        p_.embedding = id;
+        break;
+      case TensorRole::kPositions:
+        p_.positions = id;
+        break;
+      case TensorRole::kHead:
+        (tensor.bias ? p_.head_bias : p_.head) = id;
+        break;
+      case TensorRole::kFinalNorm:
+        return norm(p_.final_norm);
+      case TensorRole::kAttentionNorm:
+        return norm(p_.attention_norm);
+      case TensorRole::kMlpNorm:
+        return norm(p_.mlp_norm);
+      case TensorRole::kAttentionPostNorm:
+        return norm(p_.attention_post_norm);
+      case TensorRole::kMlpPostNorm:
+        return norm(p_.mlp_post_norm);
+      case TensorRole::kQNorm:
+        p_.q_norm = id;
+        break;
+      case TensorRole::kKNorm:
+        p_.k_norm = id;
+        break;
+      case TensorRole::kRouter:
+        p_.router = id;
+        break;
+      case TensorRole::kProjection:
+        return AddProjections(tensor, id);
+    }
+  }
+
+  void AddProjections(const ModelTensor& tensor, int32_t id) {
+    int64_t row = 0;
+    for (int i = 0; i < tensor.projection_count; ++i) {
+      ProjectionParameters& part = p_.projections[static_cast<size_t>(tensor.first_projection + i)];
+      (tensor.bias ? part.bias : part.weight) = id;
+      part.first_row = row;
+      part.row_count = ShapeOfProjection(model_, tensor.first_projection + i).output_size;
+      row += part.row_count;
+    }
+    if (!tensor.bias) AddAdapter(tensor);
+  }
+
+  void AddAdapter(const ModelTensor& tensor) {
+    const LoraSpec& lora = program_.inputs.mix.lora;
+    if (full_ || !IsAdapted(model_, lora, tensor.first_projection)) return;
+    const Name module = Name(tensor.layer).With(tensor.module);
+    const auto add = [&](const char* suffix, Shape shape) {
+      return AddParameter(program_, module.With(suffix), shape, model_.layer_count, true, true,
+                          GradientBirth::kLayer);
+    };
+    const int32_t a = add(".lora_A.weight", Matrix(lora.rank, tensor.dims[1]));
+    const int32_t b = add(".lora_B.weight", Matrix(tensor.dims[0], lora.rank));
+    for (int i = 0; i < tensor.projection_count; ++i) {
+      ProjectionParameters& part = p_.projections[static_cast<size_t>(tensor.first_projection + i)];
+      part.lora_a = a;
+      part.lora_b = b;
+    }
+  }
+
+  Program& program_;
+  const ModelSpec& model_;
+  const bool full_;
+  ModelParameters p_;
+};
+
+// Bits of the projections that the module of `projection` holds.
+uint32_t ModuleBits(const ModelSpec& model, int projection) {
+  uint32_t bits = 0;
+  ForEachLayerTensor(model, [&](const ModelTensor& tensor) {
+    const int last = tensor.first_projection + tensor.projection_count;
+    if (tensor.first_projection < 0 || projection < tensor.first_projection || projection >= last)
+      return;
+    for (int i = tensor.first_projection; i < last; ++i) bits |= 1u << i;
+  });
+  return bits;
+}
+
+std::string NamesOfTargets(uint32_t bits) {
+  std::vector<std::string_view> names;
+  for (size_t i = 0; i < kLoraTargetNames.size(); ++i) {
+    if ((bits >> i & 1u) != 0) names.push_back(kLoraTargetNames[i]);
+  }
+  return StrJoin(names, "+");
+}
+
+}  // namespace
+
+bool IsAdapted(const ModelSpec& model, const LoraSpec& lora, int projection) {
+  const bool expert = model.expert_count > 0 && projection >= kProjectionGate;
+  return !expert && HasProjection(model, projection) && (lora.targets >> projection & 1u) != 0;
+}
+
+absl::Status CheckTargets(const ModelSpec& model, const LoraSpec& lora) {
+  bool any = false;
+  for (int i = 0; i < kProjectionCount; ++i) {
+    if (!IsAdapted(model, lora, i)) continue;
+    any = true;
+    const uint32_t module = ModuleBits(model, i);
+    if ((module & ~lora.targets) == 0) continue;
+    return absl::InvalidArgumentError(StrCat(
+        "method: lora targets ", NamesOfTargets(lora.targets), ": family ", model.family, " holds ",
+        NamesOfTargets(module), " in one module (",
+        NamesOf(model).projections[static_cast<size_t>(i)], "); target all of them or none"));
+  }
+  if (any) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("method: lora targets ", NamesOfTargets(lora.targets),
+                                           " name no linear layer of a model of the family ",
+                                           model.family, "; write all or attention"));
 }
 
 bool CanQuantize(const ModelSpec& model) {
   for (int i = 0; i < kProjectionCount; ++i) {
-    if (ShapeOfProjection(model, i).input_size % 2 != 0) return false;
+    if (HasProjection(model, i) && ShapeOfProjection(model, i).input_size % 2 != 0) return false;
   }
   return true;
 }
@@ -148,46 +291,6 @@ DType StatisticDType(const ProgramInputs& inputs) {
   return inputs.double_precision ? DType::kF64 : DType::kF32;
 }
 
-ModelParameters AddParameters(Program& program) {
-  const ModelSpec& model = program.inputs.model;
-  const LoraSpec& lora = program.inputs.mix.lora;
-  const bool full = program.inputs.mix.method == Method::kFull;
-  const int64_t layers = model.layer_count;
-  ModelParameters p;
-  p.embedding = AddParameter(program, "model.embed_tokens.weight",
-                             Matrix(model.vocab_size, model.hidden_size), 1, full, true);
-  p.final_norm =
-      AddParameter(program, "model.norm.weight", Vector(model.hidden_size), 1, full, false);
-  p.head = model.tied_head
-               ? p.embedding
-               : AddParameter(program, "lm_head.weight",
-                              Matrix(model.vocab_size, model.hidden_size), 1, full, true);
-  p.attention_norm = AddParameter(program, "model.layers.{}.input_layernorm.weight",
-                                  Vector(model.hidden_size), layers, full, false);
-  p.mlp_norm = AddParameter(program, "model.layers.{}.post_attention_layernorm.weight",
-                            Vector(model.hidden_size), layers, full, false);
-  p.bias.fill(-1);
-  p.lora_a.fill(-1);
-  p.lora_b.fill(-1);
-  for (int i = 0; i < kProjectionCount; ++i) {
-    const size_t index = static_cast<size_t>(i);
-    const ProjectionShape shape = ShapeOfProjection(model, i);
-    const Name path = Name("model.layers.{}.").With(ProjectionPath(i));
-    p.weight[index] =
-        program.inputs.mix.method == Method::kQlora
-            ? AddQuantized(program, path.With(".weight"), shape, layers)
-            : AddParameter(program, path.With(".weight"),
-                           Matrix(shape.output_size, shape.input_size), layers, full, true);
-    if (model.qkv_bias && i <= kProjectionV)
-      p.bias[index] =
-          AddParameter(program, path.With(".bias"), Vector(shape.output_size), layers, full, false);
-    if (full || (lora.targets >> i & 1u) == 0) continue;
-    p.lora_a[index] = AddParameter(program, path.With(".lora_A.weight"),
-                                   Matrix(lora.rank, shape.input_size), layers, true, true);
-    p.lora_b[index] = AddParameter(program, path.With(".lora_B.weight"),
-                                   Matrix(shape.output_size, lora.rank), layers, true, true);
-  }
-  return p;
-}
+ModelParameters AddParameters(Program& program) { return ParameterAdder(program).Add(); }
 
 }  // namespace tunesmith::planner

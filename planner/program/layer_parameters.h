@@ -3,30 +3,28 @@
 #include <array>
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "planner/model/model_tensors.h"
 #include "planner/program/program.h"
 
 namespace tunesmith::planner {
 
-// The linear layers of a decoder block, in the order of LoraTarget's bits.
-enum Projection {
-  kProjectionQ,
-  kProjectionK,
-  kProjectionV,
-  kProjectionO,
-  kProjectionGate,
-  kProjectionUp,
-  kProjectionDown
+// Of one norm, by index into Program::parameters; -1: none.
+struct NormParameters {
+  int32_t weight = -1;
+  int32_t bias = -1;
 };
-inline constexpr int kProjectionCount = 7;
 
-// "self_attn.q_proj": the module's path inside a layer, as in Hugging Face checkpoints.
-const char* ProjectionPath(int projection);
-
-struct ProjectionShape {
-  int64_t output_size = 0;
-  int64_t input_size = 0;
+// Of one projection: rows [first_row, first_row + row_count) of a weight, a bias and an adapter's B, which it may share with others; it then shares
+// the adapter's A too.
+struct ProjectionParameters {
+  int32_t weight = -1;
+  int32_t bias = -1;
+  int32_t lora_a = -1;
+  int32_t lora_b = -1;
+  int64_t first_row = 0;
+  int64_t row_count = 0;
 };
-ProjectionShape ShapeOfProjection(const ModelSpec& model, int projection);
 
 // Whether every projection can be stored in 4 bits: two elements of a row share a byte.
 bool CanQuantize(const ModelSpec& model);
@@ -34,15 +32,25 @@ bool CanQuantize(const ModelSpec& model);
 // Indices into Program::parameters; -1 where a model has none.
 struct ModelParameters {
   int32_t embedding = -1;
+  int32_t positions = -1;
   int32_t head = -1;  // == embedding when tied
-  int32_t final_norm = -1;
-  int32_t attention_norm = -1;
-  int32_t mlp_norm = -1;
-  std::array<int32_t, kProjectionCount> weight;
-  std::array<int32_t, kProjectionCount> bias;
-  std::array<int32_t, kProjectionCount> lora_a;
-  std::array<int32_t, kProjectionCount> lora_b;
+  int32_t head_bias = -1;
+  NormParameters final_norm = {};
+  NormParameters attention_norm = {};
+  NormParameters mlp_norm = {};  // parallel blocks with one norm: none
+  NormParameters attention_post_norm = {};
+  NormParameters mlp_post_norm = {};
+  int32_t q_norm = -1;
+  int32_t k_norm = -1;
+  int32_t router = -1;
+  std::array<ProjectionParameters, kProjectionCount> projections = {};
 };
+
+// Whether an adapter on these targets has a part for the projection: all that a module fuses are targeted as one, experts are not.
+bool IsAdapted(const ModelSpec& model, const LoraSpec& lora, int projection);
+
+// INVALID_ARGUMENT where targets name a part of a fused module, or nothing that the model has.
+absl::Status CheckTargets(const ModelSpec& model, const LoraSpec& lora);
 
 // Adds every weight with its gradient, moments and master copy. Names are Hugging Face's, adapters' end in ".lora_A.weight", ".lora_B.weight".
 ModelParameters AddParameters(Program& program);

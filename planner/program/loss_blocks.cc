@@ -44,28 +44,44 @@ class LossBuilder {
 
   void Norm(Phase phase) {
     Block block{.name = "final_norm"};
-    const BufferRef rstd =
-        b_.rstd >= 0
-            ? BufferRef{b_.rstd}
-            : AddLocalBuffer(program_, block, "final_norm_rstd", StatisticDType(program_.inputs),
-                             Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
+    const auto statistic = [&](int32_t bound, Name name) {
+      return bound >= 0
+                 ? BufferRef{bound}
+                 : AddLocalBuffer(program_, block, name, StatisticDType(program_.inputs),
+                                  Vector(buffer(b_.normed).dims[0]), MemoryClass::kActivations);
+    };
+    std::vector<BufferRef> inputs = {NormInput(), Weight(parameters_.final_norm.weight)};
+    std::vector<BufferRef> outputs = {{b_.normed}};
+    if (parameters_.final_norm.bias >= 0) inputs.push_back(Weight(parameters_.final_norm.bias));
+    if (HasMean()) outputs.push_back(statistic(b_.mean, "final_norm_mean"));
+    outputs.push_back(statistic(b_.rstd, "final_norm_rstd"));
     if (b_.rows >= 0)
       Append(block, OpKind::kGatherRows, phase, {}, {b_.input, {b_.rows}}, {{b_.gathered}});
-    Append(block, OpKind::kRmsNorm, phase, {.epsilon = program_.inputs.model.norm_epsilon},
-           {NormInput(), Weight(parameters_.final_norm)}, {{b_.normed}, rstd});
+    Append(block, HasMean() ? OpKind::kLayerNorm : OpKind::kRmsNorm, phase, NormAttributes(),
+           inputs, outputs);
     AddRun(std::move(block), b_.instance, 1);
   }
 
   void NormBackward() {
     Block block{.name = "final_norm"};
-    const double epsilon = program_.inputs.model.norm_epsilon;
-    if (parameter(parameters_.final_norm).trainable) {
-      Append(block, OpKind::kRmsNormBackwardWeight, Phase::kBackward,
-             {.epsilon = epsilon, .accumulate_later = true}, {{b_.normed}, NormInput(), {b_.rstd}},
-             {{parameter(parameters_.final_norm).gradient}});
-    }
-    Append(block, OpKind::kRmsNormBackward, Phase::kBackward, {.epsilon = epsilon},
-           {{b_.normed}, NormInput(), Weight(parameters_.final_norm), {b_.rstd}}, {{b_.normed}});
+    std::vector<BufferRef> statistics = {{b_.rstd}};
+    if (HasMean()) statistics.insert(statistics.begin(), {b_.mean});
+    const auto with_statistics = [&](std::vector<BufferRef> inputs) {
+      inputs.insert(inputs.end(), statistics.begin(), statistics.end());
+      return inputs;
+    };
+    OpAttributes weight_attributes = NormAttributes();
+    weight_attributes.accumulate_later = true;
+    if (parameter(parameters_.final_norm.weight).trainable)
+      Append(block, HasMean() ? OpKind::kLayerNormBackwardWeight : OpKind::kRmsNormBackwardWeight,
+             Phase::kBackward, weight_attributes, with_statistics({{b_.normed}, NormInput()}),
+             {{parameter(parameters_.final_norm.weight).gradient}});
+    AddBiasGradient(block, Phase::kBackward, parameters_.final_norm.bias, {b_.normed},
+                    /*accumulate=*/false);
+    Append(block, HasMean() ? OpKind::kLayerNormBackward : OpKind::kRmsNormBackward,
+           Phase::kBackward, NormAttributes(),
+           with_statistics({{b_.normed}, NormInput(), Weight(parameters_.final_norm.weight)}),
+           {{b_.normed}});
     if (b_.rows >= 0)
       Append(block, OpKind::kScatterRows, Phase::kBackward, {}, {{b_.normed}, {b_.rows}},
              {{b_.input_gradient}});
@@ -95,27 +111,51 @@ class LossBuilder {
   void NextToken(int32_t generated_token) {
     Block block{.name = "next_token"};
     const BufferRef logits = AddLogits(block, 1);
-    Append(block, OpKind::kLinear, Phase::kGenerate, {}, {{b_.normed}, Weight(parameters_.head)},
-           {logits});
+    AddHead(block, Phase::kGenerate, {b_.normed}, logits);
     Append(block, OpKind::kArgMax, Phase::kGenerate, {}, {logits}, {{generated_token}});
     AddRun(std::move(block), 0, 1);
   }
 
  private:
+  bool HasMean() const { return program_.inputs.model.norm == NormKind::kLayer; }
+  double SoftCap() const { return program_.inputs.model.logit_soft_cap; }
+  OpAttributes NormAttributes() const {
+    const ModelSpec& model = program_.inputs.model;
+    return {.epsilon = model.norm_epsilon, .weight_offset = model.norm_adds_one ? 1.0 : 0.0};
+  }
+
+  // logits = [soft-capped] x head^T (+ bias). The cap does not change which is the largest, so generation does without.
+  void AddHead(Block& block, Phase phase, BufferRef x, BufferRef logits) {
+    std::vector<BufferRef> inputs = {x, Weight(parameters_.head)};
+    const bool biased = parameters_.head_bias >= 0;
+    if (biased) inputs.push_back(Weight(parameters_.head_bias));
+    Append(block, biased ? OpKind::kLinearBias : OpKind::kLinear, phase, {}, inputs, {logits});
+    if (SoftCap() > 0 && phase != Phase::kGenerate)
+      Append(block, OpKind::kSoftCap, phase, {.soft_cap = SoftCap()}, {logits}, {logits});
+  }
+
+  void AddBiasGradient(Block& block, Phase phase, int32_t bias, BufferRef dy, bool accumulate) {
+    if (bias < 0 || !parameter(bias).trainable) return;
+    Append(block, OpKind::kBiasBackward, phase,
+           {.accumulate = accumulate, .accumulate_later = true}, {dy},
+           {{parameter(bias).gradient}});
+  }
+
   void TrainingChunk(const Chunks& chunks, int64_t first, int64_t count, int64_t rows,
                      bool first_chunk) {
     Block block{.name = "loss"};
     const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows),
                     labels = View(b_.labels, chunks.row_count, first, count, rows);
     const BufferRef logits = AddLogits(block, rows), head = Weight(parameters_.head);
-    Append(block, OpKind::kLinear, Phase::kLoss, {}, {x, head}, {logits});
-    Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {}, {logits, labels, {b_.loss_scale}},
-           {logits, {b_.loss_sum}});
+    AddHead(block, Phase::kLoss, x, logits);
+    Append(block, OpKind::kCrossEntropyInPlace, Phase::kLoss, {.soft_cap = SoftCap()},
+           {logits, labels, {b_.loss_scale}}, {logits, {b_.loss_sum}});
     if (parameter(parameters_.head).trainable) {
       Append(block, OpKind::kLinearBackwardWeight, Phase::kLoss,
              {.accumulate = !first_chunk, .accumulate_later = true}, {logits, x},
              {{parameter(parameters_.head).gradient}});
     }
+    AddBiasGradient(block, Phase::kLoss, parameters_.head_bias, logits, !first_chunk);
     Append(block, OpKind::kLinearBackwardInput, Phase::kLoss, {}, {logits, head}, {x});
     AddRun(std::move(block), first, count);
   }
@@ -125,7 +165,7 @@ class LossBuilder {
     const BufferRef x = View(b_.normed, chunks.row_count, first, count, rows),
                     labels = View(b_.labels, chunks.row_count, first, count, rows);
     const BufferRef logits = AddLogits(block, rows);
-    Append(block, OpKind::kLinear, Phase::kEvaluate, {}, {x, Weight(parameters_.head)}, {logits});
+    AddHead(block, Phase::kEvaluate, x, logits);
     Append(block, OpKind::kCrossEntropy, Phase::kEvaluate, {}, {logits, labels}, {{b_.loss_sum}});
     AddRun(std::move(block), first, count);
   }
@@ -195,8 +235,12 @@ LossBindings BindTrainingLoss(Program& program, int32_t stream, uint32_t segment
                                      .region = Region::kView,
                                      .view_of = stream});
   }
-  b.rstd = AddCarried(program, "final_norm_rstd", StatisticDType(program.inputs),
-                      Vector(shape.dims[0]), segments);
+  const auto statistic = [&](Name name) {
+    return AddCarried(program, name, StatisticDType(program.inputs), Vector(shape.dims[0]),
+                      segments);
+  };
+  if (program.inputs.model.norm == NormKind::kLayer) b.mean = statistic("final_norm_mean");
+  b.rstd = statistic("final_norm_rstd");
   return b;
 }
 

@@ -16,6 +16,7 @@ struct LossBindings {
   int32_t normed = -1;    // (N, C) the final norm's output, overwritten by its gradient
   // (BT, C) the gradient of `input`. Where the loss is computed on all rows this is `normed`; else `gathered` may be a part of it.
   int32_t input_gradient = -1;
+  int32_t mean = -1;        // (N), of a layer norm
   int32_t rstd = -1;        // (N)
   int32_t labels = -1;      // (N) i32
   int32_t loss_scale = -1;  // (1) f32
@@ -24,7 +25,7 @@ struct LossBindings {
 };
 
 // Buffers of `segments` for the loss on the rows that program.host.loss_rows names, or on all rows where it names none. Fills in rows, gathered,
-// normed, rstd, labels, loss_scale and loss_sum. `stream` (BT, C) is free before the loss and holds the gradient of the loss's input after it.
+// normed, mean, rstd, labels, loss_scale and loss_sum. `stream` (BT, C) is free before the loss and holds the gradient of the loss's input after it.
 LossBindings BindTrainingLoss(Program& program, int32_t stream, uint32_t segments);
 
 // As BindTrainingLoss, without gradients. `stream` (BT, C) is the loss's input, which may be overwritten.

@@ -7,7 +7,7 @@
 
 namespace tunesmith::planner {
 
-// What a buffer or block is called: up to four string literals, read as one text. Programs are built by the thousand in a search, so names
+// What a buffer or block is called: up to five string literals, read as one text. Programs are built by the thousand in a search, so names
 // own nothing and are not put together until somebody reads them.
 class Name {
  public:
@@ -51,7 +51,7 @@ class Name {
   // "{}" stands in a prefix, never across parts.
   std::string_view First() const { return parts_[0] == nullptr ? "" : parts_[0]; }
 
-  std::array<const char*, 4> parts_ = {};
+  std::array<const char*, 5> parts_ = {};
 };
 
 }  // namespace tunesmith::planner

@@ -8,6 +8,8 @@ std::string_view OpKindName(OpKind kind) {
       return "embedding";
     case OpKind::kRmsNorm:
       return "rms_norm";
+    case OpKind::kLayerNorm:
+      return "layer_norm";
     case OpKind::kLinear:
       return "linear";
     case OpKind::kLinearBias:
@@ -22,6 +24,14 @@ std::string_view OpKindName(OpKind kind) {
       return "swiglu";
     case OpKind::kDequantizeNf4:
       return "dequantize_nf4";
+    case OpKind::kActivation:
+      return "activation";
+    case OpKind::kSum:
+      return "sum";
+    case OpKind::kDropout:
+      return "dropout";
+    case OpKind::kSoftCap:
+      return "soft_cap";
     case OpKind::kGatherRows:
       return "gather_rows";
     case OpKind::kCrossEntropy:
@@ -36,6 +46,10 @@ std::string_view OpKindName(OpKind kind) {
       return "rms_norm_backward";
     case OpKind::kRmsNormBackwardWeight:
       return "rms_norm_backward_weight";
+    case OpKind::kLayerNormBackward:
+      return "layer_norm_backward";
+    case OpKind::kLayerNormBackwardWeight:
+      return "layer_norm_backward_weight";
     case OpKind::kLinearBackwardInput:
       return "linear_backward_input";
     case OpKind::kLinearBackwardWeight:
@@ -50,6 +64,10 @@ std::string_view OpKindName(OpKind kind) {
       return "flash_attention_backward";
     case OpKind::kSwiGluBackward:
       return "swiglu_backward";
+    case OpKind::kDropoutBackward:
+      return "dropout_backward";
+    case OpKind::kActivationBackward:
+      return "activation_backward";
     case OpKind::kAdd:
       return "add";
     case OpKind::kClear:

@@ -14,34 +14,47 @@ namespace tunesmith::planner {
 // write bf16 have scratch as one more output (linear_workspace.h).
 enum class OpKind : uint8_t {
   // Forward.
-  kEmbedding,  // tokens (BT) i32, weight (V, C) -> y (BT, C)
-  kRmsNorm,    // x (BT, C), weight (C) -> y (BT, C), rstd (BT) f32; y may be x's storage
+  // tokens (BT) i32, weight (V, C)[, y's storage] -> y (BT, C) = scale * rows of the weight; accumulate: +=
+  kEmbedding,
+  // x (BT, n*C), weight (C) -> y (BT, n*C), rstd (BT*n) f32: each C elements by themselves; y may be x's storage
+  kRmsNorm,
+  kLayerNorm,  // x (BT, C), weight (C)[, bias (C)] -> y (BT, C), mean (BT) f32, rstd (BT) f32; y may be x's storage
   kLinear,  // x (BT, I), weight (O, I)[, addend (BT, O)] -> y (BT, O) = scale * x weight^T + addend; y may be addend's storage
-  kLinearBias,  // x (BT, I), weight (O, I), bias (O) -> y (BT, O) = x weight^T + bias
-  kRope,        // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
+  // x (BT, I), weight (O, I), bias (O)[, addend (BT, O)] -> y (BT, O) = x weight^T + bias + addend
+  kLinearBias,
+  kRope,       // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
   kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
-  kSwiGlu,  // gate (BT, F), up (BT, F) -> y (BT, F) = silu(gate) * up
+  kSwiGlu,      // gate (BT, F), up (BT, F) -> y (BT, F) = activation(gate) * up
+  kActivation,  // x (BT, F) -> y (BT, F) = activation(x)
+  kSum,         // x (BT, C), z (BT, C) -> y (BT, C) = z + x, in z's storage
+  kDropout,  // x (N, I), dropout_key (2) u64 -> y (N, I): a share of x dropped, the rest scaled up (see trainer/ops/dropout.h)
+  kSoftCap,  // x (N, V) in place -> x = soft_cap * tanh(x / soft_cap)
   // codes (O, I/2) u8, absmax (blocks) f32 | u8[, absmax_scale f32, absmax_offset (1) f32] -> weight (O, I): 4-bit NormalFloat to what is computed
   // in; with double quantization absmax has codes too
   kDequantizeNf4,
   // x (BT, C), rows (N) i32, ascending, -1: none -> y (N, C) = the rows of x that are named, else zeros
   kGatherRows,
   kCrossEntropy,  // logits (N, V), labels (N) i32 -> loss_sum (1) f64 += sum of -log softmax(logits)[label] over labels >= 0
-  // Loss and its gradient at once: d logits = (softmax - onehot) * loss_scale overwrite the logits.
+  // Loss and its gradient at once: d logits = (softmax - onehot) * loss_scale overwrite the logits; with soft_cap the gradient is that of what was
+  // capped to the logits.
   kCrossEntropyInPlace,  // logits (N, V), labels (N) i32, loss_scale (1) f32 -> dlogits (N, V) in place, loss_sum (1) f64 +=
   // Backward.
-  kEmbeddingBackward,  // tokens, dy (BT, C) -> dweight (V, C) += scatter (accumulate off: cleared first)
+  kEmbeddingBackward,  // tokens, dy (BT, C) -> dweight (V, C) += scale * scatter (accumulate off: cleared first)
   kScatterRows,  // dy (N, C), rows (N) -> dx (BT, C): dy in the rows that are named, zeros elsewhere
   kRmsNormBackward,  // dy, x, weight, rstd -> dx (BT, C) +=   (dx may be dy's storage when not accumulating)
-  kRmsNormBackwardWeight,   // dy, x, rstd -> dweight (C) +=
-  kLinearBackwardInput,     // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight
-  kLinearBackwardWeight,    // dy (BT, O), x (BT, I) -> dweight (O, I) += scale * dy^T x
-  kBiasBackward,            // dy (BT, O) -> dbias (O) += column sums
-  kRopeBackward,            // dx (BT, heads * D) in place, positions -> dx
-  kAttentionBackward,       // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
+  kRmsNormBackwardWeight,  // dy, x, rstd -> dweight (C) +=
+  kLayerNormBackward,  // dy, x, weight, mean, rstd -> dx (BT, C) +=   (dx may be dy's storage when not accumulating)
+  kLayerNormBackwardWeight,  // dy, x, mean, rstd -> dweight (C) +=
+  kLinearBackwardInput,      // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight
+  kLinearBackwardWeight,     // dy (BT, O), x (BT, I) -> dweight (O, I) += scale * dy^T x
+  kBiasBackward,             // dy (BT, O) -> dbias (O) += column sums
+  kRopeBackward,             // dx (BT, heads * D) in place, positions -> dx
+  kAttentionBackward,        // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
   kFlashAttentionBackward,  // do, q, k, v, o, log_sum_exp, document_starts -> dq, dk, dv, workspace
   kSwiGluBackward,          // dy, gate, up -> dgate, dup
+  kDropoutBackward,         // dy, dropout_key -> dx +=
+  kActivationBackward,      // dy, x -> dx
   kAdd,                     // x -> y += x
   // Optimizer. step_scalars (16) f32: see StepScalar.
   kClear,       // -> y = 0
@@ -108,19 +121,32 @@ struct BufferRef {
 
 struct OpAttributes {
   double scale = 1.0;
-  double epsilon = 0.0;    // kRmsNorm and its backward
-  int64_t head_count = 0;  // attention; kRope: heads in x
+  double epsilon = 0.0;                       // norms and their backward
+  double weight_offset = 0.0;                 // kRmsNorm and its backward: added to the weight
+  Activation activation = Activation::kSilu;  // kSwiGlu, kActivation and their backward
+  int64_t head_count = 0;                     // attention; kRope: heads in x
   int64_t kv_head_count = 0;
   int64_t head_size = 0;
   int64_t context = 0;  // T
   int64_t window = 0;   // attention: keys that a query sees at most, itself among them; 0: no limit
-  double rope_theta = 0.0;  // kRope and its backward
+  // Layers (run indices) that differ from the others. Attention: without the window. kRope: beside local_rope_theta, with rope_theta and scaling.
+  LayerPattern full_layers = {};
+  double soft_cap = 0.0;          // attention's scores, kSoftCap, kCrossEntropyInPlace; 0: none
+  double alibi_bias_max = 0.0;    // attention: ALiBi's slopes (AlibiSlope), 0: none
+  double alibi_factor = 1.0;      // of the slopes
+  double rope_theta = 0.0;        // kRope and its backward
+  double local_rope_theta = 0.0;  // in other than full_layers, without scaling; 0: as there
+  LayerPattern unrotated_layers = {};  // kRope: does nothing in these
+  int64_t rotary_size = 0;             // kRope: leading elements of a head that are rotated
   RopeScaling rope_scaling = {};
   bool accumulate = false;  // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
-  bool decays = false;         // kAdamW, kSgd: weight decay applies
-  uint64_t parameter_key = 0;  // kAdamW, kSgd: of the parameter's name; keys its random numbers
+  bool decays = false;  // kAdamW, kSgd: weight decay applies
+  // kAdamW, kSgd: of the parameter's name; kDropout and its backward: of the adapter's. Keys their random numbers.
+  uint64_t parameter_key = 0;
+  double dropout = 0.0;   // kDropout and its backward: the share that is dropped
+  int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
 
   bool operator==(const OpAttributes&) const = default;
 };

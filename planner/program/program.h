@@ -112,6 +112,9 @@ struct Segment {
   bool operator==(const Segment&) const = default;
 };
 
+// When a parameter's gradient is first written in a micro-batch, in this order.
+enum class GradientBirth : uint8_t { kHead, kFinalNorm, kLayer, kEmbedding };
+
 // A trainable or frozen weight, by the buffers that belong to it; -1 where there is none.
 struct Parameter {
   int32_t weight = -1;
@@ -127,6 +130,7 @@ struct Parameter {
   int32_t absmax_offset = -1;
   bool trainable = false;
   bool decays = false;
+  GradientBirth birth = GradientBirth::kLayer;
 
   bool operator==(const Parameter&) const = default;
 };
@@ -136,9 +140,11 @@ struct HostBuffers {
   int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
   // Where the loss is computed on N < BT rows: (N) i32, which rows of the batch these are, ascending, -1: none. `labels` is then (N), of them.
   int32_t loss_rows = -1;
-  int32_t loss_scale = -1;     // (1) f32: 1 / valid tokens of the whole optimizer step
-  int32_t step_scalars = -1;   // (16) f32
-  int32_t step_key = -1;       // (1) u64: StepKey(seed, optimizer step), for stochastic rounding
+  int32_t loss_scale = -1;    // (1) f32: 1 / valid tokens of the whole optimizer step
+  int32_t step_scalars = -1;  // (16) f32
+  int32_t step_key = -1;      // (1) u64: StepKey(seed, optimizer step), for stochastic rounding
+  int32_t dropout_key =
+      -1;  // (2) u64: DropoutKey(seed, optimizer step), the first row of the micro-batch in the step; where adapters drop
   int32_t loss_sum = -1;       // (1) f64, summed over micro-batches until the host clears it
   int32_t gradient_norm = -1;  // (1) f32, before clipping
   int32_t generate_token = -1, generate_position = -1, generated_token = -1;  // (1) i32 each
@@ -153,6 +159,11 @@ inline constexpr int64_t kHostSlotCount = 2;
 // element): no order of work, no number of threads and no sharding changes them.
 constexpr uint64_t StepKey(uint64_t seed, int64_t optimizer_step) {
   return RandomKey(RandomKey(seed, "stochastic rounding"), static_cast<uint64_t>(optimizer_step));
+}
+
+// Likewise of what adapters drop: an element's are those at (module, layer, row of the optimizer step, token, element).
+constexpr uint64_t DropoutKey(uint64_t seed, int64_t optimizer_step) {
+  return RandomKey(RandomKey(seed, "dropout"), static_cast<uint64_t>(optimizer_step));
 }
 
 enum class BackendKind : uint8_t { kCpu, kCuda };

@@ -4,7 +4,7 @@
 
 #include "planner/program/add_buffer.h"
 #include "planner/program/derive_blocks.h"
-#include "planner/program/forward_graph.h"
+#include "planner/program/embedding_graph.h"
 #include "planner/program/layer_blocks.h"
 #include "planner/program/loss_blocks.h"
 
@@ -38,10 +38,11 @@ class MicroBuilder {
 
   void AddEmbedding() {
     const int32_t output = buffers_.slots >= 0 ? buffers_.slots : buffers_.block_input;
-    ForwardGraph graph(program_);
-    const ValueId x = graph.Embedding("embedded", graph.Bind("tokens", {program_.host.tokens, 0}),
-                                      graph.Weight(parameters_.embedding));
-    graph.BindOutput(x, {output, 0}, {buffers_.stream, 0});
+    const ForwardGraph graph = EmbeddingGraph(program_, parameters_,
+                                              {.tokens = {program_.host.tokens, 0},
+                                               .positions = {program_.host.positions, 0},
+                                               .output = {output, 0},
+                                               .output_gradient = {buffers_.stream, 0}});
     const SavedSet saved = SaveNothing(graph);
     const int32_t forward = AddForwardBlock(program_, graph, saved, "embedding", Phase::kForward);
     // The last micro-batch's copies may still read the slot that this one writes.

@@ -13,10 +13,10 @@ namespace tunesmith::planner {
 inline constexpr int64_t kFlashTile = 64;
 
 // Of one worker, forward or backward: four tiles of queries or keys, three gradients of such tiles,
-// two tiles turned round, two tiles of scores.
+// two tiles turned round, three tiles of scores.
 constexpr int64_t FlashAttentionWorkerElements(int64_t head_size) {
   const int64_t padded = AlignUp(head_size, 32);  // whole vectors
-  return kFlashTile * (7 * padded + 2 * head_size + 2 * kFlashTile);
+  return kFlashTile * (7 * padded + 2 * head_size + 3 * kFlashTile);
 }
 
 constexpr int64_t FlashAttentionWorkspaceElements(int64_t head_size, int64_t worker_count) {

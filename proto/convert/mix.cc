@@ -109,6 +109,8 @@ v1::LoraSpec ToProto(const planner::LoraSpec& lora) {
   v1::LoraSpec proto;
   proto.set_rank(lora.rank);
   proto.set_alpha(lora.alpha);
+  proto.set_rank_stabilized(lora.rank_stabilized);
+  proto.set_dropout(lora.dropout);
   for (const auto& [bit, target] : kLoraTargets) {
     if (lora.targets & bit) proto.add_targets(target);
   }
@@ -124,6 +126,9 @@ planner::LoraSpec LoraFromProto(const v1::LoraSpec& proto, std::string_view fiel
     lora.targets |= PlannerValue(kLoraTargets, static_cast<v1::LoraTarget>(target),
                                  FieldPath(field, "targets"), violations);
   }
+  lora.rank_stabilized = proto.rank_stabilized();
+  lora.dropout = proto.dropout();
+  violations.NonNegative(FieldPath(field, "dropout"), lora.dropout);
   if (proto.targets().empty()) lora.targets = planner::kLoraAll;
   return lora;
 }

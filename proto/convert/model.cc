@@ -18,6 +18,10 @@ v1::RopeScalingKind ToProto(RopeScalingKind kind) {
       return v1::ROPE_SCALING_KIND_LINEAR;
     case RopeScalingKind::kLlama3:
       return v1::ROPE_SCALING_KIND_LLAMA3;
+    case RopeScalingKind::kDynamic:
+      return v1::ROPE_SCALING_KIND_DYNAMIC;
+    case RopeScalingKind::kYarn:
+      return v1::ROPE_SCALING_KIND_YARN;
   }
   return v1::ROPE_SCALING_KIND_UNSPECIFIED;
 }
@@ -32,6 +36,10 @@ RopeScalingKind KindFromProto(v1::RopeScalingKind kind, std::string_view field,
       return RopeScalingKind::kLinear;
     case v1::ROPE_SCALING_KIND_LLAMA3:
       return RopeScalingKind::kLlama3;
+    case v1::ROPE_SCALING_KIND_DYNAMIC:
+      return RopeScalingKind::kDynamic;
+    case v1::ROPE_SCALING_KIND_YARN:
+      return RopeScalingKind::kYarn;
     default:
       violations.Add(field, "is not a known kind of scaling");
       return RopeScalingKind::kNone;
@@ -45,6 +53,9 @@ v1::RopeScaling ToProto(const planner::RopeScaling& scaling) {
   proto.set_low_frequency_factor(scaling.low_frequency_factor);
   proto.set_high_frequency_factor(scaling.high_frequency_factor);
   proto.set_original_context_limit(scaling.original_context_limit);
+  proto.set_beta_fast(scaling.beta_fast);
+  proto.set_beta_slow(scaling.beta_slow);
+  proto.set_attention_factor(scaling.attention_factor);
   return proto;
 }
 
@@ -56,7 +67,95 @@ planner::RopeScaling RopeScalingFromProto(const v1::RopeScaling& proto, std::str
   scaling.low_frequency_factor = proto.low_frequency_factor();
   scaling.high_frequency_factor = proto.high_frequency_factor();
   scaling.original_context_limit = proto.original_context_limit();
+  if (proto.beta_fast() != 0) scaling.beta_fast = proto.beta_fast();
+  if (proto.beta_slow() != 0) scaling.beta_slow = proto.beta_slow();
+  scaling.attention_factor = proto.attention_factor();
   return scaling;
+}
+
+v1::LayerPattern ToProto(const planner::LayerPattern& pattern) {
+  v1::LayerPattern proto;
+  proto.set_period(pattern.period);
+  proto.set_bits(pattern.bits);
+  return proto;
+}
+
+planner::LayerPattern PatternFromProto(const v1::LayerPattern& proto) {
+  return {.period = proto.period() == 0 ? 1 : proto.period(), .bits = proto.bits()};
+}
+
+// The protos' enums have one value more, in front: not said, which is the first.
+template <typename Proto, typename Enum>
+Proto EnumToProto(Enum value) {
+  return static_cast<Proto>(static_cast<int>(value) + 1);
+}
+
+template <typename Enum>
+Enum EnumFromProto(int value, Enum last, std::string_view field, Violations& violations) {
+  if (value >= 0 && value <= static_cast<int>(last) + 1)
+    return static_cast<Enum>(std::max(0, value - 1));
+  violations.Add(field, "is not a value that is known here");
+  return Enum{};
+}
+
+void SetStructure(const planner::ModelSpec& spec, v1::ModelSpec* proto) {
+  proto->set_norm(EnumToProto<v1::NormKind>(spec.norm));
+  proto->set_norm_bias(spec.norm_bias);
+  proto->set_norm_adds_one(spec.norm_adds_one);
+  proto->set_post_norms(spec.post_norms);
+  proto->set_parallel_blocks(spec.parallel_blocks);
+  proto->set_shared_norm(spec.shared_norm);
+  proto->set_qk_norm(spec.qk_norm);
+  proto->set_plain_mlp(spec.plain_mlp);
+  proto->set_activation(EnumToProto<v1::Activation>(spec.activation));
+  proto->set_positions(EnumToProto<v1::Positions>(spec.positions));
+  proto->set_rotary_size(spec.rotary_size);
+  proto->set_output_bias(spec.output_bias);
+  proto->set_mlp_bias(spec.mlp_bias);
+  proto->set_head_bias(spec.head_bias);
+  proto->set_attention_scale(spec.attention_scale);
+  proto->set_attention_soft_cap(spec.attention_soft_cap);
+  proto->set_logit_soft_cap(spec.logit_soft_cap);
+  proto->set_embedding_scale(spec.embedding_scale);
+  *proto->mutable_full_layers() = ToProto(spec.full_layers);
+  proto->set_local_rope_theta(spec.local_rope_theta);
+  *proto->mutable_unrotated_layers() = ToProto(spec.unrotated_layers);
+  proto->set_alibi_bias_max(spec.alibi_bias_max);
+  proto->set_alibi_before_scale(spec.alibi_before_scale);
+  proto->set_expert_count(spec.expert_count);
+  proto->set_active_expert_count(spec.active_expert_count);
+}
+
+void ReadStructure(const v1::ModelSpec& proto, std::string_view field, Violations& violations,
+                   planner::ModelSpec* spec) {
+  const auto read = [&](int value, auto last, std::string_view name) {
+    return EnumFromProto(value, last, FieldPath(field, name), violations);
+  };
+  spec->norm = read(proto.norm(), planner::NormKind::kLayer, "norm");
+  spec->norm_bias = proto.norm_bias();
+  spec->norm_adds_one = proto.norm_adds_one();
+  spec->post_norms = proto.post_norms();
+  spec->parallel_blocks = proto.parallel_blocks();
+  spec->shared_norm = proto.shared_norm();
+  spec->qk_norm = proto.qk_norm();
+  spec->plain_mlp = proto.plain_mlp();
+  spec->activation = read(proto.activation(), planner::Activation::kRelu, "activation");
+  spec->positions = read(proto.positions(), planner::Positions::kAlibi, "positions");
+  spec->rotary_size = proto.rotary_size();
+  spec->output_bias = proto.output_bias();
+  spec->mlp_bias = proto.mlp_bias();
+  spec->head_bias = proto.head_bias();
+  spec->attention_scale = proto.attention_scale();
+  spec->attention_soft_cap = proto.attention_soft_cap();
+  spec->logit_soft_cap = proto.logit_soft_cap();
+  spec->embedding_scale = proto.embedding_scale();
+  spec->full_layers = PatternFromProto(proto.full_layers());
+  spec->local_rope_theta = proto.local_rope_theta();
+  spec->unrotated_layers = PatternFromProto(proto.unrotated_layers());
+  spec->alibi_bias_max = proto.alibi_bias_max();
+  spec->alibi_before_scale = proto.alibi_before_scale();
+  spec->expert_count = proto.expert_count();
+  spec->active_expert_count = proto.active_expert_count();
 }
 
 }  // namespace
@@ -80,6 +179,7 @@ v1::ModelSpec ToProto(const planner::ModelSpec& spec) {
   proto.set_qkv_bias(spec.qkv_bias);
   proto.set_source(spec.source);
   proto.set_sliding_window(spec.sliding_window);
+  SetStructure(spec, &proto);
   return proto;
 }
 
@@ -106,6 +206,7 @@ planner::ModelSpec ModelSpecFromProto(const v1::ModelSpec& proto, std::string_vi
   spec.qkv_bias = proto.qkv_bias();
   spec.source = proto.source();
   spec.sliding_window = proto.sliding_window();
+  ReadStructure(proto, field, violations, &spec);
   violations.AddStatus(field, planner::ValidateModelSpec(spec));
   return spec;
 }

@@ -9,6 +9,7 @@
 #include "planner/model/hardware.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
+#include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
 #include "tests/planner/random_model.h"
 
@@ -48,7 +49,8 @@ class ComposedAgainstWhole {
                             std::to_string(inputs.workload.context) + "," +
                             std::to_string(inputs.workload.loss_token_capacity) + "," +
                             std::to_string(inputs.model.vocab_size) +
-                            (inputs.model.tied_head ? "t" : "u") + inputs.model.family;
+                            (inputs.model.tied_head ? "t" : "u") + inputs.model.family +
+                            inputs.model.name;
     const auto found = families_.find(key);
     if (found != families_.end()) return found->second;
     SummaryCache cache(prices_);
@@ -89,6 +91,22 @@ TEST(MixFamilyTest, ComposedEqualsWholeForEverySemanticAxis) {
       const bool narrow_sums = inputs.mix.accumulation_dtype == AccumulationDtype::kBf16;
       if (inputs.mix.precision == Precision::kFp32 && narrow_sums) continue;  // not built for GPUs
       gpu.Expect(OnGpu(inputs));
+    }
+  }
+}
+
+TEST(MixFamilyTest, ComposedEqualsWholeForEveryFamilyOfModels) {
+  for (int64_t layers : {1, 2, 5}) {
+    ComposedAgainstWhole cpu("cpu"), gpu("A100-80GB");
+    for (ProgramInputs inputs : FamilyGrid(layers)) {
+      cpu.Expect(inputs);
+      gpu.Expect(OnGpu(inputs));
+      inputs.workload.loss_token_capacity = 5;
+      cpu.Expect(inputs);
+      inputs.model.context_limit = 4096;
+      inputs.workload.context = 1000;  // where other instants bind
+      gpu.Expect(OnGpu(inputs));
+      if (HasFailure()) return;
     }
   }
 }

@@ -31,7 +31,8 @@ TEST(MixTest, PrintsAsOneLine) {
 
 TEST(MixTest, PrintsWhatIsNotDefault) {
   Mix mix = WithRecompute({10, 0, 0, 2, 0, 3});
-  mix.lora = {.rank = 8, .alpha = 4.5, .targets = kLoraQ | kLoraV};
+  mix.lora = {
+      .rank = 8, .alpha = 4.5, .targets = kLoraQ | kLoraV, .rank_stabilized = true, .dropout = 0.1};
   mix.precision = Precision::kBf16;
   mix.optimizer = Optimizer::kSgd;
   mix.optimizer_state = OptimizerState::kBf16;
@@ -39,9 +40,19 @@ TEST(MixTest, PrintsWhatIsNotDefault) {
   mix.mlp_tile_count = 4;
   mix.data_parallel = 2;
   EXPECT_EQ(FormatMix(mix),
-            "method=lora:r8:a4.5:q+v precision=bf16 optimizer=sgd optimizer_state=bf16 "
+            "method=lora:r8:a4.5:rs:d0.1:q+v precision=bf16 optimizer=sgd optimizer_state=bf16 "
             "accumulation=bf16 zero_stage=0 recompute=keep:10,gate_up:2,host:3 attention=eager "
             "loss=full mlp_tiles=4 batch=1x1x2");
+}
+
+TEST(MixTest, AdaptersAreScaledByRankOrItsRoot) {
+  EXPECT_EQ(LoraScale({.rank = 16, .alpha = 32}), 2);
+  EXPECT_EQ(LoraScale({.rank = 16, .alpha = 32, .rank_stabilized = true}), 8);
+  for (double dropout : {-0.1, 1.0, std::nan("")}) {
+    Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+    mix.lora.dropout = dropout;
+    EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("must be 0 to below 1")) << dropout;
+  }
 }
 
 Mix RandomMix(std::mt19937_64& random) {
@@ -55,6 +66,8 @@ Mix RandomMix(std::mt19937_64& random) {
     mix.lora.rank = pick(1, 256);
     if (pick(0, 1) == 1) mix.lora.alpha = std::uniform_real_distribution<double>(1e-3, 1e3)(random);
     mix.lora.targets = static_cast<uint32_t>(pick(1, kLoraAll));
+    mix.lora.rank_stabilized = pick(0, 1) == 1;
+    if (pick(0, 1) == 1) mix.lora.dropout = std::uniform_real_distribution<double>(0, 0.99)(random);
   }
   mix.precision = static_cast<Precision>(pick(0, 1));
   mix.optimizer = static_cast<Optimizer>(pick(0, 1));

@@ -12,6 +12,7 @@
 #include "planner/answer/search.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
+#include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
 
 namespace tunesmith::planner {
@@ -133,6 +134,17 @@ Question SmallQuestion(int64_t layers, int64_t rows, const char* device) {
 TEST(SearchExhaustiveTest, OnACpu) {
   for (int64_t layers : {1, 2, 3, 4})
     for (int64_t rows : {1, 4, 6}) ExpectSearchFindsBruteForce(SmallQuestion(layers, rows, "cpu"));
+}
+
+TEST(SearchExhaustiveTest, ForEveryFamilyOfModels) {
+  for (const ModelSpec& model : FamilyModels(3)) {
+    for (const char* device : {"cpu", "A100-80GB"}) {
+      SCOPED_TRACE(model.name);
+      Question question = SmallQuestion(3, 2, device);
+      question.model = model;
+      ExpectSearchFindsBruteForce(question);
+    }
+  }
 }
 
 TEST(SearchExhaustiveTest, OnAGpuWithAHost) {

@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "planner/model/catalog.h"
 #include "planner/model/hardware.h"
+#include "proto/convert/model.h"
+#include "tests/planner/random_model.h"
 
 namespace tunesmith::convert {
 namespace {
@@ -23,7 +27,11 @@ Plan TestPlan() {
                        .epoch_count = 2.5};
   question.devices = planner::ParseDeviceGroup("2xH100-SXM").value();
   question.method = planner::MethodChoice::kLora;
-  question.lora = {.rank = 8, .alpha = 12.5, .targets = planner::kLoraQ | planner::kLoraDown};
+  question.lora = {.rank = 8,
+                   .alpha = 12.5,
+                   .targets = planner::kLoraQ | planner::kLoraDown,
+                   .rank_stabilized = true,
+                   .dropout = 0.1};
   question.precision = planner::Precision::kBf16;
   question.optimizer = planner::Optimizer::kSgd;
   question.optimizer_state = planner::OptimizerState::kBf16;
@@ -61,6 +69,16 @@ Plan TestPlan() {
 
 std::string ErrorOf(const v1::Plan& proto) {
   return std::string(PlanFromProto(proto, "plan").status().message());
+}
+
+TEST(ModelTest, EveryFamilyRoundTrips) {
+  std::mt19937_64 random(8);
+  for (int i = 0; i < 300; ++i) {
+    const planner::ModelSpec spec = planner::RandomModel(random);
+    Violations violations;
+    EXPECT_EQ(ModelSpecFromProto(ToProto(spec), "model", violations), spec);
+    EXPECT_TRUE(violations.ToStatus().ok()) << violations.ToStatus();
+  }
 }
 
 TEST(PlanTest, KeepsEverythingThroughJson) {

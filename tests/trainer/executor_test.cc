@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
 #include "tests/trainer/program_runner.h"
 
@@ -60,6 +61,20 @@ TEST(ExecutorTest, NoPlacementChangesLossOrGradients) {
       ProgramRunner plain(PlainOf(inputs)), placed(inputs);
       EXPECT_NEAR(plain.Step(false), placed.Step(false), 1e-12) << what;
       ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-10, what);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+TEST(ExecutorTest, NoPlacementChangesLossOrGradientsOfAnyFamily) {
+  for (int64_t layers : {1, 3}) {
+    for (ProgramInputs inputs : planner::FamilyGrid(layers)) {
+      inputs.double_precision = true;
+      const std::string what = planner::NameOf(inputs);
+      ProgramRunner plain(PlainOf(inputs)), placed(inputs, /*guard_buffers=*/true);
+      EXPECT_NEAR(plain.Step(false), placed.Step(false), 1e-12) << what;
+      ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-10, what);
+      EXPECT_NEAR(plain.Evaluate(), placed.Evaluate(), 1e-12) << what;
       if (::testing::Test::HasFailure()) return;
     }
   }
@@ -222,6 +237,63 @@ TEST(ExecutorTest, GradientsAreThoseOfCentralDifferences) {
   }
 }
 
+TEST(ExecutorTest, GradientsOfEveryFamilyAreThoseOfCentralDifferences) {
+  for (const planner::ModelSpec& model : planner::FamilyModels(2)) {
+    SCOPED_TRACE(model.name);
+    for (Method method : {Method::kFull, Method::kLora}) {
+      for (auto attention : {planner::AttentionKernel::kEager, planner::AttentionKernel::kFlash}) {
+        CheckGradients(planner::ToyInputs(model, {.method = method,
+                                                  .lora = {.rank = 2, .alpha = 3},
+                                                  .attention = attention,
+                                                  .micro_batch = 3}));
+      }
+    }
+  }
+}
+
+// Storage and arithmetic narrower than the oracle's, in every family: the loss is that of fp64 but for rounding.
+TEST(ExecutorTest, NarrowTypesComputeEveryFamily) {
+  for (const planner::ModelSpec& model : planner::FamilyModels(2)) {
+    SCOPED_TRACE(model.name);
+    ProgramInputs inputs = planner::ToyInputs(
+        model,
+        {.method = Method::kFull, .attention = planner::AttentionKernel::kFlash, .micro_batch = 3});
+    ProgramInputs narrow = inputs, wide = inputs;
+    narrow.mix.precision = planner::Precision::kBf16;
+    wide.double_precision = true;
+    const double exact = ProgramRunner(wide).Step(false);
+    EXPECT_NEAR(ProgramRunner(inputs).Step(false), exact, 1e-5 * exact);
+    EXPECT_NEAR(ProgramRunner(narrow).Step(false), exact, 0.03 * exact);
+    const std::vector<double> losses = LossesOf(narrow, 12);
+    EXPECT_LT(losses.back(), losses[0]);
+  }
+}
+
+// What adapters drop depends on step, module, layer, row, token and element alone.
+TEST(ExecutorTest, NoPlacementChangesWhatAdaptersDrop) {
+  for (ProgramInputs inputs : planner::ToyGrid(2)) {
+    if (inputs.mix.method != Method::kLora) continue;
+    inputs.mix.lora.dropout = 0.3;
+    inputs.double_precision = true;
+    const std::string what = FormatMix(inputs.mix);
+    ProgramRunner plain(PlainOf(inputs)), placed(inputs, /*guard_buffers=*/true);
+    for (int step = 0; step < 2; ++step)
+      EXPECT_NEAR(plain.Step(true), placed.Step(true), 1e-8) << what << " step " << step;
+    ExpectSameTensors(plain.Gradients(), placed.Gradients(), 1e-8, what);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(ExecutorTest, DropoutChangesTrainingAndNotEvaluation) {
+  ProgramInputs inputs = planner::ToyInputs(
+      planner::ToyModel(2, true), {.method = Method::kLora, .lora = {.rank = 2}, .micro_batch = 2});
+  ProgramRunner whole(inputs);
+  inputs.mix.lora.dropout = 0.5;
+  ProgramRunner dropping(inputs);
+  EXPECT_EQ(whole.Evaluate(), dropping.Evaluate());
+  EXPECT_NE(whole.Step(false), dropping.Step(false));
+}
+
 TEST(ExecutorTest, OpsTouchOnlyTheBuffersTheyName) {
   for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
     ProgramRunner guarded(inputs, /*guard_buffers=*/true), open(inputs);
@@ -237,7 +309,10 @@ TEST(ExecutorTest, ThreadsDoNotChangeABit) {
 }
 
 TEST(ExecutorTest, UsedBytesStayWithinTheArena) {
-  for (const ProgramInputs& inputs : planner::ToyGrid(2)) {
+  std::vector<ProgramInputs> grid = planner::ToyGrid(2);
+  const std::vector<ProgramInputs> families = planner::FamilyGrid(2);
+  grid.insert(grid.end(), families.begin(), families.end());
+  for (const ProgramInputs& inputs : grid) {
     ProgramRunner runner(inputs);
     runner.Step(true);
     runner.Evaluate();

@@ -191,6 +191,11 @@ void ProgramRunner::LoadMicroBatch(int64_t micro) {
     append(all.document_starts, row.document_starts);
   }
   const planner::HostBuffers& h = executor_->program().host;
+  if (h.dropout_key >= 0) {
+    const uint64_t key[2] = {planner::DropoutKey(23, optimizer_step_),
+                             static_cast<uint64_t>(micro * in.mix.micro_batch)};
+    EXPECT_TRUE(executor_->arena().Write(h.dropout_key, 0, key, sizeof key).ok());
+  }
   const auto write = [&](int32_t buffer, const std::vector<int32_t>& values) {
     EXPECT_TRUE(executor_->arena()
                     .Write(buffer, 0, values.data(), static_cast<int64_t>(values.size()) * 4)

@@ -8,8 +8,8 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/program/build_program.h"
-#include "planner/program/layer_parameters.h"
 #include "trainer/job/job_setup.h"
+#include "trainer/job/load_adapter.h"
 #include "trainer/model_io/adapter.h"
 
 namespace tunesmith::trainer {
@@ -17,31 +17,6 @@ namespace {
 
 // Rows that are evaluated at once hold about so many tokens: enough for matrix products to run at their rate.
 constexpr int64_t kTokensAtOnce = 2048;
-
-// The targets that an adapter's modules name. Modules that it lacks in some layers stay at zero.
-absl::StatusOr<planner::LoraSpec> LoraOf(const Adapter& adapter) {
-  planner::LoraSpec lora{.rank = adapter.rank, .alpha = adapter.alpha, .targets = 0};
-  for (const AdapterModule& module : adapter.modules) {
-    int found = -1;
-    for (int i = 0; i < planner::kProjectionCount; ++i) {
-      if (module.name.ends_with(std::string(".") + planner::ProjectionPath(i))) found = i;
-    }
-    if (found < 0)
-      return absl::FailedPreconditionError(
-          StrCat("adapter module ", module.name, " is not a linear layer of this model"));
-    lora.targets |= 1u << found;
-  }
-  if (lora.targets == 0) return absl::FailedPreconditionError("the adapter has no modules");
-  return lora;
-}
-
-absl::Status LoadAdapter(const Adapter& adapter, Session& session) {
-  for (const AdapterModule& module : adapter.modules) {
-    TUNESMITH_RETURN_IF_ERROR(session.WriteWeight(module.name + ".lora_A.weight", module.a));
-    TUNESMITH_RETURN_IF_ERROR(session.WriteWeight(module.name + ".lora_B.weight", module.b));
-  }
-  return absl::OkStatus();
-}
 
 planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::ModelSpec& model,
                                 const OpContext& context,
@@ -71,7 +46,7 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
   std::optional<planner::LoraSpec> lora;
   if (!options.adapter_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
-    TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter));
+    TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter, *weights));
   }
   TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
                              OpenDevice::Open(options.device, options.thread_count));

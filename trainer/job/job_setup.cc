@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/answer/candidates.h"
+#include "planner/model/family.h"
 #include "planner/program/build_program.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
@@ -22,6 +23,10 @@ absl::StatusOr<planner::Program> BuildPlanned(const convert::Plan& plan) {
         StrCat("the plan is for ", plan.prediction.mix.data_parallel,
                " devices; the bundled trainer runs on one so far: make a plan for one"));
   }
+  const planner::Family* family = planner::FindFamily(plan.question.model.family);
+  if (family != nullptr && !family->not_trained_because.empty())
+    return absl::UnimplementedError(StrCat("the plan is for a model of the family ", family->name,
+                                           ": ", family->not_trained_because));
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(planner::InputsFor(
                                                            plan.question, plan.prediction.mix)));
   const std::string digest = planner::ProgramDigest(program);

@@ -1,10 +1,16 @@
 #include "trainer/job/save_result.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
 #include <string_view>
 
+#include "common/file.h"
+#include "common/json.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "planner/program/layer_parameters.h"
 #include "trainer/model_io/adapter.h"
 #include "trainer/model_io/model_writer.h"
 
@@ -13,10 +19,35 @@ namespace {
 
 constexpr std::string_view kLoraA = ".lora_A.weight";
 
+// PEFT takes every module whose path ends in a target: the last part of a name, unless another module of the layer ends in it too (gpt2's c_proj).
+std::set<std::string> TargetModules(const planner::ModelSpec& model,
+                                    const planner::LoraSpec& lora) {
+  const auto last_part = [](std::string_view module) {
+    return std::string(module.substr(module.rfind('.') + 1));
+  };
+  std::map<std::string, int> uses;
+  std::vector<std::string> modules;
+  planner::ForEachLayerTensor(model, [&](const planner::ModelTensor& tensor) {
+    if (tensor.first_projection < 0 || tensor.bias) return;
+    ++uses[last_part(tensor.module)];
+    if (planner::IsAdapted(model, lora, tensor.first_projection)) modules.push_back(tensor.module);
+  });
+  std::set<std::string> targets;
+  for (const std::string& module : modules)
+    targets.insert(uses[last_part(module)] > 1 ? module : last_part(module));
+  return targets;
+}
+
 absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& model_path) {
   const planner::Program& program = session.program();
   const planner::LoraSpec& lora = program.inputs.mix.lora;
-  Adapter adapter{.base_model = model_path, .rank = lora.rank, .alpha = lora.alpha};
+  Adapter adapter{.base_model = model_path,
+                  .rank = lora.rank,
+                  .alpha = lora.alpha,
+                  .rank_stabilized = lora.rank_stabilized,
+                  .dropout = lora.dropout,
+                  .fan_in_fan_out = program.inputs.model.family == "gpt2",
+                  .target_modules = TargetModules(program.inputs.model, lora)};
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& a = program.buffers[static_cast<size_t>(p.weight)];
     if (!a.name.Text().ends_with(kLoraA)) continue;
@@ -33,6 +64,19 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
     }
   }
   return adapter;
+}
+
+// The source's config.json holds more than a spec does, such as the ids of special tokens: where there is one, it is kept.
+absl::Status KeepConfig(const std::string& model_path, const std::string& directory,
+                        const planner::ModelSpec& model, DType dtype) {
+  const std::string source = model_path + "/config.json";
+  if (!std::filesystem::exists(source)) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(source));
+  TUNESMITH_ASSIGN_OR_RETURN(nlohmann::json config, ParseJson(text, source));
+  config["tie_word_embeddings"] = model.tied_head;
+  config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] =
+      dtype == DType::kBF16 ? "bfloat16" : "float32";
+  return WriteFileAtomically(directory + "/config.json", FormatJson(config));
 }
 
 }  // namespace
@@ -54,7 +98,9 @@ absl::Status SaveResult(Session& session, const std::string& model_path,
       std::copy(values.begin(), values.end(), out.begin());
       return absl::OkStatus();
     };
-    TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, session.program().inputs.model, dtype, read));
+    const planner::ModelSpec& model = session.program().inputs.model;
+    TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, model, dtype, read));
+    TUNESMITH_RETURN_IF_ERROR(KeepConfig(model_path, directory, model, dtype));
   }
   return WriteTokenizerFiles(model_path, directory);
 }

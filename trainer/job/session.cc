@@ -9,6 +9,8 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "trainer/write_quantized.h"
+#include "trainer/model_io/tensor_names.h"
+#include "trainer/model_io/weight_layout.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -76,8 +78,27 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
   }
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
+  session->FindLayouts();
   TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
   return session;
+}
+
+void Session::FindLayouts() {
+  const planner::ModelSpec& model = program().inputs.model;
+  constexpr std::string_view kWeight = ".weight";
+  for (const NamedShape& tensor : TensorsOfModel(model)) {
+    if (tensor.layout == planner::TensorLayout::kPlain) continue;
+    layouts_[tensor.name] = tensor.layout;
+    // What an adapter adds to a module's outputs has their order; its own matrices are never transposed.
+    if (tensor.layout != planner::TensorLayout::kHeadGroups || tensor.bias) continue;
+    const std::string module = tensor.name.substr(0, tensor.name.size() - kWeight.size());
+    layouts_[module + ".lora_B.weight"] = tensor.layout;
+  }
+}
+
+planner::TensorLayout Session::LayoutOf(const std::string& name) const {
+  const auto found = layouts_.find(name);
+  return found == layouts_.end() ? planner::TensorLayout::kPlain : found->second;
 }
 
 absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
@@ -92,6 +113,8 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
       } else {
         values.resize(static_cast<size_t>(ElementCountOf(program(), p)));
         TUNESMITH_RETURN_IF_ERROR(weights.Read(name, absl::MakeSpan(values)));
+        values = ToProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                                std::move(values));
       }
       if (p.absmax >= 0) {
         TUNESMITH_RETURN_IF_ERROR(WriteQuantized(arena, p, i, values));
@@ -147,6 +170,14 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   return executor_->arena().Write(program().host.step_key, 0, &key, sizeof key);
 }
 
+absl::Status Session::WriteDropoutKey(int64_t optimizer_step, int64_t first_row) {
+  const int32_t buffer = program().host.dropout_key;
+  if (buffer < 0) return absl::OkStatus();
+  const std::array<uint64_t, 2> key = {planner::DropoutKey(seed_, optimizer_step),
+                                       static_cast<uint64_t>(first_row)};
+  return executor_->arena().Write(buffer, 0, key.data(), sizeof key);
+}
+
 absl::Status Session::ClearLossSum() {
   const double zero = 0;
   return executor_->arena().Write(program().host.loss_sum, 0, &zero, sizeof zero);
@@ -171,6 +202,8 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
+    TUNESMITH_RETURN_IF_ERROR(WriteDropoutKey(
+        constants.optimizer_step, static_cast<int64_t>(i) * micro_batches[i].row_count));
     const bool last = i + 1 == micro_batches.size();
     TUNESMITH_RETURN_IF_ERROR(executor_->Run(i == 0 ? SegmentKind::kMicroFirst
                                              : last ? SegmentKind::kMicroLast
@@ -265,7 +298,11 @@ absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) 
   TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
   TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
                              executor_->RunSave(tensor.buffer, tensor.instance));
-  return ReadFloats(executor_->arena(), staging, tensor.instance);
+  TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
+                             ReadFloats(executor_->arena(), staging, tensor.instance));
+  const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
+  return FromProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                          std::move(values));
 }
 
 absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {
@@ -276,7 +313,9 @@ absl::Status Session::WriteWeight(const std::string& name, absl::Span<const floa
                                              " elements, the plan's weight has ",
                                              planner::ElementCount(buffer)));
   }
-  return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance, values);
+  return WriteFloats(executor_->arena(), tensor.buffer, tensor.instance,
+                     ToProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
+                                    {values.begin(), values.end()}));
 }
 
 }  // namespace tunesmith::trainer

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "planner/model/family.h"
 #include "trainer/data/batch.h"
 #include "trainer/executor.h"
 #include "trainer/model_io/weight_source.h"
@@ -73,6 +75,9 @@ class Session {
   absl::StatusOr<std::vector<float>> ReadWeight(const std::string& name);
   absl::Status WriteWeight(const std::string& name, absl::Span<const float> values);
 
+  // How checkpoints hold a weight or an adapter's matrix, by its name.
+  planner::TensorLayout LayoutOf(const std::string& name) const;
+
   Executor& executor() { return *executor_; }
   const planner::Program& program() const { return executor_->program(); }
 
@@ -80,8 +85,10 @@ class Session {
   Session(std::unique_ptr<Executor> executor, uint64_t seed)
       : executor_(std::move(executor)), seed_(seed) {}
 
+  void FindLayouts();
   absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
   absl::Status LoadBatch(const Batch& batch);
+  absl::Status WriteDropoutKey(int64_t optimizer_step, int64_t first_row);
   absl::Status WriteConstants(const StepConstants& constants);
   absl::StatusOr<double> ReadLossSum();
   absl::Status ClearLossSum();
@@ -90,6 +97,7 @@ class Session {
 
   std::unique_ptr<Executor> executor_;
   const uint64_t seed_;
+  std::map<std::string, planner::TensorLayout> layouts_;  // by name; others are plain
 };
 
 }  // namespace tunesmith::trainer

@@ -42,6 +42,7 @@ absl::Status CheckModule(const Adapter& adapter, const AdapterModule& module) {
 
 // PEFT matches a module whose path ends in one of these names.
 std::set<std::string> TargetModules(const Adapter& adapter) {
+  if (!adapter.target_modules.empty()) return adapter.target_modules;
   std::set<std::string> targets;
   for (const AdapterModule& module : adapter.modules)
     targets.insert(module.name.substr(module.name.rfind('.') + 1));
@@ -61,13 +62,13 @@ std::string ConfigText(const Adapter& adapter) {
                      {"base_model_name_or_path", adapter.base_model},
                      {"r", adapter.rank},
                      {"lora_alpha", Alpha(adapter)},
-                     {"lora_dropout", 0.0},
+                     {"lora_dropout", adapter.dropout},
                      {"bias", "none"},
                      {"target_modules", TargetModules(adapter)},
-                     {"fan_in_fan_out", false},
+                     {"fan_in_fan_out", adapter.fan_in_fan_out},
                      {"inference_mode", true},
                      {"modules_to_save", nullptr},
-                     {"use_rslora", false},
+                     {"use_rslora", adapter.rank_stabilized},
                      {"use_dora", false},
                      {"init_lora_weights", true},
                      {"rank_pattern", json::object()},
@@ -114,8 +115,8 @@ absl::StatusOr<Adapter> ReadConfig(const std::string& path) {
     return absl::UnimplementedError(
         StrCat(path, ": peft_type ", type, " is not known here; LORA is"));
   for (const char* field :
-       {"use_dora", "fan_in_fan_out", "modules_to_save", "bias", "rank_pattern", "alpha_pattern",
-        "lora_bias", "layer_replication", "target_parameters", "trainable_token_indices"}) {
+       {"use_dora", "modules_to_save", "bias", "rank_pattern", "alpha_pattern", "lora_bias",
+        "layer_replication", "target_parameters", "trainable_token_indices"}) {
     if (!IsNeutral(config, field))
       return absl::UnimplementedError(
           StrCat(path, ": \"", field, "\" ", config[field].dump(), " is not known here"));
@@ -125,13 +126,15 @@ absl::StatusOr<Adapter> ReadConfig(const std::string& path) {
                              JsonFieldOr<std::string>(config, "base_model_name_or_path", "", path));
   TUNESMITH_ASSIGN_OR_RETURN(adapter.rank, JsonField<int64_t>(config, "r", path));
   TUNESMITH_ASSIGN_OR_RETURN(adapter.alpha, JsonField<double>(config, "lora_alpha", path));
-  TUNESMITH_ASSIGN_OR_RETURN(const bool rank_stabilized,
+  TUNESMITH_ASSIGN_OR_RETURN(adapter.rank_stabilized,
                              JsonFieldOr<bool>(config, "use_rslora", false, path));
+  TUNESMITH_ASSIGN_OR_RETURN(adapter.fan_in_fan_out,
+                             JsonFieldOr<bool>(config, "fan_in_fan_out", false, path));
+  TUNESMITH_ASSIGN_OR_RETURN(adapter.dropout,
+                             JsonFieldOr<double>(config, "lora_dropout", 0.0, path));
   if (adapter.rank < 1)
     return absl::InvalidArgumentError(
         StrCat(path, ": \"r\" must be at least 1, found ", adapter.rank));
-  // Rank-stabilized LoRA scales by alpha / sqrt(r).
-  if (rank_stabilized) adapter.alpha *= std::sqrt(static_cast<double>(adapter.rank));
   return adapter;
 }
 

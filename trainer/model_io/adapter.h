@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,13 @@ struct AdapterModule {
 struct Adapter {
   std::string base_model;  // what it was trained on, as PEFT shows it
   int64_t rank = 0;        // of every module
-  double alpha = 0;        // scale = alpha / rank
+  double alpha = 0;        // scale = alpha / rank, or alpha / sqrt(rank) where rank_stabilized
+  bool rank_stabilized = false;
+  double dropout = 0;  // of training; an adapter that is used does not drop
+  bool fan_in_fan_out =
+      false;  // the base model's weights are transposed (GPT-2); the adapter's are not
+  // What PEFT finds the modules by; empty: the last parts of their names.
+  std::set<std::string> target_modules;
   std::vector<AdapterModule> modules;
 };
 

@@ -1,6 +1,7 @@
 #include "trainer/model_io/safetensors_weights.h"
 
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "common/file.h"
@@ -9,31 +10,32 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "trainer/model_io/tensor_check.h"
+#include "trainer/model_io/tensor_names.h"
 
 namespace tunesmith::trainer {
 namespace {
 
-constexpr std::string_view kHead = "lm_head.weight";
-
 class SafetensorsWeights : public WeightSource {
  public:
-  SafetensorsWeights(planner::ModelSpec spec, SafetensorsDirectory directory)
-      : WeightSource(std::move(spec)), directory_(std::move(directory)) {}
+  // `names`: of the model's tensors, in the files.
+  SafetensorsWeights(planner::ModelSpec spec, SafetensorsDirectory directory,
+                     std::map<std::string, std::string, std::less<>> names)
+      : WeightSource(std::move(spec)), directory_(std::move(directory)), names_(std::move(names)) {}
 
   absl::Status Read(std::string_view name, absl::Span<float> out) const override {
     TUNESMITH_RETURN_IF_ERROR(CheckRead(name, out.size()));
-    const SafetensorsDirectory::Entry& entry = directory_.entries().find(name)->second;
+    const SafetensorsDirectory::Entry& entry =
+        directory_.entries().find(names_.find(name)->second)->second;
     return FloatsFromBytes(entry.tensor->dtype, entry.Bytes(), out);
   }
 
  private:
   SafetensorsDirectory directory_;
+  std::map<std::string, std::string, std::less<>> names_;
 };
 
-// Tensors that some checkpoints carry and no model reads: tables of rotary frequencies
-// (transformers before 4.32), and a copy of the embedding as the head of a tied model.
-bool IsIgnored(std::string_view name, bool tied_head) {
-  return name.ends_with(".rotary_emb.inv_freq") || (tied_head && name == kHead);
+bool HasHead(const SafetensorsDirectory& files) {
+  return files.entries().contains("lm_head.weight") || files.entries().contains("embed_out.weight");
 }
 
 absl::Status CheckDTypes(const std::string& directory, const SafetensorsDirectory& files) {
@@ -56,14 +58,18 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenSafetensorsModel(const std::st
   TUNESMITH_ASSIGN_OR_RETURN(planner::ModelSpec spec,
                              planner::ModelSpecFromConfigJson(config, directory));
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsDirectory files, SafetensorsDirectory::Open(directory));
-  if (files.entries().find(kHead) == files.entries().end()) spec.tied_head = true;
+  if (!HasHead(files)) spec.tied_head = true;
   std::map<std::string, std::vector<int64_t>> found;
+  std::map<std::string, std::string, std::less<>> names;
   for (const auto& [name, entry] : files.entries()) {
-    if (!IsIgnored(name, spec.tied_head)) found.emplace(name, entry.tensor->shape);
+    const std::optional<std::string> canonical = CanonicalTensorName(spec, name);
+    if (!canonical) continue;
+    found.emplace(*canonical, entry.tensor->shape);
+    names.emplace(*canonical, name);
   }
   TUNESMITH_RETURN_IF_ERROR(CheckTensors(directory, "config.json", TensorsOfModel(spec), found));
   TUNESMITH_RETURN_IF_ERROR(CheckDTypes(directory, files));
-  return std::make_unique<SafetensorsWeights>(std::move(spec), std::move(files));
+  return std::make_unique<SafetensorsWeights>(std::move(spec), std::move(files), std::move(names));
 }
 
 }  // namespace tunesmith::trainer

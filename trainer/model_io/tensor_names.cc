@@ -1,5 +1,6 @@
 #include "trainer/model_io/tensor_names.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/str_cat.h"
@@ -35,37 +36,52 @@ std::optional<std::string> Translate(
   return std::nullopt;
 }
 
-void AddLayer(const planner::ModelSpec& spec, int64_t layer, std::vector<NamedShape>* tensors) {
-  const int64_t query_size = spec.head_count * spec.head_size;
-  const int64_t kv_size = spec.kv_head_count * spec.head_size;
-  const auto add = [&](std::string_view suffix, std::vector<int64_t> shape) {
-    tensors->push_back({StrCat(kLayerPrefix, layer, ".", suffix), std::move(shape)});
-  };
-  add("input_layernorm.weight", {spec.hidden_size});
-  add("self_attn.q_proj.weight", {query_size, spec.hidden_size});
-  add("self_attn.k_proj.weight", {kv_size, spec.hidden_size});
-  add("self_attn.v_proj.weight", {kv_size, spec.hidden_size});
-  if (spec.qkv_bias) {
-    add("self_attn.q_proj.bias", {query_size});
-    add("self_attn.k_proj.bias", {kv_size});
-    add("self_attn.v_proj.bias", {kv_size});
-  }
-  add("self_attn.o_proj.weight", {spec.hidden_size, query_size});
-  add("post_attention_layernorm.weight", {spec.hidden_size});
-  add("mlp.gate_proj.weight", {spec.intermediate_size, spec.hidden_size});
-  add("mlp.up_proj.weight", {spec.intermediate_size, spec.hidden_size});
-  add("mlp.down_proj.weight", {spec.hidden_size, spec.intermediate_size});
+std::string NameOf(const planner::ModelTensor& tensor, int64_t layer) {
+  const std::string_view prefix = tensor.layer;
+  const size_t at = prefix.find("{}");
+  if (at == std::string_view::npos) return StrCat(tensor.module, tensor.suffix);
+  return StrCat(prefix.substr(0, at), layer, prefix.substr(at + 2), tensor.module, tensor.suffix);
+}
+
+NamedShape Named(const planner::ModelTensor& tensor, int64_t layer) {
+  NamedShape named{.name = NameOf(tensor, layer),
+                   .shape = {tensor.dims.begin(), tensor.dims.begin() + tensor.rank},
+                   .layout = tensor.layout,
+                   .role = tensor.role,
+                   .bias = tensor.bias};
+  if (tensor.layout == planner::TensorLayout::kTransposed)
+    std::reverse(named.shape.begin(), named.shape.end());
+  return named;
 }
 
 }  // namespace
 
 std::vector<NamedShape> TensorsOfModel(const planner::ModelSpec& spec) {
   std::vector<NamedShape> tensors;
-  tensors.push_back({"model.embed_tokens.weight", {spec.vocab_size, spec.hidden_size}});
-  for (int64_t layer = 0; layer < spec.layer_count; ++layer) AddLayer(spec, layer, &tensors);
-  tensors.push_back({"model.norm.weight", {spec.hidden_size}});
-  if (!spec.tied_head) tensors.push_back({"lm_head.weight", {spec.vocab_size, spec.hidden_size}});
+  planner::ForEachTopTensor(
+      spec, [&](const planner::ModelTensor& tensor) { tensors.push_back(Named(tensor, 0)); });
+  for (int64_t layer = 0; layer < spec.layer_count; ++layer) {
+    planner::ForEachLayerTensor(
+        spec, [&](const planner::ModelTensor& tensor) { tensors.push_back(Named(tensor, layer)); });
+  }
   return tensors;
+}
+
+std::optional<std::string> CanonicalTensorName(const planner::ModelSpec& spec,
+                                               std::string_view name) {
+  for (const std::string_view ignored : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                                         ".attention.bias", ".attention.masked_bias"}) {
+    if (name.ends_with(ignored)) return std::nullopt;
+  }
+  const std::string head = StrCat(planner::NamesOf(spec).head, ".weight");
+  const bool is_head = name == "lm_head.weight" || name == "embed_out.weight";
+  // A copy of the embedding as the head of a tied model.
+  if (is_head && spec.tied_head) return std::nullopt;
+  if (is_head) return head;
+  // GPT-2's first files were saved without the head and its prefix.
+  const std::string_view prefix = "transformer.";
+  if (spec.family == "gpt2" && !name.starts_with(prefix)) return StrCat(prefix, name);
+  return std::string(name);
 }
 
 std::optional<std::string> GgufTensorName(std::string_view name) {

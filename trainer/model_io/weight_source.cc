@@ -12,7 +12,7 @@
 namespace tunesmith::trainer {
 
 struct WeightSource::Shapes {
-  std::map<std::string, std::vector<int64_t>, std::less<>> by_name;
+  std::map<std::string, NamedShape, std::less<>> by_name;
 };
 
 namespace {
@@ -25,9 +25,8 @@ class RandomWeights : public WeightSource {
   absl::Status Read(std::string_view name, absl::Span<float> out) const override {
     constexpr double kDeviation = 0.02;
     if (absl::Status status = CheckRead(name, out.size()); !status.ok()) return status;
-    const bool is_norm = name.ends_with("norm.weight");
-    if (is_norm || name.ends_with(".bias")) {
-      std::fill(out.begin(), out.end(), is_norm ? 1.0f : 0.0f);
+    if (IsVector(name)) {
+      std::fill(out.begin(), out.end(), IsBias(name) || spec().norm_adds_one ? 0.0f : 1.0f);
       return absl::OkStatus();
     }
     const uint64_t key = RandomKey(seed_, name);
@@ -37,6 +36,10 @@ class RandomWeights : public WeightSource {
   }
 
  private:
+  // Norms and biases.
+  bool IsVector(std::string_view name) const { return Shape(name)->size() == 1; }
+  static bool IsBias(std::string_view name) { return name.ends_with(".bias"); }
+
   uint64_t seed_;
 };
 
@@ -45,7 +48,7 @@ class RandomWeights : public WeightSource {
 WeightSource::WeightSource(planner::ModelSpec spec) : spec_(std::move(spec)) {
   auto shapes = std::make_shared<Shapes>();
   for (NamedShape& tensor : TensorsOfModel(spec_))
-    shapes->by_name.emplace(std::move(tensor.name), std::move(tensor.shape));
+    shapes->by_name.emplace(tensor.name, std::move(tensor));
   shapes_ = std::move(shapes);
 }
 
@@ -53,7 +56,7 @@ absl::StatusOr<std::vector<int64_t>> WeightSource::Shape(std::string_view name) 
   const auto at = shapes_->by_name.find(name);
   if (at == shapes_->by_name.end())
     return absl::NotFoundError(StrCat("the model ", spec_.name, " has no tensor ", name));
-  return at->second;
+  return at->second.shape;
 }
 
 absl::Status WeightSource::CheckRead(std::string_view name, size_t out_size) const {

@@ -22,6 +22,10 @@ struct AttentionShape {
   int64_t head_size = 0;      // D
   double scale = 1.0;         // of the scores before softmax
   int64_t window = 0;         // keys that a query sees at most, itself among them; 0: no limit
+  double soft_cap = 0.0;      // scores become soft_cap * tanh(score / soft_cap); 0: they stay
+  double alibi_bias_max =
+      0.0;  // then alibi_factor * AlibiSlope (alibi.h) times the distance is taken off; 0: no
+  double alibi_factor = 1.0;
 };
 
 struct AttentionArgs {
@@ -34,7 +38,7 @@ struct AttentionArgs {
   AttentionShape shape = {};
 };
 
-// probabilities = softmax(scale * q k^T), o = probabilities v, per head.
+// probabilities = softmax(scores), scores = scale * q k^T [capped, with ALiBi], o = probabilities v, per head.
 absl::Status Attention(const OpContext& context, const AttentionArgs& args);
 
 struct AttentionBackwardArgs {

@@ -75,6 +75,18 @@ Gemm<T> InnerGemm(const AttentionShape& shape, bool transpose, const T* a, HeadV
           .c_stride = c.stride};
 }
 
+// In place: the scores of query i with keys [first, i] are capped and biased.
+template <typename T>
+TUNESMITH_VECTOR_CLONES void CapRow(T* row, int64_t first, int64_t last, T cap) {
+#pragma omp simd
+  for (int64_t j = first; j <= last; ++j) row[j] = cap * Tanh(row[j] / cap);
+}
+template <typename T>
+TUNESMITH_VECTOR_CLONES void BiasRow(T* row, int64_t first, int64_t last, T slope) {
+#pragma omp simd
+  for (int64_t j = first; j <= last; ++j) row[j] -= slope * static_cast<T>(last - j);
+}
+
 template <typename T>
 void ForwardHead(const Blas& blas, const AttentionArgs& args, const HeadItem& head) {
   const AttentionShape& shape = args.shape;
@@ -84,8 +96,13 @@ void ForwardHead(const Blas& blas, const AttentionArgs& args, const HeadItem& he
   RunGemm(blas, OuterGemm(shape, shape.scale, ViewHead<T>(args.q, shape, head.b, head.h),
                           ViewHead<T>(args.k, shape, head.b, head.kv), probabilities));
   const int32_t* document_starts = args.document_starts.as<int32_t>() + head.b * context;
+  const T cap = static_cast<T>(shape.soft_cap), slope = SlopeOf<T>(shape, head.h);
   for (int64_t i = 0; i < context; ++i) {
-    SoftmaxRow(probabilities + i * context, FirstVisibleKey(shape, document_starts, i), i, context);
+    T* const row = probabilities + i * context;
+    const int64_t first = FirstVisibleKey(shape, document_starts, i);
+    if (cap > 0) CapRow(row, first, i, cap);
+    if (slope > 0) BiasRow(row, first, i, slope);
+    SoftmaxRow(row, first, i, context);
   }
   RunGemm(blas, InnerGemm(shape, false, probabilities, ViewHead<T>(args.v, shape, head.b, head.kv),
                           T{0}, ViewHead<T>(args.o, shape, head.b, head.h)));
@@ -97,6 +114,19 @@ void SoftmaxBackwardRow(const T* probabilities, int64_t count, T scale, T* gradi
   const T projection = RowDot(probabilities, gradient, count);
   for (int64_t j = 0; j < count; ++j) {
     gradient[j] = scale * probabilities[j] * (gradient[j] - projection);
+  }
+}
+
+// In place: gradients of what was capped become those of the scores before. The scores are formed again, one by one: this is the baseline.
+template <typename T>
+void UncapRow(const T* probabilities, HeadView<T> q, HeadView<T> k, const AttentionShape& shape,
+              int64_t i, T* gradient) {
+  const T scale = static_cast<T>(shape.scale / shape.soft_cap);
+  for (int64_t j = 0; j <= i; ++j) {
+    if (probabilities[j] == T{0}) continue;
+    const T dot = RowDot(q.data + i * q.stride, k.data + j * k.stride, shape.head_size);
+    const T share = Tanh(scale * dot);
+    gradient[j] *= T{1} - share * share;
   }
 }
 
@@ -114,6 +144,9 @@ void BackwardHead(const Blas& blas, const AttentionBackwardArgs& args, int64_t i
   for (int64_t i = 0; i < context; ++i) {
     SoftmaxBackwardRow(probabilities + i * context, context, static_cast<T>(shape.scale),
                        scratch + i * context);
+    if (shape.soft_cap > 0)
+      UncapRow(probabilities + i * context, q, ViewHead<T>(args.k, shape, head.b, head.kv), shape,
+               i, scratch + i * context);
   }
   RunGemm(blas, InnerGemm(shape, false, static_cast<const T*>(scratch),
                           ViewHead<T>(args.k, shape, head.b, head.kv), T{0},

@@ -6,6 +6,7 @@
 #include "trainer/cuda/gemm.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/attention_cuda.h"
+#include "trainer/ops/score_change.cuh"
 
 // Products through cublasLt, masks and softmax by kernels of one block per query. Scores and their
 // gradients are f32 and live in the context's scratch memory, so they are made in pieces: for one
@@ -124,6 +125,10 @@ struct RowsView {
   int64_t probability_batch_stride;
   const int32_t* document_starts;  // of this row of the batch
   int64_t window;                  // 0: none
+  int64_t head0, head_step;        // the query head of the first matrix, and how far the next is
+  ScoreChange change;
+
+  __device__ int64_t Head() const { return head0 + blockIdx.y * head_step; }
 
   __device__ int64_t FirstVisible(int64_t query) const {
     const int64_t first = document_starts[query];
@@ -131,29 +136,34 @@ struct RowsView {
   }
 };
 
-RowsView ViewOf(const Tensor& document_starts, int64_t window, const Dims& d, const Piece& p) {
+RowsView ViewOf(const Tensor& document_starts, const AttentionShape& shape, const Dims& d,
+                const Piece& p) {
   return {.context = d.context,
           .t0 = p.t0,
           .score_stride = d.score_stride(),
           .score_batch_stride = p.queries() * d.score_stride(),
           .probability_batch_stride = d.group * d.context * d.context,
           .document_starts = document_starts.as<const int32_t>() + p.row * d.context,
-          .window = window};
+          .window = shape.window,
+          .head0 = p.kh0 * d.group + p.g,
+          .head_step = d.group,
+          .change = ScoreChangeOf(shape)};
 }
 
-// probabilities = softmax of the visible scores, zero elsewhere. Scores that are not visible are
+// probabilities = softmax of the visible scores, which are changed in place, zero elsewhere. Scores that are not visible are
 // never read.
 template <typename T>
-__global__ void SoftmaxKernel(RowsView view, const float* scores, T* probabilities) {
+__global__ void SoftmaxKernel(RowsView view, float* scores, T* probabilities) {
   const int64_t query = view.t0 + blockIdx.x;
   const int64_t first = view.FirstVisible(query);
-  const float* const row =
-      scores + blockIdx.y * view.score_batch_stride + blockIdx.x * view.score_stride;
+  float* const row = scores + blockIdx.y * view.score_batch_stride + blockIdx.x * view.score_stride;
   T* const out =
       probabilities + blockIdx.y * view.probability_batch_stride + blockIdx.x * view.context;
   float maximum = -INFINITY;
-  for (int64_t j = first + threadIdx.x; j <= query; j += blockDim.x)
+  for (int64_t j = first + threadIdx.x; j <= query; j += blockDim.x) {
+    row[j] = view.change.Apply(row[j], view.Head(), query - j).score;
     maximum = fmaxf(maximum, row[j]);
+  }
   maximum = BlockMax(maximum);
   float sum = 0.0f;
   for (int64_t j = first + threadIdx.x; j <= query; j += blockDim.x) sum += expf(row[j] - maximum);
@@ -164,10 +174,27 @@ __global__ void SoftmaxKernel(RowsView view, const float* scores, T* probabiliti
   }
 }
 
-// dscores = scale * P * (dP - sum of P * dP), zero where not visible, for keys below key_end.
+// The query and key matrices of a piece's first head, for scores that must be formed again to know a soft-cap's slope: one by one, this is the
+// baseline.
+template <typename T>
+struct QueryKeys {
+  const T *q, *k;
+  int64_t q_stride, k_stride, q_head_stride, k_head_stride, head_size;
+
+  __device__ float Dot(int64_t query_in_piece, int64_t key) const {
+    const T* const a = q + blockIdx.y * q_head_stride + query_in_piece * q_stride;
+    const T* const b = k + blockIdx.y * k_head_stride + key * k_stride;
+    float sum = 0.0f;
+    for (int64_t e = 0; e < head_size; ++e) sum += ToFloat(a[e]) * ToFloat(b[e]);
+    return sum;
+  }
+};
+
+// dscores = scale * P * (dP - sum of P * dP) [times the soft-cap's slope], zero where not visible, for keys below key_end.
 template <typename T>
 __global__ void SoftmaxBackwardKernel(RowsView view, int64_t key_end, const float* dprobabilities,
-                                      const T* probabilities, float scale, T* dscores) {
+                                      const T* probabilities, float scale, QueryKeys<T> products,
+                                      T* dscores) {
   const int64_t query = view.t0 + blockIdx.x;
   const int64_t first = view.FirstVisible(query);
   const int64_t score_row = blockIdx.y * view.score_batch_stride + blockIdx.x * view.score_stride;
@@ -180,7 +207,10 @@ __global__ void SoftmaxBackwardKernel(RowsView view, int64_t key_end, const floa
   dot = BlockSum(dot);
   for (int64_t j = threadIdx.x; j < key_end; j += blockDim.x) {
     const bool visible = j >= first && j <= query;
-    out[j] = FromFloat<T>(visible ? scale * ToFloat(p[j]) * (dp[j] - dot) : 0.0f);
+    float value = visible ? scale * ToFloat(p[j]) * (dp[j] - dot) : 0.0f;
+    if (visible && view.change.soft_cap > 0.0f)
+      value *= view.change.Apply(scale * products.Dot(blockIdx.x, j), 0, 0).slope;
+    out[j] = FromFloat<T>(value);
   }
 }
 
@@ -207,7 +237,7 @@ absl::Status ForwardPiece(CudaContext& cuda, const AttentionArgs& args, const Di
                                         .alpha = static_cast<float>(args.shape.scale)}));
   const GemmOperand probabilities = ProbabilityRows<T>(args.probabilities, d, p);
   SoftmaxKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, args.shape.window, d, p), scores,
+      ViewOf(args.document_starts, args.shape, d, p), scores,
       static_cast<T*>(const_cast<void*>(probabilities.data)));
   TUNESMITH_RETURN_IF_ERROR(LaunchStatus());
   return Gemm(cuda, {.m = p.queries(),
@@ -293,10 +323,18 @@ absl::Status ScoreGradients(CudaContext& cuda, const AttentionBackwardArgs& args
                                         .transpose_b = true,
                                         .c = {},
                                         .d = ScoreRows(s.dprobabilities, d, p)}));
+  const GemmOperand q = QueryRows<T>(args.q, d, p), k = KeyRows<T>(args.k, d, p);
+  const QueryKeys<T> products = {.q = static_cast<const T*>(q.data),
+                                 .k = static_cast<const T*>(k.data),
+                                 .q_stride = q.row_stride,
+                                 .k_stride = k.row_stride,
+                                 .q_head_stride = q.batch_stride,
+                                 .k_head_stride = k.batch_stride,
+                                 .head_size = d.head_size};
   SoftmaxBackwardKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, args.shape.window, d, p), p.t1, s.dprobabilities,
+      ViewOf(args.document_starts, args.shape, d, p), p.t1, s.dprobabilities,
       static_cast<const T*>(ProbabilityRows<T>(args.probabilities, d, p).data),
-      static_cast<float>(args.shape.scale), s.dscores);
+      static_cast<float>(args.shape.scale), products, s.dscores);
   return LaunchStatus();
 }
 

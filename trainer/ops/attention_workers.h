@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "planner/program/op.h"
+#include "trainer/ops/alibi.h"
 #include "trainer/ops/attention.h"
 
 // What the two CPU attention kernels share: what a query sees, the order of their work, and the turns
@@ -36,6 +37,12 @@ inline int64_t FirstVisibleKey(const AttentionShape& shape, const int32_t* docum
                                int64_t i) {
   const int64_t first = document_starts[i];
   return shape.window > 0 ? std::max(first, i - shape.window + 1) : first;
+}
+
+// By which a score of query head `h` falls with the distance of its key.
+template <typename T>
+T SlopeOf(const AttentionShape& shape, int64_t h) {
+  return static_cast<T>(shape.alibi_factor * AlibiSlope(h, shape.head_count, shape.alibi_bias_max));
 }
 
 // Turns by which items add to sums that they share, so that the sums do not depend on the threads: each sum is added to in turn 0, 1, 2 and so on.

@@ -23,10 +23,12 @@ struct CrossEntropyInPlaceArgs {
   Tensor labels;      // (N) i32
   Tensor loss_scale;  // (1) S: what the loss sum is multiplied by in the objective
   Tensor loss_sum;    // (1) f64, in place
+  double soft_cap =
+      0.0;  // > 0: the logits are soft_cap * tanh(x / soft_cap), and the gradient is that of x
 };
 
 // As CrossEntropy, and logits = (softmax(logits) - onehot(label)) * loss_scale, zero in ignored
-// rows.
+// rows; with a soft-cap times 1 - (logits / soft_cap)^2.
 absl::Status CrossEntropyInPlace(const OpContext& context, const CrossEntropyInPlaceArgs& args);
 
 }  // namespace tunesmith::trainer

@@ -63,6 +63,23 @@ double LossAndGradientOfRow(S* logits, int64_t V, int32_t label, T loss_scale) {
   return std::log(static_cast<double>(sum)) + largest - label_logit;
 }
 
+// As LossAndGradientOfRow, where the logits are cap * tanh(x / cap) and the gradient is that of x.
+template <typename S, typename T>
+double LossAndGradientOfCappedRow(S* logits, int64_t V, int32_t label, T loss_scale, T cap) {
+  if (label < 0) {
+    std::fill_n(logits, V, S{});
+    return 0;
+  }
+  const T largest = RowMax(logits, V), label_logit = T(logits[label]);
+  const T sum = RowSumExp(logits, V, largest), factor = loss_scale / sum;
+  for (int64_t v = 0; v < V; ++v) {
+    const T logit = T(logits[v]), share = logit / cap;
+    const T gradient = Exp(logit - largest) * factor - (v == label ? loss_scale : T{0});
+    logits[v] = gradient * (T{1} - share * share);
+  }
+  return std::log(static_cast<double>(sum)) + largest - label_logit;
+}
+
 }  // namespace
 
 absl::Status CrossEntropy(ThreadPool& threads, const CrossEntropyArgs& args) {
@@ -87,11 +104,14 @@ absl::Status CrossEntropyInPlace(ThreadPool& threads, const CrossEntropyInPlaceA
   return VisitStorage(OpKind::kCrossEntropyInPlace, args.logits.dtype, [&](auto storage) {
     using S = decltype(storage);
     const auto loss_scale = static_cast<Arithmetic<S>>(ReadScalar(args.loss_scale));
+    const auto soft_cap = static_cast<Arithmetic<S>>(args.soft_cap);
     *args.loss_sum.as<double>() += OrderedSum(threads, N, 1, [&](int64_t begin, int64_t end) {
       double sum = 0;
       for (int64_t i = begin; i < end; ++i) {
-        sum += LossAndGradientOfRow(args.logits.as<S>() + i * V, V, args.labels.as<int32_t>()[i],
-                                    loss_scale);
+        S* const logits = args.logits.as<S>() + i * V;
+        const int32_t label = args.labels.as<int32_t>()[i];
+        sum += soft_cap > 0 ? LossAndGradientOfCappedRow(logits, V, label, loss_scale, soft_cap)
+                            : LossAndGradientOfRow(logits, V, label, loss_scale);
       }
       return sum;
     });

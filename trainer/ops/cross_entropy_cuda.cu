@@ -51,7 +51,7 @@ __global__ void LossKernel(int64_t vocab, const T* logits, const int32_t* labels
 
 template <typename T>
 __global__ void GradientKernel(int64_t vocab, T* logits, const int32_t* labels,
-                               const float* loss_scale, double* losses) {
+                               const float* loss_scale, float soft_cap, double* losses) {
   const int64_t n = blockIdx.x;
   const int32_t label = labels[n];
   T* const row = logits + n * vocab;
@@ -65,8 +65,11 @@ __global__ void GradientKernel(int64_t vocab, T* logits, const int32_t* labels,
   WriteLoss(row, vocab, label, maximum, sum, &losses[n]);
   const float scale = *loss_scale;
   for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x) {
-    const float probability = expf(ToFloat(row[v]) - maximum) / sum;
-    row[v] = FromFloat<T>((probability - (v == label ? 1.0f : 0.0f)) * scale);
+    const float logit = ToFloat(row[v]);
+    const float probability = expf(logit - maximum) / sum;
+    const float share = soft_cap > 0.0f ? logit / soft_cap : 0.0f;
+    row[v] =
+        FromFloat<T>((probability - (v == label ? 1.0f : 0.0f)) * scale * (1.0f - share * share));
   }
 }
 
@@ -109,7 +112,7 @@ absl::Status CrossEntropyInPlace(CudaContext& cuda, const CrossEntropyInPlaceArg
     using T = decltype(element);
     GradientKernel<<<BlockCount(count, 1), kBlockSize, 0, stream>>>(
         args.logits.dims[1], args.logits.as<T>(), args.labels.as<const int32_t>(),
-        args.loss_scale.as<const float>(), losses);
+        args.loss_scale.as<const float>(), static_cast<float>(args.soft_cap), losses);
     return LaunchStatus();
   }));
   return AddLosses(count, losses, args.loss_sum, stream);

@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "trainer/ops/attention_workers.h"
 #include "trainer/ops/dispatch.h"
 #include "trainer/ops/grain.h"
 #include "trainer/ops/vector_math.h"
@@ -48,6 +49,11 @@ void DecodeHead(const DecodeAttentionArgs& args, int64_t h) {
   T* scores = args.scores.as<T>() + h * shape.context;
   for (int64_t j = begin; j < end; ++j) {
     scores[j] = static_cast<T>(shape.scale) * RowDot(q, k + j * row, D);
+  }
+  const T cap = static_cast<T>(shape.soft_cap), slope = SlopeOf<T>(shape, h);
+  for (int64_t j = begin; j < end; ++j) {
+    if (cap > 0) scores[j] = cap * Tanh(scores[j] / cap);
+    scores[j] -= slope * static_cast<T>(end - 1 - j);
   }
   T* const visible = scores + begin;
   const T sum = RowExp(visible, end - begin, RowMax(visible, end - begin), visible);

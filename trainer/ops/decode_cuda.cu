@@ -1,6 +1,7 @@
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/decode_cuda.h"
+#include "trainer/ops/score_change.cuh"
 
 namespace tunesmith::trainer::cuda {
 namespace {
@@ -18,6 +19,7 @@ __global__ void AppendKernel(int64_t width, int64_t context, const T* x, const i
 struct DecodeDims {
   int64_t context, group, head_size, kv_width, window;
   float scale;
+  ScoreChange change;
 };
 
 // One block per query head. Each warp takes every 8th key for the scores; then each thread sums
@@ -40,7 +42,7 @@ __global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T
       dot += ToFloat(query[e]) * ToFloat(key[e]);
     for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
       dot += __shfl_xor_sync(0xffffffffu, dot, offset);
-    if (lane == 0) row[j] = dot * d.scale;
+    if (lane == 0) row[j] = d.change.Apply(dot * d.scale, head, last - j).score;
   }
   __syncthreads();
   float maximum = -INFINITY;
@@ -112,7 +114,8 @@ absl::Status DecodeAttention(CudaContext& cuda, const DecodeAttentionArgs& args)
                         .head_size = shape.head_size,
                         .kv_width = shape.kv_head_count * shape.head_size,
                         .window = shape.window,
-                        .scale = static_cast<float>(shape.scale)};
+                        .scale = static_cast<float>(shape.scale),
+                        .change = ScoreChangeOf(shape)};
   return VisitFloat(args.q.dtype, [&](auto element) {
     using T = decltype(element);
     DecodeKernel<<<BlockCount(shape.head_count, 1), kBlockSize, 0, cuda.impl().stream.get()>>>(

@@ -13,15 +13,30 @@ using planner::OpKind;
 
 constexpr DTypeSet kConvertible = kComputeDTypes | DType::kF16;
 
+absl::Status CheckAdd(OpKind op, const AddArgs& args) {
+  return CheckTensors(op, {
+                              {"x", args.x, DimsOf(args.x), kComputeDTypes},
+                              {"y", args.y, DimsOf(args.x), args.x.dtype},
+                          });
+}
+
 }  // namespace
 
 absl::Status Add(const OpContext& context, const AddArgs& args) {
-  TUNESMITH_RETURN_IF_ERROR(
-      CheckTensors(OpKind::kAdd, {
-                                     {"x", args.x, DimsOf(args.x), kComputeDTypes},
-                                     {"y", args.y, DimsOf(args.x), args.x.dtype},
-                                 }));
+  TUNESMITH_RETURN_IF_ERROR(CheckAdd(OpKind::kAdd, args));
   return Dispatch(context, args, cpu::Add, cuda::Add);
+}
+
+absl::Status Sum(const OpContext& context, const AddArgs& args) {
+  TUNESMITH_RETURN_IF_ERROR(CheckAdd(OpKind::kSum, args));
+  return Dispatch(context, args, cpu::Add, cuda::Add);
+}
+
+absl::Status SoftCap(const OpContext& context, const SoftCapArgs& args) {
+  TUNESMITH_RETURN_IF_ERROR(
+      CheckTensors(OpKind::kSoftCap, {{"x", args.x, DimsOf(args.x), kComputeDTypes}}));
+  TUNESMITH_RETURN_IF_ERROR(CheckThat(OpKind::kSoftCap, args.cap > 0, "soft_cap is not positive"));
+  return Dispatch(context, args, cpu::SoftCap, cuda::SoftCap);
 }
 
 absl::Status Clear(const OpContext& context, const ClearArgs& args) {

@@ -15,6 +15,17 @@ struct AddArgs {
 // y += x.
 absl::Status Add(const OpContext& context, const AddArgs& args);
 
+// The same as an op of a forward pass: y is z's storage, and becomes z + x.
+absl::Status Sum(const OpContext& context, const AddArgs& args);
+
+struct SoftCapArgs {
+  Tensor x;          // any shape, T, in place
+  double cap = 0.0;  // > 0
+};
+
+// x = cap * tanh(x / cap).
+absl::Status SoftCap(const OpContext& context, const SoftCapArgs& args);
+
 struct ClearArgs {
   Tensor y;  // any shape and dtype, out
 };

@@ -60,6 +60,12 @@ TUNESMITH_VECTOR_CLONES void Convert(const void* x, int64_t begin, int64_t end, 
   }
 }
 
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES void CapRow(int64_t count, T cap, S* x) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] = cap * Tanh(T(x[i]) / cap);
+}
+
 template <typename Function>
 void VisitFloatFormat(DType dtype, Function function) {
   switch (dtype) {
@@ -83,6 +89,16 @@ absl::Status Add(ThreadPool& threads, const AddArgs& args) {
     using S = decltype(storage);
     threads.ForRanges(args.x.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
       RowAddScaled(args.x.as<S>() + begin, end - begin, Arithmetic<S>{1}, args.y.as<S>() + begin);
+    });
+    return absl::OkStatus();
+  });
+}
+
+absl::Status SoftCap(ThreadPool& threads, const SoftCapArgs& args) {
+  return VisitStorage(OpKind::kSoftCap, args.x.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    threads.ForRanges(args.x.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
+      CapRow(end - begin, static_cast<Arithmetic<S>>(args.cap), args.x.as<S>() + begin);
     });
     return absl::OkStatus();
   });

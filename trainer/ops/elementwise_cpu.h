@@ -9,6 +9,7 @@
 namespace tunesmith::trainer::cpu {
 
 absl::Status Add(ThreadPool& threads, const AddArgs& args);
+absl::Status SoftCap(ThreadPool& threads, const SoftCapArgs& args);
 absl::Status Clear(ThreadPool& threads, const ClearArgs& args);
 absl::Status Copy(ThreadPool& threads, const CopyArgs& args);
 

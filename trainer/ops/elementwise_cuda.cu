@@ -29,6 +29,12 @@ absl::Status LaunchAdd(int64_t count, const void* x, void* y, cudaStream_t strea
   return LaunchStatus();
 }
 
+template <typename T>
+__global__ void CapKernel(int64_t count, float cap, T* x) {
+  const int64_t i = GlobalThread();
+  if (i < count) x[i] = FromFloat<T>(cap * tanhf(ToFloat(x[i]) / cap));
+}
+
 template <typename From, typename To>
 __global__ void ConvertKernel(int64_t count, const From* x, To* y) {
   const int64_t i = GlobalThread();
@@ -61,6 +67,16 @@ absl::Status Add(CudaContext& cuda, const AddArgs& args) {
     if (CanPack<T, kPack>(count, {args.x.data, args.y.data}))
       return LaunchAdd<T, kPack>(count, args.x.data, args.y.data, stream);
     return LaunchAdd<T, 1>(count, args.x.data, args.y.data, stream);
+  });
+}
+
+absl::Status SoftCap(CudaContext& cuda, const SoftCapArgs& args) {
+  const int64_t count = args.x.element_count();
+  if (count == 0) return absl::OkStatus();
+  return VisitFloat(args.x.dtype, [&](auto element) {
+    CapKernel<<<BlockCount(count), kBlockSize, 0, cuda.impl().stream.get()>>>(
+        count, static_cast<float>(args.cap), args.x.as<decltype(element)>());
+    return LaunchStatus();
   });
 }
 

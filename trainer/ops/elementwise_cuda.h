@@ -12,6 +12,7 @@ class CudaContext;
 namespace cuda {
 
 absl::Status Add(CudaContext& cuda, const AddArgs& args);
+absl::Status SoftCap(CudaContext& cuda, const SoftCapArgs& args);
 absl::Status Clear(CudaContext& cuda, const ClearArgs& args);
 absl::Status Copy(CudaContext& cuda, const CopyArgs& args);
 

@@ -13,22 +13,25 @@
 namespace tunesmith::trainer {
 
 struct EmbeddingArgs {
-  Tensor tokens;  // (BT) i32, each in [0, V)
-  Tensor weight;  // (V, C) T
-  Tensor y;       // (BT, C) T, out
+  Tensor tokens;       // (BT) i32, each in [0, V)
+  Tensor weight;       // (V, C) T
+  Tensor y;            // (BT, C) T, out
+  double scale = 1.0;  // rounded to T, as Hugging Face's Gemma does
+  bool accumulate = false;
 };
 
-// y[i] = weight[tokens[i]]. INVALID_ARGUMENT (CPU only) names a token outside the table.
+// y[i] (+)= scale * weight[tokens[i]]. INVALID_ARGUMENT (CPU only) names a token outside the table.
 absl::Status Embedding(const OpContext& context, const EmbeddingArgs& args);
 
 struct EmbeddingBackwardArgs {
   Tensor tokens;   // (BT) i32
   Tensor dy;       // (BT, C) T
   Tensor dweight;  // (V, C) A, out
+  double scale = 1.0;
   bool accumulate = false;
 };
 
-// dweight[tokens[i]] += dy[i], cleared first unless accumulating. Deterministic: equal tokens are
+// dweight[tokens[i]] += scale * dy[i], cleared first unless accumulating. Deterministic: equal tokens are
 // added in the order of i.
 absl::Status EmbeddingBackward(const OpContext& context, const EmbeddingBackwardArgs& args);
 

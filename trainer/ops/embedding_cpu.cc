@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <type_traits>
 
 #include "common/status_macros.h"
@@ -26,6 +25,20 @@ absl::Status CheckTokens(OpKind op, const Tensor& tokens, int64_t V) {
   return absl::OkStatus();
 }
 
+// As the activations' type holds it.
+template <typename S>
+Arithmetic<S> RoundedScale(double scale) {
+  const S rounded(static_cast<Arithmetic<S>>(scale));
+  return Arithmetic<S>(rounded);
+}
+
+// y (+)= scale * x.
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES void ScaleRow(const S* x, int64_t count, T scale, S* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = scale * T(x[i]);
+}
+
 // dweight rows of f32 or wider: each thread adds a range of columns for all tokens in their order.
 template <typename S, typename A>
 void AddAllRows(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
@@ -33,7 +46,7 @@ void AddAllRows(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
   threads.ForRanges(C, kColumnGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = 0; i < BT; ++i) {
       const int64_t token = args.tokens.as<int32_t>()[i];
-      RowAddScaled(args.dy.as<S>() + i * C + begin, end - begin, Arithmetic<S>{1},
+      RowAddScaled(args.dy.as<S>() + i * C + begin, end - begin, RoundedScale<S>(args.scale),
                    args.dweight.as<A>() + token * C + begin);
     }
   });
@@ -57,7 +70,8 @@ void AddRowsOfToken(const EmbeddingBackwardArgs& args, int64_t first) {
     for (int64_t c = 0; c < count; ++c) sums[c] = float(row[c]);
     for (int64_t i = first; i < BT; ++i) {
       if (tokens[i] == token)
-        RowAddScaled(args.dy.as<S>() + i * C + begin, count, 1.0f, sums.data());
+        RowAddScaled(args.dy.as<S>() + i * C + begin, count,
+                     static_cast<float>(RoundedScale<S>(args.scale)), sums.data());
     }
     for (int64_t c = 0; c < count; ++c) row[c] = sums[c];
   }
@@ -76,15 +90,22 @@ void AddRowsByToken(ThreadPool& threads, const EmbeddingBackwardArgs& args) {
 absl::Status Embedding(ThreadPool& threads, const EmbeddingArgs& args) {
   const int64_t BT = args.y.dims[0], C = args.y.dims[1];
   TUNESMITH_RETURN_IF_ERROR(CheckTokens(OpKind::kEmbedding, args.tokens, args.weight.dims[0]));
-  const int64_t row_bytes = C * SizeOf(args.y.dtype);
-  threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t token = args.tokens.as<int32_t>()[i];
-      std::memcpy(args.y.as<char>() + i * row_bytes, args.weight.as<char>() + token * row_bytes,
-                  row_bytes);
-    }
+  return VisitStorage(OpKind::kEmbedding, args.y.dtype, [&](auto storage) {
+    using S = decltype(storage);
+    const Arithmetic<S> scale = RoundedScale<S>(args.scale);
+    threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const S* row = args.weight.as<S>() + args.tokens.as<int32_t>()[i] * C;
+        S* y = args.y.as<S>() + i * C;
+        if (args.accumulate) {
+          RowAddScaled(row, C, scale, y);
+        } else {
+          ScaleRow(row, C, scale, y);
+        }
+      }
+    });
+    return absl::OkStatus();
   });
-  return absl::OkStatus();
 }
 
 absl::Status EmbeddingBackward(ThreadPool& threads, const EmbeddingBackwardArgs& args) {

@@ -9,13 +9,22 @@ namespace {
 // a read outside it.
 template <typename T>
 __global__ void ForwardKernel(int64_t width, int64_t vocab, const int32_t* tokens, const T* weight,
-                              T* y) {
+                              T* y, float scale, bool accumulate) {
   const int64_t i = blockIdx.x;
   const int64_t token = tokens[i];
   const bool known = token >= 0 && token < vocab;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    y[i * width + c] = known ? weight[token * width + c] : FromFloat<T>(NAN);
+    const float value = known ? scale * ToFloat(weight[token * width + c]) : NAN;
+    T* const out = y + i * width + c;
+    *out = FromFloat<T>(accumulate ? ToFloat(*out) + value : value);
   }
+}
+
+// As the activations' type holds it.
+template <typename T>
+float RoundedScale(double scale) {
+  return sizeof(T) == 2 ? FloatFromBf16(Bf16FromFloat(static_cast<float>(scale)))
+                        : static_cast<float>(scale);
 }
 
 // Columns that one block of the backward kernel sums: each thread keeps so many sums in registers.
@@ -38,7 +47,7 @@ __device__ bool IsFirst(int64_t i, const int32_t* tokens) {
 // vocabulary.
 template <typename T, typename A>
 __global__ void BackwardKernel(int64_t token_count, int64_t width, int64_t vocab,
-                               const int32_t* tokens, const T* dy, A* dweight) {
+                               const int32_t* tokens, const T* dy, A* dweight, float scale) {
   __shared__ int matches[kBlockSize];
   const int64_t first = blockIdx.x;
   const int32_t token = tokens[first];
@@ -64,7 +73,7 @@ __global__ void BackwardKernel(int64_t token_count, int64_t width, int64_t vocab
     const int64_t c = column0 + s * kBlockSize;
     if (c >= width) continue;
     A* const out = dweight + token * width + c;
-    *out = FromFloat<A>(ToFloat(*out) + sums[s]);
+    *out = FromFloat<A>(ToFloat(*out) + scale * sums[s]);
   }
 }
 
@@ -73,9 +82,9 @@ absl::Status LaunchBackward(const EmbeddingBackwardArgs& args, cudaStream_t stre
   const int64_t token_count = args.tokens.element_count();
   const int64_t width = args.dweight.dims[1];
   const dim3 grid(BlockCount(token_count, 1), BlockCount(width, kColumnsPerBlock));
-  BackwardKernel<<<grid, kBlockSize, 0, stream>>>(token_count, width, args.dweight.dims[0],
-                                                  args.tokens.as<const int32_t>(),
-                                                  args.dy.as<const T>(), args.dweight.as<A>());
+  BackwardKernel<<<grid, kBlockSize, 0, stream>>>(
+      token_count, width, args.dweight.dims[0], args.tokens.as<const int32_t>(),
+      args.dy.as<const T>(), args.dweight.as<A>(), RoundedScale<T>(args.scale));
   return LaunchStatus();
 }
 
@@ -94,7 +103,7 @@ absl::Status Embedding(CudaContext& cuda, const EmbeddingArgs& args) {
     using T = decltype(element);
     ForwardKernel<<<BlockCount(token_count, 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
         args.weight.dims[1], args.weight.dims[0], args.tokens.as<const int32_t>(),
-        args.weight.as<const T>(), args.y.as<T>());
+        args.weight.as<const T>(), args.y.as<T>(), RoundedScale<T>(args.scale), args.accumulate);
     return LaunchStatus();
   });
 }

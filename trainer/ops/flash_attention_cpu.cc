@@ -153,13 +153,21 @@ TUNESMITH_VECTOR_CLONES T Dot(const S* a, const S* b, int64_t count) {
   return sum;
 }
 
+// In units of the base-2 logarithm, for a tile of queries and a tile of keys.
+template <typename T>
+TileChange<T> ChangeOf(const AttentionShape& shape, const QueryTile& tile, Span keys) {
+  return {.cap = static_cast<T>(shape.soft_cap * std::numbers::log2e),
+          .slope = static_cast<T>(SlopeOf<double>(shape, tile.head.h) * std::numbers::log2e),
+          .first_distance = static_cast<T>(tile.queries.begin - keys.begin)};
+}
+
 // One worker's part of the workspace.
 template <typename T>
 struct Scratch {
   T *q, *k, *v, *d_o;                 // (kFlashTile, padded)
   T *dq, *dk, *dv;                    // the same; dq serves forward's o as well
   T *q_turned, *d_o_turned;           // (D, kFlashTile)
-  T *scores, *gradients;              // (kFlashTile keys, kFlashTile queries)
+  T *scores, *gradients, *slopes;     // (kFlashTile keys, kFlashTile queries)
   std::array<T, kFlashTile> factors;  // of the queries
   SoftmaxState<T> state;              // the same
 };
@@ -173,7 +181,7 @@ Scratch<T> ScratchOf(const Tensor& workspace, int64_t D, int worker) {
     *tile = take(kFlashTile * PaddedSize(D));
   }
   for (T** tile : {&s.q_turned, &s.d_o_turned}) *tile = take(kFlashTile * D);
-  for (T** tile : {&s.scores, &s.gradients}) *tile = take(kFlashTile * kFlashTile);
+  for (T** tile : {&s.scores, &s.gradients, &s.slopes}) *tile = take(kFlashTile * kFlashTile);
   return s;
 }
 
@@ -282,6 +290,8 @@ void ForwardTile(const FlashAttentionArgs& args, const QueryTile& tile,
   for (int64_t index = tile.least_first_key / kFlashTile; index <= tile.index; ++index) {
     const Span keys = TileAt(index, shape.context);
     ScoreProduct(tile, keys, D, Load<S>(k, keys, D, scratch.k), scratch.q_turned, scratch.scores);
+    const TileChange<T> change = ChangeOf<T>(shape, tile, keys);
+    if (!change.none()) ChangeScores(keys.size(), change, scratch.scores);
     if (SoftmaxTile(keys.size(), VisibleIn(tile, keys), scratch.scores, scratch.state,
                     scratch.factors.data())) {
       for (int64_t r = 0; r < count; ++r) RowScale(sums + r * padded, D, scratch.factors[r]);
@@ -389,8 +399,12 @@ class BackwardTile {
     const Operand<T> k = Load<S>(k_, keys, D_, s_.k), v = Load<S>(v_, keys, D_, s_.v);
     ScoreProduct(tile_, keys, D_, k, s_.q_turned, s_.scores);
     ScoreProduct(tile_, keys, D_, v, s_.d_o_turned, s_.gradients);
+    const TileChange<T> change = ChangeOf<T>(shape_, tile_, keys);
+    if (!change.none()) ChangeScores(keys.size(), change, s_.scores);
+    if (change.cap > 0) CapSlopes(keys.size(), change, s_.scores, s_.slopes);
     SoftmaxBackwardTile(keys.size(), VisibleIn(tile_, keys), static_cast<T>(shape_.scale),
                         log_sums_.data(), projections_.data(), s_.scores, s_.gradients);
+    if (change.cap > 0) MultiplyTile(keys.size(), s_.slopes, s_.gradients);
     AddToQueries(tile_, keys, D_, s_.gradients, k, s_.dq);
     ProductForKeys(tile_, keys, D_, s_.scores, d_o_, s_.dv);
     ProductForKeys(tile_, keys, D_, s_.gradients, q_, s_.dk);

@@ -3,6 +3,7 @@
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/flash_attention_cuda.h"
+#include "trainer/ops/score_change.cuh"
 
 // One warp per query, or per key in the gradients of keys and values: each lane holds every 32nd element of a head's vectors in registers, a
 // score is a sum over the warp, and softmax is carried along the keys (Milakov and Gimelshein 2018, arXiv 1805.02867, algorithm 3). Plain
@@ -20,6 +21,7 @@ struct FlashDims {
   int64_t key_count;    // B * K * T
   int64_t window;       // 0: none
   float scale;
+  ScoreChange change;
 };
 
 __device__ int64_t FirstVisible(const FlashDims& d, const int32_t* document_starts, int64_t row,
@@ -108,7 +110,8 @@ __global__ void ForwardKernel(FlashDims d, ForwardArgs<T> a) {
   float sum = 0.0f;
   for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
-    const float score = d.scale * Dot(q, LoadVector(a.k + key, d.head_size));
+    const float dot = Dot(q, LoadVector(a.k + key, d.head_size));
+    const float score = d.change.Apply(d.scale * dot, p.head, p.t - j).score;
     const float new_maximum = fmaxf(maximum, score);
     const float correction = expf(maximum - new_maximum);  // 0 at the first key
     const float weight = expf(score - new_maximum);
@@ -144,9 +147,10 @@ __global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
   for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
     const LaneVector k = LoadVector(a.k + key, d.head_size);
-    const float probability = expf(d.scale * Dot(q, k) - a.log_sum_exp[warp]);
+    const ChangedScore changed = d.change.Apply(d.scale * Dot(q, k), p.head, p.t - j);
+    const float probability = expf(changed.score - a.log_sum_exp[warp]);
     const float dp = Dot(d_o, LoadVector(a.v + key, d.head_size));
-    Accumulate(dq, 1.0f, k, probability * (dp - delta));
+    Accumulate(dq, 1.0f, k, probability * (dp - delta) * changed.slope);
   }
   StoreVector(dq, d.scale, d.head_size, a.dq + at);
 }
@@ -170,9 +174,10 @@ __global__ void KeyGradientKernel(FlashDims d, BackwardArgs<T> a) {
       const int64_t query = (p.row * d.heads + head) * d.context + i;
       const LaneVector q = LoadVector(a.q + at, d.head_size);
       const LaneVector d_o = LoadVector(a.d_o + at, d.head_size);
-      const float probability = expf(d.scale * Dot(q, k) - a.log_sum_exp[query]);
+      const ChangedScore changed = d.change.Apply(d.scale * Dot(q, k), head, i - p.t);
+      const float probability = expf(changed.score - a.log_sum_exp[query]);
       Accumulate(dv, 1.0f, d_o, probability);
-      Accumulate(dk, 1.0f, q, probability * (Dot(d_o, v) - a.deltas[query]));
+      Accumulate(dk, 1.0f, q, probability * (Dot(d_o, v) - a.deltas[query]) * changed.slope);
     }
   }
   StoreVector(dk, d.scale, d.head_size, a.dk + key);
@@ -193,7 +198,8 @@ absl::StatusOr<FlashDims> DimsOf(const AttentionShape& shape, const Tensor& q) {
                    .query_count = q.dims[0] * shape.head_count,
                    .key_count = q.dims[0] * shape.kv_head_count,
                    .window = shape.window,
-                   .scale = static_cast<float>(shape.scale)};
+                   .scale = static_cast<float>(shape.scale),
+                   .change = ScoreChangeOf(shape)};
 }
 
 template <typename T>

@@ -102,7 +102,74 @@ TUNESMITH_VECTOR_CLONES void BackwardVisible(int64_t key_count, const VisibleKey
   }
 }
 
+template <typename T>
+TUNESMITH_VECTOR_CLONES void Cap(int64_t key_count, T cap, T* scores) {
+  const T inverse = T{1} / cap;
+#pragma omp simd
+  for (int64_t i = 0; i < key_count * kTile; ++i) scores[i] = cap * Tanh(scores[i] * inverse);
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES void Bias(int64_t key_count, T slope, T first_distance, T* scores) {
+  for (int64_t j = 0; j < key_count; ++j) {
+    T* row = scores + j * kTile;
+    const T distance = first_distance - static_cast<T>(j);
+#pragma omp simd
+    for (int32_t r = 0; r < kTile; ++r) row[r] -= slope * (distance + static_cast<T>(r));
+  }
+}
+
+template <typename T>
+void Change(int64_t key_count, const TileChange<T>& change, T* scores) {
+  if (change.cap > 0) Cap(key_count, change.cap, scores);
+  if (change.slope != 0) Bias(key_count, change.slope, change.first_distance, scores);
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES void Slopes(int64_t key_count, const TileChange<T>& change, const T* scores,
+                                    T* slopes) {
+  const T inverse = T{1} / change.cap;
+  for (int64_t j = 0; j < key_count; ++j) {
+    const T distance = change.first_distance - static_cast<T>(j);
+#pragma omp simd
+    for (int32_t r = 0; r < kTile; ++r) {
+      const T capped = scores[j * kTile + r] + change.slope * (distance + static_cast<T>(r));
+      const T share = capped * inverse;
+      slopes[j * kTile + r] = T{1} - share * share;
+    }
+  }
+}
+
+template <typename T>
+TUNESMITH_VECTOR_CLONES void Multiply(int64_t count, const T* x, T* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] *= x[i];
+}
+
 }  // namespace
+
+void ChangeScores(int64_t key_count, const TileChange<float>& change, float* scores) {
+  Change(key_count, change, scores);
+}
+void ChangeScores(int64_t key_count, const TileChange<double>& change, double* scores) {
+  Change(key_count, change, scores);
+}
+
+void CapSlopes(int64_t key_count, const TileChange<float>& change, const float* scores,
+               float* slopes) {
+  Slopes(key_count, change, scores, slopes);
+}
+void CapSlopes(int64_t key_count, const TileChange<double>& change, const double* scores,
+               double* slopes) {
+  Slopes(key_count, change, scores, slopes);
+}
+
+void MultiplyTile(int64_t key_count, const float* x, float* y) {
+  Multiply(key_count * kTile, x, y);
+}
+void MultiplyTile(int64_t key_count, const double* x, double* y) {
+  Multiply(key_count * kTile, x, y);
+}
 
 bool SoftmaxTile(int64_t key_count, const VisibleKeys& visible, float* scores,
                  SoftmaxState<float>& state, float* factors) {

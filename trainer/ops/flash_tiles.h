@@ -23,6 +23,29 @@ struct SoftmaxState {
   T sums[planner::kFlashTile];
 };
 
+// What soft-caps and ALiBi make of scores, in units of the base-2 logarithm.
+template <typename T>
+struct TileChange {
+  T cap = 0;             // score -> cap * tanh(score / cap); 0: none
+  T slope = 0;           // taken off for each token between key and query; 0: none
+  T first_distance = 0;  // between the tile's first query and first key
+
+  bool none() const { return cap == 0 && slope == 0; }
+};
+
+void ChangeScores(int64_t key_count, const TileChange<float>& change, float* scores);
+void ChangeScores(int64_t key_count, const TileChange<double>& change, double* scores);
+
+// Of capped and biased scores: slopes (key_count, kFlashTile) become the derivative of the cap, 1 - tanh^2. REQUIRES: change.cap > 0.
+void CapSlopes(int64_t key_count, const TileChange<float>& change, const float* scores,
+               float* slopes);
+void CapSlopes(int64_t key_count, const TileChange<double>& change, const double* scores,
+               double* slopes);
+
+// y (key_count, kFlashTile) *= x.
+void MultiplyTile(int64_t key_count, const float* x, float* y);
+void MultiplyTile(int64_t key_count, const double* x, double* y);
+
 // Scores (key_count, kFlashTile) become 2^(score - new maximum), zero where not visible, and `state` takes them in. factors: what the queries'
 // earlier sums and outputs were multiplied by. True if any factor is not one.
 bool SoftmaxTile(int64_t key_count, const VisibleKeys& visible, float* scores,

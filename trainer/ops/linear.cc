@@ -36,6 +36,10 @@ absl::Status LinearBias(const OpContext& context, const LinearBiasArgs& args) {
                                             {"bias", args.bias, {O}, dtype},
                                             {"y", args.y, {BT, O}, dtype},
                                         }));
+  if (args.addend.data != nullptr) {
+    TUNESMITH_RETURN_IF_ERROR(
+        CheckTensors(OpKind::kLinearBias, {{"addend", args.addend, {BT, O}, dtype}}));
+  }
   return Dispatch(context, args, cpu::LinearBias, cuda::LinearBias);
 }
 

@@ -23,14 +23,15 @@ struct LinearArgs {
 absl::Status Linear(const OpContext& context, const LinearArgs& args);
 
 struct LinearBiasArgs {
-  Tensor x;       // (BT, I) T
-  Tensor weight;  // (O, I) T
-  Tensor bias;    // (O) T
-  Tensor y;       // (BT, O) T, out
+  Tensor x;            // (BT, I) T
+  Tensor weight;       // (O, I) T
+  Tensor bias;         // (O) T
+  Tensor addend = {};  // (BT, O) T, or no data: nothing is added
+  Tensor y;            // (BT, O) T, out; may be addend's storage
   Tensor workspace = {};
 };
 
-// y = x weight^T + bias.
+// y = x weight^T + bias + addend. In bf16 the sum of bias and addend is rounded first.
 absl::Status LinearBias(const OpContext& context, const LinearBiasArgs& args);
 
 struct LinearBackwardInputArgs {

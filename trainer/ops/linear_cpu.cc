@@ -69,6 +69,22 @@ void CopyToRows(ThreadPool& threads, const Tensor& row, const Tensor& y) {
   });
 }
 
+template <typename S, typename T = Arithmetic<S>>
+TUNESMITH_VECTOR_CLONES void SumRow(const S* a, const S* b, int64_t count, S* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) y[i] = T(a[i]) + T(b[i]);
+}
+
+// Every row of y = that of addend + `row`.
+template <typename S>
+void AddToRows(ThreadPool& threads, const Tensor& addend, const Tensor& row, const Tensor& y) {
+  const int64_t BT = y.dims[0], O = y.dims[1];
+  threads.ForRanges(BT, RowGrain(O), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      SumRow(addend.as<S>() + i * O, row.as<S>(), O, y.as<S>() + i * O);
+  });
+}
+
 // Whether BLAS computes it where it lies: one of its own types throughout.
 template <typename S, typename A = S>
 constexpr bool kPlain = std::is_same_v<S, A> && !std::is_same_v<S, Bf16>;
@@ -98,13 +114,16 @@ absl::Status LinearBias(ThreadPool& threads, const LinearBiasArgs& args) {
   TUNESMITH_ASSIGN_OR_RETURN(const Blas* blas, LoadBlas());
   return VisitStorage(OpKind::kLinearBias, args.x.dtype, [&](auto storage) {
     using S = decltype(storage);
+    const bool adds = args.addend.data != nullptr;
+    if (adds) AddToRows<S>(threads, args.addend, args.bias, args.y);
     if constexpr (kPlain<S>) {
-      CopyToRows<S>(threads, args.bias, args.y);
+      if (!adds) CopyToRows<S>(threads, args.bias, args.y);
       RunGemm(*blas, threads, ForwardGemm<S>(args.x, args.weight, args.y, 1.0, S{1}));
       return absl::OkStatus();
     } else {
       return RunMixedGemm(OpKind::kLinearBias, *blas, threads,
-                          ForwardMixedGemm(args.x, args.weight, args.bias, 0, args.y, 1.0),
+                          ForwardMixedGemm(args.x, args.weight, adds ? args.y : args.bias,
+                                           adds ? args.y.dims[1] : 0, args.y, 1.0),
                           args.workspace);
     }
   });

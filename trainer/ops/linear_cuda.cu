@@ -12,9 +12,12 @@ GemmOperand Whole(const Tensor& tensor) {
 }
 
 template <typename T>
-__global__ void BroadcastKernel(int64_t count, int64_t columns, const T* bias, T* y) {
+__global__ void BroadcastKernel(int64_t count, int64_t columns, const T* bias, const T* addend,
+                                T* y) {
   const int64_t i = GlobalThread();
-  if (i < count) y[i] = bias[i % columns];
+  if (i >= count) return;
+  const T value = bias[i % columns];
+  y[i] = addend == nullptr ? value : FromFloat<T>(ToFloat(value) + ToFloat(addend[i]));
 }
 
 // y = x weight^T scale + beta * c.
@@ -58,7 +61,7 @@ absl::Status LinearBias(CudaContext& cuda, const LinearBiasArgs& args) {
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
     BroadcastKernel<<<BlockCount(count), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        count, args.y.dims[1], args.bias.as<const T>(), args.y.as<T>());
+        count, args.y.dims[1], args.bias.as<const T>(), args.addend.as<const T>(), args.y.as<T>());
     return LaunchStatus();
   }));
   return Product(cuda, args.x, args.weight, args.y, 1.0f, args.y, 1.0f);

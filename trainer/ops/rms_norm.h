@@ -8,15 +8,17 @@
 // Face's LlamaRMSNorm computes it. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
+// x may have rows of n * C elements, such as the heads of a query: each C of them are a row by themselves, BT then counting these.
 struct RmsNormArgs {
   Tensor x;       // (BT, C) T
   Tensor weight;  // (C) T
-  Tensor y;       // (BT, C) T, out
+  Tensor y;       // (BT, C) T, out; may be x's storage
   Tensor rstd;    // (BT) S, out
   double epsilon = 0.0;
+  double weight_offset = 0.0;
 };
 
-// rstd = 1 / sqrt(mean(x^2) + epsilon), y = x * rstd * weight.
+// rstd = 1 / sqrt(mean(x^2) + epsilon), y = x * rstd * (weight_offset + weight).
 absl::Status RmsNorm(const OpContext& context, const RmsNormArgs& args);
 
 struct RmsNormBackwardArgs {
@@ -25,10 +27,11 @@ struct RmsNormBackwardArgs {
   Tensor weight;  // (C) T
   Tensor rstd;    // (BT) S
   Tensor dx;      // (BT, C) T, out; may be dy's storage unless accumulating
+  double weight_offset = 0.0;
   bool accumulate = false;
 };
 
-// dx (+)= rstd * (weight * dy - n * mean(weight * dy * n)), n = x * rstd.
+// dx (+)= rstd * (w * dy - n * mean(w * dy * n)), n = x * rstd, w = weight_offset + weight.
 absl::Status RmsNormBackward(const OpContext& context, const RmsNormBackwardArgs& args);
 
 struct RmsNormBackwardWeightArgs {

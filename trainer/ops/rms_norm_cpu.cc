@@ -12,36 +12,40 @@ namespace {
 
 using planner::OpKind;
 
-// y = x * rstd * weight.
+// y = x * rstd * (offset + weight).
 template <typename S, typename T>
-TUNESMITH_VECTOR_CLONES void NormalizeRow(const S* x, const S* weight, int64_t C, T rstd, S* y) {
+TUNESMITH_VECTOR_CLONES void NormalizeRow(const S* x, const S* weight, int64_t C, T offset, T rstd,
+                                          S* y) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) y[c] = T(x[c]) * rstd * T(weight[c]);
+  for (int64_t c = 0; c < C; ++c) y[c] = T(x[c]) * rstd * (offset + T(weight[c]));
 }
 
-// Sum of weight * dy * x.
+// Sum of (offset + weight) * dy * x.
 template <typename S, typename T = Arithmetic<S>>
-TUNESMITH_VECTOR_CLONES T ProjectRow(const S* dy, const S* x, const S* weight, int64_t C) {
+TUNESMITH_VECTOR_CLONES T ProjectRow(const S* dy, const S* x, const S* weight, int64_t C,
+                                     T offset) {
   T sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < C; ++c) sum += T(weight[c]) * T(dy[c]) * T(x[c]);
+  for (int64_t c = 0; c < C; ++c) sum += (offset + T(weight[c])) * T(dy[c]) * T(x[c]);
   return sum;
 }
 
-// dx = rstd * (weight * dy - x * projection), element by element, so dx may be dy.
+// dx = rstd * ((offset + weight) * dy - x * projection), element by element, so dx may be dy.
 template <typename S, typename T>
 TUNESMITH_VECTOR_CLONES void BackwardRow(const S* dy, const S* x, const S* weight, int64_t C,
-                                         T rstd, T projection, S* dx) {
+                                         T offset, T rstd, T projection, S* dx) {
 #pragma omp simd
-  for (int64_t c = 0; c < C; ++c) dx[c] = rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
+  for (int64_t c = 0; c < C; ++c)
+    dx[c] = rstd * ((offset + T(weight[c])) * T(dy[c]) - T(x[c]) * projection);
 }
 
 template <typename S, typename T>
 TUNESMITH_VECTOR_CLONES void AccumulateBackwardRow(const S* dy, const S* x, const S* weight,
-                                                   int64_t C, T rstd, T projection, S* dx) {
+                                                   int64_t C, T offset, T rstd, T projection,
+                                                   S* dx) {
 #pragma omp simd
   for (int64_t c = 0; c < C; ++c)
-    dx[c] = T(dx[c]) + rstd * (T(weight[c]) * T(dy[c]) - T(x[c]) * projection);
+    dx[c] = T(dx[c]) + rstd * ((offset + T(weight[c])) * T(dy[c]) - T(x[c]) * projection);
 }
 
 template <typename S, typename T>
@@ -64,7 +68,8 @@ absl::Status RmsNorm(ThreadPool& threads, const RmsNormArgs& args) {
         const double mean_square = RowSumSquares(x, C) / static_cast<double>(C);
         const T rstd = static_cast<T>(1.0 / std::sqrt(mean_square + args.epsilon));
         args.rstd.as<T>()[i] = rstd;
-        NormalizeRow(x, args.weight.as<S>(), C, rstd, args.y.as<S>() + i * C);
+        NormalizeRow(x, args.weight.as<S>(), C, static_cast<T>(args.weight_offset), rstd,
+                     args.y.as<S>() + i * C);
       }
     });
     return absl::OkStatus();
@@ -77,17 +82,18 @@ absl::Status RmsNormBackward(ThreadPool& threads, const RmsNormBackwardArgs& arg
     using S = decltype(storage);
     using T = Arithmetic<S>;
     const S* weight = args.weight.as<S>();
+    const T offset = static_cast<T>(args.weight_offset);
     threads.ForRanges(BT, RowGrain(C), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const S* dy = args.dy.as<S>() + i * C;
         const S* x = args.x.as<S>() + i * C;
         S* dx = args.dx.as<S>() + i * C;
         const T rstd = args.rstd.as<T>()[i];
-        const T projection = ProjectRow(dy, x, weight, C) * rstd * rstd / static_cast<T>(C);
+        const T projection = ProjectRow(dy, x, weight, C, offset) * rstd * rstd / static_cast<T>(C);
         if (args.accumulate) {
-          AccumulateBackwardRow(dy, x, weight, C, rstd, projection, dx);
+          AccumulateBackwardRow(dy, x, weight, C, offset, rstd, projection, dx);
         } else {
-          BackwardRow(dy, x, weight, C, rstd, projection, dx);
+          BackwardRow(dy, x, weight, C, offset, rstd, projection, dx);
         }
       }
     });

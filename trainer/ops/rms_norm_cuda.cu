@@ -7,7 +7,7 @@ namespace {
 
 template <typename T>
 __global__ void ForwardKernel(int64_t width, const T* x, const T* weight, T* y, float* rstd,
-                              float epsilon) {
+                              float epsilon, float offset) {
   const int64_t row = blockIdx.x;
   float squares = 0.0f;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
@@ -18,25 +18,26 @@ __global__ void ForwardKernel(int64_t width, const T* x, const T* weight, T* y, 
   const float r = 1.0f / sqrtf(mean + epsilon);
   if (threadIdx.x == 0) rstd[row] = r;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    y[row * width + c] = FromFloat<T>(ToFloat(x[row * width + c]) * r * ToFloat(weight[c]));
+    y[row * width + c] =
+        FromFloat<T>(ToFloat(x[row * width + c]) * r * (offset + ToFloat(weight[c])));
   }
 }
 
 // Each thread reads element c of dy just before it writes element c of dx: dx may be dy's storage.
 template <typename T>
 __global__ void BackwardKernel(int64_t width, const T* dy, const T* x, const T* weight,
-                               const float* rstd, T* dx, bool accumulate) {
+                               const float* rstd, T* dx, float offset, bool accumulate) {
   const int64_t row = blockIdx.x;
   const float r = rstd[row];
   float products = 0.0f;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
     const int64_t i = row * width + c;
-    products += ToFloat(weight[c]) * ToFloat(dy[i]) * ToFloat(x[i]) * r;
+    products += (offset + ToFloat(weight[c])) * ToFloat(dy[i]) * ToFloat(x[i]) * r;
   }
   const float mean = BlockSum(products) / static_cast<float>(width);
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
     const int64_t i = row * width + c;
-    float value = r * (ToFloat(weight[c]) * ToFloat(dy[i]) - ToFloat(x[i]) * r * mean);
+    float value = r * ((offset + ToFloat(weight[c])) * ToFloat(dy[i]) - ToFloat(x[i]) * r * mean);
     if (accumulate) value += ToFloat(dx[i]);
     dx[i] = FromFloat<T>(value);
   }
@@ -62,7 +63,8 @@ absl::Status RmsNorm(CudaContext& cuda, const RmsNormArgs& args) {
     using T = decltype(element);
     ForwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
         args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(), args.y.as<T>(),
-        args.rstd.as<float>(), static_cast<float>(args.epsilon));
+        args.rstd.as<float>(), static_cast<float>(args.epsilon),
+        static_cast<float>(args.weight_offset));
     return LaunchStatus();
   });
 }
@@ -73,7 +75,8 @@ absl::Status RmsNormBackward(CudaContext& cuda, const RmsNormBackwardArgs& args)
     using T = decltype(element);
     BackwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
         args.x.dims[1], args.dy.as<const T>(), args.x.as<const T>(), args.weight.as<const T>(),
-        args.rstd.as<const float>(), args.dx.as<T>(), args.accumulate);
+        args.rstd.as<const float>(), args.dx.as<T>(), static_cast<float>(args.weight_offset),
+        args.accumulate);
     return LaunchStatus();
   });
 }

@@ -1,5 +1,6 @@
 #include "trainer/ops/rope.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -16,10 +17,16 @@ using planner::OpKind;
 using planner::RopeScaling;
 using planner::RopeScalingKind;
 
+RopeArgs Filled(RopeArgs args) {
+  if (args.rotary_size == 0) args.rotary_size = args.head_size;
+  return args;
+}
+
 absl::Status Check(OpKind op, const RopeArgs& args) {
-  const int64_t BT = args.x.dims[0], D = args.head_size;
-  TUNESMITH_RETURN_IF_ERROR(CheckThat(op, D > 0 && D % 2 == 0 && D <= kMaxRopeHeadSize,
-                                      "head_size is not an even number from 2 to 512"));
+  const int64_t BT = args.x.dims[0], D = args.head_size, R = Filled(args).rotary_size;
+  TUNESMITH_RETURN_IF_ERROR(
+      CheckThat(op, R > 0 && R % 2 == 0 && R <= kMaxRopeHeadSize && R <= D,
+                "rotary_size is not an even number from 2 to 512, at most head_size"));
   TUNESMITH_RETURN_IF_ERROR(CheckThat(op, args.theta > 0, "rope_theta is not positive"));
   return CheckTensors(op, {
                               {"x", args.x, {BT, args.head_count * D}, kComputeDTypes},
@@ -37,37 +44,68 @@ double Llama3Frequency(double frequency, const RopeScaling& scaling) {
   return (1 - smooth) * frequency / scaling.factor + smooth * frequency;
 }
 
-double ScaledFrequency(double frequency, const RopeScaling& scaling) {
+// Where, among the pairs, as many turns happen within the original context.
+double PairOfTurns(double turns, int64_t rotary_size, double theta, const RopeScaling& scaling) {
+  const double context = static_cast<double>(scaling.original_context_limit);
+  return static_cast<double>(rotary_size) * std::log(context / (turns * 2 * std::numbers::pi)) /
+         (2 * std::log(theta));
+}
+
+void ScaleYarn(double theta, const RopeScaling& scaling, std::vector<double>& frequencies) {
+  const auto size = static_cast<int64_t>(2 * frequencies.size());
+  const double low =
+      std::max(0.0, std::floor(PairOfTurns(scaling.beta_fast, size, theta, scaling)));
+  double high = std::min(static_cast<double>(size - 1),
+                         std::ceil(PairOfTurns(scaling.beta_slow, size, theta, scaling)));
+  if (high == low) high += 0.001;
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    const double divided = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    frequencies[i] *= 1 - divided + divided / scaling.factor;
+  }
+}
+
+void Scale(double theta, const RopeScaling& scaling, std::vector<double>& frequencies) {
   switch (scaling.kind) {
     case RopeScalingKind::kNone:
-      return frequency;
+    case RopeScalingKind::kDynamic:
+      return;
     case RopeScalingKind::kLinear:
-      return frequency / scaling.factor;
+      for (double& frequency : frequencies) frequency /= scaling.factor;
+      return;
     case RopeScalingKind::kLlama3:
-      return Llama3Frequency(frequency, scaling);
+      for (double& frequency : frequencies) frequency = Llama3Frequency(frequency, scaling);
+      return;
+    case RopeScalingKind::kYarn:
+      return ScaleYarn(theta, scaling, frequencies);
   }
-  return frequency;
 }
 
 }  // namespace
 
-std::vector<double> RopeFrequencies(int64_t head_size, double theta, const RopeScaling& scaling) {
-  std::vector<double> frequencies(head_size / 2);
-  for (int64_t i = 0; i < head_size / 2; ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(head_size);
-    frequencies[i] = ScaledFrequency(std::pow(theta, exponent), scaling);
+std::vector<double> RopeFrequencies(int64_t rotary_size, double theta, const RopeScaling& scaling) {
+  std::vector<double> frequencies(rotary_size / 2);
+  for (int64_t i = 0; i < rotary_size / 2; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(rotary_size);
+    frequencies[i] = std::pow(theta, exponent);
   }
+  Scale(theta, scaling, frequencies);
   return frequencies;
+}
+
+double RopeAmplitude(const RopeScaling& scaling) {
+  if (scaling.kind != RopeScalingKind::kYarn) return 1.0;
+  if (scaling.attention_factor > 0) return scaling.attention_factor;
+  return scaling.factor <= 1 ? 1.0 : 0.1 * std::log(scaling.factor) + 1.0;
 }
 
 absl::Status Rope(const OpContext& context, const RopeArgs& args) {
   TUNESMITH_RETURN_IF_ERROR(Check(OpKind::kRope, args));
-  return Dispatch(context, args, cpu::Rope, cuda::Rope);
+  return Dispatch(context, Filled(args), cpu::Rope, cuda::Rope);
 }
 
 absl::Status RopeBackward(const OpContext& context, const RopeArgs& args) {
   TUNESMITH_RETURN_IF_ERROR(Check(OpKind::kRopeBackward, args));
-  return Dispatch(context, args, cpu::RopeBackward, cuda::RopeBackward);
+  return Dispatch(context, Filled(args), cpu::RopeBackward, cuda::RopeBackward);
 }
 
 }  // namespace tunesmith::trainer

@@ -9,15 +9,16 @@
 #include "trainer/ops/op_context.h"
 
 // Rotary position embedding (Su et al. 2021, arXiv 2104.09864) in the rotate-half form of Hugging
-// Face's Llama: in each head, element i pairs with element i + D/2 and turns by the angle position
-// * frequency[i]. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
+// Face's Llama: in each head, of the first R elements i pairs with i + R/2 and turns by the angle position
+// * frequency[i]; the others stay. Letters: trainer/dims.h; errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
 struct RopeArgs {
   Tensor x;          // (BT, heads * D) T, in place
   Tensor positions;  // (BT) i32, each >= 0
   int64_t head_count = 0;
-  int64_t head_size = 0;  // D, even, at most kMaxRopeHeadSize
+  int64_t head_size = 0;    // D
+  int64_t rotary_size = 0;  // R, even, at most D and kMaxRopeHeadSize; 0: D
   double theta = 0.0;
   planner::RopeScaling scaling = {};
 };
@@ -31,11 +32,15 @@ absl::Status Rope(const OpContext& context, const RopeArgs& args);
 // Rotates by the negative angle: the gradient of Rope, x being the gradient.
 absl::Status RopeBackward(const OpContext& context, const RopeArgs& args);
 
-// D/2 frequencies: theta^(-2i/D), scaled. kLinear divides them by the factor. kLlama3 divides those
+// R/2 frequencies: theta^(-2i/R), scaled. kLinear divides them by the factor. kLlama3 divides those
 // whose wavelength exceeds original_context_limit / low_frequency_factor, keeps those below
 // original_context_limit / high_frequency_factor, and blends between (Hugging Face,
-// modeling_rope_utils.py, _compute_llama3_parameters).
-std::vector<double> RopeFrequencies(int64_t head_size, double theta,
+// modeling_rope_utils.py, _compute_llama3_parameters). kYarn blends between kept and divided frequencies over a range of i (Peng et al. 2023, arXiv
+// 2309.00071, section 3.2; the range is rounded outward to whole i, as Hugging Face does). kDynamic changes nothing.
+std::vector<double> RopeFrequencies(int64_t rotary_size, double theta,
                                     const planner::RopeScaling& scaling);
+
+// What cosines and sines are multiplied by: 1, but for kYarn.
+double RopeAmplitude(const planner::RopeScaling& scaling);
 
 }  // namespace tunesmith::trainer

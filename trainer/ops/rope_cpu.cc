@@ -33,12 +33,17 @@ TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t 
 template <typename S, typename T>
 void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
                 Rotation<T>& rotation) {
-  const int64_t half = args.head_size / 2, width = args.head_count * args.head_size;
+  const int64_t half = args.rotary_size / 2, width = args.head_count * args.head_size;
+  const T amplitude = static_cast<T>(RopeAmplitude(args.scaling));
   std::array<T, kMaxPairs> angle;
   for (int64_t i = begin; i < end; ++i) {
     const T position = direction * static_cast<T>(args.positions.as<int32_t>()[i]);
     for (int64_t j = 0; j < half; ++j) angle[j] = position * rotation.frequency[j];
     RowCosSin(angle.data(), half, rotation.cosine.data(), rotation.sine.data());
+    if (amplitude != T{1}) {
+      RowScale(rotation.cosine.data(), half, amplitude);
+      RowScale(rotation.sine.data(), half, amplitude);
+    }
     for (int64_t h = 0; h < args.head_count; ++h) {
       RotateHead(rotation.cosine.data(), rotation.sine.data(), half,
                  args.x.as<S>() + i * width + h * args.head_size);
@@ -47,7 +52,8 @@ void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
 }
 
 absl::Status Rotate(OpKind op, ThreadPool& threads, const RopeArgs& args, int direction) {
-  const std::vector<double> frequencies = RopeFrequencies(args.head_size, args.theta, args.scaling);
+  const std::vector<double> frequencies =
+      RopeFrequencies(args.rotary_size, args.theta, args.scaling);
   return VisitStorage(op, args.x.dtype, [&](auto storage) {
     using S = decltype(storage);
     using T = Arithmetic<S>;

@@ -14,7 +14,7 @@ struct Frequencies {
 
 Frequencies FrequenciesOf(const RopeArgs& args) {
   Frequencies frequencies{};
-  const std::vector<double> values = RopeFrequencies(args.head_size, args.theta, args.scaling);
+  const std::vector<double> values = RopeFrequencies(args.rotary_size, args.theta, args.scaling);
   for (size_t i = 0; i < values.size(); ++i) {
     frequencies.values[i] = static_cast<float>(values[i]);
   }
@@ -23,8 +23,9 @@ Frequencies FrequenciesOf(const RopeArgs& args) {
 
 // One thread per pair of elements. `direction` is 1, or -1 for the backward rotation.
 template <typename T>
-__global__ void RotateKernel(int64_t pair_count, int64_t head_count, int64_t half, T* x,
-                             const int32_t* positions, Frequencies frequencies, float direction) {
+__global__ void RotateKernel(int64_t pair_count, int64_t head_count, int64_t head_size,
+                             int64_t half, T* x, const int32_t* positions, Frequencies frequencies,
+                             float amplitude, float direction) {
   const int64_t pair = GlobalThread();
   if (pair >= pair_count) return;
   const int64_t i = pair % half;
@@ -32,8 +33,9 @@ __global__ void RotateKernel(int64_t pair_count, int64_t head_count, int64_t hal
   const float angle = static_cast<float>(positions[head_row / head_count]) * frequencies.values[i];
   float sine, cosine;
   sincosf(angle, &sine, &cosine);
-  sine *= direction;
-  T* const low = x + head_row * 2 * half + i;
+  sine *= direction * amplitude;
+  cosine *= amplitude;
+  T* const low = x + head_row * head_size + i;
   T* const high = low + half;
   const float a = ToFloat(*low);
   const float b = ToFloat(*high);
@@ -42,13 +44,14 @@ __global__ void RotateKernel(int64_t pair_count, int64_t head_count, int64_t hal
 }
 
 absl::Status Rotate(CudaContext& cuda, const RopeArgs& args, float direction) {
-  const int64_t pair_count = args.x.element_count() / 2;
+  const int64_t pair_count = args.x.dims[0] * args.head_count * (args.rotary_size / 2);
   if (pair_count == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
     RotateKernel<<<BlockCount(pair_count), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        pair_count, args.head_count, args.head_size / 2, args.x.as<T>(),
-        args.positions.as<const int32_t>(), FrequenciesOf(args), direction);
+        pair_count, args.head_count, args.head_size, args.rotary_size / 2, args.x.as<T>(),
+        args.positions.as<const int32_t>(), FrequenciesOf(args),
+        static_cast<float>(RopeAmplitude(args.scaling)), direction);
     return LaunchStatus();
   });
 }

@@ -1,15 +1,18 @@
 #include "trainer/ops/run_op.h"
 
+#include "trainer/ops/activation.h"
 #include "trainer/ops/adamw.h"
 #include "trainer/ops/attention.h"
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/decode.h"
 #include "trainer/ops/dequantize_nf4.h"
+#include "trainer/ops/dropout.h"
 #include "trainer/ops/elementwise.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/flash_attention.h"
 #include "trainer/ops/gather_rows.h"
 #include "trainer/ops/gradient_norm.h"
+#include "trainer/ops/layer_norm.h"
 #include "trainer/ops/linear.h"
 #include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
@@ -23,23 +26,45 @@ using planner::OpAttributes;
 using planner::OpKind;
 
 // Tensors that a call leaves out stay empty: the ops' checks name them.
-AttentionShape ShapeOf(const OpAttributes& attributes) {
+AttentionShape ShapeOf(const OpCall& call) {
+  const OpAttributes& attributes = call.attributes;
   return {.context = attributes.context,
           .head_count = attributes.head_count,
           .kv_head_count = attributes.kv_head_count,
           .head_size = attributes.head_size,
           .scale = attributes.scale,
-          .window = attributes.window};
+          .window = attributes.full_layers.Has(call.run_index) ? 0 : attributes.window,
+          .soft_cap = attributes.soft_cap,
+          .alibi_bias_max = attributes.alibi_bias_max,
+          .alibi_factor = attributes.alibi_factor};
 }
+
+// In the layer that runs.
+bool Rotates(const OpCall& call) { return !call.attributes.unrotated_layers.Has(call.run_index); }
 
 RopeArgs RopeArgsOf(const OpCall& call) {
   const OpAttributes& attributes = call.attributes;
+  const bool local = attributes.local_rope_theta > 0 && !attributes.full_layers.Has(call.run_index);
   return {.x = call.outputs[0],
           .positions = call.inputs[1],
           .head_count = attributes.head_count,
           .head_size = attributes.head_size,
-          .theta = attributes.rope_theta,
-          .scaling = attributes.rope_scaling};
+          .rotary_size = attributes.rotary_size,
+          .theta = local ? attributes.local_rope_theta : attributes.rope_theta,
+          .scaling = local ? planner::RopeScaling() : attributes.rope_scaling};
+}
+
+DropoutArgs DropoutArgsOf(const OpCall& call) {
+  const OpAttributes& attributes = call.attributes;
+  return {.x = call.inputs[0],
+          .key = call.inputs[1],
+          .y = call.outputs[0],
+          .share = attributes.dropout,
+          .module_key = attributes.parameter_key,
+          .layer = call.run_index,
+          .context = attributes.context,
+          .row_begin = attributes.row_begin,
+          .accumulate = attributes.accumulate};
 }
 
 AdamWArgs AdamWArgsOf(const OpCall& call) {
@@ -71,13 +96,26 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
   const OpAttributes& attributes = call.attributes;
   switch (call.kind) {
     case OpKind::kEmbedding:
-      return Embedding(context, {.tokens = in[0], .weight = in[1], .y = out[0]});
+      return Embedding(context, {.tokens = in[0],
+                                 .weight = in[1],
+                                 .y = out[0],
+                                 .scale = attributes.scale,
+                                 .accumulate = attributes.accumulate});
     case OpKind::kRmsNorm:
       return RmsNorm(context, {.x = in[0],
                                .weight = in[1],
                                .y = out[0],
                                .rstd = out[1],
-                               .epsilon = attributes.epsilon});
+                               .epsilon = attributes.epsilon,
+                               .weight_offset = attributes.weight_offset});
+    case OpKind::kLayerNorm:
+      return LayerNorm(context, {.x = in[0],
+                                 .weight = in[1],
+                                 .bias = in[2],
+                                 .y = out[0],
+                                 .mean = out[1],
+                                 .rstd = out[2],
+                                 .epsilon = attributes.epsilon});
     case OpKind::kLinear:
       return Linear(context, {.x = in[0],
                               .weight = in[1],
@@ -86,10 +124,14 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                               .scale = attributes.scale,
                               .workspace = out[1]});
     case OpKind::kLinearBias:
-      return LinearBias(
-          context, {.x = in[0], .weight = in[1], .bias = in[2], .y = out[0], .workspace = out[1]});
+      return LinearBias(context, {.x = in[0],
+                                  .weight = in[1],
+                                  .bias = in[2],
+                                  .addend = in[3],
+                                  .y = out[0],
+                                  .workspace = out[1]});
     case OpKind::kRope:
-      return Rope(context, RopeArgsOf(call));
+      return Rotates(call) ? Rope(context, RopeArgsOf(call)) : absl::OkStatus();
     case OpKind::kAttention:
       return Attention(context, {.q = in[0],
                                  .k = in[1],
@@ -97,7 +139,7 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                  .document_starts = in[3],
                                  .o = out[0],
                                  .probabilities = out[1],
-                                 .shape = ShapeOf(attributes)});
+                                 .shape = ShapeOf(call)});
     case OpKind::kFlashAttention:
       return FlashAttention(context, {.q = in[0],
                                       .k = in[1],
@@ -106,22 +148,35 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                       .o = out[0],
                                       .log_sum_exp = out[1],
                                       .workspace = out[2],
-                                      .shape = ShapeOf(attributes)});
-    case OpKind::kSwiGlu:
-      return SwiGlu(context, {.gate = in[0], .up = in[1], .y = out[0]});
+                                      .shape = ShapeOf(call)});
     case OpKind::kDequantizeNf4:
       return DequantizeNf4(context, {.codes = in[0],
                                      .absmax = in[1],
                                      .absmax_scale = in[2],
                                      .absmax_offset = in[3],
                                      .y = out[0]});
+    case OpKind::kSwiGlu:
+      return SwiGlu(context,
+                    {.gate = in[0], .up = in[1], .y = out[0], .activation = attributes.activation});
+    case OpKind::kActivation:
+      return ApplyActivation(context,
+                             {.x = in[0], .y = out[0], .activation = attributes.activation});
+    case OpKind::kSum:
+      return Sum(context, {.x = in[0], .y = out[0]});
+    case OpKind::kDropout:
+      return Dropout(context, DropoutArgsOf(call));
+    case OpKind::kSoftCap:
+      return SoftCap(context, {.x = out[0], .cap = attributes.soft_cap});
     case OpKind::kGatherRows:
       return GatherRows(context, {.x = in[0], .rows = in[1], .y = out[0]});
     case OpKind::kCrossEntropy:
       return CrossEntropy(context, {.logits = in[0], .labels = in[1], .loss_sum = out[0]});
     case OpKind::kCrossEntropyInPlace:
-      return CrossEntropyInPlace(
-          context, {.logits = out[0], .labels = in[1], .loss_scale = in[2], .loss_sum = out[1]});
+      return CrossEntropyInPlace(context, {.logits = out[0],
+                                           .labels = in[1],
+                                           .loss_scale = in[2],
+                                           .loss_sum = out[1],
+                                           .soft_cap = attributes.soft_cap});
     default:
       return absl::InternalError("not a forward op");
   }
@@ -134,8 +189,11 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
   const bool accumulate = attributes.accumulate;
   switch (call.kind) {
     case OpKind::kEmbeddingBackward:
-      return EmbeddingBackward(
-          context, {.tokens = in[0], .dy = in[1], .dweight = out[0], .accumulate = accumulate});
+      return EmbeddingBackward(context, {.tokens = in[0],
+                                         .dy = in[1],
+                                         .dweight = out[0],
+                                         .scale = attributes.scale,
+                                         .accumulate = accumulate});
     case OpKind::kScatterRows:
       return ScatterRows(context, {.dy = in[0], .rows = in[1], .dx = out[0]});
     case OpKind::kRmsNormBackward:
@@ -144,11 +202,27 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                        .weight = in[2],
                                        .rstd = in[3],
                                        .dx = out[0],
+                                       .weight_offset = attributes.weight_offset,
                                        .accumulate = accumulate});
     case OpKind::kRmsNormBackwardWeight:
       return RmsNormBackwardWeight(
           context,
           {.dy = in[0], .x = in[1], .rstd = in[2], .dweight = out[0], .accumulate = accumulate});
+    case OpKind::kLayerNormBackward:
+      return LayerNormBackward(context, {.dy = in[0],
+                                         .x = in[1],
+                                         .weight = in[2],
+                                         .mean = in[3],
+                                         .rstd = in[4],
+                                         .dx = out[0],
+                                         .accumulate = accumulate});
+    case OpKind::kLayerNormBackwardWeight:
+      return LayerNormBackwardWeight(context, {.dy = in[0],
+                                               .x = in[1],
+                                               .mean = in[2],
+                                               .rstd = in[3],
+                                               .dweight = out[0],
+                                               .accumulate = accumulate});
     case OpKind::kLinearBackwardInput:
       return LinearBackwardInput(context, {.dy = in[0],
                                            .weight = in[1],
@@ -166,7 +240,7 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
     case OpKind::kBiasBackward:
       return BiasBackward(context, {.dy = in[0], .dbias = out[0], .accumulate = accumulate});
     case OpKind::kRopeBackward:
-      return RopeBackward(context, RopeArgsOf(call));
+      return Rotates(call) ? RopeBackward(context, RopeArgsOf(call)) : absl::OkStatus();
     case OpKind::kAttentionBackward:
       return AttentionBackward(context, {.d_o = in[0],
                                          .q = in[1],
@@ -178,7 +252,7 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                          .dk = out[1],
                                          .dv = out[2],
                                          .workspace = out[3],
-                                         .shape = ShapeOf(attributes)});
+                                         .shape = ShapeOf(call)});
     case OpKind::kFlashAttentionBackward:
       return FlashAttentionBackward(context, {.d_o = in[0],
                                               .q = in[1],
@@ -191,10 +265,19 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                               .dk = out[1],
                                               .dv = out[2],
                                               .workspace = out[3],
-                                              .shape = ShapeOf(attributes)});
+                                              .shape = ShapeOf(call)});
     case OpKind::kSwiGluBackward:
-      return SwiGluBackward(
-          context, {.dy = in[0], .gate = in[1], .up = in[2], .dgate = out[0], .dup = out[1]});
+      return SwiGluBackward(context, {.dy = in[0],
+                                      .gate = in[1],
+                                      .up = in[2],
+                                      .dgate = out[0],
+                                      .dup = out[1],
+                                      .activation = attributes.activation});
+    case OpKind::kDropoutBackward:
+      return DropoutBackward(context, DropoutArgsOf(call));
+    case OpKind::kActivationBackward:
+      return ActivationBackward(
+          context, {.dy = in[0], .x = in[1], .dx = out[0], .activation = attributes.activation});
     default:
       return absl::InternalError("not a backward op");
   }
@@ -235,7 +318,7 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
                                        .positions = in[3],
                                        .o = out[0],
                                        .scores = out[1],
-                                       .shape = ShapeOf(call.attributes)});
+                                       .shape = ShapeOf(call)});
     case OpKind::kArgMax:
       return ArgMax(context, {.logits = in[0], .token = out[0]});
     case OpKind::kCopy:
@@ -249,7 +332,7 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
 
 absl::Status RunOp(const OpContext& context, const OpCall& call) {
   if (call.kind <= OpKind::kCrossEntropyInPlace) return RunForward(context, call);
-  if (call.kind <= OpKind::kSwiGluBackward) return RunBackward(context, call);
+  if (call.kind <= OpKind::kActivationBackward) return RunBackward(context, call);
   return RunOther(context, call);
 }
 

@@ -1,10 +1,11 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "planner/model/model_spec.h"
 #include "trainer/ops/op_call.h"
 #include "trainer/ops/op_context.h"
 
-// The gated activation of Llama's MLP (Shazeer 2020, arXiv 2002.05202). Letters: trainer/dims.h;
+// The gated activation of MLPs such as Llama's and Gemma's (Shazeer 2020, arXiv 2002.05202). Letters: trainer/dims.h;
 // errors: trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 
@@ -12,9 +13,10 @@ struct SwiGluArgs {
   Tensor gate;  // (BT, F) T
   Tensor up;    // (BT, F) T
   Tensor y;     // (BT, F) T, out; may be the storage of gate or up
+  planner::Activation activation = planner::Activation::kSilu;
 };
 
-// y = silu(gate) * up, silu(x) = x / (1 + exp(-x)).
+// y = activation(gate) * up; silu(x) = x / (1 + exp(-x)).
 absl::Status SwiGlu(const OpContext& context, const SwiGluArgs& args);
 
 struct SwiGluBackwardArgs {
@@ -24,6 +26,7 @@ struct SwiGluBackwardArgs {
   Tensor dgate;  // (BT, F) T, out; each output may be the storage of any input, but not both of the
                  // same
   Tensor dup;    // (BT, F) T, out
+  planner::Activation activation = planner::Activation::kSilu;
 };
 
 absl::Status SwiGluBackward(const OpContext& context, const SwiGluBackwardArgs& args);

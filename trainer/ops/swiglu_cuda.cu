@@ -1,33 +1,32 @@
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
+#include "trainer/ops/activation_math.cuh"
 #include "trainer/ops/swiglu_cuda.h"
 
-// silu(g) = g s(g) with s(g) = 1 / (1 + exp(-g)); silu'(g) = s(g) (1 + g (1 - s(g))).
 // Each thread reads its elements of every input before it writes those of any output: outputs may
 // be the inputs' storage.
 namespace tunesmith::trainer::cuda {
 namespace {
 
-__device__ float Sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
 template <typename T, int N>
-__global__ void ForwardKernel(int64_t pack_count, const Pack<T, N>* gate, const Pack<T, N>* up,
-                              Pack<T, N>* y) {
+__global__ void ForwardKernel(int64_t pack_count, planner::Activation activation,
+                              const Pack<T, N>* gate, const Pack<T, N>* up, Pack<T, N>* y) {
   const int64_t i = GlobalThread();
   if (i >= pack_count) return;
   const Pack<T, N> g = gate[i];
   const Pack<T, N> u = up[i];
   Pack<T, N> out;
   for (int j = 0; j < N; ++j) {
-    const float gj = ToFloat(g.values[j]);
-    out.values[j] = FromFloat<T>(gj * Sigmoid(gj) * ToFloat(u.values[j]));
+    const float value = Activate(activation, ToFloat(g.values[j])).value;
+    out.values[j] = FromFloat<T>(value * ToFloat(u.values[j]));
   }
   y[i] = out;
 }
 
 template <typename T, int N>
-__global__ void BackwardKernel(int64_t pack_count, const Pack<T, N>* dy, const Pack<T, N>* gate,
-                               const Pack<T, N>* up, Pack<T, N>* dgate, Pack<T, N>* dup) {
+__global__ void BackwardKernel(int64_t pack_count, planner::Activation activation,
+                               const Pack<T, N>* dy, const Pack<T, N>* gate, const Pack<T, N>* up,
+                               Pack<T, N>* dgate, Pack<T, N>* dup) {
   const int64_t i = GlobalThread();
   if (i >= pack_count) return;
   const Pack<T, N> d = dy[i];
@@ -36,10 +35,9 @@ __global__ void BackwardKernel(int64_t pack_count, const Pack<T, N>* dy, const P
   Pack<T, N> dg, du;
   for (int j = 0; j < N; ++j) {
     const float dj = ToFloat(d.values[j]);
-    const float gj = ToFloat(g.values[j]);
-    const float s = Sigmoid(gj);
-    dg.values[j] = FromFloat<T>(dj * ToFloat(u.values[j]) * s * (1.0f + gj * (1.0f - s)));
-    du.values[j] = FromFloat<T>(dj * gj * s);
+    const ActivationValue a = Activate(activation, ToFloat(g.values[j]));
+    dg.values[j] = FromFloat<T>(dj * ToFloat(u.values[j]) * a.slope);
+    du.values[j] = FromFloat<T>(dj * a.value);
   }
   dgate[i] = dg;
   dup[i] = du;
@@ -50,7 +48,7 @@ absl::Status LaunchForward(const SwiGluArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
   const int64_t pack_count = args.y.element_count() / N;
   ForwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, args.gate.as<const P>(), args.up.as<const P>(), args.y.as<P>());
+      pack_count, args.activation, args.gate.as<const P>(), args.up.as<const P>(), args.y.as<P>());
   return LaunchStatus();
 }
 
@@ -59,8 +57,8 @@ absl::Status LaunchBackward(const SwiGluBackwardArgs& args, cudaStream_t stream)
   using P = Pack<T, N>;
   const int64_t pack_count = args.dy.element_count() / N;
   BackwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, args.dy.as<const P>(), args.gate.as<const P>(), args.up.as<const P>(),
-      args.dgate.as<P>(), args.dup.as<P>());
+      pack_count, args.activation, args.dy.as<const P>(), args.gate.as<const P>(),
+      args.up.as<const P>(), args.dgate.as<P>(), args.dup.as<P>());
   return LaunchStatus();
 }
 

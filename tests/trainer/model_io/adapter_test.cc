@@ -68,10 +68,21 @@ TEST_F(AdapterTest, RoundTripUnderPeftsNames) {
   EXPECT_EQ(config["peft_type"], "LORA");
 }
 
-TEST_F(AdapterTest, RankStabilizedScaleIsFoldedIntoAlpha) {
-  ASSERT_TRUE(WriteAdapter(directory_.path(), SmallAdapter()).ok());
-  ChangeConfig("use_rslora", true);
-  EXPECT_DOUBLE_EQ(ReadAdapter(directory_.path())->alpha / 2, 4.0 / std::sqrt(2.0));
+TEST_F(AdapterTest, WhatTrainingChoseIsKept) {
+  Adapter adapter = SmallAdapter();
+  adapter.rank_stabilized = adapter.fan_in_fan_out = true;
+  adapter.dropout = 0.05;
+  adapter.target_modules = {"attn.c_proj", "c_fc"};
+  ASSERT_TRUE(WriteAdapter(directory_.path(), adapter).ok());
+  const auto read = ReadAdapter(directory_.path());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_TRUE(read->rank_stabilized && read->fan_in_fan_out);
+  EXPECT_EQ(read->dropout, 0.05);
+  EXPECT_EQ(read->alpha, 4.0);
+  const json config = *ParseJson(*ReadFile(directory_.File("adapter_config.json")), "config");
+  EXPECT_EQ(config["target_modules"], json({"attn.c_proj", "c_fc"}));
+  EXPECT_EQ(config["use_rslora"], true);
+  EXPECT_EQ(config["lora_dropout"], 0.05);
 }
 
 TEST_F(AdapterTest, ProblemsAreNamed) {

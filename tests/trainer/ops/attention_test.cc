@@ -2,6 +2,7 @@
 
 #include "planner/program/workspace.h"
 #include "tests/trainer/ops/op_test_util.h"
+#include "trainer/ops/alibi.h"
 #include "trainer/ops/flash_attention.h"
 
 namespace tunesmith::trainer {
@@ -118,6 +119,12 @@ int64_t FirstKey(const AttentionShape& shape, const HostTensor<int32_t>& starts,
   return shape.window == 0 ? starts[token] : std::max<int64_t>(starts[token], i - shape.window + 1);
 }
 
+double ChangedScore(const AttentionShape& shape, int64_t h, double distance, double score) {
+  if (shape.soft_cap > 0) score = shape.soft_cap * std::tanh(score / shape.soft_cap);
+  return score -
+         shape.alibi_factor * AlibiSlope(h, shape.head_count, shape.alibi_bias_max) * distance;
+}
+
 // One query at a time, straight from the definition, in f64.
 template <typename T>
 HostTensor<double> ExpectedO(const Case<T>& c) {
@@ -134,7 +141,8 @@ HostTensor<double> ExpectedO(const Case<T>& c) {
         for (int64_t d = 0; d < D; ++d) {
           score += static_cast<double>(c.q[(i * H + h) * D + d]) * c.k[(j * K + kv) * D + d];
         }
-        const double weight = std::exp(score * c.shape.scale);
+        const double weight =
+            std::exp(ChangedScore(c.shape, h, static_cast<double>(i - j), score * c.shape.scale));
         total += weight;
         for (int64_t d = 0; d < D; ++d)
           o[(i * H + h) * D + d] += weight * c.v[(j * K + kv) * D + d];
@@ -190,6 +198,35 @@ void AttentionTest::CheckGradients(int64_t window) {
   GradientCheck(c.q, c.dq, loss, "dq");
   GradientCheck(c.k, c.dk, loss, "dk");
   GradientCheck(c.v, c.dv, loss, "dv");
+}
+
+TEST_P(AttentionTest, SoftCapsAndAlibi) {
+  for (const auto& [cap, alibi] : {std::pair(0.8, 0.0), std::pair(0.0, 8.0), std::pair(1.5, 4.0)}) {
+    const auto change = [&](auto& c) {
+      c.shape.soft_cap = cap;
+      c.shape.alibi_bias_max = alibi;
+      c.shape.alibi_factor = 0.6;
+    };
+    Case<double> exact({{5, 131, 30}, {166}}, 6, 2, 5, 3, 90);
+    change(exact);
+    EXPECT_OK(exact.Forward(GetParam(), context_));
+    ExpectClose(exact.o, ExpectedO(exact), 1e-13, "f64");
+    Case<float> single({{5, 131, 30}, {166}}, 6, 2, 5, 3, 90);
+    change(single);
+    EXPECT_OK(single.Forward(GetParam(), context_));
+    ExpectClose(single.o, ExpectedO(single), 1e-5, "f32");
+    Case<double> c({{4, 1, 3}, {8}}, 6, 2, 3, 3, 3);
+    change(c);
+    const auto loss = [&] {
+      EXPECT_OK(c.Forward(GetParam(), context_));
+      return Weigh(c.d_o, c.o);
+    };
+    loss();
+    EXPECT_OK(c.Backward(GetParam(), context_));
+    GradientCheck(c.q, c.dq, loss, "dq");
+    GradientCheck(c.k, c.dk, loss, "dk");
+    GradientCheck(c.v, c.dv, loss, "dv");
+  }
 }
 
 // What a token sees does not change with what lies behind it or in other documents.
@@ -250,6 +287,14 @@ INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTest, ::testing::Values(Kernel::kEage
                          [](const auto& tested) {
                            return tested.param == Kernel::kEager ? "Eager" : "Flash";
                          });
+
+// The published slopes of 8 heads; those of 6 are the 4 of 4 heads, then every other one of 8.
+TEST(Attention, AlibiSlopes) {
+  for (int64_t h = 0; h < 8; ++h) EXPECT_EQ(AlibiSlope(h, 8, 8), std::exp2(-(h + 1)));
+  const double six[] = {0.25, 0.0625, 1.0 / 64, 1.0 / 256, 0.5, 0.125};
+  for (int64_t h = 0; h < 6; ++h) EXPECT_EQ(AlibiSlope(h, 6, 8), six[h]);
+  EXPECT_EQ(AlibiSlope(0, 4, 0), 0);
+}
 
 TEST(Attention, ProbabilitiesAreZeroWhereMasked) {
   CpuContext context;

@@ -118,6 +118,53 @@ TEST(Rope, SameForAnyThreadCount) {
   });
 }
 
+// Of heads of 6 the first 4 elements turn, as heads of 4 do; the others stay.
+TEST(Rope, TurnsAPartOfEachHead) {
+  CpuContext context;
+  auto part = RandomTensor<double>({3, 12}, 1);
+  const auto before = part;
+  HostTensor<double> whole({3, 8});
+  for (int64_t row = 0; row < 3; ++row)
+    for (int64_t h = 0; h < 2; ++h)
+      for (int64_t e = 0; e < 4; ++e) whole[row * 8 + h * 4 + e] = part[row * 12 + h * 6 + e];
+  auto positions = IntTensor({0, 5, 17});
+  RopeArgs args = {.x = part,
+                   .positions = positions,
+                   .head_count = 2,
+                   .head_size = 6,
+                   .rotary_size = 4,
+                   .theta = 100.0};
+  EXPECT_OK(Rope(context, args));
+  EXPECT_OK(
+      Rope(context,
+           {.x = whole, .positions = positions, .head_count = 2, .head_size = 4, .theta = 100.0}));
+  for (int64_t row = 0; row < 3; ++row) {
+    for (int64_t h = 0; h < 2; ++h) {
+      for (int64_t e = 0; e < 6; ++e) {
+        const int64_t at = row * 12 + h * 6 + e;
+        EXPECT_EQ(part[at], e < 4 ? whole[row * 8 + h * 4 + e] : before[at]);
+      }
+    }
+  }
+  EXPECT_OK(RopeBackward(context, args));
+  ExpectClose(part, before, 1e-14);
+}
+
+// Frequencies that turn often within the original context stay, those that turn seldom are divided.
+TEST(Rope, YarnBlendsByBand) {
+  const planner::RopeScaling scaling = {
+      .kind = planner::RopeScalingKind::kYarn, .factor = 4, .original_context_limit = 4096};
+  const auto plain = RopeFrequencies(128, 10000, {}), scaled = RopeFrequencies(128, 10000, scaling);
+  EXPECT_EQ(scaled.front(), plain.front());
+  EXPECT_NEAR(scaled.back(), plain.back() / 4, 1e-15);
+  for (size_t i = 0; i < plain.size(); ++i) {
+    EXPECT_LE(scaled[i], plain[i]);
+    EXPECT_GE(scaled[i], plain[i] / 4 * (1 - 1e-12));
+  }
+  EXPECT_NEAR(RopeAmplitude(scaling), 0.1 * std::log(4.0) + 1, 1e-15);
+  EXPECT_EQ(RopeAmplitude({}), 1.0);
+}
+
 TEST(Rope, NamesWhatDoesNotFit) {
   CpuContext context;
   auto x = RandomTensor<float>({3, 8}, 1);
@@ -134,7 +181,7 @@ TEST(Rope, NamesWhatDoesNotFit) {
       RopeBackward(
           context,
           {.x = x, .positions = positions, .head_count = 8, .head_size = 1, .theta = kTheta}),
-      "rope_backward: head_size");
+      "rope_backward: rotary_size");
 }
 
 }  // namespace
