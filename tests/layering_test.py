@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that includes follow the arrows of the architecture.
 
-    common <- planner <- proto/convert <- trainer <- profiler;  planner, proto/convert <- server, client
+    common <- planner <- runtimes <- proto/convert <- trainer <- profiler;  planner, proto/convert <- server, client
 
 Exits 0 and prints one line, or prints every include that points the wrong way and exits 1. --self-test checks the checker.
 """
@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "common": {"common"},
     "planner": {"common", "planner"},
-    "proto/convert": {"common", "planner", "proto", "proto/convert"},
+    "runtimes": {"common", "planner", "runtimes"},
+    "proto/convert": {"common", "planner", "runtimes", "proto", "proto/convert"},
     "trainer": {"common", "planner", "proto", "proto/convert", "trainer"},
     "profiler": {"common", "planner", "proto", "proto/convert", "trainer", "profiler"},
     "server": {"common", "planner", "proto", "proto/convert", "server"},
@@ -27,6 +28,7 @@ ALLOWED = {
 FORBIDDEN_LIBRARIES = {
     "common": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/",
     "planner": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
+    "runtimes": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
     "proto/convert": r"grpc|cuda|cublas|nccl|sqlite|CLI/",
     "trainer": r"grpc|sqlite",
     "profiler": r"grpc|sqlite",
