@@ -23,12 +23,13 @@ void AddAdapter(const RunSetup& setup, YamlText& yaml) {
 void AddFsdp(const RunSetup& setup, YamlText& yaml) {
   yaml.List("fsdp", {setup.zero_stage == 3 ? "full_shard" : "shard_grad_op", "auto_wrap"});
   yaml.Open("fsdp_config");
-  yaml.Set("fsdp_offload_params", setup.offload_parameters);
-  yaml.Set("fsdp_sync_module_states", true);
-  yaml.Set("fsdp_cpu_ram_efficient_loading", true);
-  yaml.Set("fsdp_use_orig_params", IsFull(setup));
-  yaml.Set("fsdp_auto_wrap_policy", "TRANSFORMER_BASED_WRAP");
-  yaml.Set("fsdp_state_dict_type", "SHARDED_STATE_DICT");
+  yaml.Set("fsdp_version", int64_t{1});
+  yaml.Set("offload_params", setup.offload_parameters);
+  yaml.Set("sync_module_states", true);
+  yaml.Set("cpu_ram_efficient_loading", true);
+  yaml.Set("use_orig_params", IsFull(setup));
+  yaml.Set("auto_wrap_policy", "TRANSFORMER_BASED_WRAP");
+  yaml.Set("state_dict_type", "SHARDED_STATE_DICT");
   yaml.Close();
 }
 
@@ -56,9 +57,7 @@ std::string AxolotlYaml(const RunSetup& setup) {
   yaml.Set("lr_scheduler", "cosine");
   yaml.Set(setup.half_is_fp16 ? "fp16" : "bf16", true);
   yaml.Set("gradient_checkpointing", setup.checkpointing);
-  if (setup.attention == Attention::kFlash) yaml.Set("flash_attention", true);
-  if (setup.attention == Attention::kEfficient) yaml.Set("sdp_attention", true);
-  if (setup.attention == Attention::kEager) yaml.Set("eager_attention", true);
+  yaml.Set("attn_implementation", AttentionImplementation(setup));
   if (setup.runtime == Runtime::kDeepSpeed) yaml.Set("deepspeed", "deepspeed.json");
   if (setup.runtime == Runtime::kFsdp) AddFsdp(setup, yaml);
   return yaml.text();

@@ -115,7 +115,9 @@ TEST(RecommendRuntimeTest, OffloadMustPay) {
   RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "8xA100-80GB");
   question.objective = Objective::kMemory;
   question.tunings = {Tuning::kLora};
-  for (const RuntimeCandidate& candidate : RecommendRuntime(question)->ranked) {
+  const RuntimeResult result = RecommendRuntime(question).value();
+  ASSERT_FALSE(result.ranked.empty());
+  for (const RuntimeCandidate& candidate : result.ranked) {
     EXPECT_FALSE(candidate.setup.zero_stage < 3 && candidate.setup.offload_optimizer);
   }
 }
