@@ -23,6 +23,8 @@ std::string_view GivenFlag(const RuntimeFlags& flags) {
   if (flags.zero_stage >= 0) return "--zero-stage";
   if (!flags.offload.empty()) return "--offload";
   if (!flags.checkpointing.empty()) return "--checkpointing";
+  if (!flags.transformers.empty()) return "--transformers";
+  if (!flags.torch.empty()) return "--torch";
   return flags.export_directory.empty() ? "" : "--export";
 }
 
@@ -48,6 +50,9 @@ void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags) {
       ->check(CLI::IsMember(Offloads()));
   app.add_option("--checkpointing", flags.checkpointing, "Pin whether that stack recomputes blocks")
       ->check(CLI::IsMember({"on", "off"}));
+  app.add_option("--transformers", flags.transformers,
+                 "Version of transformers there, such as 4.46.1");
+  app.add_option("--torch", flags.torch, "Version of torch there, such as 2.5.1");
   app.add_option("--export", flags.export_directory,
                  "Write that stack's configuration of the chosen mix into a directory");
 }
@@ -75,6 +80,8 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
     runtime.set_checkpointing(flags.checkpointing == "on" ? v1::RUNTIME_CHECKPOINTING_ON
                                                           : v1::RUNTIME_CHECKPOINTING_OFF);
   }
+  runtime.set_transformers_version(flags.transformers);
+  runtime.set_torch_version(flags.torch);
   runtime.set_with_files(!flags.export_directory.empty());
   return absl::OkStatus();
 }

@@ -18,6 +18,8 @@ struct RuntimeFlags {
   std::string offload;
   std::string checkpointing;
   std::string export_directory;
+  std::string transformers;
+  std::string torch;
 };
 
 void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags);

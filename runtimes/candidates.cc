@@ -51,6 +51,8 @@ RunSetup BaseSetup(const RuntimeQuestion& question) {
   setup.gpu_count = question.gpu_count;
   setup.lora = question.lora;
   setup.loss = question.loss;
+  setup.version = question.version.version;
+  setup.version_known = question.version.known;
   setup.context = question.context;
   setup.half_is_fp16 = question.hardware.bf16_dense_flops_per_second == 0;
   return setup;

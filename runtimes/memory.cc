@@ -60,8 +60,8 @@ double GradientsAtLoss(const RunSetup& setup, const StateBytes& state) {
 
 int64_t Round(double bytes) { return std::llround(bytes); }
 
-Interval Around(double bytes, double low, double high) {
-  return {Round(bytes), Round(bytes * low), Round(bytes * high)};
+Interval Around(double bytes, Spread spread) {
+  return {Round(bytes), Round(bytes * spread.low), Round(bytes * spread.high)};
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ MemoryPrediction PredictMemory(const RunSetup& setup) {
   const size_t peak =
       static_cast<size_t>(std::max_element(instants.begin(), instants.end()) - instants.begin());
   memory.binding_instant = static_cast<Instant>(peak);
-  memory.allocated = Around(instants[peak], kAllocatedLow, kAllocatedHigh);
+  memory.allocated = Around(instants[peak], AllocatedSpread(setup.version_known));
   memory.context_bytes = ContextBytes(setup);
   const bool steps_apart = setup.method == Method::kFull && setup.runtime != Runtime::kDeepSpeed;
   const Reserve reserve = ReserveOf(
@@ -102,8 +102,8 @@ MemoryPrediction PredictMemory(const RunSetup& setup) {
        .loss = activations.loss});
   const double reserved = reserve.bytes;
   const double context = static_cast<double>(memory.context_bytes);
-  memory.reserved = Around(reserved, kReservedLow, kReservedHigh);
-  memory.process = Around(reserved + context, kReservedLow, kReservedHigh);
+  memory.reserved = Around(reserved, ReservedSpread(setup.version_known));
+  memory.process = Around(reserved + context, ReservedSpread(setup.version_known));
   const double budget = static_cast<double>(setup.hardware.memory_bytes);
   memory.fits = instants[peak] + reserve.stuck_bytes + context <= budget;
   memory.tight = memory.fits && reserved + context > budget;

@@ -115,6 +115,7 @@ bool Fits(const RuntimeQuestion& question, const RuntimeCandidate& candidate) {
 
 void AddNotes(const RuntimeQuestion& question, RuntimeResult& result) {
   const RuntimeCandidate& chosen = result.ranked.empty() ? *result.nearest : result.ranked.front();
+  if (!question.version.note.empty()) result.notes.push_back(question.version.note);
   if (!chosen.time.note.empty()) result.notes.push_back(chosen.time.note);
   if (chosen.memory.tight) {
     result.notes.push_back(

@@ -10,6 +10,7 @@
 #include "runtimes/memory.h"
 #include "runtimes/setup.h"
 #include "runtimes/time.h"
+#include "runtimes/versions.h"
 
 // Which mix of a runtime's own axes fine-tunes a model soonest, or in least memory. A pure function; safe to call from any thread.
 namespace tunesmith::runtimes {
@@ -38,6 +39,7 @@ struct RuntimeQuestion {
   std::vector<Tuning> tunings = {Tuning::kFull, Tuning::kLora};
   planner::LoraSpec lora = {};
   Loss loss = Loss::kUpcast;
+  VersionChoice version = {};
   planner::Objective objective = planner::Objective::kTime;
   int64_t context = 0;
   int64_t rows_per_step = 0;             // over all GPUs

@@ -58,6 +58,7 @@ struct RunSetup {
   planner::Hardware hardware = {};
   Runtime runtime = Runtime::kHuggingFace;
   StackVersion version = StackVersion::kTransformers448;
+  bool version_known = true;  // else intervals are wider
   int64_t gpu_count = 1;
   int64_t gpus_per_node = 8;
 

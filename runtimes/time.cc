@@ -151,8 +151,9 @@ TimePrediction PredictTime(const RunSetup& setup) {
   time.optimizer_seconds = OptimizerSeconds(setup, rates);
   time.step_seconds = compute + time.communication_seconds + time.optimizer_seconds;
   time.known_device = rates.measured;
-  time.low_seconds = time.step_seconds * (rates.measured ? 0.85 : 0.5);
-  time.high_seconds = time.step_seconds * (rates.measured ? 1.25 : 2.5);
+  const bool known = rates.measured && setup.version_known;
+  time.low_seconds = time.step_seconds * (known ? 0.85 : rates.measured ? 0.7 : 0.5);
+  time.high_seconds = time.step_seconds * (known ? 1.25 : rates.measured ? 1.6 : 2.5);
   time.tokens_per_second_per_gpu = Count(MicroTokens(setup)) * micros / time.step_seconds;
   time.note = NoteOf(rates, setup.hardware);
   return time;

@@ -194,6 +194,10 @@ absl::StatusOr<RuntimeQuestion> RuntimeQuestionFromProto(const v1::Question& pro
   question.tunings = TuningsFromProto(proto, violations);
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), "question.lora", violations);
   question.objective = ObjectiveFromProto(proto.objective(), "question.objective", violations);
+  const auto version = runtimes::ChooseVersion(proto.runtime().transformers_version(),
+                                               proto.runtime().torch_version());
+  violations.AddStatus("question.runtime", version.status());
+  if (version.ok()) question.version = *version;
   const absl::Status shape = ResolveShape(proto, question, violations);
   const absl::Status devices = ResolveDevices(proto, question, violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());

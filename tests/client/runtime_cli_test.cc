@@ -95,6 +95,13 @@ TEST(RuntimeCliTest, ModelsThatOnlyOtherRuntimesHaveAndNothingFits) {
   EXPECT_THAT(result.output, HasSubstr("T4 has no bf16"));
 }
 
+TEST(RuntimeCliTest, VersionsOutsideTheKnownRangeAreFlagged) {
+  const ProcessResult result = Recommend(Study({"--transformers", "5.24.0", "--torch", "2.15.0"}));
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_THAT(result.output,
+              HasSubstr("transformers 5.24.0 is outside the known range (4.37 to 4.48)"));
+}
+
 struct Wrong {
   std::vector<std::string> arguments;
   const char* message;
@@ -119,6 +126,8 @@ INSTANTIATE_TEST_SUITE_P(
               "FlashAttention-2 needs sm_80"},
         Wrong{{"--runtime", "fsdp", "--gpus", "8xA100-80GB", "--zero-stage", "1"},
               "nearest: zero_stage=2"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--torch", "latest"},
+              "is not a version of torch"},
         Wrong{{"--runtime", "deepspeed", "--gpus", "3xA100-80GB"},
               "rows per step(64) % GPUs(3) != 0"}));
 

@@ -122,6 +122,32 @@ TEST(RecommendRuntimeTest, OffloadMustPay) {
   }
 }
 
+TEST(ChooseVersionTest, VersionsOutsideTheKnownRangeAreFlagged) {
+  EXPECT_TRUE(ChooseVersion("", "")->known);
+  EXPECT_EQ(ChooseVersion("4.44.2", "")->version, StackVersion::kTransformers444);
+  EXPECT_EQ(ChooseVersion("4.46.1", "2.5")->version, StackVersion::kTransformers448);
+  EXPECT_EQ(ChooseVersion("", "2.13.0")->version, StackVersion::kTorch213);
+  EXPECT_TRUE(ChooseVersion("4.48", "2.13.0")->known);
+  const VersionChoice both = ChooseVersion("5.24.0", "2.15.0").value();
+  EXPECT_FALSE(both.known);
+  EXPECT_THAT(both.note, AllOf(HasSubstr("transformers 5.24.0"), HasSubstr("torch 2.15.0"),
+                               HasSubstr("4.37 to 4.48")));
+  EXPECT_THAT(std::string(ChooseVersion("new", "").status().message()),
+              HasSubstr("'new' is not a version of transformers"));
+}
+
+TEST(RecommendRuntimeTest, UnknownVersionsWidenIntervalsAndAreNoted) {
+  RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "8xA100-80GB");
+  const RuntimeResult known = RecommendRuntime(question).value();
+  question.version = ChooseVersion("4.60", "").value();
+  const RuntimeResult unknown = RecommendRuntime(question).value();
+  EXPECT_THAT(unknown.notes, ::testing::Contains(HasSubstr("outside the known range")));
+  EXPECT_EQ(unknown.ranked[0].memory.allocated.bytes, known.ranked[0].memory.allocated.bytes);
+  EXPECT_GT(unknown.ranked[0].memory.allocated.high_bytes,
+            known.ranked[0].memory.allocated.high_bytes);
+  EXPECT_GT(unknown.ranked[0].time.high_seconds, known.ranked[0].time.high_seconds);
+}
+
 TEST(RecommendRuntimeTest, TellsWhatAReaderMustKnow) {
   const RuntimeResult old = RecommendRuntime(QuestionOf("Llama-2-7b-hf", "8xV100-32GB")).value();
   EXPECT_THAT(old.notes, ::testing::Contains(HasSubstr("no FlashAttention-2")));
