@@ -62,7 +62,18 @@ int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& n
   return answer.runtime_answer().ranked().empty() ? kExitNothingFits : kExitOk;
 }
 
+// Flags whose answer only the planner of the bundled trainer gives.
+absl::Status CheckRuntimeFlags(const RecommendFlags& flags) {
+  if (flags.runtime.runtime.empty()) return absl::OkStatus();
+  const bool trainer_only = flags.explain || flags.pareto > 0 || !flags.plan_out.empty();
+  if (!trainer_only) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--explain, --pareto and --plan-out are for the bundled trainer; with --runtime, --export "
+      "writes that stack's configuration");
+}
+
 int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
+  if (const absl::Status status = CheckRuntimeFlags(flags); !status.ok()) return Fail(status);
   absl::StatusOr<AskedQuestion> asked = QuestionFromFlags(flags.question);
   if (!asked.ok()) return Fail(asked.status());
   const absl::Status runtime = SetRuntime(flags.runtime, flags.question.method, asked->question);

@@ -51,6 +51,7 @@ RunSetup BaseSetup(const RuntimeQuestion& question) {
   setup.gpu_count = question.gpu_count;
   setup.lora = question.lora;
   setup.loss = question.loss;
+  setup.optimizer = question.optimizer;
   setup.version = question.version.version;
   setup.version_known = question.version.known;
   setup.context = question.context;
@@ -71,59 +72,62 @@ void SetOffload(Offload offload, RunSetup& setup) {
   setup.offload_parameters = offload == Offload::kOptimizerAndParameters;
 }
 
-// Collects what validates; of what does not, the message that the fewest problems gave.
-class Collector {
- public:
-  void Add(const RunSetup& setup) {
-    const absl::Status status = ValidateSetup(setup);
-    if (status.ok()) return setups_.push_back(setup);
-    if (nearest_problem_.empty() || status.message().size() < nearest_problem_.size())
-      nearest_problem_ = std::string(status.message());
+// Every setup with every value of one more axis.
+template <typename T, typename Set>
+void Expand(const std::vector<T>& values, Set set, std::vector<RunSetup>& setups) {
+  std::vector<RunSetup> expanded;
+  for (const RunSetup& setup : setups) {
+    for (const T value : values) set(value, expanded.emplace_back(setup));
   }
-  absl::StatusOr<std::vector<RunSetup>> Take() && {
-    if (!setups_.empty()) return std::move(setups_);
-    return absl::InvalidArgumentError(nearest_problem_.empty() ? "no mix answers the question"
-                                                               : nearest_problem_);
-  }
+  setups = std::move(expanded);
+}
 
- private:
-  std::vector<RunSetup> setups_;
-  std::string nearest_problem_;
-};
+std::vector<RunSetup> AllSetups(const RuntimeQuestion& question) {
+  const RuntimePins& pins = question.pins;
+  const int64_t rows_per_gpu = question.rows_per_step / question.gpu_count;
+  std::vector<RunSetup> setups = {BaseSetup(question)};
+  Expand(question.tunings, SetTuning, setups);
+  Expand(
+      Values(pins.zero_stage, Stages(question)),
+      [](int64_t stage, RunSetup& setup) { setup.zero_stage = stage; }, setups);
+  Expand(Values(pins.offload, Offloads(question)), SetOffload, setups);
+  Expand(
+      Values(pins.attention, Attentions(question)),
+      [](Attention attention, RunSetup& setup) { setup.attention = attention; }, setups);
+  Expand(
+      Values<bool>(pins.checkpointing, {false, true}),
+      [](bool checkpointing, RunSetup& setup) { setup.checkpointing = checkpointing; }, setups);
+  Expand(
+      Values(pins.micro_batch, Divisors(rows_per_gpu)),
+      [&](int64_t micro_batch, RunSetup& setup) {
+        setup.micro_batch = micro_batch;
+        setup.accumulation_count = rows_per_gpu / micro_batch;
+      },
+      setups);
+  return setups;
+}
 
 }  // namespace
 
 absl::StatusOr<std::vector<RunSetup>> CandidateSetups(const RuntimeQuestion& question) {
-  const RuntimePins& pins = question.pins;
   const int64_t rows_per_gpu = question.rows_per_step / question.gpu_count;
-  if (pins.micro_batch && (*pins.micro_batch < 1 || rows_per_gpu % *pins.micro_batch != 0)) {
+  const std::optional<int64_t>& micro_batch = question.pins.micro_batch;
+  if (micro_batch && (*micro_batch < 1 || rows_per_gpu % *micro_batch != 0)) {
     return absl::InvalidArgumentError(
-        StrCat("rows per GPU(", rows_per_gpu, ") % micro_batch(", *pins.micro_batch, ") != 0"));
+        StrCat("rows per GPU(", rows_per_gpu, ") % micro_batch(", *micro_batch, ") != 0"));
   }
-  Collector collector;
-  RunSetup setup = BaseSetup(question);
-  for (Tuning tuning : question.tunings) {
-    RunSetup tuned = setup;
-    SetTuning(tuning, tuned);
-    for (int64_t stage : Values(pins.zero_stage, Stages(question))) {
-      for (Offload offload : Values(pins.offload, Offloads(question))) {
-        for (Attention attention : Values(pins.attention, Attentions(question))) {
-          for (bool checkpointing : Values(pins.checkpointing, {false, true})) {
-            for (int64_t micro_batch : Values(pins.micro_batch, Divisors(rows_per_gpu))) {
-              tuned.zero_stage = stage;
-              SetOffload(offload, tuned);
-              tuned.attention = attention;
-              tuned.checkpointing = checkpointing;
-              tuned.micro_batch = micro_batch;
-              tuned.accumulation_count = rows_per_gpu / micro_batch;
-              collector.Add(tuned);
-            }
-          }
-        }
-      }
+  std::vector<RunSetup> valid;
+  std::string least_problem;  // of what cannot be done, the shortest list of reasons
+  for (RunSetup& setup : AllSetups(question)) {
+    const std::string problem(ValidateSetup(setup).message());
+    if (problem.empty()) {
+      valid.push_back(std::move(setup));
+    } else if (least_problem.empty() || problem.size() < least_problem.size()) {
+      least_problem = problem;
     }
   }
-  return std::move(collector).Take();
+  if (valid.empty()) return absl::InvalidArgumentError(least_problem);
+  return valid;
 }
 
 }  // namespace tunesmith::runtimes

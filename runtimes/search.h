@@ -40,6 +40,7 @@ struct RuntimeQuestion {
   planner::LoraSpec lora = {};
   Loss loss = Loss::kUpcast;
   VersionChoice version = {};
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
   planner::Objective objective = planner::Objective::kTime;
   int64_t context = 0;
   int64_t rows_per_step = 0;             // over all GPUs

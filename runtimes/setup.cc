@@ -65,6 +65,9 @@ void CheckMethod(const RunSetup& setup, Problems& problems) {
   problems.AddIf(
       setup.method == planner::Method::kFull && setup.quantization != Quantization::kNone,
       "quantized weights cannot be trained in full; nearest: method=lora");
+  problems.AddIf(
+      setup.runtime == Runtime::kDeepSpeed && setup.optimizer == OptimizerKind::kAdamW8Bit,
+      "deepspeed keeps AdamW's moments in fp32; nearest: optimizer_state=fp32, or runtime=hf");
   problems.AddIf(setup.method == planner::Method::kFull && setup.trains_embeddings,
                  "full fine-tuning trains embeddings anyway");
 }

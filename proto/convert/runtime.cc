@@ -104,6 +104,25 @@ void CheckRuntime(const v1::Question& proto, Violations& violations) {
   violations.AtLeast("question.host_memory_budget_bytes", proto.host_memory_budget_bytes(), 0);
 }
 
+// Axes of the bundled trainer that these stacks do not have; asked for, they are refused rather than ignored.
+void CheckForeignAxes(const v1::Question& proto, Violations& violations) {
+  const auto refuse_if = [&](bool asked, std::string_view field, std::string_view nearest) {
+    if (asked)
+      violations.Add(field, StrCat("is not an axis of other runtimes; nearest: ", nearest));
+  };
+  refuse_if(proto.precision() == v1::PRECISION_FP32, "question.precision",
+            "16 bits with fp32 masters");
+  refuse_if(proto.optimizer() == v1::OPTIMIZER_SGD, "question.optimizer", "adamw");
+  refuse_if(proto.optimizer_state() == v1::OPTIMIZER_STATE_BF16, "question.optimizer_state",
+            "int8 or fp32");
+  refuse_if(proto.accumulation_dtype() == v1::ACCUMULATION_DTYPE_BF16,
+            "question.accumulation_dtype", "fp32");
+  refuse_if(proto.pinned().loss() == v1::LOSS_KERNEL_CHUNKED, "question.pinned.loss", "full");
+  refuse_if(proto.pinned().rungs_size() > 0, "question.pinned.rungs",
+            "question.runtime.checkpointing");
+  refuse_if(proto.pinned().mlp_tile_count() > 1, "question.pinned.mlp_tile_count", "1");
+}
+
 v1::RuntimeBytes BytesToProto(const runtimes::Interval& interval) {
   v1::RuntimeBytes proto;
   proto.set_bytes(interval.bytes);
@@ -191,6 +210,7 @@ absl::StatusOr<RuntimeQuestion> RuntimeQuestionFromProto(const v1::Question& pro
   Violations violations;
   RuntimeQuestion question;
   CheckRuntime(proto, violations);
+  CheckForeignAxes(proto, violations);
   question.tunings = TuningsFromProto(proto, violations);
   if (proto.has_lora()) question.lora = LoraFromProto(proto.lora(), "question.lora", violations);
   question.objective = ObjectiveFromProto(proto.objective(), "question.objective", violations);
@@ -203,6 +223,8 @@ absl::StatusOr<RuntimeQuestion> RuntimeQuestionFromProto(const v1::Question& pro
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
   TUNESMITH_RETURN_IF_ERROR(shape);
   TUNESMITH_RETURN_IF_ERROR(devices);
+  if (proto.optimizer_state() == v1::OPTIMIZER_STATE_INT8)
+    question.optimizer = runtimes::OptimizerKind::kAdamW8Bit;
   question.runtime = static_cast<runtimes::Runtime>(proto.runtime().kind() - 1);
   question.context = proto.workload().context();
   question.rows_per_step = proto.workload().rows_per_step();

@@ -116,6 +116,14 @@ TEST_P(WrongRuntimeTest, SaysWhatIsWrongAndTheCure) {
 INSTANTIATE_TEST_SUITE_P(
     All, WrongRuntimeTest,
     ::testing::Values(
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--plan-out", "plan.json"},
+              "--export writes"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--optimizer", "sgd"}, "nearest: adamw"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--recompute", "block"},
+              "nearest: question.runtime.checkpointing"},
+        Wrong{{"--runtime", "deepspeed", "--gpus", "8xA100-80GB", "--optimizer-state", "int8"},
+              "keeps AdamW's moments in fp32"},
+
         Wrong{{"--runtime", "hf"}, "planned for GPUs, not for cpu"},
         Wrong{{"--runtime", "jax", "--gpus", "A100-80GB"}, "jax"},
         Wrong{{"--zero-stage", "2", "--gpus", "A100-80GB"},
