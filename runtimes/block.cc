@@ -87,7 +87,9 @@ namespace {
 // Bytes per logit. Counted from what transformers, Triton or PyTorch keep of them at once.
 double BytesPerLogit(const RunSetup& setup, bool fp32) {
   const bool full = setup.method == Method::kFull;
-  const bool pure = full && setup.arithmetic == Arithmetic::kPure;
+  // Without autocast cross-entropy stays in 16 bits: pure full fine-tuning, and DeepSpeed, which casts the model itself.
+  const bool pure =
+      (full && setup.arithmetic == Arithmetic::kPure) || setup.runtime == Runtime::kDeepSpeed;
   const bool upcast = setup.shape.upcasts_logits;
   switch (setup.loss) {
     case Loss::kFusedLinear:

@@ -94,6 +94,18 @@ double OptimizerTemporary(const RunSetup& setup, double trained, double bytes) {
   return setup.offload_optimizer ? 0 : 4 * std::min(trained, kSubGroupParameters);
 }
 
+// Embedding and head that LoRA trains along (modules_to_save) are copies in the model's 16 bits, with 16-bit gradients and moments: 10 bytes at the
+// step (Qwen README, base models against chat models).
+void AddTrainedEmbeddings(const RunSetup& setup, double weight_share, double gradient_share,
+                          double optimizer_share, StateBytes& state) {
+  if (setup.method == Method::kFull || !setup.trains_embeddings) return;
+  const double count = Count(EmbeddingParameterCount(setup.shape));
+  state.weights += 2 * count * weight_share;
+  state.gradients += 2 * count * gradient_share;
+  state.optimizer += 4 * count * optimizer_share;
+  state.optimizer_temporary += 2 * count * optimizer_share;
+}
+
 }  // namespace
 
 double LinearWeightBytes(const RunSetup& setup) {
@@ -115,17 +127,17 @@ double LinearWeightBytes(const RunSetup& setup) {
 StateBytes StateBytesPerGpu(const RunSetup& setup) {
   const bool full = setup.method == Method::kFull;
   const TrainedBytes bytes = full ? FullBytes(setup) : AdapterBytes(setup);
-  const double trained = Count(TrainedParameterCount(setup));
+  const double trained = Count(full ? setup.shape.parameter_count : AdapterParameterCount(setup));
   const double weight_share = 1 / Count(ShardCount(setup, 3));
   const double gradient_share = 1 / Count(ShardCount(setup, 2));
   const double optimizer_share = 1 / Count(ShardCount(setup, 1));
 
   StateBytes state;
-  // Embeddings that LoRA trains along are there frozen too.
   state.weights = (trained * bytes.weight + (full ? 0 : FrozenBytes(setup))) * weight_share;
   state.gradients = trained * bytes.gradient * gradient_share;
   state.optimizer = trained * bytes.optimizer * optimizer_share;
   state.optimizer_temporary = OptimizerTemporary(setup, trained * optimizer_share, bytes.temporary);
+  AddTrainedEmbeddings(setup, weight_share, gradient_share, optimizer_share, state);
   state.window = Window(setup, trained * bytes.gradient);
   if (full && setup.runtime != Runtime::kDeepSpeed) {
     state.early_gradients =
