@@ -5,7 +5,9 @@
 #include "client/commands.h"
 #include "client/exit_codes.h"
 #include "client/question_flags.h"
+#include "client/runtime_flags.h"
 #include "client/show.h"
+#include "client/show_runtime.h"
 #include "common/status_macros.h"
 #include "proto/convert/json.h"
 
@@ -14,6 +16,7 @@ namespace {
 
 struct RecommendFlags {
   QuestionFlags question;
+  RuntimeFlags runtime;
   int64_t top = 8;
   std::string mix;
   std::string plan_out;
@@ -45,9 +48,36 @@ absl::Status WritePlan(const std::string& path, const auto& answer) {
   return absl::OkStatus();
 }
 
+std::string ShowRuntime(const v1::RecommendResponse& answer,
+                        const std::vector<std::string>& notes) {
+  return ShowRuntimeAnswer(answer.runtime_answer(), notes);
+}
+
+int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& notes,
+                  const v1::RecommendResponse& answer) {
+  Print(answer, notes, flags.format, ShowRuntime);
+  const absl::Status status =
+      WriteRuntimeFiles(flags.runtime.export_directory, answer.runtime_answer());
+  if (!status.ok()) return Fail(status);
+  return answer.runtime_answer().ranked().empty() ? kExitNothingFits : kExitOk;
+}
+
+// Flags whose answer only the planner of the bundled trainer gives.
+absl::Status CheckRuntimeFlags(const RecommendFlags& flags) {
+  if (flags.runtime.runtime.empty()) return absl::OkStatus();
+  const bool trainer_only = flags.explain || flags.pareto > 0 || !flags.plan_out.empty();
+  if (!trainer_only) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--explain, --pareto and --plan-out are for the bundled trainer; with --runtime, --export "
+      "writes that stack's configuration");
+}
+
 int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
-  const absl::StatusOr<AskedQuestion> asked = QuestionFromFlags(flags.question);
+  if (const absl::Status status = CheckRuntimeFlags(flags); !status.ok()) return Fail(status);
+  absl::StatusOr<AskedQuestion> asked = QuestionFromFlags(flags.question);
   if (!asked.ok()) return Fail(asked.status());
+  const absl::Status runtime = SetRuntime(flags.runtime, flags.question.method, asked->question);
+  if (!runtime.ok()) return Fail(runtime);
   v1::RecommendRequest request;
   *request.mutable_question() = asked->question;
   request.set_ranked_count(flags.top);
@@ -55,6 +85,7 @@ int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
   request.set_pareto_count(flags.pareto);
   const auto answer = globals.MakeRecommender()->Recommend(request);
   if (!answer.ok()) return Fail(answer.status());
+  if (answer->has_runtime_answer()) return ReportRuntime(flags, asked->notes, *answer);
   Print(*answer, asked->notes, flags.format, ShowRecommendation);
   if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
     return Fail(status);
@@ -101,6 +132,7 @@ void AddRecommend(CLI::App& app, Globals& globals) {
       "recommend", "Rank the mixes of optimizations that fine-tune a model on given devices");
   auto flags = std::make_shared<RecommendFlags>();
   AddQuestionFlags(*command, flags->question);
+  AddRuntimeFlags(*command, flags->runtime);
   command->add_option("--top", flags->top, "Most mixes in the answer")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -17,7 +17,7 @@
 #include "common/gguf.h"
 #include "common/numbers.h"
 #include "common/status_macros.h"
-#include "common/str_cat.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "planner/model/gguf_model_spec.h"
 #include "planner/model/model_spec.h"
@@ -212,6 +212,26 @@ std::vector<std::string> Keys(const auto& map) {
   return keys;
 }
 
+// One method of the planner, or a list of methods for another runtime.
+CLI::Validator MethodList() {
+  const std::vector<std::string> known = Keys(Methods());
+  return CLI::Validator(
+      [known](std::string& text) -> std::string {
+        for (const std::string_view part : StrSplit(text, ",")) {
+          if (std::find(known.begin(), known.end(), part) == known.end())
+            return StrCat(part, " is not one of ", StrJoin(known, ", "));
+        }
+        return "";
+      },
+      StrCat("{", StrJoin(known, ","), "}"));
+}
+
+// A list leaves the choice open; which methods it names is read by SetRuntime.
+v1::Method MethodOf(const std::string& text) {
+  const auto found = Methods().find(text);
+  return found == Methods().end() ? v1::METHOD_UNSPECIFIED : found->second;
+}
+
 }  // namespace
 
 absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
@@ -243,8 +263,9 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--context", flags.context, "Tokens per row")->check(Positive());
   app.add_option("--gpus", flags.gpus, "Devices, such as 8xA100-80GB or cpu (tunesmith gpus)")
       ->capture_default_str();
-  app.add_option("--method", flags.method, "What is trained")
-      ->check(CLI::IsMember(Keys(Methods())))
+  app.add_option("--method", flags.method,
+                 "What is trained; for other runtimes also a list such as full,lora,qlora")
+      ->check(MethodList())
       ->capture_default_str();
   app.add_option("--precision", flags.precision, "Data type of the computation")
       ->check(CLI::IsMember(Keys(Precisions())));
@@ -324,8 +345,8 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   workload.set_evaluates(true);
   workload.set_generates(true);
   TUNESMITH_RETURN_IF_ERROR(SetDataset(flags, asked));
-  question.set_method(Methods().at(flags.method));
   question.set_single_quantization(flags.single_quantization);
+  question.set_method(MethodOf(flags.method));
   question.mutable_lora()->set_rank(flags.lora_rank);
   question.mutable_lora()->set_alpha(
       flags.lora_alpha > 0 ? flags.lora_alpha : 2 * static_cast<double>(flags.lora_rank));

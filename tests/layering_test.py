@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks that includes follow the arrows of the architecture.
 
-    common <- planner <- proto/convert <- trainer <- profiler;  planner, proto/convert <- server, client
+    common <- planner <- runtimes <- proto/convert <- trainer <- profiler;  planner, proto/convert <- server, client
 
 Exits 0 and prints one line, or prints every include that points the wrong way and exits 1. --self-test checks the checker.
 """
@@ -16,17 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     "common": {"common"},
     "planner": {"common", "planner"},
-    "proto/convert": {"common", "planner", "proto", "proto/convert"},
+    "runtimes": {"common", "planner", "runtimes"},
+    "proto/convert": {"common", "planner", "runtimes", "proto", "proto/convert"},
     "trainer": {"common", "planner", "proto", "proto/convert", "trainer"},
     "profiler": {"common", "planner", "proto", "proto/convert", "trainer", "profiler"},
-    "server": {"common", "planner", "proto", "proto/convert", "server"},
-    "client": {"common", "planner", "proto", "proto/convert", "client"},
+    "server": {"common", "planner", "runtimes", "proto", "proto/convert", "server"},
+    "client": {"common", "planner", "runtimes", "proto", "proto/convert", "client"},
 }
 
 # Libraries that a layer must not know of.
 FORBIDDEN_LIBRARIES = {
     "common": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/",
     "planner": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
+    "runtimes": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
     "proto/convert": r"grpc|cuda|cublas|nccl|sqlite|CLI/",
     "trainer": r"grpc|sqlite",
     "profiler": r"grpc|sqlite",
@@ -97,6 +99,8 @@ def check_tree():
 def self_test():
     wrong = [
         ("planner/a.cc", "trainer/dims.h"),
+        ("planner/a.cc", "runtimes/setup.h"),
+        ("runtimes/a.cc", "proto/convert/plan.h"),
         ("planner/a.cc", "proto/convert/plan.h"),
         ("planner/a.cc", "tunesmith/v1/plan.pb.h"),
         ("planner/a.cc", "grpcpp/grpcpp.h"),

@@ -12,6 +12,7 @@
 #include "proto/convert/plan.h"
 #include "proto/convert/prediction.h"
 #include "proto/convert/question.h"
+#include "proto/convert/runtime.h"
 #include "proto/convert/violations.h"
 
 namespace tunesmith::convert {
@@ -91,11 +92,17 @@ absl::Status AddChanges(const planner::Question& question, const planner::Predic
   return absl::OkStatus();
 }
 
+absl::StatusOr<v1::RecommendResponse> AnswerRuntimeRequest(const v1::RecommendRequest& request) {
+  TUNESMITH_RETURN_IF_ERROR(CheckCounts(request));
+  return AnswerRuntime(request);
+}
+
 }  // namespace
 
 absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest& request,
                                                       const CalibrationSource& calibrations,
                                                       absl::Time deadline) {
+  if (request.question().has_runtime()) return AnswerRuntimeRequest(request);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question,
                              ResolveQuestion(request.question(), calibrations));
   TUNESMITH_RETURN_IF_ERROR(CheckCounts(request));
@@ -118,6 +125,10 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
 
 absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& request,
                                                     const CalibrationSource& calibrations) {
+  if (request.question().has_runtime()) {
+    return absl::UnimplementedError(
+        "a given mix of another runtime is not estimated; ask recommend with its axes pinned");
+  }
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question,
                              ResolveQuestion(request.question(), calibrations));
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, MixChoiceFromProto(request));

@@ -14,6 +14,10 @@ BROWSER_PACKAGES=(chromium)
 
 VENV_PACKAGES=(buf-bin codespell)
 PARITY_PACKAGES=(torch transformers peft accelerate gguf safetensors)
+# What reads the exported configuration files. Trainers bound the versions of what they stand on, so they are installed without it, and beside
+# them what their configuration classes import.
+EXPORT_PACKAGES=(wheel hjson msgpack ninja py-cpuinfo einops datasets pillow trl omegaconf sentencepiece tiktoken blobfile)
+EXPORT_BARE_PACKAGES=(deepspeed==0.19.8 axolotl==0.19.0 llamafactory==0.9.5 torchtune==0.6.1 torchao==0.10.0)
 
 as_root() {
   if [[ $(id -u) -eq 0 ]]; then
@@ -66,6 +70,17 @@ make_venv() {
   echo "$*" >"$stamp"
 }
 
+# add_bare_packages DIRECTORY PACKAGE...: into an environment, without what they depend on.
+add_bare_packages() {
+  local directory=$1
+  shift
+  local stamp=$directory/.bare-packages
+  if [[ -f $stamp && $(<"$stamp") == "$*" ]]; then return; fi
+  echo "dev setup: adding $* to $directory" >&2
+  DS_BUILD_OPS=0 "$directory/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation "$@"
+  echo "$*" >"$stamp"
+}
+
 setup() {
   local packages=("${BUILD_PACKAGES[@]}" "${LINT_PACKAGES[@]}") parity=false option
   for option in "$@"; do
@@ -81,5 +96,8 @@ setup() {
   done
   install_packages "${packages[@]}"
   make_venv .venv "${VENV_PACKAGES[@]}"
-  if $parity; then make_venv .venv-parity "${PARITY_PACKAGES[@]}"; fi
+  if $parity; then
+    make_venv .venv-parity "${PARITY_PACKAGES[@]}" "${EXPORT_PACKAGES[@]}"
+    add_bare_packages .venv-parity "${EXPORT_BARE_PACKAGES[@]}"
+  fi
 }

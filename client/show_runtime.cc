@@ -1,0 +1,81 @@
+#include "client/show_runtime.h"
+
+#include "absl/strings/str_format.h"
+#include "client/show.h"
+#include "client/table.h"
+#include "common/str_cat.h"
+#include "common/units.h"
+
+namespace tunesmith::client {
+namespace {
+
+std::string MixTable(const v1::RuntimeAnswer& answer) {
+  Table table({" ", "#", "allocated GiB", "process GiB", "host GiB", "step", "tokens/s", "mix"},
+              {1, 2, 3, 4, 5, 6});
+  for (int i = 0; i < answer.ranked_size(); ++i) {
+    const v1::RankedRuntimeMix& ranked = answer.ranked(i);
+    table.AddRow({i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.memory().allocated().bytes()),
+                  Gib(ranked.memory().process().bytes()), Gib(ranked.memory().host_bytes()),
+                  FormatSeconds(ranked.time().step_seconds()),
+                  absl::StrFormat("%.0f", ranked.time().tokens_per_second()), ranked.mix_line()});
+  }
+  return table.ToString();
+}
+
+std::string Range(const v1::RuntimeBytes& bytes) {
+  return StrCat(Gib(bytes.low_bytes()), " to ", Gib(bytes.high_bytes()));
+}
+
+std::string MemoryText(const v1::RuntimeMemory& memory) {
+  Table table({"memory per GPU", "GiB", "90 % interval"}, {1, 2});
+  table.AddRow({"  at load", Gib(memory.load_bytes()), ""});
+  table.AddRow({"  at the loss", Gib(memory.loss_bytes()), ""});
+  table.AddRow({"  at backward", Gib(memory.backward_bytes()), ""});
+  table.AddRow({"  at the optimizer step", Gib(memory.optimizer_step_bytes()), ""});
+  table.AddRow({"  allocated, peak", Gib(memory.allocated().bytes()), Range(memory.allocated())});
+  table.AddRow({"  reserved", Gib(memory.reserved().bytes()), Range(memory.reserved())});
+  table.AddRow({"  process", Gib(memory.process().bytes()), Range(memory.process())});
+  table.AddRow({"  available", Gib(memory.budget_bytes()), ""});
+  if (memory.host_bytes() > 0) table.AddRow({"host memory", Gib(memory.host_bytes()), ""});
+  return StrCat(table.ToString(), "binds at: ", memory.binding_instant(), "\n");
+}
+
+std::string TimeText(const v1::RuntimeTime& time) {
+  return StrCat(
+      "step: ", FormatSeconds(time.step_seconds()), " (90 % interval ",
+      FormatSeconds(time.low_seconds()), " to ", FormatSeconds(time.high_seconds()), "; ",
+      time.known_device() ? "rates from published measurements of this GPU" : "rates guessed",
+      "): products ", FormatSeconds(time.gemm_seconds()), ", attention ",
+      FormatSeconds(time.attention_seconds()), ", elementwise ",
+      FormatSeconds(time.elementwise_seconds()), ", communication ",
+      FormatSeconds(time.communication_seconds()), ", optimizer ",
+      FormatSeconds(time.optimizer_seconds()), "; Python and launches take ",
+      FormatSeconds(time.host_seconds()), "\n");
+}
+
+std::string NothingFits(const v1::RuntimeAnswer& answer) {
+  const v1::RankedRuntimeMix& nearest = answer.nearest();
+  return StrCat("nothing fits\nnearest: ", nearest.mix_line(), "\nneeds ",
+                Gib(nearest.memory().allocated().bytes() + nearest.memory().context_bytes()),
+                " GiB per GPU, available ", Gib(nearest.memory().budget_bytes()), "\n",
+                MemoryText(nearest.memory()));
+}
+
+std::string Chosen(const v1::RuntimeAnswer& answer) {
+  const v1::RankedRuntimeMix& chosen = answer.ranked(0);
+  return StrCat(MixTable(answer), "* chosen: ", answer.choice_rule(), "\n\n",
+                MemoryText(chosen.memory()), TimeText(chosen.time()));
+}
+
+}  // namespace
+
+std::string ShowRuntimeAnswer(const v1::RuntimeAnswer& answer,
+                              const std::vector<std::string>& notes) {
+  std::string text = answer.ranked().empty() ? NothingFits(answer) : Chosen(answer);
+  text += StrCat(answer.candidate_count(), " mixes, ", answer.feasible_count(), " fit\n");
+  for (const std::string& note : notes) text += StrCat("note: ", note, "\n");
+  for (const std::string& note : answer.notes()) text += StrCat("note: ", note, "\n");
+  return text;
+}
+
+}  // namespace tunesmith::client

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tunesmith/v1/recommender.pb.h"
+
+namespace tunesmith::client {
+
+// A ranking of another runtime's mixes, for people.
+std::string ShowRuntimeAnswer(const v1::RuntimeAnswer& answer,
+                              const std::vector<std::string>& notes);
+
+}  // namespace tunesmith::client

@@ -1,0 +1,32 @@
+# runtime=deepspeed method=full zero_stage=3 offload=optimizer+parameters checkpointing=on attention=flash batch=2x4x8
+# accelerate launch --config_file accelerate.yaml train.py
+import torch
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+
+MODEL = "Llama-3.1-8B"
+CONTEXT = 2048
+
+arguments = TrainingArguments(
+    output_dir="output",
+    per_device_train_batch_size=2,
+    gradient_accumulation_steps=4,
+    gradient_checkpointing=True,
+    gradient_checkpointing_kwargs={"use_reentrant": True},
+    bf16=True,
+    fp16=False,
+    optim="adamw_torch",
+    learning_rate=2e-4,
+    num_train_epochs=1,
+    logging_steps=10,
+    deepspeed="deepspeed.json",
+)
+
+
+def main(dataset):
+    """Trains on a data set whose rows hold input_ids and labels of CONTEXT tokens."""
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL,
+        torch_dtype=torch.bfloat16,
+        attn_implementation="flash_attention_2",
+    )
+    Trainer(model=model, args=arguments, train_dataset=dataset).train()
