@@ -10,7 +10,9 @@
 #include "absl/types/span.h"
 #include "trainer/model_io/added_tokens.h"
 #include "trainer/model_io/bpe.h"
+#include "trainer/model_io/normalizer.h"
 #include "trainer/model_io/pre_tokenizer.h"
+#include "trainer/model_io/token_decoder.h"
 #include "trainer/model_io/tokenizer_spec.h"
 
 namespace tunesmith::trainer {
@@ -30,22 +32,28 @@ class Tokenizer {
 
   std::optional<int32_t> bos_id() const { return spec_.bos_id; }
   std::optional<int32_t> eos_id() const { return spec_.eos_id; }
-  int64_t vocab_size() const {
-    return static_cast<int64_t>(spec_.tokens.size());
-  }  // the highest id + 1
+  // The highest id + 1.
+  int64_t vocab_size() const { return static_cast<int64_t>(parts_.texts.size()); }
   const TokenizerSpec& spec() const { return spec_; }
 
  private:
-  Tokenizer(TokenizerSpec spec, PreTokenizer pre_tokenizer, Bpe bpe);
-  absl::Status EncodeText(std::string_view text, std::vector<int32_t>* ids) const;
-  absl::Status EncodeNormalized(std::string_view text, std::vector<int32_t>* ids) const;
+  struct Parts {
+    AddedTokens raw_tokens;  // found before normalization
+    Normalizer normalizer;
+    AddedTokens normalized_tokens;  // found after it
+    PreTokenizer pre_tokenizer;
+    Bpe bpe;
+    TokenDecoder decoder;
+    std::vector<std::string> texts;  // by id, as the decoder takes them
+  };
+  Tokenizer(TokenizerSpec spec, Parts parts);
+  // `begins_text`: nothing of what is encoded lies before `text`.
+  absl::Status EncodeText(std::string_view text, bool begins_text, std::vector<int32_t>* ids) const;
+  absl::Status EncodeNormalized(std::string_view text, bool begins_text,
+                                std::vector<int32_t>* ids) const;
 
   TokenizerSpec spec_;
-  AddedTokens raw_tokens_;         // found before normalization
-  AddedTokens normalized_tokens_;  // found after it
-  PreTokenizer pre_tokenizer_;
-  Bpe bpe_;
-  std::vector<std::string> bytes_of_id_;
+  Parts parts_;
 };
 
 // The tokenizer of a model: `path` is a Hugging Face directory (tokenizer.json; bos and eos from tokenizer_config.json, else config.json) or a
