@@ -127,7 +127,10 @@ absl::StatusOr<Bpe> Bpe::Create(const TokenizerSpec& spec) {
           StrCat(spec.what, ": two ids have the token \"", token, "\""));
     }
   }
+  for (const std::string& token : spec.tokens) bpe.size_of_id_.push_back(token.size());
   if (spec.falls_back_to_bytes) bpe.FindByteTokens();
+  if (spec.unknown_id.has_value() && *spec.unknown_id < static_cast<int64_t>(spec.tokens.size()))
+    bpe.size_of_id_[static_cast<size_t>(*spec.unknown_id)] = 0;
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     TUNESMITH_RETURN_IF_ERROR(
         bpe.AddMerge(spec.merges[rank], static_cast<int32_t>(rank), spec.what));
@@ -141,6 +144,7 @@ void Bpe::FindByteTokens() {
   for (size_t byte = 0; byte < id_of_byte_.size(); ++byte) {
     const char token[] = {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
     id_of_byte_[byte] = Find({token, sizeof(token)});
+    if (id_of_byte_[byte] >= 0) size_of_id_[static_cast<size_t>(id_of_byte_[byte])] = 1;
   }
 }
 
@@ -253,6 +257,12 @@ void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
     EncodeCached(word.substr(0, end), ids);
     word.remove_prefix(end);
   }
+}
+
+size_t Bpe::SizeOf(int32_t id, std::string_view rest) const {
+  const auto at = static_cast<size_t>(id);
+  const size_t size = at < size_of_id_.size() ? size_of_id_[at] : 0;
+  return size > 0 ? size : static_cast<size_t>(Utf8CharacterBytes(rest));
 }
 
 size_t Bpe::EndOfPart(std::string_view word) {

@@ -29,6 +29,9 @@ class Bpe {
   // or is left out where there is neither (some byte-level vocabularies lack control characters). REQUIRES: valid UTF-8.
   void Encode(std::string_view word, std::vector<int32_t>* ids) const;
 
+  // Bytes of a word that a token of its encoding stands for; `rest` is the word from the token on. REQUIRES: `rest` is not empty.
+  size_t SizeOf(int32_t id, std::string_view rest) const;
+
  private:
   struct Merge {
     int32_t rank = 0;
@@ -59,6 +62,7 @@ class Bpe {
   absl::flat_hash_map<std::string, int32_t> id_of_token_;
   absl::flat_hash_map<uint64_t, Merge> merges_;  // by left id << 32 | right id
   std::array<int32_t, 256> id_of_byte_ = NoBytes();
+  std::vector<size_t> size_of_id_;  // in bytes; 0 for the unknown token
   std::unique_ptr<Cache> cache_;
 
   static std::array<int32_t, 256> NoBytes() {

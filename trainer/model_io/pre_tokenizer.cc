@@ -1,5 +1,6 @@
 #include "trainer/model_io/pre_tokenizer.h"
 
+#include <numeric>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -68,50 +69,68 @@ absl::Status SplitWords(const Regex& regex, SplitBehavior behavior, bool invert,
   return absl::OkStatus();
 }
 
-// Writes every word anew; `append` writes the one at an index.
-template <typename Append>
-void Rewrite(Words* words, const Append& append) {
-  Words result;
-  result.text.reserve(words->text.size() + words->text.size() / 4 + 8);
-  result.ranges.reserve(words->ranges.size());
-  for (size_t i = 0; i < words->ranges.size(); ++i) {
-    const size_t begin = result.text.size();
-    append(i, words->Word(words->ranges[i]), &result.text);
-    if (result.text.size() > begin) result.ranges.push_back({begin, result.text.size()});
+// Writes every word anew.
+class Rewriter {
+ public:
+  explicit Rewriter(Words* words) : old_(*words) {
+    new_.text.reserve(old_.text.size() + old_.text.size() / 4 + 8);
+    new_.ranges.reserve(old_.ranges.size());
   }
-  *words = std::move(result);
-}
+
+  // What the byte `at` of the old text becomes, or what is put before it.
+  void Append(std::string_view text, size_t at) {
+    new_.text.append(text);
+    if (!old_.sources.empty()) new_.sources.resize(new_.text.size(), old_.sources[at]);
+  }
+
+  void EndWord() {
+    if (new_.text.size() > word_begin_) new_.ranges.push_back({word_begin_, new_.text.size()});
+    word_begin_ = new_.text.size();
+  }
+
+  void Finish() { old_ = std::move(new_); }
+
+ private:
+  Words& old_;
+  Words new_;
+  size_t word_begin_ = 0;
+};
 
 void PrependSpaces(Words* words) {
-  Rewrite(words, [](size_t, std::string_view word, std::string* text) {
-    if (word[0] != ' ') text->push_back(' ');
-    text->append(word);
-  });
+  Rewriter rewriter(words);
+  for (const Words::Range& range : words->ranges) {
+    if (words->text[range.begin] != ' ') rewriter.Append(" ", range.begin);
+    for (size_t i = range.begin; i < range.end; ++i) rewriter.Append({&words->text[i], 1}, i);
+    rewriter.EndWord();
+  }
+  rewriter.Finish();
 }
 
 void ToByteAlphabet(Words* words) {
-  Rewrite(words, [](size_t, std::string_view word, std::string* text) {
-    for (const char c : word) text->append(CharacterOfByte(static_cast<uint8_t>(c)));
-  });
+  Rewriter rewriter(words);
+  for (const Words::Range& range : words->ranges) {
+    for (size_t i = range.begin; i < range.end; ++i)
+      rewriter.Append(CharacterOfByte(static_cast<uint8_t>(words->text[i])), i);
+    rewriter.EndWord();
+  }
+  rewriter.Finish();
 }
 
 void ReplaceSpaces(const MetaspaceStep& step, bool begins_text, Words* words) {
-  const bool first_begins_text =
-      begins_text && !words->ranges.empty() && words->ranges[0].begin == 0;
-  Rewrite(words, [&](size_t index, std::string_view word, std::string* text) {
+  Rewriter rewriter(words);
+  for (const Words::Range& range : words->ranges) {
+    const std::string_view word = words->Word(range);
     const bool prepends =
         step.prepends == PrependScheme::kAlways ||
-        (step.prepends == PrependScheme::kFirst && index == 0 && first_begins_text);
+        (step.prepends == PrependScheme::kFirst && range.begin == 0 && begins_text);
     if (prepends && word[0] != ' ' && !word.starts_with(step.replacement))
-      text->append(step.replacement);
-    for (const char c : word) {
-      if (c == ' ') {
-        text->append(step.replacement);
-      } else {
-        text->push_back(c);
-      }
-    }
-  });
+      rewriter.Append(step.replacement, range.begin);
+    for (size_t i = range.begin; i < range.end; ++i)
+      rewriter.Append(
+          words->text[i] == ' ' ? step.replacement : std::string_view(&words->text[i], 1), i);
+    rewriter.EndWord();
+  }
+  rewriter.Finish();
 }
 
 }  // namespace
@@ -150,9 +169,14 @@ absl::Status PreTokenizer::ApplyStep(const Step& step, bool begins_text, Words* 
   return SplitWords(*step.regex, SplitBehavior::kMergedWithNext, false, words);
 }
 
-absl::StatusOr<Words> PreTokenizer::Split(std::string_view text, bool begins_text) const {
-  Words words{.text = std::string(text), .ranges = {}};
+absl::StatusOr<Words> PreTokenizer::Split(std::string_view text, bool begins_text,
+                                          bool tracks_sources) const {
+  Words words{.text = std::string(text), .ranges = {}, .sources = {}};
   if (!text.empty()) words.ranges.push_back({0, text.size()});
+  if (tracks_sources) {
+    words.sources.resize(text.size());
+    std::iota(words.sources.begin(), words.sources.end(), 0);
+  }
   for (const Step& step : steps_) TUNESMITH_RETURN_IF_ERROR(ApplyStep(step, begins_text, &words));
   return words;
 }

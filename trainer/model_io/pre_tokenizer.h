@@ -20,6 +20,8 @@ struct Words {
   };
   std::string text;
   std::vector<Range> ranges;  // in `text`, ascending, none empty
+  // For each byte of `text` where in the text that was split it comes from, where that was asked for.
+  std::vector<size_t> sources;
 
   std::string_view Word(const Range& range) const {
     return std::string_view(text).substr(range.begin, range.end - range.begin);
@@ -34,7 +36,8 @@ class PreTokenizer {
 
   // `begins_text`: nothing of what is encoded lies before `text`. REQUIRES: `text` is valid UTF-8. RESOURCE_EXHAUSTED when a pattern's
   // matching gives up.
-  absl::StatusOr<Words> Split(std::string_view text, bool begins_text) const;
+  absl::StatusOr<Words> Split(std::string_view text, bool begins_text,
+                              bool tracks_sources = false) const;
 
  private:
   struct Step {

@@ -1,5 +1,6 @@
 #include "trainer/model_io/tokenizer.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -84,30 +85,99 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
     if (piece.id >= 0) {
       ids.push_back(piece.id);
     } else {
-      TUNESMITH_RETURN_IF_ERROR(EncodeText(piece.text, piece.text.data() == text.data(), &ids));
+      TUNESMITH_RETURN_IF_ERROR(
+          EncodeText(piece.text, piece.text.data() == text.data(), &ids, nullptr));
     }
   }
   if (add_special) ids.insert(ids.end(), spec_.suffix_ids.begin(), spec_.suffix_ids.end());
   return ids;
 }
 
+absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeAt(std::string_view text,
+                                                         absl::Span<const int64_t> positions,
+                                                         std::vector<int64_t>* token_of) const {
+  if (const int64_t at = FirstInvalidUtf8(text); at >= 0)
+    return absl::InvalidArgumentError(StrCat("the text is not UTF-8 at byte ", at));
+  std::vector<int32_t> ids;
+  token_of->assign(positions.size(), -1);
+  size_t next = 0;  // position
+  const std::vector<AddedTokens::Piece> pieces = parts_.raw_tokens.Split(text);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const auto begin_of = [&](size_t piece) {
+      return piece < pieces.size() ? static_cast<size_t>(pieces[piece].text.data() - text.data())
+                                   : text.size() + 1;
+    };
+    const size_t begin = begin_of(i), first = ids.size();
+    std::vector<size_t> begins;
+    if (pieces[i].id >= 0) {
+      ids.push_back(pieces[i].id);
+      begins.push_back(0);
+    } else {
+      TUNESMITH_RETURN_IF_ERROR(EncodeText(pieces[i].text, begin == 0, &ids, &begins));
+    }
+    while (next < positions.size() && positions[next] < static_cast<int64_t>(begin)) ++next;
+    for (; next < positions.size() && positions[next] < static_cast<int64_t>(begin_of(i + 1));
+         ++next) {
+      const size_t offset =
+          std::min(static_cast<size_t>(positions[next]) - begin, pieces[i].text.size());
+      size_t normalized = offset;
+      if (pieces[i].id < 0) {
+        TUNESMITH_ASSIGN_OR_RETURN(normalized, NormalizedOffset(pieces[i].text, offset));
+      }
+      const auto behind = std::upper_bound(begins.begin(), begins.end(), normalized);
+      (*token_of)[next] = static_cast<int64_t>(first) + (behind - begins.begin()) - 1;
+    }
+  }
+  return ids;
+}
+
+absl::StatusOr<size_t> Tokenizer::NormalizedOffset(std::string_view text, size_t offset) const {
+  if (parts_.normalizer.is_identity()) return offset;
+  // A position inside of a character belongs to the character.
+  while (offset > 0 && offset < text.size() && (static_cast<uint8_t>(text[offset]) & 0xc0) == 0x80)
+    --offset;
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string whole, parts_.normalizer.Apply(text));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string before,
+                             parts_.normalizer.Apply(text.substr(0, offset)));
+  const auto ends = std::mismatch(whole.begin(), whole.end(), before.begin(), before.end());
+  return static_cast<size_t>(ends.first - whole.begin());
+}
+
 absl::Status Tokenizer::EncodeText(std::string_view text, bool begins_text,
-                                   std::vector<int32_t>* ids) const {
-  if (parts_.normalizer.is_identity()) return EncodeNormalized(text, begins_text, ids);
+                                   std::vector<int32_t>* ids, std::vector<size_t>* begins) const {
+  if (parts_.normalizer.is_identity()) return EncodeNormalized(text, begins_text, ids, begins);
   TUNESMITH_ASSIGN_OR_RETURN(const std::string normalized, parts_.normalizer.Apply(text));
-  return EncodeNormalized(normalized, begins_text, ids);
+  return EncodeNormalized(normalized, begins_text, ids, begins);
 }
 
 absl::Status Tokenizer::EncodeNormalized(std::string_view text, bool begins_text,
-                                         std::vector<int32_t>* ids) const {
+                                         std::vector<int32_t>* ids,
+                                         std::vector<size_t>* begins) const {
   for (const AddedTokens::Piece& piece : parts_.normalized_tokens.Split(text)) {
-    if (piece.id >= 0) {
-      ids->push_back(piece.id);
+    const auto offset = static_cast<size_t>(piece.text.data() - text.data());
+    if (piece.id < 0) {
+      TUNESMITH_RETURN_IF_ERROR(
+          EncodeWords(piece.text, offset, begins_text && offset == 0, ids, begins));
       continue;
     }
-    const bool begins = begins_text && piece.text.data() == text.data();
-    TUNESMITH_ASSIGN_OR_RETURN(const Words words, parts_.pre_tokenizer.Split(piece.text, begins));
-    for (const Words::Range& range : words.ranges) parts_.bpe.Encode(words.Word(range), ids);
+    ids->push_back(piece.id);
+    if (begins != nullptr) begins->push_back(offset);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Tokenizer::EncodeWords(std::string_view text, size_t offset, bool begins_text,
+                                    std::vector<int32_t>* ids, std::vector<size_t>* begins) const {
+  TUNESMITH_ASSIGN_OR_RETURN(const Words words,
+                             parts_.pre_tokenizer.Split(text, begins_text, begins != nullptr));
+  for (const Words::Range& range : words.ranges) {
+    const size_t first = ids->size();
+    parts_.bpe.Encode(words.Word(range), ids);
+    size_t at = range.begin;
+    for (size_t i = first; begins != nullptr && i < ids->size(); ++i) {
+      begins->push_back(offset + words.sources[std::min(at, range.end - 1)]);
+      if (at < range.end) at += parts_.bpe.SizeOf((*ids)[i], words.Word({at, range.end}));
+    }
   }
   return absl::OkStatus();
 }

@@ -27,6 +27,12 @@ class Tokenizer {
   // for the models that have one). INVALID_ARGUMENT for text that is not UTF-8, with the offset.
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
 
+  // As Encode without special tokens. `token_of` gets, for every byte offset of `positions` (ascending), the index of the token that holds it; of the last
+  // token before it where white space around an added token is in none; -1 where there is none before it.
+  absl::StatusOr<std::vector<int32_t>> EncodeAt(std::string_view text,
+                                                absl::Span<const int64_t> positions,
+                                                std::vector<int64_t>* token_of) const;
+
   // Valid UTF-8: bytes that make no character become U+FFFD. Special tokens appear as their content, unknown ids not at all.
   std::string Decode(absl::Span<const int32_t> ids) const;
 
@@ -47,10 +53,16 @@ class Tokenizer {
     std::vector<std::string> texts;  // by id, as the decoder takes them
   };
   Tokenizer(TokenizerSpec spec, Parts parts);
-  // `begins_text`: nothing of what is encoded lies before `text`.
-  absl::Status EncodeText(std::string_view text, bool begins_text, std::vector<int32_t>* ids) const;
-  absl::Status EncodeNormalized(std::string_view text, bool begins_text,
-                                std::vector<int32_t>* ids) const;
+  // `begins_text`: nothing of what is encoded lies before `text`. `begins`, where it is not null, gets the offset in the normalized text at which each
+  // token begins.
+  absl::Status EncodeText(std::string_view text, bool begins_text, std::vector<int32_t>* ids,
+                          std::vector<size_t>* begins) const;
+  absl::Status EncodeNormalized(std::string_view text, bool begins_text, std::vector<int32_t>* ids,
+                                std::vector<size_t>* begins) const;
+  absl::Status EncodeWords(std::string_view text, size_t offset, bool begins_text,
+                           std::vector<int32_t>* ids, std::vector<size_t>* begins) const;
+  // Where in the normalized text a byte of a text goes.
+  absl::StatusOr<size_t> NormalizedOffset(std::string_view text, size_t offset) const;
 
   TokenizerSpec spec_;
   Parts parts_;
