@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "common/json.h"
 #include "common/str_cat.h"
 #include "tests/trainer/model_io/model_files.h"
@@ -85,6 +87,39 @@ TEST(TokenizerTest, MergesGoByRankAndUnknownBytesAreLeftOut) {
   TokenizerSpec unknown = SmallSpec();
   unknown.unknown_id = 5;
   EXPECT_THAT(*Tokenizer::Create(unknown)->Encode("azb", false), ElementsAre(0, 5, 1));
+}
+
+// Of ASCII text every token's share of the decoded text is what it holds.
+TEST(TokenizerTest, EncodeAtNamesTheTokenOfAByte) {
+  for (const char* name : {"smollm", "llama2", "gemma", "falcon", "qwen2"}) {
+    const auto tokenizer = OpenTokenizer(StrCat(kData, name));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const std::string text = "def f(x):\n  return 1234 <bos><s>the library, objects ";
+    std::vector<int64_t> positions(text.size()), token_of;
+    std::iota(positions.begin(), positions.end(), 0);
+    const auto ids = tokenizer->EncodeAt(text, positions, &token_of);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    EXPECT_EQ(*ids, *tokenizer->Encode(text, false));
+    ASSERT_EQ(tokenizer->Decode(*ids), text) << name;
+    const absl::Span<const int32_t> all(*ids);
+    for (size_t p = 0; p < text.size(); ++p) {
+      const auto token = static_cast<size_t>(token_of[p]);
+      ASSERT_LE(tokenizer->Decode(all.first(token)).size(), p) << name;
+      ASSERT_GT(tokenizer->Decode(all.first(token + 1)).size(), p) << name;
+    }
+  }
+}
+
+TEST(TokenizerTest, EncodeAtFollowsWhatNormalizationMakesShorter) {
+  const auto tokenizer = OpenTokenizer(StrCat(kData, "qwen2"));  // NFC
+  const std::string text = "e\u0301e\u0301 x";                   // 3 + 3 + 2 bytes
+  std::vector<int64_t> token_of;
+  const auto ids = tokenizer->EncodeAt(text, {0, 1, 3, 6, 7}, &token_of);
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  const auto alone = tokenizer->Encode("\u00e9", false)->size();
+  EXPECT_EQ(*ids, *tokenizer->Encode("\u00e9\u00e9 x", false));
+  EXPECT_EQ(token_of[2], static_cast<int64_t>(alone));
+  EXPECT_EQ(token_of[4], static_cast<int64_t>(ids->size()) - 1);
 }
 
 // Where merges would be looked for pair by pair, each of these takes minutes.
