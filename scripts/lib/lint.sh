@@ -24,7 +24,7 @@ lint_format() { cpp_files | xargs -r clang-format --dry-run -Werror; }
 
 lint_shell() { shell_files | xargs -r shellcheck --external-sources; }
 
-lint_spelling() { source_files | xargs -r .venv/bin/codespell -L positionof; }
+lint_spelling() { source_files | xargs -r .venv/bin/codespell -L positionof,nd; }
 
 lint_protos() { (cd proto && ../.venv/bin/buf lint); }
 

@@ -52,9 +52,31 @@ std::string TokenizerSeed() {
   spec.tokens = {"a", "b", "ab", "<s>"};
   spec.merges = {{"a", "b"}};
   spec.added_tokens = {{.id = 3, .content = "<s>", .special = true}};
-  spec.splits = {{"\\p{N}"}, {trainer::kGpt2Pattern}};
+  spec.pre_tokenizer = {trainer::SplitStep{{"\\p{N}"}}, trainer::ByteLevelStep{.splits = true}};
+  spec.decoder = {trainer::ByteLevelDecoder{}};
   spec.prefix_ids = {3};
-  spec.normalizes_nfc = true;
+  spec.normalizer = {trainer::UnicodeForm::kNfc};
+  return trainer::TokenizerJsonFromSpec(spec);
+}
+
+// SentencePiece's style, with every kind of step.
+std::string FallbackTokenizerSeed() {
+  trainer::TokenizerSpec spec;
+  spec.tokens = {"<unk>", "<0x0A>", "\u2581", "a", "b", "ab", "\u2581ab"};
+  spec.merges = {{"a", "b"}, {"\u2581", "ab"}};
+  spec.added_tokens = {{.id = 7, .content = "<s>", .special = true, .rstrip = true},
+                       {.id = 8, .content = "x y", .single_word = true, .normalized = true}};
+  spec.normalizer = {trainer::UnicodeForm::kNfkc, trainer::LowercaseStep{},
+                     trainer::StripStep{.left = false}, trainer::PrependStep{"\u2581"},
+                     trainer::ReplaceStep{{" ", true}, "\u2581"}};
+  spec.pre_tokenizer = {trainer::MetaspaceStep{.prepends = trainer::PrependScheme::kFirst},
+                        trainer::SplitStep{{"[a[b&&[^c]]]{1,2}+"}}};
+  spec.decoder = {trainer::ReplaceStep{{"\u2581", true}, " "}, trainer::ByteFallbackDecoder{},
+                  trainer::FuseDecoder{}, trainer::StripDecoder{" ", 1, 0},
+                  trainer::MetaspaceDecoder{}};
+  spec.falls_back_to_bytes = spec.fuses_unknown = true;
+  spec.unknown_id = 0;
+  spec.suffix_ids = {7};
   return trainer::TokenizerJsonFromSpec(spec);
 }
 
@@ -112,6 +134,8 @@ absl::Status WriteSeeds(const std::string& directory) {
   status.Update(WriteSafetensorsSeed(directory + "/safetensors/seed"));
   status.Update(WriteFileAtomically(directory + "/gguf/seed", GgufSeed()));
   status.Update(WriteFileAtomically(directory + "/tokenizer_json/seed", TokenizerSeed()));
+  status.Update(
+      WriteFileAtomically(directory + "/tokenizer_json/fallback", FallbackTokenizerSeed()));
   status.Update(WriteFileAtomically(directory + "/jsonl/text",
                                     "{\"text\": \"a\"}\n{\"text\": \"b\\u00e9\"}\n"));
   status.Update(WriteFileAtomically(directory + "/jsonl/pair",

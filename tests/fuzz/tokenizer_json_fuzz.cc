@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!spec.ok()) return 0;
   const auto tokenizer = tunesmith::trainer::Tokenizer::Create(*std::move(spec));
   if (!tokenizer.ok()) return 0;
-  const auto ids = tokenizer->Encode("ab <s> 12\u00e9\u0301\n x", true);
+  const auto ids = tokenizer->Encode("ab <s> 12\u00e9\u0301\u0eba\n x yab\u2581", true);
   if (ids.ok()) tokenizer->Decode(*ids);
   const std::string written = tunesmith::trainer::TokenizerJsonFromSpec(tokenizer->spec());
   tunesmith::trainer::TokenizerSpecFromJson(written, "written").IgnoreError();

@@ -2,10 +2,15 @@
 
 #include <algorithm>
 
+#include "trainer/model_io/unicode_text.h"
+
 namespace tunesmith::trainer {
 namespace {
 
-constexpr std::string_view kSpaces = " \t\n\v\f\r";
+bool IsInsideWord(std::string_view before, std::string_view after) {
+  return (!before.empty() && IsWordCharacter(LastCharacter(before))) ||
+         (!after.empty() && IsWordCharacter(FirstCharacter(after)));
+}
 
 }  // namespace
 
@@ -38,13 +43,15 @@ std::vector<AddedTokens::Piece> AddedTokens::Split(std::string_view text) const 
       ++at;
       continue;
     }
-    std::string_view before = text.substr(begin, at - begin);
-    if (token->lstrip) before = before.substr(0, before.find_last_not_of(kSpaces) + 1);
-    if (!before.empty()) pieces.push_back({before, -1});
-    pieces.push_back({text.substr(at, token->content.size()), token->id});
+    const size_t token_begin = at;
     at += token->content.size();
-    if (token->rstrip) at = std::min(text.find_first_not_of(kSpaces, at), text.size());
-    begin = at;
+    if (token->single_word && IsInsideWord(text.substr(0, token_begin), text.substr(at))) continue;
+    std::string_view before =
+        text.substr(begin, std::max(token_begin, begin) - begin);  // rstrip may have gone further
+    if (token->lstrip) before = TrimRight(before);
+    if (!before.empty()) pieces.push_back({before, -1});
+    pieces.push_back({text.substr(token_begin, token->content.size()), token->id});
+    begin = token->rstrip ? text.size() - TrimLeft(text.substr(at)).size() : at;
   }
   if (begin < text.size()) pieces.push_back({text.substr(begin), -1});
   return pieces;

@@ -1,5 +1,6 @@
 #include "trainer/model_io/bpe.h"
 
+#include <algorithm>
 #include <queue>
 #include <tuple>
 #include <utility>
@@ -8,13 +9,14 @@
 #include "absl/synchronization/mutex.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "trainer/model_io/byte_alphabet.h"
+#include "common/utf8.h"
 
 namespace tunesmith::trainer {
 namespace {
 
 constexpr size_t kCachedWordCount = 1 << 16;
-constexpr size_t kCachedWordBytes = 64;  // longer words are rare and seldom come again
+constexpr size_t kCachedWordBytes = 64;        // longer words are rare and seldom come again
+constexpr std::string_view kSpace = "\u2581";  // of SentencePiece-style vocabularies
 
 uint64_t PairKey(int32_t left, int32_t right) {
   return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
@@ -116,27 +118,47 @@ Bpe::~Bpe() = default;
 absl::StatusOr<Bpe> Bpe::Create(const TokenizerSpec& spec) {
   Bpe bpe;
   bpe.ignores_merges_ = spec.ignores_merges;
+  bpe.fuses_unknown_ = spec.fuses_unknown;
+  bpe.unknown_id_ = spec.unknown_id.value_or(-1);
   for (size_t id = 0; id < spec.tokens.size(); ++id) {
     const std::string& token = spec.tokens[id];
-    if (token.empty()) continue;
-    if (!bpe.id_of_token_.emplace(token, static_cast<int32_t>(id)).second) {
+    if (!token.empty() && !bpe.id_of_token_.emplace(token, static_cast<int32_t>(id)).second) {
       return absl::InvalidArgumentError(
           StrCat(spec.what, ": two ids have the token \"", token, "\""));
     }
-    if (!spec.ignores_merges) continue;
-    if (std::optional<std::string> word = BytesOfToken(token))
-      bpe.id_of_word_.emplace(*std::move(word), static_cast<int32_t>(id));
   }
-  for (size_t byte = 0; byte < bpe.id_of_byte_.size(); ++byte) {
-    const auto at = bpe.id_of_token_.find(ToAbsl(CharacterOfByte(static_cast<uint8_t>(byte))));
-    bpe.id_of_byte_[byte] =
-        at == bpe.id_of_token_.end() ? spec.unknown_id.value_or(-1) : at->second;
-  }
+  for (const std::string& token : spec.tokens) bpe.size_of_id_.push_back(token.size());
+  if (spec.falls_back_to_bytes) bpe.FindByteTokens();
+  if (spec.unknown_id.has_value() && *spec.unknown_id < static_cast<int64_t>(spec.tokens.size()))
+    bpe.size_of_id_[static_cast<size_t>(*spec.unknown_id)] = 0;
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     TUNESMITH_RETURN_IF_ERROR(
         bpe.AddMerge(spec.merges[rank], static_cast<int32_t>(rank), spec.what));
   }
+  bpe.cuts_at_spaces_ = bpe.NoTokenCrossesASpace(spec.merges);
   return bpe;
+}
+
+void Bpe::FindByteTokens() {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  for (size_t byte = 0; byte < id_of_byte_.size(); ++byte) {
+    const char token[] = {'<', '0', 'x', kDigits[byte / 16], kDigits[byte % 16], '>'};
+    id_of_byte_[byte] = Find({token, sizeof(token)});
+    if (id_of_byte_[byte] >= 0) size_of_id_[static_cast<size_t>(id_of_byte_[byte])] = 1;
+  }
+}
+
+bool Bpe::NoTokenCrossesASpace(
+    const std::vector<std::pair<std::string, std::string>>& merges) const {
+  if (ignores_merges_ || Find(kSpace) < 0) return false;
+  return std::none_of(merges.begin(), merges.end(), [](const auto& merge) {
+    return !merge.first.ends_with(kSpace) && merge.second.starts_with(kSpace);
+  });
+}
+
+int32_t Bpe::Find(std::string_view token) const {
+  const auto at = id_of_token_.find(ToAbsl(token));
+  return at == id_of_token_.end() ? -1 : at->second;
 }
 
 absl::StatusOr<int32_t> Bpe::IdOf(const std::string& token, std::string_view what) const {
@@ -162,27 +184,91 @@ const Bpe::Merge* Bpe::FindMerge(int32_t left, int32_t right) const {
   return at == merges_.end() ? nullptr : &at->second;
 }
 
-std::vector<int32_t> Bpe::MergeBytes(std::string_view word) const {
-  std::vector<int32_t> ids;
-  ids.reserve(word.size());
-  for (const char c : word) {
-    const int32_t id = id_of_byte_[static_cast<uint8_t>(c)];
-    if (id >= 0) ids.push_back(id);
+// The symbols that a word begins as, in the order and with the unknown tokens that Hugging Face's BPE::merge_word gives.
+class Bpe::SymbolList {
+ public:
+  explicit SymbolList(const Bpe& bpe) : bpe_(bpe) {}
+
+  void Add(std::string_view character) {
+    if (const int32_t id = bpe_.Find(character); id >= 0) {
+      EndUnknown();
+      ids_.push_back(id);
+    } else if (!AddBytes(character) && bpe_.unknown_id_ >= 0) {
+      if (!bpe_.fuses_unknown_) EndUnknown();
+      has_unknown_ = true;
+    }
   }
-  return MergeLoop(*this, ids).Run();
+
+  std::vector<int32_t> Finish() {
+    EndUnknown();
+    return std::move(ids_);
+  }
+
+ private:
+  void EndUnknown() {
+    if (has_unknown_) ids_.push_back(bpe_.unknown_id_);
+    has_unknown_ = false;
+  }
+
+  // False where not every byte of the character has a token.
+  bool AddBytes(std::string_view character) {
+    const auto id_of = [&](char c) { return bpe_.id_of_byte_[static_cast<uint8_t>(c)]; };
+    if (!std::all_of(character.begin(), character.end(), [&](char c) { return id_of(c) >= 0; }))
+      return false;
+    for (const char c : character) ids_.push_back(id_of(c));
+    return true;
+  }
+
+  const Bpe& bpe_;
+  std::vector<int32_t> ids_;
+  bool has_unknown_ = false;
+};
+
+std::vector<int32_t> Bpe::MergeWord(std::string_view word) const {
+  SymbolList symbols(*this);
+  while (!word.empty()) {
+    const auto size = static_cast<size_t>(Utf8CharacterBytes(word));
+    symbols.Add(word.substr(0, size));
+    word.remove_prefix(size);
+  }
+  return MergeLoop(*this, symbols.Finish()).Run();
+}
+
+void Bpe::EncodeCached(std::string_view word, std::vector<int32_t>* ids) const {
+  if (cache_->Append(word, ids)) return;
+  const std::vector<int32_t> merged = MergeWord(word);
+  cache_->Add(word, merged);
+  ids->insert(ids->end(), merged.begin(), merged.end());
 }
 
 void Bpe::Encode(std::string_view word, std::vector<int32_t>* ids) const {
   if (ignores_merges_) {
-    if (const auto at = id_of_word_.find(ToAbsl(word)); at != id_of_word_.end()) {
-      ids->push_back(at->second);
+    if (const int32_t id = Find(word); id >= 0) {
+      ids->push_back(id);
       return;
     }
   }
-  if (cache_->Append(word, ids)) return;
-  const std::vector<int32_t> merged = MergeBytes(word);
-  cache_->Add(word, merged);
-  ids->insert(ids->end(), merged.begin(), merged.end());
+  if (!cuts_at_spaces_) {
+    EncodeCached(word, ids);
+    return;
+  }
+  while (!word.empty()) {
+    const size_t end = EndOfPart(word);
+    EncodeCached(word.substr(0, end), ids);
+    word.remove_prefix(end);
+  }
+}
+
+size_t Bpe::SizeOf(int32_t id, std::string_view rest) const {
+  const auto at = static_cast<size_t>(id);
+  const size_t size = at < size_of_id_.size() ? size_of_id_[at] : 0;
+  return size > 0 ? size : static_cast<size_t>(Utf8CharacterBytes(rest));
+}
+
+size_t Bpe::EndOfPart(std::string_view word) {
+  size_t at = word.starts_with(kSpace) ? kSpace.size() : 0;
+  while (word.substr(at).starts_with(kSpace)) at += kSpace.size();
+  return std::min(word.find(kSpace, at), word.size());
 }
 
 }  // namespace tunesmith::trainer

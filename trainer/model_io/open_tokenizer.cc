@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -48,8 +47,7 @@ absl::StatusOr<std::optional<int32_t>> FindSpecial(const TokenizerSpec& spec,
                                                    const std::string& name) {
   const std::string text = TokenText(tokenizer_config, name.c_str());
   if (text.empty()) return ConfiguredId(model_config, (name + "_id").c_str());
-  const auto at = std::find(spec.tokens.begin(), spec.tokens.end(), text);
-  if (at != spec.tokens.end()) return static_cast<int32_t>(at - spec.tokens.begin());
+  if (const std::optional<int32_t> id = FindToken(spec, text)) return id;
   return absl::InvalidArgumentError(StrCat(spec.what, ": the ", name,
                                            " of tokenizer_config.json, \"", text,
                                            "\", is not in the vocabulary"));

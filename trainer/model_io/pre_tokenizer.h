@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,22 +12,39 @@
 
 namespace tunesmith::trainer {
 
+// The words of a text, in the characters that the vocabulary is written in.
+struct Words {
+  struct Range {
+    size_t begin = 0;
+    size_t end = 0;
+  };
+  std::string text;
+  std::vector<Range> ranges;  // in `text`, ascending, none empty
+  // For each byte of `text` where in the text that was split it comes from, where that was asked for.
+  std::vector<size_t> sources;
+
+  std::string_view Word(const Range& range) const {
+    return std::string_view(text).substr(range.begin, range.end - range.begin);
+  }
+};
+
 // Cuts a text into the words that BPE merges within. Move-only, thread-safe.
 class PreTokenizer {
  public:
   // UNIMPLEMENTED for a pattern that the regex engine does not understand.
-  static absl::StatusOr<PreTokenizer> Create(const std::vector<SplitStep>& steps);
+  static absl::StatusOr<PreTokenizer> Create(const std::vector<PreTokenizerStep>& steps);
 
-  // The words, pointing into `text`. REQUIRES: `text` is valid UTF-8.
-  absl::StatusOr<std::vector<std::string_view>> Split(std::string_view text) const;
+  // `begins_text`: nothing of what is encoded lies before `text`. REQUIRES: `text` is valid UTF-8. RESOURCE_EXHAUSTED when a pattern's
+  // matching gives up.
+  absl::StatusOr<Words> Split(std::string_view text, bool begins_text,
+                              bool tracks_sources = false) const;
 
  private:
   struct Step {
-    SplitStep spec;
-    Regex regex;
+    PreTokenizerStep spec;
+    std::optional<Regex> regex;  // of every step that splits
   };
-  static absl::Status SplitPiece(const Step& step, std::string_view piece,
-                                 std::vector<std::string_view>* pieces);
+  static absl::Status ApplyStep(const Step& step, bool begins_text, Words* words);
 
   std::vector<Step> steps_;
 };

@@ -5,38 +5,13 @@
 
 #include <array>
 
+#include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/utf8.h"
+#include "trainer/model_io/oniguruma.h"
 
 namespace tunesmith::trainer {
 namespace {
-
-// The characters of \s in Oniguruma (Unicode's White_Space), as the inside of a class. PCRE2's own \s has U+180E besides.
-constexpr std::string_view kSpaces =
-    R"(\x09-\x0d\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
-
-// Spells out \s, and \S outside of classes.
-std::string TranslateSpaces(std::string_view pattern) {
-  std::string result;
-  bool in_class = false;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    const std::string_view two = pattern.substr(i, 2);
-    if (two == "\\s") {
-      result += in_class ? std::string(kSpaces) : StrCat("[", kSpaces, "]");
-    } else if (two == "\\S" && !in_class) {
-      result += StrCat("[^", kSpaces, "]");
-    } else if (pattern[i] == '\\') {
-      result += two;
-    } else {
-      if (pattern[i] == '[') in_class = true;
-      if (pattern[i] == ']') in_class = false;
-      result += pattern[i];
-      continue;
-    }
-    ++i;
-  }
-  return result;
-}
 
 std::string ErrorText(int code) {
   std::array<PCRE2_UCHAR, 256> text = {};
@@ -70,19 +45,21 @@ struct Regex::Code {
   }
 };
 
-absl::StatusOr<Regex> Regex::Compile(const std::string& pattern) {
-  if (pattern.find("&&[") !=
-      std::string::npos) {  // PCRE2 would take it for three literal characters
-    return absl::UnimplementedError(StrCat("the regular expression ", pattern,
-                                           " intersects classes (&&), which is not known here"));
-  }
-  const std::string translated = TranslateSpaces(pattern);
+absl::StatusOr<Regex> Regex::Compile(const TextPattern& pattern) {
+  if (pattern.is_literal) return CompilePcre(pattern.text, pattern.text, PCRE2_LITERAL);
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string translated, PcreFromOniguruma(pattern.text));
+  // Oniguruma's ^ and $ are those of lines.
+  return CompilePcre(pattern.text, translated, PCRE2_UCP | PCRE2_MULTILINE);
+}
+
+absl::StatusOr<Regex> Regex::CompilePcre(const std::string& pattern, const std::string& translated,
+                                         uint32_t options) {
   int error = 0;
   PCRE2_SIZE offset = 0;
   auto code = std::make_shared<Code>();
   code->pattern = pattern;
   code->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                             PCRE2_UTF | PCRE2_UCP, &error, &offset, nullptr);
+                             PCRE2_UTF | options, &error, &offset, nullptr);
   if (code->code == nullptr) {
     return absl::UnimplementedError(
         StrCat("the regular expression ", pattern, " is not understood: ", ErrorText(error)));

@@ -1,50 +1,40 @@
 #include "trainer/model_io/tokenizer.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
 #include <utility>
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/utf8.h"
-#include "trainer/model_io/byte_alphabet.h"
 
 namespace tunesmith::trainer {
 namespace {
 
-// Unicode's composed form. Everything below U+0300 (lead byte 0xcc) is composed already. REQUIRES: valid UTF-8.
-absl::StatusOr<std::string> ComposeNfc(std::string_view text) {
-  if (std::none_of(text.begin(), text.end(),
-                   [](char c) { return static_cast<uint8_t>(c) >= 0xcc; }))
-    return std::string(text);
-  utf8proc_uint8_t* composed = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                   static_cast<utf8proc_ssize_t>(text.size()), &composed,
-                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(composed, &std::free);
-  if (size < 0)
-    return absl::InvalidArgumentError(StrCat("cannot normalize the text: ", utf8proc_errmsg(size)));
-  return std::string(reinterpret_cast<const char*>(composed), static_cast<size_t>(size));
+// Tokens that are looked for after normalization are looked for by what it makes of them.
+absl::StatusOr<std::vector<AddedToken>> Normalized(std::vector<AddedToken> tokens,
+                                                   const Normalizer& normalizer) {
+  for (AddedToken& token : tokens) {
+    if (!token.normalized) continue;
+    TUNESMITH_ASSIGN_OR_RETURN(token.content, normalizer.Apply(token.content));
+  }
+  return tokens;
 }
 
-std::vector<AddedToken> Select(const std::vector<AddedToken>& tokens, bool normalized) {
+AddedTokens Select(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> selected;
   for (const AddedToken& token : tokens) {
     if (token.normalized == normalized) selected.push_back(token);
   }
-  return selected;
+  return AddedTokens(std::move(selected));
 }
 
-std::vector<std::string> BytesOfIds(const TokenizerSpec& spec) {
-  std::vector<std::string> bytes;
-  for (const std::string& token : spec.tokens) bytes.push_back(BytesOfToken(token).value_or(token));
-  for (const AddedToken& token : spec.added_tokens)
-    bytes[static_cast<size_t>(token.id)] = token.content;
-  return bytes;
+// By id. `added` are the spec's, or what the normalizer makes of them.
+std::vector<std::string> TextsOfIds(const TokenizerSpec& spec,
+                                    const std::vector<AddedToken>& added) {
+  std::vector<std::string> texts = spec.tokens;
+  texts.resize(static_cast<size_t>(VocabSize(spec)));
+  for (const AddedToken& token : added) texts[static_cast<size_t>(token.id)] = token.content;
+  return texts;
 }
 
 absl::Status CheckIds(const TokenizerSpec& spec) {
@@ -54,9 +44,10 @@ absl::Status CheckIds(const TokenizerSpec& spec) {
   if (spec.unknown_id.has_value()) ids.push_back(*spec.unknown_id);
   if (spec.bos_id.has_value()) ids.push_back(*spec.bos_id);
   if (spec.eos_id.has_value()) ids.push_back(*spec.eos_id);
+  const std::vector<std::string> texts = TextsOfIds(spec, spec.added_tokens);
   for (const int32_t id : ids) {
-    if (id < 0 || id >= static_cast<int64_t>(spec.tokens.size()) ||
-        spec.tokens[static_cast<size_t>(id)].empty()) {
+    if (id < 0 || id >= static_cast<int64_t>(texts.size()) ||
+        texts[static_cast<size_t>(id)].empty()) {
       return absl::InvalidArgumentError(
           StrCat(spec.what, ": the special token id ", id, " is not in the vocabulary"));
     }
@@ -66,19 +57,21 @@ absl::Status CheckIds(const TokenizerSpec& spec) {
 
 }  // namespace
 
-Tokenizer::Tokenizer(TokenizerSpec spec, PreTokenizer pre_tokenizer, Bpe bpe)
-    : spec_(std::move(spec)),
-      raw_tokens_(Select(spec_.added_tokens, false)),
-      normalized_tokens_(Select(spec_.added_tokens, true)),
-      pre_tokenizer_(std::move(pre_tokenizer)),
-      bpe_(std::move(bpe)),
-      bytes_of_id_(BytesOfIds(spec_)) {}
+Tokenizer::Tokenizer(TokenizerSpec spec, Parts parts)
+    : spec_(std::move(spec)), parts_(std::move(parts)) {}
 
 absl::StatusOr<Tokenizer> Tokenizer::Create(TokenizerSpec spec) {
   TUNESMITH_RETURN_IF_ERROR(CheckIds(spec));
-  TUNESMITH_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer, PreTokenizer::Create(spec.splits));
+  TUNESMITH_ASSIGN_OR_RETURN(Normalizer normalizer, Normalizer::Create(spec.normalizer));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<AddedToken> added,
+                             Normalized(spec.added_tokens, normalizer));
+  TUNESMITH_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer, PreTokenizer::Create(spec.pre_tokenizer));
   TUNESMITH_ASSIGN_OR_RETURN(Bpe bpe, Bpe::Create(spec));
-  return Tokenizer(std::move(spec), std::move(pre_tokenizer), std::move(bpe));
+  TUNESMITH_ASSIGN_OR_RETURN(TokenDecoder decoder, TokenDecoder::Create(spec.decoder));
+  std::vector<std::string> texts = TextsOfIds(spec, added);
+  return Tokenizer(std::move(spec), {Select(added, false), std::move(normalizer),
+                                     Select(added, true), std::move(pre_tokenizer), std::move(bpe),
+                                     std::move(decoder), std::move(texts)});
 }
 
 absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
@@ -88,42 +81,114 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::Encode(std::string_view text,
   }
   std::vector<int32_t> ids;
   if (add_special) ids = spec_.prefix_ids;
-  for (const AddedTokens::Piece& piece : raw_tokens_.Split(text)) {
+  for (const AddedTokens::Piece& piece : parts_.raw_tokens.Split(text)) {
     if (piece.id >= 0) {
       ids.push_back(piece.id);
     } else {
-      TUNESMITH_RETURN_IF_ERROR(EncodeText(piece.text, &ids));
+      TUNESMITH_RETURN_IF_ERROR(
+          EncodeText(piece.text, piece.text.data() == text.data(), &ids, nullptr));
     }
   }
   if (add_special) ids.insert(ids.end(), spec_.suffix_ids.begin(), spec_.suffix_ids.end());
   return ids;
 }
 
-absl::Status Tokenizer::EncodeText(std::string_view text, std::vector<int32_t>* ids) const {
-  if (!spec_.normalizes_nfc) return EncodeNormalized(text, ids);
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string composed, ComposeNfc(text));
-  return EncodeNormalized(composed, ids);
+absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeAt(std::string_view text,
+                                                         absl::Span<const int64_t> positions,
+                                                         std::vector<int64_t>* token_of) const {
+  if (const int64_t at = FirstInvalidUtf8(text); at >= 0)
+    return absl::InvalidArgumentError(StrCat("the text is not UTF-8 at byte ", at));
+  std::vector<int32_t> ids;
+  token_of->assign(positions.size(), -1);
+  size_t next = 0;  // position
+  const std::vector<AddedTokens::Piece> pieces = parts_.raw_tokens.Split(text);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const auto begin_of = [&](size_t piece) {
+      return piece < pieces.size() ? static_cast<size_t>(pieces[piece].text.data() - text.data())
+                                   : text.size() + 1;
+    };
+    const size_t begin = begin_of(i), first = ids.size();
+    std::vector<size_t> begins;
+    if (pieces[i].id >= 0) {
+      ids.push_back(pieces[i].id);
+      begins.push_back(0);
+    } else {
+      TUNESMITH_RETURN_IF_ERROR(EncodeText(pieces[i].text, begin == 0, &ids, &begins));
+    }
+    while (next < positions.size() && positions[next] < static_cast<int64_t>(begin)) ++next;
+    for (; next < positions.size() && positions[next] < static_cast<int64_t>(begin_of(i + 1));
+         ++next) {
+      const size_t offset =
+          std::min(static_cast<size_t>(positions[next]) - begin, pieces[i].text.size());
+      size_t normalized = offset;
+      if (pieces[i].id < 0) {
+        TUNESMITH_ASSIGN_OR_RETURN(normalized, NormalizedOffset(pieces[i].text, offset));
+      }
+      const auto behind = std::upper_bound(begins.begin(), begins.end(), normalized);
+      (*token_of)[next] = static_cast<int64_t>(first) + (behind - begins.begin()) - 1;
+    }
+  }
+  return ids;
 }
 
-absl::Status Tokenizer::EncodeNormalized(std::string_view text, std::vector<int32_t>* ids) const {
-  for (const AddedTokens::Piece& piece : normalized_tokens_.Split(text)) {
-    if (piece.id >= 0) {
-      ids->push_back(piece.id);
+absl::StatusOr<size_t> Tokenizer::NormalizedOffset(std::string_view text, size_t offset) const {
+  if (parts_.normalizer.is_identity()) return offset;
+  // A position inside of a character belongs to the character.
+  while (offset > 0 && offset < text.size() && (static_cast<uint8_t>(text[offset]) & 0xc0) == 0x80)
+    --offset;
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string whole, parts_.normalizer.Apply(text));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string before,
+                             parts_.normalizer.Apply(text.substr(0, offset)));
+  const auto ends = std::mismatch(whole.begin(), whole.end(), before.begin(), before.end());
+  return static_cast<size_t>(ends.first - whole.begin());
+}
+
+absl::Status Tokenizer::EncodeText(std::string_view text, bool begins_text,
+                                   std::vector<int32_t>* ids, std::vector<size_t>* begins) const {
+  if (parts_.normalizer.is_identity()) return EncodeNormalized(text, begins_text, ids, begins);
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string normalized, parts_.normalizer.Apply(text));
+  return EncodeNormalized(normalized, begins_text, ids, begins);
+}
+
+absl::Status Tokenizer::EncodeNormalized(std::string_view text, bool begins_text,
+                                         std::vector<int32_t>* ids,
+                                         std::vector<size_t>* begins) const {
+  for (const AddedTokens::Piece& piece : parts_.normalized_tokens.Split(text)) {
+    const auto offset = static_cast<size_t>(piece.text.data() - text.data());
+    if (piece.id < 0) {
+      TUNESMITH_RETURN_IF_ERROR(
+          EncodeWords(piece.text, offset, begins_text && offset == 0, ids, begins));
       continue;
     }
-    TUNESMITH_ASSIGN_OR_RETURN(const std::vector<std::string_view> words,
-                               pre_tokenizer_.Split(piece.text));
-    for (const std::string_view word : words) bpe_.Encode(word, ids);
+    ids->push_back(piece.id);
+    if (begins != nullptr) begins->push_back(offset);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Tokenizer::EncodeWords(std::string_view text, size_t offset, bool begins_text,
+                                    std::vector<int32_t>* ids, std::vector<size_t>* begins) const {
+  TUNESMITH_ASSIGN_OR_RETURN(const Words words,
+                             parts_.pre_tokenizer.Split(text, begins_text, begins != nullptr));
+  for (const Words::Range& range : words.ranges) {
+    const size_t first = ids->size();
+    parts_.bpe.Encode(words.Word(range), ids);
+    size_t at = range.begin;
+    for (size_t i = first; begins != nullptr && i < ids->size(); ++i) {
+      begins->push_back(offset + words.sources[std::min(at, range.end - 1)]);
+      if (at < range.end) at += parts_.bpe.SizeOf((*ids)[i], words.Word({at, range.end}));
+    }
   }
   return absl::OkStatus();
 }
 
 std::string Tokenizer::Decode(absl::Span<const int32_t> ids) const {
-  std::string bytes;
+  std::vector<std::string> tokens;
   for (const int32_t id : ids) {
-    if (id >= 0 && id < vocab_size()) bytes += bytes_of_id_[static_cast<size_t>(id)];
+    if (id >= 0 && id < vocab_size() && !parts_.texts[static_cast<size_t>(id)].empty())
+      tokens.push_back(parts_.texts[static_cast<size_t>(id)]);
   }
-  return ReplaceInvalidUtf8(bytes);
+  return parts_.decoder.Decode(std::move(tokens));
 }
 
 }  // namespace tunesmith::trainer

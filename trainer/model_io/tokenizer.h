@@ -10,7 +10,9 @@
 #include "absl/types/span.h"
 #include "trainer/model_io/added_tokens.h"
 #include "trainer/model_io/bpe.h"
+#include "trainer/model_io/normalizer.h"
 #include "trainer/model_io/pre_tokenizer.h"
+#include "trainer/model_io/token_decoder.h"
 #include "trainer/model_io/tokenizer_spec.h"
 
 namespace tunesmith::trainer {
@@ -25,27 +27,45 @@ class Tokenizer {
   // for the models that have one). INVALID_ARGUMENT for text that is not UTF-8, with the offset.
   absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text, bool add_special) const;
 
+  // As Encode without special tokens. `token_of` gets, for every byte offset of `positions` (ascending), the index of the token that holds it; of the last
+  // token before it where white space around an added token is in none; -1 where there is none before it.
+  absl::StatusOr<std::vector<int32_t>> EncodeAt(std::string_view text,
+                                                absl::Span<const int64_t> positions,
+                                                std::vector<int64_t>* token_of) const;
+
   // Valid UTF-8: bytes that make no character become U+FFFD. Special tokens appear as their content, unknown ids not at all.
   std::string Decode(absl::Span<const int32_t> ids) const;
 
   std::optional<int32_t> bos_id() const { return spec_.bos_id; }
   std::optional<int32_t> eos_id() const { return spec_.eos_id; }
-  int64_t vocab_size() const {
-    return static_cast<int64_t>(spec_.tokens.size());
-  }  // the highest id + 1
+  // The highest id + 1.
+  int64_t vocab_size() const { return static_cast<int64_t>(parts_.texts.size()); }
   const TokenizerSpec& spec() const { return spec_; }
 
  private:
-  Tokenizer(TokenizerSpec spec, PreTokenizer pre_tokenizer, Bpe bpe);
-  absl::Status EncodeText(std::string_view text, std::vector<int32_t>* ids) const;
-  absl::Status EncodeNormalized(std::string_view text, std::vector<int32_t>* ids) const;
+  struct Parts {
+    AddedTokens raw_tokens;  // found before normalization
+    Normalizer normalizer;
+    AddedTokens normalized_tokens;  // found after it
+    PreTokenizer pre_tokenizer;
+    Bpe bpe;
+    TokenDecoder decoder;
+    std::vector<std::string> texts;  // by id, as the decoder takes them
+  };
+  Tokenizer(TokenizerSpec spec, Parts parts);
+  // `begins_text`: nothing of what is encoded lies before `text`. `begins`, where it is not null, gets the offset in the normalized text at which each
+  // token begins.
+  absl::Status EncodeText(std::string_view text, bool begins_text, std::vector<int32_t>* ids,
+                          std::vector<size_t>* begins) const;
+  absl::Status EncodeNormalized(std::string_view text, bool begins_text, std::vector<int32_t>* ids,
+                                std::vector<size_t>* begins) const;
+  absl::Status EncodeWords(std::string_view text, size_t offset, bool begins_text,
+                           std::vector<int32_t>* ids, std::vector<size_t>* begins) const;
+  // Where in the normalized text a byte of a text goes.
+  absl::StatusOr<size_t> NormalizedOffset(std::string_view text, size_t offset) const;
 
   TokenizerSpec spec_;
-  AddedTokens raw_tokens_;         // found before normalization
-  AddedTokens normalized_tokens_;  // found after it
-  PreTokenizer pre_tokenizer_;
-  Bpe bpe_;
-  std::vector<std::string> bytes_of_id_;
+  Parts parts_;
 };
 
 // The tokenizer of a model: `path` is a Hugging Face directory (tokenizer.json; bos and eos from tokenizer_config.json, else config.json) or a

@@ -17,7 +17,7 @@ constexpr int64_t kUserDefinedToken = 4;
 // A GGUF file names its pre-tokenizer; the patterns are those of the model's own tokenizer.json.
 struct NamedSplits {
   std::string_view name;
-  std::vector<SplitStep> splits;
+  std::vector<TextPattern> splits;
   bool normalizes_nfc = false;
   bool ignores_merges = false;
   bool adds_bos = false;  // where the file does not say
@@ -137,8 +137,11 @@ absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufHeader& header) {
   TUNESMITH_ASSIGN_OR_RETURN(const NamedSplits* splits, FindSplits(header));
   TokenizerSpec spec;
   spec.what = header.what;
-  spec.splits = splits->splits;
-  spec.normalizes_nfc = splits->normalizes_nfc;
+  for (const TextPattern& pattern : splits->splits)
+    spec.pre_tokenizer.emplace_back(SplitStep{pattern});
+  spec.pre_tokenizer.emplace_back(ByteLevelStep{});
+  if (splits->normalizes_nfc) spec.normalizer = {UnicodeForm::kNfc};
+  spec.decoder = {ByteLevelDecoder{}};
   spec.ignores_merges = splits->ignores_merges;
   TUNESMITH_RETURN_IF_ERROR(ReadTokens(header, &spec));
   TUNESMITH_RETURN_IF_ERROR(ReadMerges(header, &spec));

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "common/json.h"
 #include "common/str_cat.h"
 #include "tests/trainer/model_io/model_files.h"
@@ -44,7 +46,9 @@ TEST_P(GoldenTest, IdsAndTextAreHuggingFaces) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tokenizers, GoldenTest, testing::Values("smollm", "qwen2", "llama3"));
+INSTANTIATE_TEST_SUITE_P(Tokenizers, GoldenTest,
+                         testing::Values("smollm", "qwen2", "llama3", "falcon", "gemma", "llama2",
+                                         "mixed_case", "neox", "prefix_space", "unknown_words"));
 
 TEST(ByteAlphabetTest, RoundTrip) {
   for (int byte = 0; byte < 256; ++byte) {
@@ -64,6 +68,8 @@ TokenizerSpec SmallSpec() {
   spec.tokens = {"a", "b", "c", "ab", "abc", "<s>", "bc"};
   spec.merges = {{"b", "c"}, {"a", "b"}, {"ab", "c"}};
   spec.added_tokens = {{.id = 5, .content = "<s>", .special = true}};
+  spec.pre_tokenizer = {ByteLevelStep{}};
+  spec.decoder = {ByteLevelDecoder{}};
   return spec;
 }
 
@@ -83,6 +89,66 @@ TEST(TokenizerTest, MergesGoByRankAndUnknownBytesAreLeftOut) {
   EXPECT_THAT(*Tokenizer::Create(unknown)->Encode("azb", false), ElementsAre(0, 5, 1));
 }
 
+// Of ASCII text every token's share of the decoded text is what it holds.
+TEST(TokenizerTest, EncodeAtNamesTheTokenOfAByte) {
+  for (const char* name : {"smollm", "llama2", "gemma", "falcon", "qwen2"}) {
+    const auto tokenizer = OpenTokenizer(StrCat(kData, name));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    const std::string text = "def f(x):\n  return 1234 <bos><s>the library, objects ";
+    std::vector<int64_t> positions(text.size()), token_of;
+    std::iota(positions.begin(), positions.end(), 0);
+    const auto ids = tokenizer->EncodeAt(text, positions, &token_of);
+    ASSERT_TRUE(ids.ok()) << ids.status();
+    EXPECT_EQ(*ids, *tokenizer->Encode(text, false));
+    ASSERT_EQ(tokenizer->Decode(*ids), text) << name;
+    const absl::Span<const int32_t> all(*ids);
+    for (size_t p = 0; p < text.size(); ++p) {
+      const auto token = static_cast<size_t>(token_of[p]);
+      ASSERT_LE(tokenizer->Decode(all.first(token)).size(), p) << name;
+      ASSERT_GT(tokenizer->Decode(all.first(token + 1)).size(), p) << name;
+    }
+  }
+}
+
+TEST(TokenizerTest, EncodeAtFollowsWhatNormalizationMakesShorter) {
+  const auto tokenizer = OpenTokenizer(StrCat(kData, "qwen2"));  // NFC
+  const std::string text = "e\u0301e\u0301 x";                   // 3 + 3 + 2 bytes
+  std::vector<int64_t> token_of;
+  const auto ids = tokenizer->EncodeAt(text, {0, 1, 3, 6, 7}, &token_of);
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  const auto alone = tokenizer->Encode("\u00e9", false)->size();
+  EXPECT_EQ(*ids, *tokenizer->Encode("\u00e9\u00e9 x", false));
+  EXPECT_EQ(token_of[2], static_cast<int64_t>(alone));
+  EXPECT_EQ(token_of[4], static_cast<int64_t>(ids->size()) - 1);
+}
+
+// Where merges would be looked for pair by pair, each of these takes minutes.
+TEST(TokenizerTest, LongTextsTakeTheirLength) {
+  for (const char* name : {"llama2", "gemma", "smollm"}) {
+    const auto tokenizer = OpenTokenizer(StrCat(kData, name));
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    for (const char* part : {"a", "the ", "  ", "\u4e2d", "=-"}) {
+      std::string text;
+      while (text.size() < 200'000) text += part;
+      const auto ids = tokenizer->Encode(text, false);
+      ASSERT_TRUE(ids.ok()) << ids.status();
+      EXPECT_EQ(tokenizer->Decode(*ids), text) << name << " " << part;
+    }
+  }
+}
+
+TEST(TokenizerTest, AddedTokensTakeUnicodesWhiteSpaceAndStandBesideWords) {
+  TokenizerSpec spec = SmallSpec();
+  spec.added_tokens[0].lstrip = spec.added_tokens[0].rstrip = true;
+  spec.added_tokens.push_back({.id = 7, .content = "ab", .single_word = true});
+  const auto tokenizer = Tokenizer::Create(spec);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_THAT(*tokenizer->Encode("a\u00a0 <s>\u3000\nb", false), ElementsAre(0, 5, 1));
+  EXPECT_THAT(*tokenizer->Encode("ab-ab", false), ElementsAre(7, 7));
+  EXPECT_THAT(*tokenizer->Encode("abc", false), ElementsAre(0, 6)) << "bc goes before ab";
+  EXPECT_THAT(*tokenizer->Encode("\u00e9ab", false), ElementsAre(3));
+}
+
 TEST(TokenizerTest, SplitBehaviors) {
   const struct {
     SplitBehavior behavior;
@@ -97,8 +163,11 @@ TEST(TokenizerTest, SplitBehaviors) {
       {SplitBehavior::kMergedWithNext, false, {"x", "-", "-y", "-"}},
   };
   for (const auto& c : cases) {
-    const auto splitter = PreTokenizer::Create({{"-", c.behavior, c.invert}});
-    EXPECT_EQ(*splitter->Split("x--y-"), c.pieces) << static_cast<int>(c.behavior);
+    const auto splitter = PreTokenizer::Create({SplitStep{{"-"}, c.behavior, c.invert}});
+    const Words words = *splitter->Split("x--y-", true);
+    std::vector<std::string_view> pieces;
+    for (const Words::Range& range : words.ranges) pieces.push_back(words.Word(range));
+    EXPECT_EQ(pieces, c.pieces) << static_cast<int>(c.behavior);
   }
 }
 
@@ -117,7 +186,7 @@ TEST(TokenizerTest, BadInputIsNamed) {
   special.eos_id = 77;
   EXPECT_THAT(Message(Tokenizer::Create(special).status()), HasSubstr("special token id 77"));
   TokenizerSpec pattern = SmallSpec();
-  pattern.splits = {{"(unclosed"}};
+  pattern.pre_tokenizer = {SplitStep{{"(unclosed"}}};
   EXPECT_EQ(Tokenizer::Create(pattern).status().code(), absl::StatusCode::kUnimplemented);
 }
 
@@ -130,9 +199,9 @@ TEST(TokenizerJsonTest, UnsupportedAndMalformedPartsAreNamed) {
     const char* value;
     const char* message;
   } cases[] = {
-      {"/model/type", R"("Unigram")", "model Unigram is not known"},
-      {"/model/byte_fallback", "true", "byte_fallback is not known"},
-      {"/model/dropout", "0.5", "dropout is not known"},
+      {"/model/type", R"("Unigram")", "model Unigram is not known here; only BPE models are"},
+      {"/model/type", R"("WordPiece")", "model WordPiece is not known here; only BPE models are"},
+      {"/model/dropout", "0.5", "a BPE dropout of 0.5 is not known"},
       {"/model/end_of_word_suffix", R"("</w>")", "end_of_word_suffix </w> is not known"},
       {"/model/unk_token", R"("<unk>")", "unk_token \"<unk>\" is not in the vocabulary"},
       {"/model/vocab", "[]", "\"vocab\" must be an object"},
@@ -141,20 +210,31 @@ TEST(TokenizerJsonTest, UnsupportedAndMalformedPartsAreNamed) {
       {"/model/vocab", R"({"a": 0, "b": 0})", "the id 0 belongs to"},
       {"/model/merges", R"(["ab"])", "merge 0 is not a pair"},
       {"/model/merges", "{}", "\"merges\" must be an array"},
-      {"/normalizer", R"({"type": "Lowercase"})", "normalizer Lowercase is not known"},
-      {"/pre_tokenizer", "null", "without ByteLevel"},
-      {"/pre_tokenizer", R"({"type": "Metaspace"})", "pre_tokenizer Metaspace is not known"},
-      {"/pre_tokenizer", R"({"type": "ByteLevel", "add_prefix_space": true})", "add_prefix_space"},
-      {"/pre_tokenizer/pretokenizers/1", R"({"type": "Digits"})",
-       "behind ByteLevel the pre_tokenizer Digits"},
-      {"/post_processor", R"({"type": "RobertaProcessing"})", "post_processor RobertaProcessing"},
-      {"/post_processor",
-       R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}}], "special_tokens": {}})",
-       "\"x\" is missing"},
-      {"/added_tokens/0/single_word", "true", "single_word"},
-      {"/added_tokens/0/content", R"("")", "the content of token 5 is empty"},
-      {"/added_tokens", "3", "\"added_tokens\" must be an array"},
       {"/model", "null", "\"model\" must be an object"},
+      {"/normalizer", R"({"type": "Precompiled"})", "normalizer Precompiled is not known"},
+      {"/normalizer", R"({"type": "Prepend"})", "\"prepend\" is missing"},
+      {"/normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})",
+       "a \"pattern\" is empty"},
+      {"/normalizer", R"({"type": "Sequence"})", "\"normalizers\" is missing"},
+      {"/pre_tokenizer", R"({"type": "UnicodeScripts"})",
+       "pre_tokenizer UnicodeScripts is not known"},
+      {"/pre_tokenizer", R"({"type": "Metaspace", "prepend_scheme": "last"})",
+       "prepend_scheme last is not known"},
+      {"/pre_tokenizer", R"({"type": "Metaspace", "replacement": ""})", "\"replacement\" is empty"},
+      {"/pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Any"})",
+       "split behavior Any is not known"},
+      {"/post_processor", R"({"type": "Whatever"})", "post_processor Whatever"},
+      {"/post_processor", R"({"type": "RobertaProcessing", "cls": ["<s>"], "sep": ["<s>", 5]})",
+       "\"cls\" of the post_processor"},
+      {"/post_processor", R"({"type": "TemplateProcessing", "single": []})",
+       "must hold one \"Sequence\""},
+      {"/post_processor",
+       R"({"type": "TemplateProcessing", "single": [{"Sequence": {}}, {"SpecialToken": {"id": "x"}}], "special_tokens": {}})",
+       "\"x\" is missing"},
+      {"/decoder", R"({"type": "WordPiece"})", "decoder WordPiece is not known"},
+      {"/added_tokens/0/content", R"("")", "the content of token 5 is empty"},
+      {"/added_tokens/0/id", "0", "the id 0 belongs to \"a\" and to \"<s>\""},
+      {"/added_tokens", "3", "\"added_tokens\" must be an array"},
   };
   for (const auto& c : cases) {
     json changed = good;
