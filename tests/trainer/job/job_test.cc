@@ -230,6 +230,15 @@ TEST(JobTest, AnInterruptedJobGoesOnBitForBitWithEveryOptimizer) {
   }
 }
 
+TEST(JobTest, AnInterruptedJobGoesOnBitForBitInBf16) {
+  for (const char* states : {"fp32", "bf16"}) {
+    ExpectGoesOnBitForBit(JobFiles(
+        StrCat("method=full precision=bf16 recompute=keep:1,block:1 attention=flash loss=chunked "
+               "batch=1x4 optimizer_state=",
+               states)));
+  }
+}
+
 // The base is quantized anew at every start, to the same codes.
 TEST(JobTest, AnInterruptedJobGoesOnBitForBitOnAQuantizedBase) {
   ExpectGoesOnBitForBit(JobFiles(kQloraMix));
