@@ -205,9 +205,7 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
   for (const auto& f : families_) {
     const int64_t step_limit = limit[static_cast<size_t>(f->mix.method)];
     if (f->least_step_picoseconds > step_limit || Late()) continue;
-    auto scored = Smallest(*f, std::min(step_limit, WithSlack(least)), arena_limit_bytes_);
-    if (!scored && step_limit > WithSlack(least))
-      scored = Smallest(*f, step_limit, arena_limit_bytes_);
+    const auto scored = Smallest(*f, step_limit, arena_limit_bytes_);
     ++(scored ? feasible_count_ : rejected_count_);
     if (scored) best.push_back(*scored);
   }
