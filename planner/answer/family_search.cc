@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <queue>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -59,14 +60,13 @@ absl::Status FamilySearch::Create() {
                                MixFamily::Create(InputsFor(question_, mix), prices_, cache_));
     const RecomputeLimits limits = LimitsOf(question_, mix);
     candidate_count_ += MixCount(limits, question_.model.layer_count);
-    const int64_t least = family.LeastStepPicoseconds();
-    families_.push_back({.mix = mix,
-                         .family = std::move(family),
-                         .limits = limits,
-                         .least_step_picoseconds = least});
+    const bool hopeless = family.FloorBytes() > arena_limit_bytes_;
+    auto added = std::make_unique<Family>(mix, std::move(family), limits);
+    if (!hopeless) added->least_step_picoseconds = added->family.LeastStepPicoseconds();
+    (hopeless ? hopeless_ : families_).push_back(std::move(added));
   }
-  std::stable_sort(families_.begin(), families_.end(), [](const Family& a, const Family& b) {
-    return a.least_step_picoseconds < b.least_step_picoseconds;
+  std::stable_sort(families_.begin(), families_.end(), [](const auto& a, const auto& b) {
+    return a->least_step_picoseconds < b->least_step_picoseconds;
   });
   return absl::OkStatus();
 }
@@ -78,36 +78,70 @@ bool FamilySearch::Late() {
 
 int64_t FamilySearch::evaluated_count() const {
   int64_t count = 0;
-  for (const Family& f : families_) count += f.evaluated_count;
+  for (const auto* families : {&families_, &hopeless_}) {
+    for (const auto& f : *families) count += f->solver.evaluated_count();
+  }
   return count;
 }
 
-std::optional<ScoredMix> FamilySearch::Scored(const Family& family,
-                                              const std::optional<SolvedRecompute>& solved) const {
+std::optional<ScoredMix> FamilySearch::Scored(const Family& f,
+                                              const std::optional<SolvedRecompute>& solved) {
+  deadline_reached_ |= f.solver.deadline_reached();
   if (!solved) return std::nullopt;
-  ScoredMix scored{.mix = family.mix,
+  ScoredMix scored{.mix = f.mix,
                    .arena_bytes = solved->composed.arena_bytes,
                    .step_picoseconds = solved->composed.price.step_picoseconds};
   scored.mix.recompute = solved->counts;
   return scored;
 }
 
-std::optional<ScoredMix> FamilySearch::Quickest(Family& f, int64_t arena_bytes) {
-  RecomputeSolver solver(f.family, f.limits);
-  const auto solved = solver.Quickest(arena_bytes);
-  f.evaluated_count += solver.evaluated_count();
-  deadline_reached_ |= solver.deadline_reached();
-  return Scored(f, solved);
+std::optional<ScoredMix> FamilySearch::Quickest(Family& f, int64_t arena_bytes,
+                                                int64_t step_picoseconds) {
+  return Scored(f, f.solver.Quickest(arena_bytes, step_picoseconds));
 }
 
 std::optional<ScoredMix> FamilySearch::Smallest(Family& f, int64_t step_picoseconds,
                                                 int64_t arena_bytes) {
-  RecomputeSolver solver(f.family, f.limits);
-  const auto solved = solver.Smallest(step_picoseconds, arena_bytes);
-  f.evaluated_count += solver.evaluated_count();
-  deadline_reached_ |= solver.deadline_reached();
-  return Scored(f, solved);
+  return Scored(f, f.solver.Smallest(step_picoseconds, arena_bytes));
 }
+
+// Families in the order of the least time that a mix of theirs can take within an arena. The closer bound is made when a family's first look
+// comes to the front.
+class FamilySearch::ByLeastTime {
+ public:
+  ByLeastTime(const std::vector<std::unique_ptr<Family>>& families, int64_t arena_bytes)
+      : arena_bytes_(arena_bytes) {
+    for (size_t i = 0; i < families.size(); ++i)
+      queue_.push({families[i]->least_step_picoseconds, i, false, families[i].get()});
+  }
+
+  struct Entry {
+    int64_t least_picoseconds = 0;  // RecomputeSolver::kNever: nothing of the family fits
+    size_t index = 0;               // of families alike, the earlier comes first
+    bool close = false;
+    Family* family = nullptr;
+  };
+  std::optional<Entry> Next() {
+    while (!queue_.empty()) {
+      Entry entry = queue_.top();
+      queue_.pop();
+      if (entry.close) return entry;
+      entry.least_picoseconds = entry.family->solver.LeastStepPicoseconds(arena_bytes_);
+      entry.close = true;
+      queue_.push(entry);
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct Later {
+    bool operator()(const Entry& a, const Entry& b) const {
+      return std::pair(a.least_picoseconds, a.index) > std::pair(b.least_picoseconds, b.index);
+    }
+  };
+  const int64_t arena_bytes_;
+  std::priority_queue<Entry, std::vector<Entry>, Later> queue_;
+};
 
 std::vector<ScoredMix> FamilySearch::Best(int64_t count) {
   switch (question_.objective) {
@@ -121,21 +155,24 @@ std::vector<ScoredMix> FamilySearch::Best(int64_t count) {
   return FirstAndBestOfEachMethod(QuickestOfFamilies(count), count);
 }
 
-// Families in the order of their least time: once `count` mixes are quicker than that, the rest cannot be among the best; only a method that
-// has none yet goes on.
+// Once `count` mixes are quicker than the least time of what is left, the rest cannot be among the best; only a method that has none yet goes on.
 std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
   std::vector<ScoredMix> best;
   std::array<bool, kMethodCount> seen = {};
-  for (Family& f : families_) {
-    const auto worst = static_cast<size_t>(count) - 1;
-    const bool full = best.size() > worst;
-    const bool late = full && f.least_step_picoseconds > best[worst].step_picoseconds;
-    if (late && seen[static_cast<size_t>(f.mix.method)]) continue;
+  const auto worst = static_cast<size_t>(count) - 1;
+  ByLeastTime queue(families_, arena_limit_bytes_);
+  while (const auto next = queue.Next()) {
+    Family& f = *next->family;
+    bool& method_seen = seen[static_cast<size_t>(f.mix.method)];
+    const int64_t limit =
+        best.size() > worst && method_seen ? best[worst].step_picoseconds : kUnlimited;
+    if (next->least_picoseconds > limit) continue;
     if (Late()) break;
-    const auto scored = Quickest(f, arena_limit_bytes_);
-    ++(scored ? feasible_count_ : rejected_count_);
+    const auto scored = Quickest(f, arena_limit_bytes_, limit);
+    if (scored) ++feasible_count_;
+    if (!scored && limit == kUnlimited) ++rejected_count_;
     if (!scored) continue;
-    seen[static_cast<size_t>(f.mix.method)] = true;
+    method_seen = true;
     best.insert(std::upper_bound(best.begin(), best.end(), *scored, Quicker), *scored);
   }
   return best;
@@ -143,9 +180,9 @@ std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
 
 std::vector<ScoredMix> FamilySearch::SmallestOfFamilies() {
   std::vector<ScoredMix> best;
-  for (Family& f : families_) {
+  for (const auto& f : families_) {
     if (Late()) break;
-    const auto scored = Smallest(f, kUnlimited, arena_limit_bytes_);
+    const auto scored = Smallest(*f, kUnlimited, arena_limit_bytes_);
     ++(scored ? feasible_count_ : rejected_count_);
     if (scored) best.push_back(*scored);
   }
@@ -163,10 +200,10 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
   }
   feasible_count_ = rejected_count_ = 0;
   std::vector<ScoredMix> best;
-  for (Family& f : families_) {
-    const int64_t step_limit = limit[static_cast<size_t>(f.mix.method)];
-    if (f.least_step_picoseconds > step_limit || Late()) continue;
-    const auto scored = Smallest(f, step_limit, arena_limit_bytes_);
+  for (const auto& f : families_) {
+    const int64_t step_limit = limit[static_cast<size_t>(f->mix.method)];
+    if (f->least_step_picoseconds > step_limit || Late()) continue;
+    const auto scored = Smallest(*f, step_limit, arena_limit_bytes_);
     ++(scored ? feasible_count_ : rejected_count_);
     if (scored) best.push_back(*scored);
   }
@@ -179,9 +216,17 @@ std::vector<ScoredMix> FamilySearch::BalancedOfFamilies() {
 }
 
 std::optional<ScoredMix> FamilySearch::Smallest() {
+  std::vector<std::pair<int64_t, Family*>> by_bound;
+  for (const auto* families : {&families_, &hopeless_}) {
+    for (const auto& f : *families) by_bound.emplace_back(f->solver.LeastArenaBytes(), f.get());
+  }
+  std::stable_sort(by_bound.begin(), by_bound.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::optional<ScoredMix> smallest;
-  for (Family& f : families_) {
-    const auto scored = Smallest(f, kUnlimited, smallest ? smallest->arena_bytes : kUnlimited);
+  for (const auto& [bound, family] : by_bound) {
+    if (smallest && bound > smallest->arena_bytes) break;
+    const auto scored =
+        Smallest(*family, kUnlimited, smallest ? smallest->arena_bytes : kUnlimited);
     if (scored && (!smallest || Smaller(*scored, *smallest))) smallest = scored;
   }
   return smallest;
@@ -189,10 +234,11 @@ std::optional<ScoredMix> FamilySearch::Smallest() {
 
 std::optional<ScoredMix> FamilySearch::QuickestWithin(int64_t arena_bytes) {
   std::optional<ScoredMix> best;
-  for (Family& f : families_) {
-    if (best && f.least_step_picoseconds > best->step_picoseconds) break;
-    if (Late()) break;
-    const auto scored = Quickest(f, arena_bytes);
+  ByLeastTime queue(families_, arena_bytes);
+  while (const auto next = queue.Next()) {
+    const int64_t limit = best ? best->step_picoseconds : kUnlimited;
+    if (next->least_picoseconds > limit || Late()) break;
+    const auto scored = Quickest(*next->family, arena_bytes, limit);
     if (scored && (!best || Quicker(*scored, *best))) best = scored;
   }
   return best;

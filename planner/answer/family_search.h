@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -19,8 +21,8 @@ struct ScoredMix {
   int64_t step_picoseconds = 0;
 };
 
-// The families of a question, solved as they are asked for. A family's least time (keeping everything) is known from the start: families that cannot
-// matter are excluded by it.
+// The families of a question, solved as they are asked for: best first, by ever closer bounds of the least time that a mix of theirs can take.
+// Families that cannot matter are excluded by them.
 class FamilySearch {
  public:
   // What is referred to must outlive the search.
@@ -42,23 +44,28 @@ class FamilySearch {
   int64_t candidate_count() const { return candidate_count_; }
   int64_t evaluated_count() const;
   int64_t feasible_count() const { return feasible_count_; }
-  int64_t rejected_count() const { return rejected_count_; }
+  int64_t rejected_count() const {
+    return rejected_count_ + static_cast<int64_t>(hopeless_.size());
+  }
   bool deadline_reached() const { return deadline_reached_; }
 
  private:
   struct Family {
-    Mix mix;
+    Family(const Mix& m, MixFamily f, const RecomputeLimits& limits)
+        : mix(m), family(std::move(f)), solver(family, limits) {}
+
+    const Mix mix;
     MixFamily family;
-    RecomputeLimits limits;
+    RecomputeSolver solver;
     int64_t least_step_picoseconds = 0;
-    int64_t evaluated_count = 0;
   };
+  class ByLeastTime;
 
   bool Late();
-  std::optional<ScoredMix> Quickest(Family& family, int64_t arena_bytes);
+  std::optional<ScoredMix> Quickest(Family& family, int64_t arena_bytes, int64_t step_picoseconds);
   std::optional<ScoredMix> Smallest(Family& family, int64_t step_picoseconds, int64_t arena_bytes);
   std::optional<ScoredMix> Scored(const Family& family,
-                                  const std::optional<SolvedRecompute>& solved) const;
+                                  const std::optional<SolvedRecompute>& solved);
   std::vector<ScoredMix> QuickestOfFamilies(int64_t count);
   std::vector<ScoredMix> SmallestOfFamilies();
   std::vector<ScoredMix> BalancedOfFamilies();
@@ -68,7 +75,9 @@ class FamilySearch {
   const PriceTable& prices_;
   const int64_t arena_limit_bytes_;
   SummaryCache cache_;
-  std::vector<Family> families_;  // by least time
+  std::vector<std::unique_ptr<Family>> families_;  // by least time
+  // Whose mixes all need more than the budget: only a question that nothing fits comes to them.
+  std::vector<std::unique_ptr<Family>> hopeless_;
   int64_t candidate_count_ = 0;
   int64_t feasible_count_ = 0;
   int64_t rejected_count_ = 0;

@@ -20,6 +20,12 @@ ProgramInputs ScratchInputs(ProgramInputs inputs) {
   return inputs;
 }
 
+BlockPrice Computing(int64_t picoseconds) {
+  BlockPrice price;
+  price.Issue(Stream::kCompute, 0, picoseconds);
+  return price;
+}
+
 }  // namespace
 
 LayerSummaries::LayerSummaries(const ProgramInputs& inputs, const PriceTable& prices)
@@ -27,78 +33,135 @@ LayerSummaries::LayerSummaries(const ProgramInputs& inputs, const PriceTable& pr
       prices_(prices),
       buffers_(AddLayerBuffers(scratch_)) {}
 
-// Where every layer wants the gradient of its input, layer 0 is like any other.
-LayerVariant LayerSummaries::VariantAt(Rung rung, bool first) const {
-  return {.rung = rung, .input_gradient = scratch_.inputs.mix.method == Method::kFull || !first};
-}
-
-size_t LayerSummaries::SlotAt(Rung rung, bool first) const {
-  return 2 * static_cast<size_t>(rung) + (VariantAt(rung, first).input_gradient ? 0 : 1);
+const LayerSummary& LayerSummaries::OutlineAt(Rung rung, bool first) {
+  Entry& entry = EntryAt(rung, first);
+  if (entry.outlined) return entry.summary;
+  entry.outlined = true;
+  const Pass& pass = PassOf(first);
+  const ForwardGraph& graph = pass.layer.graph;
+  const std::vector<ValueId> saved = ValuesToSave(graph, pass.layer.reads, rung);
+  int64_t recompute = 0;
+  for (int32_t op : RecomputedOps(graph, pass.layer.reads, saved))
+    recompute += pass.op_picoseconds[static_cast<size_t>(op)];
+  LayerSummary& s = entry.summary;
+  for (ValueId value : saved) s.saved_bytes += AlignedBytes(graph.value(value));
+  s.forward = Computing(pass.forward_picoseconds);
+  s.backward_first = Computing(pass.backward_first_picoseconds + recompute);
+  s.backward_later = Computing(pass.backward_later_picoseconds + recompute);
+  return s;
 }
 
 const LayerSummary& LayerSummaries::At(Rung rung, bool first) {
-  return Of(VariantAt(rung, first), SlotAt(rung, first));
+  OutlineAt(rung, first);
+  Entry& entry = EntryAt(rung, first);
+  if (entry.packed) return entry.summary;
+  entry.packed = true;
+  const LayerBlocks& blocks = BlocksOf(rung, first);
+  entry.summary.forward_local_bytes = PackedBytes(scratch_, block(blocks.forward));
+  entry.summary.backward_local_bytes = PackedBytes(scratch_, block(blocks.backward));
+  return entry.summary;
+}
+
+const LayerBlocks& LayerSummaries::BlocksOf(Rung rung, bool first) {
+  Entry& entry = EntryAt(rung, first);
+  if (!entry.blocks) entry.blocks = MakeBlocks(PassOf(first), rung, first);
+  return *entry.blocks;
+}
+
+LayerBlocks LayerSummaries::MakeBlocks(const Pass& pass, Rung rung, bool first) {
+  return AddLayerBlocks(scratch_, pass.layer, buffers_,
+                        {.rung = rung, .input_gradient = InputGradient(first)}, kScratchHostCount,
+                        /*count=*/1);
+}
+
+const LayerSummaries::Pass& LayerSummaries::PassOf(bool first) {
+  std::optional<Pass>& pass = passes_[InputGradient(first) ? 1 : 0];
+  if (pass) return *pass;
+  const LayerVariant variant{.input_gradient = InputGradient(first)};
+  pass.emplace(Pass{.layer = LayerForwardOf(scratch_, parameters_, buffers_, variant)});
+  PricePass(*pass, BlocksOf(Rung::kKeep, first));
+  return *pass;
+}
+
+void LayerSummaries::PricePass(Pass& pass, const LayerBlocks& keep) const {
+  constexpr SegmentKind kFirst = SegmentKind::kMicroFirst, kLater = SegmentKind::kMicroLast;
+  for (const Op& op : block(keep.forward).ops) {
+    pass.op_picoseconds.push_back(prices_.Picoseconds(scratch_, op, kFirst));
+    pass.forward_picoseconds += pass.op_picoseconds.back();
+  }
+  for (const Op& op : block(keep.backward).ops) {
+    if (op.phase == Phase::kRecompute) continue;
+    const int64_t first = prices_.Picoseconds(scratch_, op, kFirst);
+    pass.backward_first_picoseconds += first;
+    pass.backward_later_picoseconds += Accumulates(op, kFirst) == Accumulates(op, kLater)
+                                           ? first
+                                           : prices_.Picoseconds(scratch_, op, kLater);
+  }
+}
+
+// A layer that keeps its input alone computes the same, in the same buffers of its own, wherever that input lies.
+const LayerSummary& LayerSummaries::OutlineOnHost(bool first, bool last) {
+  Entry& entry = EntryOnHost(first, last);
+  if (entry.outlined) return entry.summary;
+  entry.outlined = true;
+  LayerSummary& s = entry.summary = OutlineAt(Rung::kBlock, first);
+  const HostCopies copies = HostCopiesOf(scratch_, buffers_, HostVariant(first, last));
+  Issue(s.forward, copies.to_host);
+  if (!copies.fetch) return s;
+  Issue(s.backward_first, *copies.fetch);
+  Issue(s.backward_later, *copies.fetch);
+  return s;
 }
 
 const LayerSummary& LayerSummaries::OnHost(bool first, bool last) {
-  LayerVariant variant = VariantAt(Rung::kHost, first);
-  variant.last_on_host = last;
-  variant.fetches = !first;
-  Entry& entry =
-      Priced(variant, 2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0));
-  // A layer that keeps its input alone has the same buffers of its own wherever that input lies.
-  const LayerSummary& on_device = At(Rung::kBlock, first);
-  entry.summary.forward_local_bytes = on_device.forward_local_bytes;
-  entry.summary.backward_local_bytes = on_device.backward_local_bytes;
-  return entry.summary;
-}
-
-int64_t LayerSummaries::KeepPicoseconds(bool first, int64_t micro_batch_count) {
-  return Priced(VariantAt(Rung::kKeep, first), SlotAt(Rung::kKeep, first))
-      .summary.ComputePicoseconds(micro_batch_count);
-}
-
-const LayerSummary& LayerSummaries::Of(const LayerVariant& variant, size_t slot) {
-  Entry& entry = Priced(variant, slot);
-  if (!entry.packed) {
-    entry.packed = true;
-    const auto bytes = [this](int32_t block) {
-      return PackBlock(scratch_, scratch_.blocks[static_cast<size_t>(block)]).bytes;
-    };
-    entry.summary.forward_local_bytes = bytes(entry.blocks.forward);
-    entry.summary.backward_local_bytes = bytes(entry.blocks.backward);
-  }
-  return entry.summary;
-}
-
-LayerSummaries::Entry& LayerSummaries::Priced(const LayerVariant& variant, size_t slot) {
-  Entry& entry = entries_[slot];
-  if (entry.priced) return entry;
-  entry.priced = true;
-  const size_t buffer_count = scratch_.buffers.size();
-  const int64_t layer = variant.rung != Rung::kHost ? kScratchHostCount : variant.fetches ? 1 : 0;
-  entry.blocks = AddLayerBlocks(scratch_, GraphOf(variant), buffers_, variant, layer, /*count=*/1);
-  const Block& forward = scratch_.blocks[static_cast<size_t>(entry.blocks.forward)];
-  const Block& backward = scratch_.blocks[static_cast<size_t>(entry.blocks.backward)];
+  OutlineOnHost(first, last);
+  Entry& entry = EntryOnHost(first, last);
+  if (entry.packed) return entry.summary;
+  entry.packed = true;
   LayerSummary& s = entry.summary;
-  s.forward = prices_.Price(scratch_, forward, SegmentKind::kMicroFirst);
-  s.backward_first = prices_.Price(scratch_, backward, SegmentKind::kMicroFirst);
-  s.backward_later = prices_.Price(scratch_, backward, SegmentKind::kMicroLast);
-  for (size_t id = buffer_count; id < scratch_.buffers.size(); ++id) {
-    const Buffer& b = scratch_.buffers[id];
-    if (b.region == Region::kSaved) s.saved_bytes += AlignedInstanceBytes(b);
-  }
-  return entry;
+  const LayerSummary& on_device = At(Rung::kBlock, first);
+  s.forward_local_bytes = on_device.forward_local_bytes;
+  s.backward_local_bytes = on_device.backward_local_bytes;
+  const HostCopies copies = HostCopiesOf(scratch_, buffers_, HostVariant(first, last));
+  const LayerBlocks& blocks = BlocksOf(Rung::kBlock, first);
+  s.forward = HostForward(blocks, PassOf(first), copies);
+  s.backward_first = HostBackward(blocks, on_device.backward_first.compute_picoseconds, copies,
+                                  SegmentKind::kMicroFirst);
+  s.backward_later = HostBackward(blocks, on_device.backward_later.compute_picoseconds, copies,
+                                  SegmentKind::kMicroLast);
+  return s;
 }
 
-const ForwardGraph& LayerSummaries::GraphOf(const LayerVariant& variant) {
-  // Rungs on the device share a graph.
-  LayerVariant key = variant;
-  if (key.rung != Rung::kHost) key.rung = Rung::kKeep;
-  for (const auto& [made, graph] : graphs_) {
-    if (made == key) return graph;
-  }
-  return graphs_.emplace_back(key, LayerGraph(scratch_, parameters_, buffers_, variant)).second;
+void LayerSummaries::Issue(BlockPrice& price, const Op& copy) const {
+  price.Issue(copy.stream, copy.waits,
+              prices_.Picoseconds(scratch_, copy, SegmentKind::kMicroFirst));
+}
+
+BlockPrice LayerSummaries::HostForward(const LayerBlocks& blocks, const Pass& pass,
+                                       const HostCopies& copies) const {
+  const std::vector<Op>& ops = block(blocks.forward).ops;
+  int64_t before = 0;
+  size_t output = 0;
+  while (!Writes(scratch_, ops[output], buffers_.block_input))
+    before += pass.op_picoseconds[output++];
+  const int64_t output_picoseconds = pass.op_picoseconds[output];
+  BlockPrice price;
+  price.Issue(Stream::kCompute, 0, before);
+  price.Issue(Stream::kCompute, copies.output_waits, output_picoseconds);
+  price.Issue(Stream::kCompute, 0, pass.forward_picoseconds - before - output_picoseconds);
+  Issue(price, copies.to_host);
+  return price;
+}
+
+BlockPrice LayerSummaries::HostBackward(const LayerBlocks& blocks, int64_t compute_picoseconds,
+                                        const HostCopies& copies, SegmentKind kind) const {
+  const int64_t input_picoseconds =
+      prices_.Picoseconds(scratch_, block(blocks.backward).ops.front(), kind);
+  BlockPrice price;
+  price.Issue(Stream::kCompute, copies.input_waits, input_picoseconds);
+  if (copies.fetch) Issue(price, *copies.fetch);
+  price.Issue(Stream::kCompute, 0, compute_picoseconds - input_picoseconds);
+  return price;
 }
 
 int64_t LayerSummaries::EvaluateLocalBytes() {
@@ -109,7 +172,7 @@ int64_t LayerSummaries::EvaluateLocalBytes() {
                                .document_starts = {scratch_.host.document_starts, 0}};
   const ForwardGraph graph = DecoderLayer(scratch_, parameters_, bindings);
   AddForwardBlock(scratch_, graph, SaveNothing(graph), "layer", Phase::kEvaluate);
-  evaluate_local_bytes_ = PackBlock(scratch_, scratch_.blocks.back()).bytes;
+  evaluate_local_bytes_ = PackedBytes(scratch_, scratch_.blocks.back());
   return evaluate_local_bytes_;
 }
 

@@ -2,7 +2,7 @@
 
 #include <array>
 #include <cstdint>
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "planner/price/price.h"
@@ -37,36 +37,64 @@ class LayerSummaries {
   LayerSummaries(const LayerSummaries&) = delete;
   LayerSummaries& operator=(const LayerSummaries&) = delete;
 
-  // Of a layer that is not on the host rung. `first`: layer 0.
+  // Of a layer that is not on the host rung. `first`: layer 0. An outline lacks the local bytes, on the host rung also the
+  // waits of its streams, and costs a tenth.
   const LayerSummary& At(Rung rung, bool first);
+  const LayerSummary& OutlineAt(Rung rung, bool first);
   // Of a layer on the host rung; `last`: the last of them.
   const LayerSummary& OnHost(bool first, bool last);
-  // ComputePicoseconds of a layer that keeps everything: all that a first look at a family needs.
-  int64_t KeepPicoseconds(bool first, int64_t micro_batch_count);
+  const LayerSummary& OutlineOnHost(bool first, bool last);
   // The block of the evaluate segment.
   int64_t EvaluateLocalBytes();
 
  private:
+  // What layers of every rung on the device share: the forward pass, and times of its ops and of all in backward that is not recomputed.
+  struct Pass {
+    LayerForward layer;
+    std::vector<int64_t> op_picoseconds;
+    int64_t forward_picoseconds = 0;
+    int64_t backward_first_picoseconds = 0;
+    int64_t backward_later_picoseconds = 0;
+  };
   struct Entry {
-    bool priced = false;
+    bool outlined = false;
     bool packed = false;
-    LayerBlocks blocks;
+    std::optional<LayerBlocks> blocks;
     LayerSummary summary;
   };
   static constexpr size_t kVariantCount = 2 * static_cast<size_t>(kRungCount) + 2;
 
-  size_t SlotAt(Rung rung, bool first) const;
-  LayerVariant VariantAt(Rung rung, bool first) const;
-  const LayerSummary& Of(const LayerVariant& variant, size_t slot);
-  Entry& Priced(const LayerVariant& variant, size_t slot);
-  const ForwardGraph& GraphOf(const LayerVariant& variant);
+  // Where every layer wants the gradient of its input, layer 0 is like any other.
+  bool InputGradient(bool first) const {
+    return scratch_.inputs.mix.method == Method::kFull || !first;
+  }
+  Entry& EntryAt(Rung rung, bool first) {
+    return entries_[2 * static_cast<size_t>(rung) + (InputGradient(first) ? 0 : 1)];
+  }
+  Entry& EntryOnHost(bool first, bool last) {
+    return entries_[2 * static_cast<size_t>(Rung::kHost) + (first ? 1 : 0) + (last ? 2 : 0)];
+  }
+  const Pass& PassOf(bool first);
+  void PricePass(Pass& pass, const LayerBlocks& keep) const;
+  const LayerBlocks& BlocksOf(Rung rung, bool first);
+  // Blocks of the pass; `pass` may be one that is not priced yet.
+  LayerBlocks MakeBlocks(const Pass& pass, Rung rung, bool first);
+  static LayerVariant HostVariant(bool first, bool last) {
+    return {.rung = Rung::kHost, .last_on_host = last, .fetches = !first};
+  }
+  void Issue(BlockPrice& price, const Op& copy) const;
+  BlockPrice HostForward(const LayerBlocks& blocks, const Pass& pass,
+                         const HostCopies& copies) const;
+  BlockPrice HostBackward(const LayerBlocks& blocks, int64_t compute_picoseconds,
+                          const HostCopies& copies, SegmentKind kind) const;
+  const Block& block(int32_t index) const { return scratch_.blocks[static_cast<size_t>(index)]; }
 
   ModelParameters parameters_;
   Program scratch_;
   const PriceTable& prices_;
   LayerBuffers buffers_;
   std::array<Entry, kVariantCount> entries_ = {};
-  std::vector<std::pair<LayerVariant, ForwardGraph>> graphs_;
+  std::array<std::optional<Pass>, 2> passes_;  // by whether the gradient of the input is wanted
   int64_t evaluate_local_bytes_ = -1;
 };
 

@@ -55,17 +55,36 @@ absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const P
   family.data_parallel_ = inputs.mix.data_parallel;
   family.copies_overlap_ = CopiesOverlap(inputs.backend);
   family.evaluate_bytes_ = inputs.workload.evaluates ? -1 : 0;
-  const int64_t first = family.source_->KeepPicoseconds(true, family.micro_batch_count_),
-                other = family.source_->KeepPicoseconds(false, family.micro_batch_count_);
-  family.least_step_picoseconds_ =
-      family.StepPicoseconds(family.FixedPicoseconds() + first + (family.layer_count_ - 1) * other);
   return family;
+}
+
+int64_t MixFamily::LeastStepPicoseconds() {
+  // Layer 0 may have no use for the gradient of its input: its forward pass is sure.
+  const LayerSummary& keep = source_->OutlineAt(Rung::kKeep, /*first=*/false);
+  return StepPicoseconds(FixedPicoseconds() +
+                         micro_batch_count_ * keep.forward.compute_picoseconds +
+                         (layer_count_ - 1) * keep.ComputePicoseconds(micro_batch_count_));
+}
+
+void MixFamily::Outline(Rung rung) {
+  if (outlined_[Index(rung)]) return;
+  outlined_[Index(rung)] = true;
+  if (rung == Rung::kHost) {
+    host_only_ = source_->OutlineOnHost(/*first=*/true, /*last=*/true);
+    host_last_ = source_->OutlineOnHost(/*first=*/false, /*last=*/true);
+    first_layer_[kHost] = source_->OutlineOnHost(/*first=*/true, /*last=*/false);
+    layer_[kHost] = source_->OutlineOnHost(/*first=*/false, /*last=*/false);
+    return;
+  }
+  first_layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/true);
+  layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/false);
 }
 
 void MixFamily::Prepare(Rung rung) {
   if (evaluate_bytes_ < 0)
     evaluate_bytes_ = step_->evaluate_base_bytes +
                       std::max(step_->evaluate_local_bytes, source_->EvaluateLocalBytes());
+  Outline(rung);
   if (rung == Rung::kHost) return PrepareHost();
   first_layer_[Index(rung)] = source_->At(rung, /*first=*/true);
   layer_[Index(rung)] = source_->At(rung, /*first=*/false);

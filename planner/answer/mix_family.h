@@ -48,14 +48,16 @@ class MixFamily {
   static absl::StatusOr<MixFamily> Create(const ProgramInputs& inputs, const PriceTable& prices,
                                           SummaryCache& cache);
 
-  // Makes what Compose needs of a rung. REQUIRES for every rung that counts name.
+  // Makes what the bounds below need of a rung, LeastBackwardBytes apart. REQUIRES that before they are asked of it.
+  void Outline(Rung rung);
+  // Makes what Compose and LeastBackwardBytes need of a rung, and its outline. REQUIRES that for every rung that counts name.
   void Prepare(Rung rung);
 
   // REQUIRES: recompute sums to the model's layers.
   ComposedMix Compose(const RecomputeCounts& recompute) const;
 
-  // Of the mix that keeps everything in every layer, which no mix of the family is quicker than: other rungs only add ops. Needs no rung prepared.
-  int64_t LeastStepPicoseconds() const { return least_step_picoseconds_; }
+  // No mix of the family is quicker: other rungs than the one that keeps everything only add ops. A first look, for less than an outline.
+  int64_t LeastStepPicoseconds();
 
   // For bounds. What a layer at `rung` takes of the stack, its input included, and of compute time in a step; for any layer but layer 0 (which
   // may have no use for the gradient of its input) and the last on the host rung.
@@ -112,12 +114,12 @@ class MixFamily {
   const PriceTable* prices_ = nullptr;
   std::shared_ptr<LayerSummaries> source_;
   std::shared_ptr<const StepSummary> step_;
-  int64_t least_step_picoseconds_ = 0;
   int64_t evaluate_bytes_ = 0;  // -1: not asked for yet
   int64_t layer_count_ = 0;
   int64_t micro_batch_count_ = 1;
   int64_t data_parallel_ = 1;
   bool copies_overlap_ = false;
+  std::array<bool, kRungCount> outlined_ = {};
   std::array<LayerSummary, kRungCount> first_layer_ = {};  // layer 0
   std::array<LayerSummary, kRungCount> layer_ = {};        // every other
   std::vector<HostRange> host_ranges_;                     // by count, once prepared

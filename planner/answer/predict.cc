@@ -36,7 +36,7 @@ int64_t ResidentBytes(const Program& program) {
 }
 
 MemoryPrediction MemoryOf(const Program& program, const DeviceMemoryBudget& budget) {
-  MemoryPlan plan = PlanMemory(program);
+  MemoryPlan plan = MeasureMemory(program);
   const bool shared = program.inputs.backend.kind == BackendKind::kCpu;
   const int64_t host_bytes = plan.host_bytes();
   MemoryPrediction memory{

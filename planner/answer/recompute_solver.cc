@@ -63,29 +63,39 @@ void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step
   deadline_reached_ = false;
 }
 
-void RecomputeSolver::Offer(const RecomputeCounts& counts) {
+ComposedMix RecomputeSolver::Offer(const RecomputeCounts& counts) {
   ++evaluated_count_;
   const ComposedMix composed = family_.Compose(counts);
-  if (composed.arena_bytes > arena_limit_ || composed.price.step_picoseconds > step_limit_) return;
-  const Key key = KeyOf(composed.arena_bytes, composed.price.step_picoseconds);
-  if (best_ && !(key < best_key_)) return;
+  const int64_t arena = composed.arena_bytes, step = composed.price.step_picoseconds;
+  if (arena > arena_limit_ || step > step_limit_) return composed;
+  const Key key = KeyOf(arena, step);
+  if (best_ && !(key < best_key_)) return composed;
   best_ = {.counts = counts, .composed = composed};
   best_key_ = key;
+  return composed;
 }
 
 int64_t RecomputeSolver::MostLayers(Rung rung, int64_t left) const {
   return rung == Rung::kHost ? std::min(left, limits_.host_layer_count) : left;
 }
 
-// Rungs that are the same as a lighter one are left out: their mixes would be counted twice.
-void RecomputeSolver::PrepareAll() {
+void RecomputeSolver::OutlineRungs() {
   if (!rungs_.empty()) return;
   for (int r = kRungCount - 1; r >= 0; --r) {
     const Rung rung = static_cast<Rung>(r);
     if ((limits_.rungs >> r & 1u) == 0 || MostLayers(rung, 1) == 0) continue;
-    family_.Prepare(rung);
+    family_.Outline(rung);
     rungs_.push_back(rung);
   }
+  MeasureRungs();
+}
+
+// Rungs that are the same as a lighter one are left out: their mixes would be counted twice.
+void RecomputeSolver::PrepareRungs() {
+  OutlineRungs();
+  if (prepared_) return;
+  prepared_ = true;
+  for (Rung rung : rungs_) family_.Prepare(rung);
   for (size_t i = 0; i + 1 < rungs_.size();) {
     if (rungs_[i] != Rung::kHost && family_.SameRung(rungs_[i], rungs_[i + 1])) {
       rungs_.erase(rungs_.begin() + static_cast<std::ptrdiff_t>(i));
@@ -93,11 +103,19 @@ void RecomputeSolver::PrepareAll() {
       ++i;
     }
   }
+  MeasureRungs();
+}
+
+void RecomputeSolver::MeasureRungs() {
+  discount_picoseconds_ = discount_bytes_ = 0;
   for (Rung rung : rungs_) {
     discount_picoseconds_ =
         std::min(discount_picoseconds_, family_.ComputeDiscountPicoseconds(rung));
     discount_bytes_ = std::min(discount_bytes_, family_.StackDiscountBytes(rung));
   }
+  hulls_.clear();
+  least_backward_bytes_.assign(rungs_.size(), 0);
+  least_stack_bytes_.assign(rungs_.size(), 0);
   for (size_t depth = 0; depth < rungs_.size(); ++depth) {
     std::vector<std::pair<double, double>> points;
     int64_t backward = std::numeric_limits<int64_t>::max(), stack = backward;
@@ -105,54 +123,76 @@ void RecomputeSolver::PrepareAll() {
       const int64_t bytes = family_.StackBytes(rungs_[i]);
       points.emplace_back(static_cast<double>(bytes),
                           static_cast<double>(family_.ComputePicoseconds(rungs_[i])));
-      backward = std::min(backward, bytes + family_.LeastBackwardBytes(rungs_[i]));
       stack = std::min(stack, bytes);
+      if (prepared_) backward = std::min(backward, bytes + family_.LeastBackwardBytes(rungs_[i]));
     }
     hulls_.push_back({LowerHull(std::move(points))});
-    least_backward_bytes_.push_back(backward);
-    least_stack_bytes_.push_back(stack);
+    least_stack_bytes_[depth] = stack;
+    if (prepared_) least_backward_bytes_[depth] = backward;
+  }
+}
+
+// Halves the counts of the deeper rung until the best split of the two is found, or nearly: arenas fall and times rise with that count, but for
+// special layers.
+void RecomputeSolver::OfferSplits(Rung deep, Rung light) {
+  const int64_t layers = family_.layer_count();
+  for (int64_t low = 0, high = MostLayers(deep, layers); low <= high;) {
+    const int64_t count = low + (high - low) / 2;
+    RecomputeCounts counts = {};
+    counts[static_cast<size_t>(light)] = layers - count;
+    counts[static_cast<size_t>(deep)] += count;
+    const ComposedMix composed = Offer(counts);
+    const bool deeper = memory_first_ ? composed.price.step_picoseconds <= step_limit_
+                                      : composed.arena_bytes > arena_limit_;
+    (deeper ? low : high) = deeper ? count + 1 : count - 1;
   }
 }
 
 void RecomputeSolver::OfferTwoRungSplits() {
-  const int64_t layers = family_.layer_count();
+  if (rungs_.size() == 1) return OfferSplits(rungs_[0], rungs_[0]);
   for (size_t deep = 0; deep < rungs_.size(); ++deep) {
-    const int64_t most = MostLayers(rungs_[deep], layers);
-    for (size_t light = deep + 1; light < rungs_.size(); ++light) {
-      for (int64_t count = 1; count <= std::min(most, layers - 1); ++count) {
-        RecomputeCounts counts = {};
-        counts[static_cast<size_t>(rungs_[deep])] = count;
-        counts[static_cast<size_t>(rungs_[light])] = layers - count;
-        Offer(counts);
-      }
-    }
-    if (most < layers) continue;
-    RecomputeCounts counts = {};
-    counts[static_cast<size_t>(rungs_[deep])] = layers;
-    Offer(counts);
+    for (size_t light = deep + 1; light < rungs_.size(); ++light)
+      OfferSplits(rungs_[deep], rungs_[light]);
   }
 }
 
+RecomputeSolver::Node RecomputeSolver::Root() const {
+  return {.left = family_.layer_count(),
+          .compute_picoseconds = discount_picoseconds_,
+          .stack_bytes = discount_bytes_};
+}
+
 std::optional<SolvedRecompute> RecomputeSolver::Walk() {
-  PrepareAll();
-  if (rungs_.empty()) return std::nullopt;  // none is allowed
+  OutlineRungs();
+  if (rungs_.empty() || !MayHelp(0, Root())) return std::nullopt;
+  PrepareRungs();
   OfferTwoRungSplits();
-  Branch(0, {.left = family_.layer_count(),
-             .compute_picoseconds = discount_picoseconds_,
-             .stack_bytes = discount_bytes_});
+  Branch(0, Root());
   return best_;
 }
 
-std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
-  Reset(/*memory_first=*/false, arena_bytes, std::numeric_limits<int64_t>::max());
-  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
+int64_t RecomputeSolver::LeastArenaBytes() {
+  OutlineRungs();
+  return rungs_.empty() ? kNever : LeastArena(0, Root());
+}
+
+int64_t RecomputeSolver::LeastStepPicoseconds(int64_t arena_bytes) {
+  if (LeastArenaBytes() > arena_bytes) return kNever;
+  Reset(/*memory_first=*/false, arena_bytes, kNever);
+  return LeastStep(0, Root());
+}
+
+std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
+                                                         int64_t step_picoseconds) {
+  const int64_t least = LeastStepPicoseconds(arena_bytes);
+  if (least == kNever || least > step_picoseconds) return std::nullopt;
+  Reset(/*memory_first=*/false, arena_bytes, step_picoseconds);
   if ((limits_.rungs & 1u) != 0) {
     // Nothing is quicker than keeping everything; only where another rung is just as quick may its arena be smaller, and such rungs are the same.
     family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
-    Offer(counts);
-    if (best_) return best_;
+    if (Offer(counts).arena_bytes <= arena_bytes) return best_;
   }
   return Walk();
 }
@@ -160,7 +200,6 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes) {
 std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds,
                                                          int64_t arena_bytes) {
   Reset(/*memory_first=*/true, arena_bytes, step_picoseconds);
-  if (family_.FloorBytes() > arena_bytes) return std::nullopt;
   return Walk();
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -30,8 +31,15 @@ class RecomputeSolver {
   RecomputeSolver(MixFamily& family, const RecomputeLimits& limits)
       : family_(family), limits_(limits) {}
 
-  // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena; none when nothing fits.
-  std::optional<SolvedRecompute> Quickest(int64_t arena_bytes);
+  // No counts have a smaller arena; kNever where there are none. Costs as LeastStepPicoseconds.
+  int64_t LeastArenaBytes();
+  // No counts whose arena stays within `arena_bytes` take less time; kNever where it is sure that there are none. Costs a tenth of solving.
+  int64_t LeastStepPicoseconds(int64_t arena_bytes);
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+  // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena; none when nothing fits, or
+  // nothing that takes at most `step_picoseconds`.
+  std::optional<SolvedRecompute> Quickest(int64_t arena_bytes, int64_t step_picoseconds = kNever);
 
   // The counts with the smallest arena, at most `arena_bytes`, whose step takes at most `step_picoseconds`, of equally small ones the quickest; none
   // when there are none.
@@ -60,10 +68,14 @@ class RecomputeSolver {
 
   // The best of all counts within the limits that were set.
   std::optional<SolvedRecompute> Walk();
-  void PrepareAll();
+  void OutlineRungs();
+  void PrepareRungs();
+  void MeasureRungs();
   void Reset(bool memory_first, int64_t arena_limit, int64_t step_limit);
-  void Offer(const RecomputeCounts& counts);
+  Node Root() const;
+  ComposedMix Offer(const RecomputeCounts& counts);
   void OfferTwoRungSplits();
+  void OfferSplits(Rung deep, Rung light);
   void Branch(size_t depth, const Node& node);
   bool MayHelp(size_t depth, const Node& node) const;
   int64_t LeastArena(size_t depth, const Node& node) const;
@@ -74,8 +86,9 @@ class RecomputeSolver {
 
   MixFamily& family_;
   const RecomputeLimits limits_;
-  std::vector<Rung> rungs_;                    // that differ, deepest first
-  std::vector<Hull> hulls_;                    // by depth: of rungs_[depth] and all after it
+  bool prepared_ = false;
+  std::vector<Rung> rungs_;  // deepest first; once prepared, only those that differ
+  std::vector<Hull> hulls_;  // by depth: of rungs_[depth] and all after it
   std::vector<int64_t> least_backward_bytes_;  // by depth, likewise: the last layer's
   std::vector<int64_t> least_stack_bytes_;     // by depth, of one layer
   int64_t discount_picoseconds_ = 0;           // that special layers may save, at most

@@ -87,7 +87,7 @@ class StepSummarizer {
     for (const BlockRun& run : Find(SegmentKind::kMicroFirst)->runs) {
       const Block& b = block(run);
       if (b.name == "layer") continue;
-      const int64_t bytes = PackBlock(program_, b).bytes;
+      const int64_t bytes = PackedBytes(program_, b);
       int64_t& most = b.name == "embedding"
                           ? (backward ? s_.embed_backward_local_bytes : s_.embed_local_bytes)
                       : b.name == "loss" ? s_.loss_local_bytes
@@ -103,7 +103,7 @@ class StepSummarizer {
     if (segment == nullptr) return 0;
     for (const BlockRun& run : segment->runs) {
       if (layers || block(run).name != "layer")
-        most = std::max(most, PackBlock(program_, block(run)).bytes);
+        most = std::max(most, PackedBytes(program_, block(run)));
     }
     return most;
   }
@@ -157,7 +157,7 @@ absl::StatusOr<StepSummary> SummarizeStep(const ProgramInputs& inputs, const Pri
   small.model.layer_count = 1;
   small.mix.recompute = {};
   small.mix.recompute[static_cast<size_t>(Rung::kKeep)] = 1;
-  TUNESMITH_ASSIGN_OR_RETURN(const Program program, BuildProgram(small));
+  TUNESMITH_ASSIGN_OR_RETURN(const Program program, BuildFrame(small));
   return StepSummarizer(program, inputs.model.layer_count, prices).Summarize();
 }
 

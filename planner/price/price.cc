@@ -122,7 +122,8 @@ double PriceTable::Seconds(const Program& program, const Op& op, bool accumulate
 }
 
 int64_t PriceTable::Picoseconds(const Program& program, const Op& op, SegmentKind kind) const {
-  return std::max<int64_t>(1, std::llround(Seconds(program, op, Accumulates(op, kind)) * 1e12));
+  const double picoseconds = Seconds(program, op, Accumulates(op, kind)) * 1e12;
+  return std::max<int64_t>(1, static_cast<int64_t>(picoseconds + 0.5));
 }
 
 BlockPrice PriceTable::Price(const Program& program, const Block& block, SegmentKind kind) const {
@@ -130,17 +131,15 @@ BlockPrice PriceTable::Price(const Program& program, const Block& block, Segment
   int64_t alone = 0;  // compute since the last op that concerns another stream
   for (const Op& op : block.ops) {
     const int64_t picoseconds = Picoseconds(program, op, kind);
-    const bool computes = op.stream == Stream::kCompute;
-    (computes ? price.compute_picoseconds : price.copy_picoseconds) += picoseconds;
-    if (computes && op.waits == 0) {
+    if (op.stream == Stream::kCompute && op.waits == 0) {
       alone += picoseconds;
       continue;
     }
-    price.streams.Compute(alone);
+    price.Issue(Stream::kCompute, 0, alone);
     alone = 0;
-    price.streams.Issue(op.stream, op.waits, picoseconds);
+    price.Issue(op.stream, op.waits, picoseconds);
   }
-  price.streams.Compute(alone);
+  price.Issue(Stream::kCompute, 0, alone);
   return price;
 }
 
@@ -176,20 +175,37 @@ StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank
   return price;
 }
 
+namespace {
+
+BlockPrice PriceSegment(const Program& program, const Segment& segment, const PriceTable& prices) {
+  BlockPrice once;
+  for (const BlockRun& run : segment.runs) {
+    const BlockPrice price =
+        prices.Price(program, program.blocks[static_cast<size_t>(run.block)], segment.kind);
+    once.compute_picoseconds += run.count * price.compute_picoseconds;
+    once.copy_picoseconds += run.count * price.copy_picoseconds;
+    once.streams.Then(price.streams.Power(run.count));
+  }
+  return once;
+}
+
+}  // namespace
+
 StepPrice PriceStep(const Program& program, const PriceTable& prices) {
   StepWork work;
   StreamMap step = StreamMap::Identity();
+  const Segment* last = nullptr;
+  BlockPrice once;
   for (const Segment& segment : program.segments) {
     if (segment.repeat_count == 0) continue;
-    StreamMap once = StreamMap::Identity();
-    for (const BlockRun& run : segment.runs) {
-      const BlockPrice price =
-          prices.Price(program, program.blocks[static_cast<size_t>(run.block)], segment.kind);
-      work.compute_picoseconds += segment.repeat_count * run.count * price.compute_picoseconds;
-      work.copy_picoseconds += segment.repeat_count * run.count * price.copy_picoseconds;
-      once.Then(price.streams.Power(run.count));
-    }
-    step.Then(once.Power(segment.repeat_count));
+    // Of the micro-batches of a step only the first differs.
+    const bool alike = last != nullptr && last->kind == SegmentKind::kMicroMiddle &&
+                       segment.kind == SegmentKind::kMicroLast && last->runs == segment.runs;
+    if (!alike) once = PriceSegment(program, segment, prices);
+    last = &segment;
+    work.compute_picoseconds += segment.repeat_count * once.compute_picoseconds;
+    work.copy_picoseconds += segment.repeat_count * once.copy_picoseconds;
+    step.Then(once.streams.Power(segment.repeat_count));
   }
   const StreamTimes end = step.Apply({});
   work.span_picoseconds = *std::max_element(end.begin(), end.end());

@@ -34,6 +34,12 @@ struct BlockPrice {
   int64_t compute_picoseconds = 0;  // busy time of the compute stream
   int64_t copy_picoseconds = 0;     // busy time of both copy streams
   StreamMap streams = StreamMap::Identity();
+
+  // An op, or several of one stream, after what the price holds so far; as StreamMap::Issue.
+  void Issue(Stream stream, uint8_t waits, int64_t picoseconds) {
+    (stream == Stream::kCompute ? compute_picoseconds : copy_picoseconds) += picoseconds;
+    streams.Issue(stream, waits, picoseconds);
+  }
 };
 
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.

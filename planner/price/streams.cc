@@ -37,12 +37,15 @@ void StreamMap::Compute(int64_t picoseconds) { Issue(Stream::kCompute, 0, picose
 void StreamMap::Then(StreamMap next) {
   const std::array<StreamTimes, kStreamCount> before = delay_;
   for (size_t to = 0; to < kStreamCount; ++to) {
-    for (size_t from = 0; from < kStreamCount; ++from) {
-      int64_t latest = kNever;
-      for (size_t via = 0; via < kStreamCount; ++via)
-        latest = std::max(latest, Plus(next.delay_[to][via], before[via][from]));
-      delay_[to][from] = latest;
+    StreamTimes latest;
+    latest.fill(kNever);
+    for (size_t via = 0; via < kStreamCount; ++via) {
+      const int64_t delay = next.delay_[to][via];
+      if (delay <= kNever) continue;
+      for (size_t from = 0; from < kStreamCount; ++from)
+        latest[from] = std::max(latest[from], Plus(delay, before[via][from]));
     }
+    delay_[to] = latest;
   }
 }
 

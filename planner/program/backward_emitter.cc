@@ -46,8 +46,7 @@ BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph)
       gradients_(graph.values().size()),
       recomputed_(graph.values().size()),
       storage_local_(graph.values().size()),
-      rows_(graph.values().size()),
-      used_(graph.values().size(), false) {}
+      rows_(graph.values().size()) {}
 
 void BackwardEmitter::EmitAll() {
   for (size_t i = 0; i < graph_.values().size(); ++i) {
@@ -75,7 +74,7 @@ BufferRef BackwardEmitter::RowsOf(BufferRef whole, ValueId id) {
 BufferRef BackwardEmitter::Use(ValueId id) {
   const Value& value = graph_.value(id);
   if (value.rows_of != kNoValue) return UseRows(id);
-  used_[static_cast<size_t>(id)] = true;
+  if (block_ == nullptr) reads_.push_back(id);
   if (value.bound.buffer >= 0) return value.bound;
   if (block_ == nullptr) return {};
   const int32_t saved = saved_->buffer_of_storage[static_cast<size_t>(value.storage)];
@@ -148,12 +147,11 @@ void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes,
                            absl::Span<const BufferRef> inputs, absl::Span<const BufferRef> outputs,
                            Phase phase) {
   if (block_ == nullptr) return;
-  Op op{.kind = kind, .phase = phase, .attributes = attributes};
+  Op& op = block_->ops.emplace_back(Op{.kind = kind, .phase = phase, .attributes = attributes});
   op.input_count = static_cast<int8_t>(inputs.size());
   op.output_count = static_cast<int8_t>(outputs.size());
   std::copy(inputs.begin(), inputs.end(), op.inputs.begin());
   std::copy(outputs.begin(), outputs.end(), op.outputs.begin());
-  block_->ops.push_back(op);
 }
 
 BufferRef BackwardEmitter::AddLocal(Name name, DType dtype, Shape shape, MemoryClass memory_class) {

@@ -43,7 +43,8 @@ class BackwardEmitter {
             absl::Span<const BufferRef> outputs, Phase phase = Phase::kBackward);
 
   const ForwardGraph& graph() const { return graph_; }
-  const std::vector<bool>& used() const { return used_; }
+  // The values that were asked for, in order; filled when recording.
+  const std::vector<ValueId>& reads() const { return reads_; }
 
  private:
   BufferRef AddLocal(Name name, DType dtype, Shape shape, MemoryClass memory_class);
@@ -65,7 +66,7 @@ class BackwardEmitter {
   std::vector<BufferRef> recomputed_;     // by value; buffer -1: not (or no longer) there
   std::vector<BufferRef> storage_local_;  // by storage, of recomputed values
   std::vector<BufferRef> rows_;           // by value that is rows of another, recomputed or saved
-  std::vector<bool> used_;                // by value
+  std::vector<ValueId> reads_;
 };
 
 // The backward rule of op's kind: the ops it appends and the values it reads.

@@ -100,9 +100,7 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
       ") tokens may take ", scores, " bytes, must be at most ", kLargestBytes));
 }
 
-}  // namespace
-
-absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
+absl::StatusOr<Program> Build(const ProgramInputs& inputs, bool layers) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(inputs.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(inputs.mix, inputs.model.layer_count));
   TUNESMITH_RETURN_IF_ERROR(CheckInputs(inputs));
@@ -110,7 +108,7 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   ModelParameters parameters;
   Program program = StartProgram(inputs, parameters);
   if (inputs.trains) {
-    AddTrainingSegments(program, parameters);
+    AddTrainingSegments(program, parameters, layers);
     AddOptimizerSegment(program,
                         {.square_sum = AddInput(program, "gradient_square_sum", DType::kF64, 1),
                          .clip_factor = AddInput(program, "clip_factor", DType::kF32, 1)});
@@ -124,10 +122,20 @@ absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
   return program;
 }
 
+}  // namespace
+
+absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs) {
+  return Build(inputs, /*layers=*/true);
+}
+
+absl::StatusOr<Program> BuildFrame(const ProgramInputs& inputs) {
+  return Build(inputs, /*layers=*/false);
+}
+
 Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters) {
   Program program{.inputs = inputs};
-  program.buffers.reserve(512);
-  program.blocks.reserve(96);
+  program.buffers.reserve(256);
+  program.blocks.reserve(32);
   parameters = AddParameters(program);
   AddHostBuffers(program);
   AddLinearScratch(program);

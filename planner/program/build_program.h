@@ -12,6 +12,9 @@ namespace tunesmith::planner {
 // Pure; the same inputs give the same program.
 absl::StatusOr<Program> BuildProgram(const ProgramInputs& inputs);
 
+// BuildProgram without the layers of the micro-batches: all else that a step is made of. Not to be run.
+absl::StatusOr<Program> BuildFrame(const ProgramInputs& inputs);
+
 // The part of a program that its segments share: parameters and the buffers of the host. REQUIRES: as BuildProgram, whose checks it does not make.
 Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters);
 

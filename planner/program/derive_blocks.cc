@@ -35,12 +35,12 @@ class ForwardEmitter {
         rows_(graph.values().size()) {}
 
   void Emit(const ForwardOp& op, Phase phase) {
-    Op emitted{.kind = op.kind, .phase = phase, .attributes = op.attributes};
+    Op& emitted =
+        block_.ops.emplace_back(Op{.kind = op.kind, .phase = phase, .attributes = op.attributes});
     for (ValueId input : op.inputs)
       emitted.inputs[static_cast<size_t>(emitted.input_count++)] = Ref(input);
     for (ValueId output : op.outputs)
       emitted.outputs[static_cast<size_t>(emitted.output_count++)] = Ref(output);
-    block_.ops.push_back(emitted);
   }
 
  private:
@@ -73,25 +73,78 @@ class ForwardEmitter {
   std::vector<BufferRef> rows_;    // by value
 };
 
+// Follows BackwardEmitter's Use and Recompute without emitting anything.
+class Recomputation {
+ public:
+  Recomputation(const ForwardGraph& graph, const std::vector<ValueId>& saved_values)
+      : graph_(graph), saved_(graph.values().size()), there_(graph.values().size()) {
+    for (ValueId id : saved_values) saved_[static_cast<size_t>(graph.value(id).storage)] = true;
+  }
+
+  void Use(ValueId id) {
+    const Value& value = graph_.value(id);
+    if (value.rows_of != kNoValue) return Use(value.rows_of);
+    if (value.bound.buffer >= 0 || saved_[static_cast<size_t>(value.storage)] ||
+        there_[static_cast<size_t>(id)])
+      return;
+    const ForwardOp& op = graph_.ops()[static_cast<size_t>(value.producer)];
+    for (ValueId input : op.inputs) Use(input);
+    for (ValueId output : op.outputs) {
+      // What the op overwrites in place is there no more.
+      for (ValueId input : op.inputs) {
+        if (graph_.value(input).storage == graph_.value(output).storage)
+          there_[static_cast<size_t>(input)] = false;
+      }
+      there_[static_cast<size_t>(output)] = true;
+    }
+    ops_.push_back(value.producer);
+  }
+
+  const std::vector<int32_t>& ops() const { return ops_; }
+
+ private:
+  const ForwardGraph& graph_;
+  std::vector<bool> saved_;  // by storage
+  std::vector<bool> there_;  // by value: recomputed and not overwritten since
+  std::vector<int32_t> ops_;
+};
+
 }  // namespace
 
 SavedSet SaveNothing(const ForwardGraph& graph) {
   return {.buffer_of_storage = std::vector<int32_t>(graph.values().size(), -1)};
 }
 
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const char* prefix,
-                         int64_t first_instance, int64_t instance_count) {
+std::vector<ValueId> ReadByBackward(Program& program, const ForwardGraph& graph) {
   BackwardEmitter recorder(program, graph);
   recorder.EmitAll();
-  SavedSet saved = SaveNothing(graph);
-  for (size_t i = 0; i < graph.values().size(); ++i) {
+  return recorder.reads();
+}
+
+std::vector<ValueId> ValuesToSave(const ForwardGraph& graph, const std::vector<ValueId>& reads,
+                                  Rung rung) {
+  std::vector<char> wanted(graph.values().size()), saved(wanted);  // by value; by storage
+  for (ValueId id : reads) wanted[static_cast<size_t>(id)] = true;
+  std::vector<ValueId> values;
+  for (size_t i = 0; i < wanted.size(); ++i) {
     const Value& value = graph.values()[i];
-    if (!recorder.used()[i] || value.bound.buffer >= 0 || value.producer < 0 || value.transient ||
-        Drops(rung, value.role))
+    if (!wanted[i] || value.bound.buffer >= 0 || value.producer < 0 || value.transient ||
+        Drops(rung, value.role) || saved[static_cast<size_t>(value.storage)])
       continue;
-    int32_t& buffer = saved.buffer_of_storage[static_cast<size_t>(value.storage)];
-    if (buffer >= 0) continue;
-    buffer = static_cast<int32_t>(program.buffers.size());
+    saved[static_cast<size_t>(value.storage)] = true;
+    values.push_back(static_cast<ValueId>(i));
+  }
+  return values;
+}
+
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph,
+                         const std::vector<ValueId>& values, const char* prefix,
+                         int64_t first_instance, int64_t instance_count) {
+  SavedSet saved = SaveNothing(graph);
+  for (ValueId id : values) {
+    const Value& value = graph.value(id);
+    saved.buffer_of_storage[static_cast<size_t>(value.storage)] =
+        static_cast<int32_t>(program.buffers.size());
     program.buffers.push_back({.name = value.name.After(prefix),
                                .dtype = value.dtype,
                                .dims = value.shape.dims,
@@ -102,6 +155,13 @@ SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung,
                                .instance_count = instance_count});
   }
   return saved;
+}
+
+std::vector<int32_t> RecomputedOps(const ForwardGraph& graph, const std::vector<ValueId>& reads,
+                                   const std::vector<ValueId>& saved_values) {
+  Recomputation recomputation(graph, saved_values);
+  for (ValueId value : reads) recomputation.Use(value);
+  return recomputation.ops();
 }
 
 int32_t AddForwardBlock(Program& program, const ForwardGraph& graph, const SavedSet& saved,

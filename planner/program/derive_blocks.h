@@ -16,10 +16,22 @@ struct SavedSet {
   std::vector<int32_t> buffer_of_storage;  // -1: not saved
 };
 
-// The values that backward reads, less those the rung drops; adds one kSaved buffer for each to `program`, with instances
-// [first_instance, first_instance + instance_count).
-SavedSet SaveForBackward(Program& program, const ForwardGraph& graph, Rung rung, const char* prefix,
+// The values that backward reads, in the order in which it does, each as often as it does.
+std::vector<ValueId> ReadByBackward(Program& program, const ForwardGraph& graph);
+
+// What a rung saves: the values that backward reads, less those the rung drops; of each storage one, ascending. `reads`: of ReadByBackward.
+std::vector<ValueId> ValuesToSave(const ForwardGraph& graph, const std::vector<ValueId>& reads,
+                                  Rung rung);
+
+// Adds one kSaved buffer for each value of ValuesToSave to `program`, with instances [first_instance, first_instance + instance_count).
+SavedSet SaveForBackward(Program& program, const ForwardGraph& graph,
+                         const std::vector<ValueId>& values, const char* prefix,
                          int64_t first_instance, int64_t instance_count);
+
+// The ops of the graph, by index, that backward runs again when so much is saved, in the order and as often as it does: what AddBackwardBlock
+// emits, for less.
+std::vector<int32_t> RecomputedOps(const ForwardGraph& graph, const std::vector<ValueId>& reads,
+                                   const std::vector<ValueId>& saved_values);
 
 // Nothing saved: for evaluation and generation.
 SavedSet SaveNothing(const ForwardGraph& graph);

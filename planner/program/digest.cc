@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -23,11 +24,14 @@ class Hasher {
   void Add(double value) { Add(std::bit_cast<int64_t>(value)); }
   void AddText(std::string_view text) {
     Add(static_cast<int64_t>(text.size()));
-    for (size_t at = 0; at < text.size(); at += sizeof(int64_t)) {
-      int64_t word = 0;
-      std::memcpy(&word, text.data() + at, std::min(sizeof word, text.size() - at));
+    int64_t word = 0;
+    for (; text.size() >= sizeof word; text.remove_prefix(sizeof word)) {
+      std::memcpy(&word, text.data(), sizeof word);
       Add(word);
     }
+    word = 0;
+    for (char c : text) word = word << 8 | static_cast<uint8_t>(c);
+    Add(word);
   }
   std::string Hex() const { return absl::StrFormat("%016x%016x", low_, high_); }
 
@@ -41,32 +45,55 @@ class Hasher {
   uint64_t high_ = 0x9ae16a3b2f90404fu;
 };
 
+// Small fields share a word.
+template <typename... Fields>
+int64_t Packed(Fields... fields) {
+  static_assert(sizeof...(fields) <= 8);
+  uint64_t word = 0;
+  ((word = word << 8 | static_cast<uint8_t>(fields)), ...);
+  return static_cast<int64_t>(word);
+}
+
 void AddBuffer(Hasher& h, const Buffer& b) {
-  h.AddText(b.name.Text());
-  for (int64_t field :
-       {static_cast<int64_t>(b.dtype), b.dims[0], b.dims[1], b.dims[2],
-        static_cast<int64_t>(b.region), static_cast<int64_t>(b.memory_class), b.first_instance,
-        b.instance_count, int64_t{b.view_of}, b.view_offset_bytes, b.view_stride_bytes,
-        b.ring_count, static_cast<int64_t>(b.space), int64_t{b.segments}})
+  b.name.ForEachPart([&h](std::string_view part) { h.AddText(part); });
+  for (int64_t field : {Packed(b.dtype, b.region, b.memory_class, b.space, b.segments), b.dims[0],
+                        b.dims[1], b.dims[2], b.first_instance, b.instance_count})
+    h.Add(field);
+  if (b.view_of < 0 && b.ring_count == 0) return;
+  for (int64_t field : {int64_t{b.view_of}, b.view_offset_bytes, b.view_stride_bytes, b.ring_count})
     h.Add(field);
 }
 
+// Which of the attributes are not zero, then those.
 void AddAttributes(Hasher& h, const OpAttributes& a) {
-  for (double field : {a.scale, a.epsilon, a.rope_theta, a.rope_scaling.factor,
-                       a.rope_scaling.low_frequency_factor, a.rope_scaling.high_frequency_factor})
-    h.Add(field);
-  for (int64_t field :
-       {a.head_count, a.kv_head_count, a.head_size, a.context,
-        static_cast<int64_t>(a.rope_scaling.kind), a.rope_scaling.original_context_limit,
-        int64_t{a.accumulate}, int64_t{a.accumulate_later}, int64_t{a.decays},
-        static_cast<int64_t>(a.parameter_key)})
-    h.Add(field);
+  const auto bits = [](double value) { return std::bit_cast<int64_t>(value); };
+  const RopeScaling& rope = a.rope_scaling;
+  const bool scales = rope.kind != RopeScalingKind::kNone;
+  const std::array<int64_t, 14> fields = {
+      bits(a.scale - 1.0),
+      bits(a.epsilon),
+      a.head_count,
+      a.kv_head_count,
+      a.head_size,
+      a.context,
+      a.window,
+      bits(a.rope_theta),
+      scales ? bits(rope.factor) : 0,
+      scales ? bits(rope.low_frequency_factor) : 0,
+      scales ? bits(rope.high_frequency_factor) : 0,
+      scales ? rope.original_context_limit : 0,
+      static_cast<int64_t>(a.parameter_key),
+      Packed(rope.kind, a.accumulate, a.accumulate_later, a.decays)};
+  int64_t present = 0;
+  for (size_t i = 0; i < fields.size(); ++i) present |= int64_t{fields[i] != 0} << i;
+  h.Add(present);
+  for (int64_t field : fields) {
+    if (field != 0) h.Add(field);
+  }
 }
 
 void AddOp(Hasher& h, const Op& op) {
-  for (int64_t field : {static_cast<int64_t>(op.kind), static_cast<int64_t>(op.stream),
-                        int64_t{op.waits}, int64_t{op.input_count}, int64_t{op.output_count}})
-    h.Add(field);
+  h.Add(Packed(op.kind, op.stream, op.waits, op.input_count, op.output_count));
   const auto add = [&h](const BufferRef& ref) {
     h.Add(int64_t{ref.buffer} << 32 | static_cast<uint32_t>(ref.shift));
   };

@@ -3,11 +3,18 @@
 #include <cassert>
 #include <utility>
 
+#include "common/units.h"
+
 namespace tunesmith::planner {
 
 Shape Vector(int64_t n) { return {.dims = {n, 1, 1}, .rank = 1}; }
 Shape Matrix(int64_t rows, int64_t columns) { return {.dims = {rows, columns, 1}, .rank = 2}; }
 Shape Cube(int64_t a, int64_t b, int64_t c) { return {.dims = {a, b, c}, .rank = 3}; }
+
+int64_t AlignedBytes(const Value& value) {
+  const auto& dims = value.shape.dims;
+  return AlignUp(dims[0] * dims[1] * dims[2] * SizeOf(value.dtype), kBufferAlignmentBytes);
+}
 
 ValueId ForwardGraph::AddValue(Name name, DType dtype, Shape shape, Role role,
                                MemoryClass memory_class) {
@@ -31,12 +38,11 @@ ValueId ForwardGraph::Bind(Name name, BufferRef buffer, BufferRef gradient) {
 }
 
 ValueId ForwardGraph::Weight(int32_t parameter) {
-  for (size_t i = 0; i < values_.size(); ++i) {
-    if (values_[i].parameter == parameter) return static_cast<ValueId>(i);
-  }
+  ValueId& id = weights_[static_cast<size_t>(parameter)];
+  if (id != kNoValue) return id;
   const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
   const Buffer& b = program_.buffers[static_cast<size_t>(p.weight)];
-  const ValueId id = AddValue(b.name, b.dtype, {.dims = b.dims, .rank = b.rank});
+  id = AddValue(b.name, b.dtype, {.dims = b.dims, .rank = b.rank});
   mutable_value(id).bound = {.buffer = p.weight};
   mutable_value(id).parameter = parameter;
   mutable_value(id).needs_gradient = p.trainable;

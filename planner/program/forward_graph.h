@@ -46,6 +46,9 @@ struct Value {
   bool output = false;     // of the block: its gradient is there when the block's backward starts
 };
 
+// With the padding that keeps the next buffer aligned.
+int64_t AlignedBytes(const Value& value);
+
 struct ForwardOp {
   OpKind kind = OpKind::kClear;
   OpAttributes attributes = {};
@@ -56,7 +59,8 @@ struct ForwardOp {
 class ForwardGraph {
  public:
   // `program` must outlive the graph; parameters and bound buffers are looked up there.
-  explicit ForwardGraph(const Program& program) : program_(program) {
+  explicit ForwardGraph(const Program& program)
+      : program_(program), weights_(program.parameters.size(), kNoValue) {
     values_.reserve(64);
     ops_.reserve(48);
   }
@@ -101,6 +105,7 @@ class ForwardGraph {
 
   const Program& program_;
   std::vector<Value> values_;
+  std::vector<ValueId> weights_;  // by parameter
   std::vector<ForwardOp> ops_;
   int32_t storage_count_ = 0;
   bool transient_ = false;

@@ -1,6 +1,7 @@
 #include "planner/program/layer_blocks.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "planner/program/add_buffer.h"
 #include "planner/program/decoder_layer.h"
@@ -33,59 +34,20 @@ Op CopyOp(const Program& program, Phase phase, Stream stream, uint8_t waits, Buf
   return op;
 }
 
-class LayerBlocksBuilder {
- public:
-  LayerBlocksBuilder(Program& program, const LayerBuffers& buffers, const LayerVariant& variant)
-      : program_(program), buffers_(buffers), variant_(variant) {}
-
-  LayerBlocks Build(const ForwardGraph& graph, int64_t first, int64_t count) {
-    const SavedSet saved =
-        SaveForBackward(program_, graph, variant_.rung, "layers.{}.", first, count);
-    const LayerBlocks blocks{
-        .first = first,
-        .count = count,
-        .forward = AddForwardBlock(program_, graph, saved, "layer", Phase::kForward),
-        .backward = AddBackwardBlock(program_, graph, saved, "layer", /*gradients_exist=*/false)};
-    if (OnHost()) AddCopyToHost(program_.blocks[static_cast<size_t>(blocks.forward)]);
-    if (OnHost() && variant_.fetches)
-      AddFetch(program_.blocks[static_cast<size_t>(blocks.backward)]);
-    return blocks;
-  }
-
- private:
-  bool OnHost() const { return variant_.rung == Rung::kHost; }
-
-  void AddCopyToHost(Block& forward) const {
-    const auto writes_slot = [&](const Op& op) {
-      return std::any_of(op.outputs.begin(), op.outputs.begin() + op.output_count,
-                         [&](BufferRef ref) { return LiesIn(ref.buffer, buffers_.slots); });
-    };
-    const auto first = std::find_if(forward.ops.begin(), forward.ops.end(), writes_slot);
-    if (first != forward.ops.end() && CopiesOverlap(program_.inputs.backend))
-      first->waits |= Waits(Stream::kDeviceToHost);
-    forward.ops.push_back(CopyOp(program_, Phase::kForward, Stream::kDeviceToHost,
-                                 Waits(Stream::kCompute), {buffers_.slots, 0},
-                                 {buffers_.host_input, 0}));
-  }
-
-  bool LiesIn(int32_t buffer, int32_t whole) const {
-    return buffer == whole || program_.buffers[static_cast<size_t>(buffer)].view_of == whole;
-  }
-
+// `copies` are made of blocks whose layer keeps its input in the slots.
+void AddHostCopies(Program& program, const LayerBuffers& buffers, const HostCopies& copies,
+                   const LayerBlocks& blocks) {
+  std::vector<Op>& forward = program.blocks[static_cast<size_t>(blocks.forward)].ops;
+  const auto output = std::find_if(forward.begin(), forward.end(), [&](const Op& op) {
+    return Writes(program, op, buffers.slots);
+  });
+  if (output != forward.end()) output->waits |= copies.output_waits;
+  forward.push_back(copies.to_host);
+  std::vector<Op>& backward = program.blocks[static_cast<size_t>(blocks.backward)].ops;
+  backward.front().waits |= copies.input_waits;
   // Second in the block: the first op's wait for this layer's own input must not include the fetch.
-  void AddFetch(Block& backward) const {
-    backward.ops.insert(backward.ops.begin() + 1,
-                        CopyOp(program_, Phase::kBackward, Stream::kHostToDevice,
-                               Waits(Stream::kCompute) | Waits(Stream::kDeviceToHost),
-                               {buffers_.host_input, -1}, {buffers_.slots, -1}));
-    if (CopiesOverlap(program_.inputs.backend))
-      backward.ops.front().waits |= Waits(Stream::kHostToDevice);
-  }
-
-  Program& program_;
-  const LayerBuffers& buffers_;
-  const LayerVariant variant_;
-};
+  if (copies.fetch) backward.insert(backward.begin() + 1, *copies.fetch);
+}
 
 }  // namespace
 
@@ -130,8 +92,30 @@ LayerBuffers AddLayerBuffers(Program& program) {
   return buffers;
 }
 
-ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameters,
-                        const LayerBuffers& buffers, const LayerVariant& variant) {
+bool Writes(const Program& program, const Op& op, int32_t buffer) {
+  return std::any_of(op.outputs.begin(), op.outputs.begin() + op.output_count, [&](BufferRef ref) {
+    return ref.buffer == buffer ||
+           program.buffers[static_cast<size_t>(ref.buffer)].view_of == buffer;
+  });
+}
+
+HostCopies HostCopiesOf(const Program& program, const LayerBuffers& buffers,
+                        const LayerVariant& variant) {
+  constexpr uint8_t kCompute = Waits(Stream::kCompute), kToHost = Waits(Stream::kDeviceToHost),
+                    kToDevice = Waits(Stream::kHostToDevice);
+  const bool overlap = CopiesOverlap(program.inputs.backend);
+  HostCopies copies{.to_host = CopyOp(program, Phase::kForward, Stream::kDeviceToHost, kCompute,
+                                      {buffers.slots, 0}, {buffers.host_input, 0})};
+  if (overlap && !variant.last_on_host) copies.output_waits = kToHost;
+  if (!variant.fetches) return copies;
+  if (overlap) copies.input_waits = kToDevice;
+  copies.fetch = CopyOp(program, Phase::kBackward, Stream::kHostToDevice, kCompute | kToHost,
+                        {buffers.host_input, -1}, {buffers.slots, -1});
+  return copies;
+}
+
+LayerForward LayerForwardOf(Program& program, const ModelParameters& parameters,
+                            const LayerBuffers& buffers, const LayerVariant& variant) {
   const bool on_host = variant.rung == Rung::kHost;
   const bool output_in_slot = on_host && !variant.last_on_host;
   const LayerBindings bindings{
@@ -141,12 +125,24 @@ ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameter
       .output_gradient = {buffers.stream, 0},
       .positions = {program.host.positions, 0},
       .document_starts = {program.host.document_starts, 0}};
-  return DecoderLayer(program, parameters, bindings);
+  ForwardGraph graph = DecoderLayer(program, parameters, bindings);
+  std::vector<ValueId> reads = ReadByBackward(program, graph);
+  return {.graph = std::move(graph), .reads = std::move(reads)};
 }
 
-LayerBlocks AddLayerBlocks(Program& program, const ForwardGraph& graph, const LayerBuffers& buffers,
+LayerBlocks AddLayerBlocks(Program& program, const LayerForward& layer, const LayerBuffers& buffers,
                            const LayerVariant& variant, int64_t first, int64_t count) {
-  return LayerBlocksBuilder(program, buffers, variant).Build(graph, first, count);
+  const ForwardGraph& graph = layer.graph;
+  const SavedSet saved = SaveForBackward(
+      program, graph, ValuesToSave(graph, layer.reads, variant.rung), "layers.{}.", first, count);
+  const LayerBlocks blocks{
+      .first = first,
+      .count = count,
+      .forward = AddForwardBlock(program, graph, saved, "layer", Phase::kForward),
+      .backward = AddBackwardBlock(program, graph, saved, "layer", /*gradients_exist=*/false)};
+  if (variant.rung == Rung::kHost)
+    AddHostCopies(program, buffers, HostCopiesOf(program, buffers, variant), blocks);
+  return blocks;
 }
 
 std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParameters& parameters,
@@ -157,8 +153,8 @@ std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParamete
     const LayerVariant variant = VariantOf(program.inputs, first);
     int64_t end = first + 1;
     while (end < layers && VariantOf(program.inputs, end) == variant) ++end;
-    const ForwardGraph graph = LayerGraph(program, parameters, buffers, variant);
-    blocks.push_back(AddLayerBlocks(program, graph, buffers, variant, first, end - first));
+    const LayerForward layer = LayerForwardOf(program, parameters, buffers, variant);
+    blocks.push_back(AddLayerBlocks(program, layer, buffers, variant, first, end - first));
     first = end;
   }
   return blocks;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "planner/program/forward_graph.h"
@@ -34,6 +35,16 @@ struct LayerBuffers {
 // Adds the buffers for the mix's recompute counts.
 LayerBuffers AddLayerBuffers(Program& program);
 
+// The forward pass of a layer, and the values that backward reads (ReadByBackward).
+struct LayerForward {
+  ForwardGraph graph;
+  std::vector<ValueId> reads;
+};
+
+// Of a layer of this variant. Rungs on the device have the same.
+LayerForward LayerForwardOf(Program& program, const ModelParameters& parameters,
+                            const LayerBuffers& buffers, const LayerVariant& variant);
+
 // Forward and backward blocks of layers [first, first + count), which have one variant; with the buffers that they save.
 struct LayerBlocks {
   int64_t first = 0;
@@ -41,12 +52,22 @@ struct LayerBlocks {
   int32_t forward = -1;
   int32_t backward = -1;
 };
-LayerBlocks AddLayerBlocks(Program& program, const ForwardGraph& graph, const LayerBuffers& buffers,
+LayerBlocks AddLayerBlocks(Program& program, const LayerForward& layer, const LayerBuffers& buffers,
                            const LayerVariant& variant, int64_t first, int64_t count);
 
-// The forward pass of a layer of this variant, for AddLayerBlocks. Rungs on the device have the same.
-ForwardGraph LayerGraph(const Program& program, const ModelParameters& parameters,
-                        const LayerBuffers& buffers, const LayerVariant& variant);
+// All that makes the blocks of a layer on the host rung differ from those of one that keeps its input on the device (Rung::kBlock): copies, and
+// what waits for them. `waits` as Op::waits.
+struct HostCopies {
+  uint8_t output_waits = 0;  // of the first op of forward that writes the layer's output
+  Op to_host;                // the last op of forward
+  uint8_t input_waits = 0;   // of the first op of backward
+  std::optional<Op> fetch;   // the second op of backward
+};
+HostCopies HostCopiesOf(const Program& program, const LayerBuffers& buffers,
+                        const LayerVariant& variant);
+
+// Whether the op writes to (a view of) the buffer.
+bool Writes(const Program& program, const Op& op, int32_t buffer);
 
 // Blocks of all layers, ranges of one variant in order.
 std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParameters& parameters,

@@ -74,8 +74,10 @@ std::string InstantName(InstantKind kind, int64_t layer) {
 
 class Planner {
  public:
-  explicit Planner(const Program& program) : program_(program), buffers_(program.buffers) {
-    plan_.offsets.resize(buffers_.size());
+  // `places`: whether buffers get their offsets.
+  Planner(const Program& program, bool places)
+      : program_(program), buffers_(program.buffers), places_(places) {
+    if (places_) plan_.offsets.resize(buffers_.size());
   }
 
   MemoryPlan Plan() {
@@ -85,9 +87,9 @@ class Planner {
     PlaceHost();
     PlaceMicro();
     for (const Segment& segment : program_.segments) Visit(segment);
-    FinishGradients();
     FinishInstants();
-    PlaceViews();
+    if (places_) FinishGradients();
+    if (places_) PlaceViews();
     return std::move(plan_);
   }
 
@@ -95,13 +97,19 @@ class Planner {
   std::vector<int64_t>& offsets(size_t id) { return plan_.offsets[id]; }
   int64_t& arena(Space space) { return plan_.arena_bytes[static_cast<size_t>(space)]; }
 
+  template <typename OffsetOf>
+  void Place(size_t id, int64_t instance_count, OffsetOf offset_of) {
+    if (!places_) return;
+    offsets(id).reserve(static_cast<size_t>(instance_count));
+    for (int64_t i = 0; i < instance_count; ++i) offsets(id).push_back(offset_of(i));
+  }
+
   void PlaceResident() {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
       if (b.region != Region::kResident) continue;
       const int64_t bytes = AlignedInstanceBytes(b);
-      for (int64_t i = 0; i < b.instance_count; ++i)
-        offsets(id).push_back(resident_bytes_ + i * bytes);
+      Place(id, b.instance_count, [&](int64_t i) { return resident_bytes_ + i * bytes; });
       resident_bytes_ += b.instance_count * bytes;
       resident_class_[ClassIndex(b.memory_class)] += b.instance_count * bytes;
     }
@@ -115,8 +123,8 @@ class Planner {
       int64_t& top = CarriedBytes(b.segments);
       const int64_t bytes = AlignedInstanceBytes(b),
                     places = b.ring_count > 0 ? b.ring_count : b.instance_count;
-      for (int64_t i = 0; i < b.instance_count; ++i)
-        offsets(id).push_back(resident_bytes_ + top + i % places * bytes);
+      Place(id, b.instance_count,
+            [&](int64_t i) { return resident_bytes_ + top + i % places * bytes; });
       top += places * bytes;
     }
   }
@@ -140,21 +148,14 @@ class Planner {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
       if (b.space != Space::kHost) continue;
-      for (int64_t i = 0; i < b.instance_count; ++i) {
-        offsets(id).push_back(arena(Space::kHost));
-        arena(Space::kHost) += AlignedInstanceBytes(b);
-      }
+      const int64_t begin = arena(Space::kHost), bytes = AlignedInstanceBytes(b);
+      Place(id, b.instance_count, [&](int64_t i) { return begin + i * bytes; });
+      arena(Space::kHost) += b.instance_count * bytes;
     }
   }
 
   // Saved activations from the stack's base up, gradients from the arena's end (not known yet) down, both by birth.
   void PlaceMicro() {
-    for (size_t id = 0; id < buffers_.size(); ++id) {
-      const Buffer& b = buffers_[id];
-      if (b.space == Space::kDevice &&
-          (b.region == Region::kSaved || b.region == Region::kGradient))
-        offsets(id).resize(static_cast<size_t>(b.instance_count));
-    }
     stack_base_ = resident_bytes_ + CarriedBytesOf(SegmentKind::kMicroFirst);
     const auto is_micro = [](const Segment& s) { return IsMicro(s.kind); };
     const auto micro = std::find_if(program_.segments.begin(), program_.segments.end(), is_micro);
@@ -162,6 +163,16 @@ class Planner {
     timeline_ = MicroTimeline(
         program_, *micro,
         std::count_if(program_.segments.begin(), program_.segments.end(), is_micro) > 1);
+    if (places_) PlaceSaved();
+  }
+
+  void PlaceSaved() {
+    for (size_t id = 0; id < buffers_.size(); ++id) {
+      const Buffer& b = buffers_[id];
+      if (b.space == Space::kDevice &&
+          (b.region == Region::kSaved || b.region == Region::kGradient))
+        offsets(id).resize(static_cast<size_t>(b.instance_count));
+    }
     for (const MicroTimeline::Item& item : timeline_.saved())
       offsets(static_cast<size_t>(item.buffer))[static_cast<size_t>(item.position)] =
           stack_base_ + item.start_bytes;
@@ -178,8 +189,9 @@ class Planner {
   // Live at one execution of a block, the block's locals apart.
   struct Instant {
     int64_t locals_base = 0;  // where the block's locals begin
+    int64_t carried_bytes = 0;
     int64_t gradient_bytes = 0;
-    ClassBytes class_bytes = {};
+    const ClassBytes* saved = nullptr;  // by class; null: none
   };
 
   // All micro-batches of a step lie alike: only the first is visited.
@@ -197,32 +209,24 @@ class Planner {
 
   Instant MicroInstant(int64_t step) const {
     const MicroTimeline::Instant& live = timeline_.instant(step);
-    Instant instant{.locals_base = stack_base_ + live.stack_top_bytes,
-                    .gradient_bytes = live.gradient_bytes,
-                    .class_bytes = resident_class_};
-    for (size_t c = 0; c < instant.class_bytes.size(); ++c)
-      instant.class_bytes[c] += live.class_bytes[c];
-    instant.class_bytes[ClassIndex(MemoryClass::kActivations)] += stack_base_ - resident_bytes_;
-    instant.class_bytes[ClassIndex(MemoryClass::kGradients)] += live.gradient_bytes;
-    return instant;
+    return {.locals_base = stack_base_ + live.stack_top_bytes,
+            .carried_bytes = stack_base_ - resident_bytes_,
+            .gradient_bytes = live.gradient_bytes,
+            .saved = &live.class_bytes};
   }
 
   Instant OtherInstant(SegmentKind kind) const {
-    const int64_t carried = CarriedBytesOf(kind),
-                  gradients = kind == SegmentKind::kOptimizer ? timeline_.gradient_bytes() : 0;
-    Instant instant{.locals_base = resident_bytes_ + carried,
-                    .gradient_bytes = gradients,
-                    .class_bytes = resident_class_};
-    instant.class_bytes[ClassIndex(MemoryClass::kActivations)] += carried;
-    instant.class_bytes[ClassIndex(MemoryClass::kGradients)] += gradients;
-    return instant;
+    const int64_t carried = CarriedBytesOf(kind);
+    return {.locals_base = resident_bytes_ + carried,
+            .carried_bytes = carried,
+            .gradient_bytes = kind == SegmentKind::kOptimizer ? timeline_.gradient_bytes() : 0};
   }
 
   void VisitBlock(const Segment& segment, const BlockRun& run, int64_t run_index,
                   const Instant& instant) {
     const Block& block = program_.blocks[static_cast<size_t>(run.block)];
     const PackedBlock& packed = packed_[static_cast<size_t>(run.block)];
-    for (size_t i = 0; i < block.locals.size(); ++i)
+    for (size_t i = 0; places_ && i < block.locals.size(); ++i)
       PlaceLocal(block.locals[i], run_index, instant.locals_base + packed.offsets[i]);
     const int64_t needed = instant.locals_base + packed.bytes + instant.gradient_bytes;
     const InstantKind kind = KindOf(segment, block, run.step < 0);
@@ -231,11 +235,20 @@ class Planner {
     if (needed <= arena(Space::kDevice)) return;
     arena(Space::kDevice) = needed;
     binding_ = kind;
-    plan_.class_bytes = instant.class_bytes;
-    for (size_t c = 0; c < packed.class_bytes.size(); ++c)
-      plan_.class_bytes[c] += packed.class_bytes[c];
+    plan_.class_bytes = ClassesAt(instant, packed, needed);
+  }
+
+  ClassBytes ClassesAt(const Instant& instant, const PackedBlock& packed, int64_t needed) const {
+    ClassBytes bytes = resident_class_;
+    for (size_t c = 0; c < bytes.size(); ++c) {
+      bytes[c] += packed.class_bytes[c];
+      if (instant.saved != nullptr) bytes[c] += (*instant.saved)[c];
+    }
+    bytes[ClassIndex(MemoryClass::kActivations)] += instant.carried_bytes;
+    bytes[ClassIndex(MemoryClass::kGradients)] += instant.gradient_bytes;
     // What lies dead between live buffers of the stack.
-    plan_.class_bytes[ClassIndex(MemoryClass::kActivations)] += needed - Sum(plan_.class_bytes);
+    bytes[ClassIndex(MemoryClass::kActivations)] += needed - Sum(bytes);
+    return bytes;
   }
 
   void PlaceLocal(int32_t id, int64_t run_index, int64_t offset) {
@@ -274,6 +287,7 @@ class Planner {
 
   const Program& program_;
   const std::vector<Buffer>& buffers_;
+  const bool places_;
   MemoryPlan plan_;
   std::vector<PackedBlock> packed_;  // by block
   int64_t resident_bytes_ = 0;
@@ -287,6 +301,10 @@ class Planner {
 
 }  // namespace
 
-MemoryPlan PlanMemory(const Program& program) { return Planner(program).Plan(); }
+MemoryPlan PlanMemory(const Program& program) { return Planner(program, /*places=*/true).Plan(); }
+
+MemoryPlan MeasureMemory(const Program& program) {
+  return Planner(program, /*places=*/false).Plan();
+}
 
 }  // namespace tunesmith::planner

@@ -33,6 +33,9 @@ struct MemoryPlan {
 // Lays the program out. Pure and deterministic.
 MemoryPlan PlanMemory(const Program& program);
 
+// PlanMemory without the offsets, for less: for predictions.
+MemoryPlan MeasureMemory(const Program& program);
+
 // The least that any layout could take on the device: the most bytes of buffers that are live during one op. Slow (it visits every op of every
 // layer): for judging layouts, not for making them.
 int64_t LiveLowerBoundBytes(const Program& program);

@@ -20,14 +20,18 @@ bool Tracked(const Buffer& b, Region region) {
   return b.region == region && b.space == Space::kDevice;
 }
 
-// The buffers of a region that a block touches, each once; of views the buffers that they lie in.
-std::vector<BufferRef> RefsOf(const Program& program, const Block& block, Region region) {
+// The saved activations and gradients that a block touches, each once; of views the buffers that they lie in.
+std::vector<BufferRef> RefsOf(const Program& program, const Block& block) {
   std::vector<BufferRef> refs;
   ForEachRef(block, [&](size_t, BufferRef ref) {
     ref.buffer = BaseOf(program, ref.buffer);
-    if (!Tracked(program.buffers[static_cast<size_t>(ref.buffer)], region)) return;
-    if (std::find(refs.begin(), refs.end(), ref) == refs.end()) refs.push_back(ref);
+    const Buffer& b = program.buffers[static_cast<size_t>(ref.buffer)];
+    if (Tracked(b, Region::kSaved) || Tracked(b, Region::kGradient)) refs.push_back(ref);
   });
+  std::sort(refs.begin(), refs.end(), [](BufferRef a, BufferRef b) {
+    return std::pair(a.buffer, a.shift) < std::pair(b.buffer, b.shift);
+  });
+  refs.erase(std::unique(refs.begin(), refs.end()), refs.end());
   return refs;
 }
 
@@ -44,9 +48,8 @@ int64_t Stack(std::vector<MicroTimeline::Item>& items) {
 }  // namespace
 
 MicroTimeline::MicroTimeline(const Program& program, const Segment& micro, bool gradients_stay)
-    : saved_(Touched(program, micro, Region::kSaved)),
-      gradients_(Touched(program, micro, Region::kGradient)),
-      instants_(static_cast<size_t>(StepCount(micro))) {
+    : instants_(static_cast<size_t>(StepCount(micro))) {
+  FillItems(program, micro);
   Stack(saved_);
   gradient_bytes_ = Stack(gradients_);
   FillStackTops();
@@ -54,38 +57,51 @@ MicroTimeline::MicroTimeline(const Program& program, const Segment& micro, bool 
   FillGradients(gradients_stay);
 }
 
-std::vector<MicroTimeline::Item> MicroTimeline::Touched(const Program& program,
-                                                        const Segment& micro, Region region) const {
+void MicroTimeline::FillItems(const Program& program, const Segment& micro) {
   std::vector<Item> items;
   std::vector<size_t> first_item(program.buffers.size());
   for (size_t id = 0; id < program.buffers.size(); ++id) {
     const Buffer& b = program.buffers[id];
     first_item[id] = items.size();
-    if (!Tracked(b, region)) continue;
+    if (!Tracked(b, Region::kSaved) && !Tracked(b, Region::kGradient)) continue;
     const int64_t bytes = AlignedInstanceBytes(b);
     for (int64_t i = 0; i < b.instance_count; ++i)
       items.push_back({.buffer = static_cast<int32_t>(id), .position = i, .bytes = bytes});
   }
   int64_t step = 0;
   for (const BlockRun& run : micro.runs) {
-    const std::vector<BufferRef> refs =
-        RefsOf(program, program.blocks[static_cast<size_t>(run.block)], region);
-    for (int64_t i = 0; i < run.count; ++i, ++step) {
-      for (const BufferRef& ref : refs) {
-        const Buffer& b = program.buffers[static_cast<size_t>(ref.buffer)];
-        const int64_t position = InstanceOf(b, ref, run.first + i * run.step) - b.first_instance;
-        Item& item =
-            items[first_item[static_cast<size_t>(ref.buffer)] + static_cast<size_t>(position)];
-        if (item.first < 0) item.first = step;
-        item.last = step;
+    for (const BufferRef& ref : RefsOf(program, program.blocks[static_cast<size_t>(run.block)])) {
+      const Buffer& b = program.buffers[static_cast<size_t>(ref.buffer)];
+      Item* first = &items[first_item[static_cast<size_t>(ref.buffer)]];
+      for (int64_t i = 0; i < run.count; ++i) {
+        Item& item = first[InstanceOf(b, ref, run.first + i * run.step) - b.first_instance];
+        item.first = item.first < 0 ? step + i : std::min(item.first, step + i);
+        item.last = std::max(item.last, step + i);
       }
     }
+    step += run.count;
   }
-  std::erase_if(items, [](const Item& item) { return item.first < 0; });
-  std::stable_sort(items.begin(), items.end(), [](const Item& a, const Item& b) {
-    return std::pair(a.first, -a.last) < std::pair(b.first, -b.last);
-  });
-  return items;
+  // By birth: how many are born before each step, then each to its place.
+  std::vector<size_t> place(instants_.size() + 1, 0);
+  for (const Item& item : items) {
+    if (item.first >= 0) ++place[static_cast<size_t>(item.first) + 1];
+  }
+  std::partial_sum(place.begin(), place.end(), place.begin());
+  std::vector<const Item*> by_birth(place.back());
+  for (const Item& item : items) {
+    if (item.first >= 0) by_birth[place[static_cast<size_t>(item.first)]++] = &item;
+  }
+  for (auto born = by_birth.begin(); born != by_birth.end();) {
+    const int64_t first = (*born)->first;
+    const auto next = std::find_if(born, by_birth.end(),
+                                   [first](const Item* item) { return item->first != first; });
+    std::stable_sort(born, next, [](const Item* a, const Item* b) { return a->last > b->last; });
+    born = next;
+  }
+  for (const Item* item : by_birth) {
+    const Buffer& b = program.buffers[static_cast<size_t>(item->buffer)];
+    (b.region == Region::kSaved ? saved_ : gradients_).push_back(*item);
+  }
 }
 
 // From the highest item down, each gives its end to those of its steps that have none yet; `next` leads past the steps that have one.

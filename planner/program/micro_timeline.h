@@ -40,7 +40,7 @@ class MicroTimeline {
   const Instant& instant(int64_t step) const { return instants_[static_cast<size_t>(step)]; }
 
  private:
-  std::vector<Item> Touched(const Program& program, const Segment& micro, Region region) const;
+  void FillItems(const Program& program, const Segment& micro);
   void FillStackTops();
   void FillClasses(const Program& program);
   void FillGradients(bool gradients_stay);

@@ -14,17 +14,22 @@ using ClassBytes = std::array<int64_t, kMemoryClassCount>;
 // From the first to the last op of the block that touches each of its locals.
 std::vector<Lifetime> LifetimesOf(const Program& program, const Block& block) {
   constexpr int64_t kNever = -1;
-  std::vector<Lifetime> pieces;
-  pieces.reserve(block.locals.size());
-  for (int32_t local : block.locals)
-    pieces.push_back(
-        {.bytes = InstanceBytes(program.buffers[static_cast<size_t>(local)]), .first = kNever});
+  // Locals are added one after another: their ids are sorted and close together, and views of them come later.
+  const int32_t first_id = block.locals.front();
+  std::vector<int32_t> piece_of(static_cast<size_t>(block.locals.back() - first_id + 1), -1);
+  std::vector<Lifetime> pieces(block.locals.size());
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    piece_of[static_cast<size_t>(block.locals[i] - first_id)] = static_cast<int32_t>(i);
+    pieces[i] = {.bytes = InstanceBytes(program.buffers[static_cast<size_t>(block.locals[i])]),
+                 .first = kNever};
+  }
   ForEachRef(block, [&](size_t op, BufferRef ref) {
+    if (ref.buffer < first_id) return;
     const int32_t id = BaseOf(program, ref.buffer);
-    if (program.buffers[static_cast<size_t>(id)].region != Region::kLocal) return;
-    // Locals are added one after another, so that their ids are sorted.
-    const auto local = std::lower_bound(block.locals.begin(), block.locals.end(), id);
-    Lifetime& piece = pieces[static_cast<size_t>(local - block.locals.begin())];
+    if (id < first_id || id > block.locals.back()) return;
+    const int32_t local = piece_of[static_cast<size_t>(id - first_id)];
+    if (local < 0) return;
+    Lifetime& piece = pieces[static_cast<size_t>(local)];
     if (piece.first == kNever) piece.first = static_cast<int64_t>(op);
     piece.last = static_cast<int64_t>(op);
   });
@@ -54,6 +59,11 @@ ClassBytes FullestOp(const Program& program, const Block& block,
 }
 
 }  // namespace
+
+int64_t PackedBytes(const Program& program, const Block& block) {
+  if (block.locals.empty()) return 0;
+  return PackLifetimes(LifetimesOf(program, block), kBufferAlignmentBytes).bytes;
+}
 
 PackedBlock PackBlock(const Program& program, const Block& block) {
   if (block.locals.empty()) return {};

@@ -18,6 +18,8 @@ struct PackedBlock {
 };
 
 PackedBlock PackBlock(const Program& program, const Block& block);
+// PackBlock's bytes alone, for less.
+int64_t PackedBytes(const Program& program, const Block& block);
 
 // The buffer whose memory `buffer` lies in: itself, unless it is a view.
 inline int32_t BaseOf(const Program& program, int32_t buffer) {

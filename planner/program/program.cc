@@ -1,18 +1,6 @@
 #include "planner/program/program.h"
 
-#include "common/units.h"
-
 namespace tunesmith::planner {
-
-int64_t ElementCount(const Buffer& buffer) {
-  return buffer.dims[0] * buffer.dims[1] * buffer.dims[2];
-}
-
-int64_t InstanceBytes(const Buffer& buffer) { return ElementCount(buffer) * SizeOf(buffer.dtype); }
-
-int64_t AlignedInstanceBytes(const Buffer& buffer) {
-  return AlignUp(InstanceBytes(buffer), kBufferAlignmentBytes);
-}
 
 bool IsMicro(SegmentKind kind) {
   return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||

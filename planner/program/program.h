@@ -7,6 +7,7 @@
 
 #include "common/dtype.h"
 #include "common/random.h"
+#include "common/units.h"
 #include "planner/answer/prediction.h"
 #include "planner/model/mix.h"
 #include "planner/model/model_spec.h"
@@ -57,11 +58,17 @@ struct Buffer {
   bool operator==(const Buffer&) const = default;
 };
 
-int64_t ElementCount(const Buffer& buffer);
+inline int64_t ElementCount(const Buffer& buffer) {
+  return buffer.dims[0] * buffer.dims[1] * buffer.dims[2];
+}
 // Bytes of one instance, without padding; and with the padding that keeps the next one aligned.
-int64_t InstanceBytes(const Buffer& buffer);
-int64_t AlignedInstanceBytes(const Buffer& buffer);
+inline int64_t InstanceBytes(const Buffer& buffer) {
+  return ElementCount(buffer) * SizeOf(buffer.dtype);
+}
 inline constexpr int64_t kBufferAlignmentBytes = 256;
+inline int64_t AlignedInstanceBytes(const Buffer& buffer) {
+  return AlignUp(InstanceBytes(buffer), kBufferAlignmentBytes);
+}
 
 struct Block {
   std::string_view name;  // a literal

@@ -13,13 +13,14 @@ namespace {
 
 class MicroBuilder {
  public:
-  MicroBuilder(Program& program, const ModelParameters& parameters)
-      : program_(program), parameters_(parameters) {}
+  MicroBuilder(Program& program, const ModelParameters& parameters, bool layers)
+      : program_(program), parameters_(parameters), with_layers_(layers) {}
 
   std::vector<BlockRun> Build() {
     buffers_ = AddLayerBuffers(program_);
     AddEmbedding();
-    const std::vector<LayerBlocks> layers = AddAllLayerBlocks(program_, parameters_, buffers_);
+    std::vector<LayerBlocks> layers;
+    if (with_layers_) layers = AddAllLayerBlocks(program_, parameters_, buffers_);
     for (const LayerBlocks& l : layers)
       runs_.push_back({.block = l.forward, .first = l.first, .count = l.count});
     AddLoss();
@@ -63,6 +64,7 @@ class MicroBuilder {
 
   Program& program_;
   const ModelParameters& parameters_;
+  const bool with_layers_;
   LayerBuffers buffers_;
   std::vector<BlockRun> runs_;
   int32_t embedding_backward_ = -1;
@@ -70,8 +72,8 @@ class MicroBuilder {
 
 }  // namespace
 
-void AddTrainingSegments(Program& program, const ModelParameters& parameters) {
-  const std::vector<BlockRun> runs = MicroBuilder(program, parameters).Build();
+void AddTrainingSegments(Program& program, const ModelParameters& parameters, bool layers) {
+  const std::vector<BlockRun> runs = MicroBuilder(program, parameters, layers).Build();
   const int64_t count = program.inputs.mix.accumulation_count;
   const auto add = [&](SegmentKind kind, int64_t repeat_count) {
     program.segments.push_back({.kind = kind, .repeat_count = repeat_count, .runs = runs});

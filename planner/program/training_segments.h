@@ -11,7 +11,8 @@ inline constexpr int64_t kLossChunkRowCount = 1024;
 
 // Appends the segments of a step's micro-batches. They have the same blocks: whether gradients of parameters are overwritten or added to is
 // decided by the kind of the segment that runs.
-void AddTrainingSegments(Program& program, const ModelParameters& parameters);
+// `layers`: whether their blocks are among those of the micro-batches.
+void AddTrainingSegments(Program& program, const ModelParameters& parameters, bool layers = true);
 
 // Appends the evaluate segment: forward and loss of one micro-batch with nothing saved.
 void AddEvaluateSegment(Program& program, const ModelParameters& parameters);

@@ -2,9 +2,10 @@
 //
 //   tunesmith-bench-step --plan FILE [--threads N] [--steps N]
 //
-// Every distinct matrix product of the plan's step program runs alone, with operands of its own: the sum of the best times over the step is the
-// bound. Then whole steps run, with random weights and tokens. The table on stderr gives each op's part in the last steps (the executor waits
-// for each op there, so the parts add up to a little more than a step). The last line of stdout is one JSON object.
+// Every distinct matrix product of the plan's step program runs alone, with operands of its own: the sum of the median times over the step is the
+// bound, and that of the best times the least that it can be. Then whole steps run, with random weights and tokens. The tables on stderr give each
+// product's time alone and in the steps, and each op's part (the executor waits for each op there, so the parts add up to a little more than a
+// step). The last line of stdout is one JSON object.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -66,16 +67,21 @@ struct Product {
   double flops = 0;  // of one
 };
 
-// The matrix products of one step, by what their time depends on.
+// What a product's time depends on.
+std::string ProductName(const Program& program, const planner::Op& op) {
+  const planner::GemmShape g = planner::GemmShapeOf(program, op);
+  const bool in_place = op.input_count > 2 && op.inputs[2] == op.outputs[0];
+  const char* form = op.attributes.accumulate ? " +=" : in_place ? " in place" : "";
+  return StrCat(planner::OpKindName(op.kind), " ", g.m, "x", g.n, "x", g.k, form,
+                op.input_count > 2 && !in_place ? " + addend" : "");
+}
+
+// The matrix products of one step, by name.
 std::map<std::string, Product> ProductsOfStep(const Program& program) {
   std::map<std::string, Product> products;
   ForEachOpOfStep(program, [&](const planner::Op& op, int64_t count) {
     if (!planner::IsLinear(op.kind)) return;
-    const planner::GemmShape g = planner::GemmShapeOf(program, op);
-    const bool in_place = op.input_count > 2 && op.inputs[2] == op.outputs[0];
-    const char* form = op.attributes.accumulate ? " +=" : in_place ? " in place" : "";
-    Product& product = products[StrCat(planner::OpKindName(op.kind), " ", g.m, "x", g.n, "x", g.k,
-                                       form, op.input_count > 2 && !in_place ? " + addend" : "")];
+    Product& product = products[ProductName(program, op)];
     product.op = op;
     product.count += count;
     product.flops = planner::CostOf(program, op, op.attributes.accumulate).flops;
@@ -83,36 +89,43 @@ std::map<std::string, Product> ProductsOfStep(const Program& program) {
   return products;
 }
 
-// Seconds of the quickest of several runs: what other processes take is not the product's.
-absl::StatusOr<double> BestSeconds(const OpCase& op_case, const OpContext& context) {
+// Of several runs of one product.
+struct Times {
+  double best = 0;
+  double median = 0;
+};
+
+absl::StatusOr<Times> TimesAlone(const OpCase& op_case, const OpContext& context) {
   constexpr int kLeastRuns = 5, kMostRuns = 60;
   constexpr double kBudgetSeconds = 0.4;
-  double best = 1e9, total = 0;
-  for (int run = 0; run < kLeastRuns || (total < kBudgetSeconds && run < kMostRuns); ++run) {
+  std::vector<double> seconds;
+  TUNESMITH_RETURN_IF_ERROR(RunOp(context, op_case.call()));  // pages, caches
+  const double end = Now() + kBudgetSeconds;
+  while (seconds.size() < kLeastRuns || (Now() < end && seconds.size() < kMostRuns)) {
     const double start = Now();
     TUNESMITH_RETURN_IF_ERROR(RunOp(context, op_case.call()));
-    const double seconds = Now() - start;
-    best = std::min(best, seconds);
-    total += seconds;
+    seconds.push_back(Now() - start);
   }
-  return best;
+  return Times{.best = *std::min_element(seconds.begin(), seconds.end()),
+               .median = Median(seconds)};
 }
 
 struct Bound {
   double seconds = 0;
+  double least_seconds = 0;
   double flops = 0;
+  std::map<std::string, Times> alone;
 };
 
 absl::StatusOr<Bound> MeasureBound(const Program& program, const OpContext& context) {
   Bound bound;
   for (const auto& [name, product] : ProductsOfStep(program)) {
     TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, OpCase::Create(program, product.op, context));
-    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, BestSeconds(op_case, context));
+    TUNESMITH_ASSIGN_OR_RETURN(bound.alone[name], TimesAlone(op_case, context));
     const double count = static_cast<double>(product.count);
-    bound.seconds += count * seconds;
+    bound.seconds += count * bound.alone[name].median;
+    bound.least_seconds += count * bound.alone[name].best;
     bound.flops += count * product.flops;
-    std::fprintf(stderr, "%-58s %6.0f x %9.3f ms = %7.3f s  %6.1f GFLOP/s\n", name.c_str(), count,
-                 seconds * 1e3, count * seconds, product.flops / seconds * 1e-9);
   }
   return bound;
 }
@@ -128,14 +141,36 @@ absl::StatusOr<double> StepSeconds(Executor& executor) {
 
 class SecondsByOp : public OpObserver {
  public:
+  explicit SecondsByOp(const Program& program) : program_(program) {}
+
   void OnOp(const planner::Op& op, const OpCall&, double seconds) override {
-    seconds_[op.kind] += seconds;
+    by_kind_[op.kind] += seconds;
+    if (planner::IsLinear(op.kind)) by_product_[ProductName(program_, op)].push_back(seconds);
   }
-  const std::map<OpKind, double>& seconds() const { return seconds_; }
+  const std::map<OpKind, double>& by_kind() const { return by_kind_; }
+  // Median of one product's runs; 0 when there were none.
+  double InStep(const std::string& product) const {
+    const auto found = by_product_.find(product);
+    return found == by_product_.end() ? 0 : Median(found->second);
+  }
 
  private:
-  std::map<OpKind, double> seconds_;
+  const Program& program_;
+  std::map<OpKind, double> by_kind_;
+  std::map<std::string, std::vector<double>> by_product_;
 };
+
+void PrintProducts(const Program& program, const Bound& bound, const SecondsByOp* steps) {
+  std::fprintf(stderr, "%-52s %6s %9s %8s %8s %9s\n", "product", "runs", "alone ms", "s", "GFLOP/s",
+               "in a step");
+  for (const auto& [name, product] : ProductsOfStep(program)) {
+    const double alone = bound.alone.at(name).median, count = static_cast<double>(product.count);
+    std::fprintf(stderr, "%-52s %6.0f %9.3f %8.3f %8.1f", name.c_str(), count, alone * 1e3,
+                 count * alone, product.flops / alone * 1e-9);
+    if (steps != nullptr) std::fprintf(stderr, " %8.2fx", steps->InStep(name) / alone);
+    std::fputc('\n', stderr);
+  }
+}
 
 absl::StatusOr<double> MeasureSteps(Executor& executor, int step_count) {
   TUNESMITH_RETURN_IF_ERROR(StepSeconds(executor).status());  // pages, caches
@@ -147,13 +182,14 @@ absl::StatusOr<double> MeasureSteps(Executor& executor, int step_count) {
   return Median(steps);
 }
 
-absl::StatusOr<Json> MeasureOps(Executor& executor, int step_count) {
-  SecondsByOp by_op;
+absl::StatusOr<Json> MeasureOps(Executor& executor, const Bound& bound, int step_count) {
+  SecondsByOp by_op(executor.program());
   executor.set_observer(&by_op);
   for (int i = 0; i < step_count; ++i) TUNESMITH_RETURN_IF_ERROR(StepSeconds(executor).status());
   executor.set_observer(nullptr);
+  PrintProducts(executor.program(), bound, &by_op);
   Json ops = Json::object();
-  for (const auto& [kind, seconds] : by_op.seconds()) {
+  for (const auto& [kind, seconds] : by_op.by_kind()) {
     const std::string name(planner::OpKindName(kind));
     ops[name] = seconds / step_count;
     std::fprintf(stderr, "%-28s %8.3f s\n", name.c_str(), seconds / step_count);
@@ -199,13 +235,17 @@ absl::StatusOr<Json> Benchmark(const Options& options) {
   Json result = {{"mix", planner::FormatMix(plan.prediction.mix)},
                  {"threads", options.threads},
                  {"product_flops", bound.flops},
-                 {"bound_seconds", bound.seconds}};
-  if (options.steps == 0) return result;
+                 {"bound_seconds", bound.seconds},
+                 {"least_bound_seconds", bound.least_seconds}};
+  if (options.steps == 0) {
+    PrintProducts(program, bound, nullptr);
+    return result;
+  }
   TUNESMITH_ASSIGN_OR_RETURN(const auto executor,
                              Executor::Create(std::move(program), device.context(), {}));
   TUNESMITH_RETURN_IF_ERROR(profiler::FillWithData(*executor));
   TUNESMITH_ASSIGN_OR_RETURN(result["step_seconds"], MeasureSteps(*executor, options.steps));
-  TUNESMITH_ASSIGN_OR_RETURN(result["op_seconds"], MeasureOps(*executor, options.steps));
+  TUNESMITH_ASSIGN_OR_RETURN(result["op_seconds"], MeasureOps(*executor, bound, options.steps));
   return result;
 }
 

@@ -189,15 +189,62 @@ struct Strip {
   int64_t b_stride = 0;
 };
 
+constexpr int64_t kLine = 64 / sizeof(float);  // of a cache
+
+// The part of op(B) that the next strip is packed from, where it lies: asked for line by line while this strip is multiplied, because it comes
+// from memory that is far away.
+class Ahead {
+ public:
+  Ahead(const Gemm<float>& g, Range depth, int64_t column, int64_t count, int64_t step_count)
+      : stride_(g.b_stride) {
+    if (count <= 0) return;
+    const int64_t rows = g.transpose_b ? count : depth.size(),
+                  width = g.transpose_b ? depth.size() : count;
+    from_ = g.b + (g.transpose_b ? column * stride_ + depth.begin : depth.begin * stride_ + column);
+    lines_ = CeilDivide(width, kLine);
+    left_ = rows * lines_;
+    per_step_ = CeilDivide(left_, std::max<int64_t>(step_count, 1));
+  }
+
+  TUNESMITH_INLINE void Step() {
+    for (int64_t i = std::min(per_step_, left_); i > 0; --i) {
+      __builtin_prefetch(from_ + line_ * kLine, 0, 2);
+      if (++line_ < lines_) continue;
+      line_ = 0;
+      from_ += stride_;
+    }
+    left_ -= std::min(per_step_, left_);
+  }
+
+ private:
+  const float* from_ = nullptr;
+  int64_t stride_ = 0;
+  int64_t lines_ = 0;  // of a row
+  int64_t line_ = 0;
+  int64_t left_ = 0;
+  int64_t per_step_ = 0;
+};
+
+// What the next block writes.
+template <int kRows, int kWidth>
+TUNESMITH_INLINE void PrefetchResult(const float* c, int64_t stride) {
+  for (int r = 0; r < kRows; ++r) {
+    for (int j = 0; j < kWidth; j += kLine) __builtin_prefetch(c + r * stride + j, 1, 3);
+  }
+}
+
 template <int kLanes, int kRows, int kVectors>
 TUNESMITH_INLINE void MultiplyStrip(const Gemm<float>& g, Range rows, Range depth,
-                                    const PackedRows& a, const Strip& strip) {
+                                    const PackedRows& a, const Strip& strip, Ahead ahead) {
   constexpr int64_t kWidth = kLanes * kVectors;
   float edge[kRows * kWidth];
   const bool accumulate = g.beta != 0 || depth.begin > 0;
   for (int64_t i = rows.begin; i < rows.end; i += kRows) {
     const int64_t row_count = std::min<int64_t>(kRows, rows.end - i);
     float* const c = g.c + i * g.c_stride + strip.column;
+    ahead.Step();
+    if (i + 2 * kRows <= rows.end)
+      PrefetchResult<kRows, kWidth>(c + kRows * g.c_stride, g.c_stride);
     BlockOperands<float> block{.k = depth.size(),
                                .a = a.data + (i - rows.begin) / kRows * a.group_stride,
                                .a_row_stride = a.row_stride,
@@ -245,10 +292,13 @@ TUNESMITH_INLINE void MultiplySlice(const Gemm<float>& g, Range rows, Range colu
     } else {
       PackStripInOrder(g, depth, column, count, width, buffers.b);
     }
+    const int64_t next = column + kWidth;
+    const Ahead ahead(g, depth, next, std::min<int64_t>(kWidth, columns.end - next),
+                      CeilDivide(rows.size(), kRows));
     if (narrow) {
-      MultiplyStrip<kLanes, kRows, 1>(g, rows, depth, a, strip);
+      MultiplyStrip<kLanes, kRows, 1>(g, rows, depth, a, strip, ahead);
     } else {
-      MultiplyStrip<kLanes, kRows, 2>(g, rows, depth, a, strip);
+      MultiplyStrip<kLanes, kRows, 2>(g, rows, depth, a, strip, ahead);
     }
   }
 }
