@@ -26,6 +26,10 @@ struct LaunchFlags {
   std::optional<int64_t> sample_tokens;
   std::string schedule = "cosine";
   std::string evaluation;
+  double evaluation_share = 0;
+  std::string data_format = "auto";
+  std::string long_rows = "cut";
+  std::string chat_template;
   std::string output;
   std::vector<std::string> sample_prompts;
   int64_t steps = 0;
@@ -47,6 +51,39 @@ const std::map<std::string, v1::Schedule>& Schedules() {
                                               {"linear", v1::SCHEDULE_LINEAR},
                                               {"cosine", v1::SCHEDULE_COSINE}};
   return *schedules;
+}
+
+const std::map<std::string, v1::DataFormat>& DataFormats() {
+  static const auto* const formats = new std::map<std::string, v1::DataFormat>{
+      {"auto", v1::DATA_FORMAT_UNSPECIFIED},
+      {"text", v1::DATA_FORMAT_TEXT},
+      {"prompt-completion", v1::DATA_FORMAT_PROMPT_COMPLETION},
+      {"messages", v1::DATA_FORMAT_MESSAGES},
+      {"sharegpt", v1::DATA_FORMAT_SHAREGPT},
+      {"alpaca", v1::DATA_FORMAT_ALPACA}};
+  return *formats;
+}
+
+void AddDataFlags(CLI::App& app, LaunchFlags& flags) {
+  app.add_option("--data-format", flags.data_format,
+                 "What the rows look like: text, prompt-completion, messages, sharegpt or alpaca; "
+                 "auto: as the first row tells")
+      ->check(
+          CLI::IsMember({"auto", "text", "prompt-completion", "messages", "sharegpt", "alpaca"}))
+      ->capture_default_str();
+  app.add_option("--chat-template", flags.chat_template,
+                 "Jinja file to write conversations by; the model's own by default");
+  app.add_option("--long-rows", flags.long_rows,
+                 "What becomes of rows longer than the context: cut or drop")
+      ->check(CLI::IsMember({"cut", "drop"}))
+      ->capture_default_str();
+  app.add_option("--eval", flags.evaluation, "Held-out JSONL file");
+  app.add_option("--eval-share", flags.evaluation_share,
+                 "Share of the data set to hold out and evaluate, such as 0.05")
+      ->check(CLI::Range(0.0, 0.99))
+      ->excludes("--eval");
+  app.add_flag("--skip-bad-rows", flags.skip_bad_rows,
+               "Count rows that cannot be used instead of failing");
 }
 
 void AddTrainingFlags(CLI::App& app, LaunchFlags& flags) {
@@ -74,7 +111,6 @@ void AddTrainingFlags(CLI::App& app, LaunchFlags& flags) {
 void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
   app.add_option("--plan", flags.plan,
                  "Plan file of recommend --plan-out, instead of asking for a plan");
-  app.add_option("--eval", flags.evaluation, "Held-out JSONL file");
   app.add_option("--output", flags.output,
                  "Directory for the adapter or model; in the run directory by default");
   app.add_option("--checkpoint-every", flags.checkpoint_every, "Steps between checkpoints")
@@ -87,8 +123,6 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
       ->check(Positive());
   app.add_option("--threads", flags.threads, "Threads for computing; one per core by default")
       ->check(Positive());
-  app.add_flag("--skip-bad-rows", flags.skip_bad_rows,
-               "Count rows that do not parse instead of failing");
   app.add_flag("--watch", flags.watch, "Follow the job to its end");
   app.add_option("--request-id", flags.request_id,
                  "Repeating a launch with the same id gives the same job");
@@ -130,11 +164,16 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
   }
   TUNESMITH_RETURN_IF_ERROR(RequireFile("--dataset", flags.question.dataset));
   TUNESMITH_RETURN_IF_ERROR(RequireFile("--eval", flags.evaluation));
+  TUNESMITH_RETURN_IF_ERROR(RequireFile("--chat-template", flags.chat_template));
   v1::JobSpec spec;
   spec.set_model_path(Absolute(flags.question.model));
   if (flags.random_weights_seed) spec.set_random_weights_seed(*flags.random_weights_seed);
   spec.set_dataset_path(Absolute(flags.question.dataset));
   spec.set_evaluation_path(Absolute(flags.evaluation));
+  spec.set_evaluation_share(flags.evaluation_share);
+  spec.set_data_format(DataFormats().at(flags.data_format));
+  spec.set_long_rows(flags.long_rows == "drop" ? v1::LONG_ROWS_DROP : v1::LONG_ROWS_CUT);
+  spec.set_chat_template_path(Absolute(flags.chat_template));
   spec.set_output_dir(Absolute(flags.output));
   *spec.mutable_training() = TrainingOf(flags);
   spec.set_checkpoint_every_step_count(flags.checkpoint_every);
@@ -163,7 +202,8 @@ absl::StatusOr<std::optional<v1::Plan>> PlanOf(const Globals& globals, const Lau
   }
   TUNESMITH_ASSIGN_OR_RETURN(AskedQuestion asked, QuestionFromFlags(flags.question));
   // What the job does not do takes no memory.
-  asked.question.mutable_workload()->set_evaluates(!flags.evaluation.empty());
+  asked.question.mutable_workload()->set_evaluates(!flags.evaluation.empty() ||
+                                                   flags.evaluation_share > 0);
   asked.question.mutable_workload()->set_generates(!flags.sample_prompts.empty());
   v1::RecommendRequest request;
   *request.mutable_question() = asked.question;
@@ -200,6 +240,7 @@ void AddLaunch(CLI::App& app, Globals& globals) {
   CLI::App* command = app.add_subcommand("launch", "Fine-tune a model on the server's host");
   auto flags = std::make_shared<LaunchFlags>();
   AddQuestionFlags(*command, flags->question);
+  AddDataFlags(*command, *flags);
   AddTrainingFlags(*command, *flags);
   AddJobFlags(*command, *flags);
   AddFormatFlag(*command, flags->format);

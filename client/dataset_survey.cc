@@ -27,19 +27,61 @@ int64_t TokensOf(const std::string& text) {
   return CeilDivide(static_cast<int64_t>(text.size()), kBytesPerToken);
 }
 
+constexpr int64_t kTokensPerTurn = 5;  // what chat templates write around what is said, about
+
+std::string TextOf(const nlohmann::json& object, const char* field) {
+  return JsonFieldOr<std::string>(object, field, "", "row").value_or("");
+}
+
+// What is said in a turn: a text, or parts that have one each.
+int64_t TokensOfContent(const nlohmann::json& turn) {
+  const auto content = turn.find("content");
+  if (content == turn.end() || !content->is_array())
+    return TokensOf(TextOf(turn, content == turn.end() ? "value" : "content"));
+  int64_t tokens = 0;
+  for (const nlohmann::json& part : *content)
+    if (part.is_object()) tokens += TokensOf(TextOf(part, "text"));
+  return tokens;
+}
+
+// A conversation, of which the assistant's turns are learned.
+std::optional<Length> LengthOfTurns(const nlohmann::json& turns) {
+  Length length;
+  if (!turns.is_array()) return std::nullopt;
+  for (const nlohmann::json& turn : turns) {
+    if (!turn.is_object()) return std::nullopt;
+    const std::string role = TextOf(turn, turn.contains("role") ? "role" : "from");
+    const int64_t tokens = TokensOfContent(turn) + 1;
+    length.tokens += tokens + kTokensPerTurn;
+    if (role == "assistant" || role == "gpt") length.predicted += tokens;
+  }
+  return length;
+}
+
+Length LengthOfPair(std::string_view prompt, std::string_view completion) {
+  const int64_t predicted = TokensOf(std::string(completion)) + 1;
+  return {TokensOf(std::string(prompt)) + predicted, predicted};
+}
+
 // The length of a row's document, the end token included.
 std::optional<Length> LengthOf(std::string_view line) {
   const auto object = ParseJson(line, "row");
-  if (!object.ok()) return std::nullopt;
+  if (!object.ok() || !object->is_object()) return std::nullopt;
+  for (const char* field : {"messages", "conversations"}) {
+    if (object->contains(field)) return LengthOfTurns((*object)[field]);
+  }
   if (const auto text = JsonField<std::string>(*object, "text", "row"); text.ok()) {
     const int64_t tokens = TokensOf(*text) + 1;
     return Length{tokens, tokens};
   }
+  if (object->contains("instruction") && object->contains("output")) {
+    return LengthOfPair(TextOf(*object, "instruction") + TextOf(*object, "input"),
+                        TextOf(*object, "output"));
+  }
   const auto prompt = JsonField<std::string>(*object, "prompt", "row"),
              completion = JsonField<std::string>(*object, "completion", "row");
   if (!prompt.ok() || !completion.ok()) return std::nullopt;
-  const int64_t predicted = TokensOf(*completion) + 1;
-  return Length{TokensOf(*prompt) + predicted, predicted};
+  return LengthOfPair(*prompt, *completion);
 }
 
 int64_t UpperEdge(int64_t bin) {

@@ -27,7 +27,7 @@ struct SurveyOptions {
   int64_t piece_count = 64;
 };
 
-// Reads rows {"text"} and {"prompt", "completion"}; lines that are neither are passed over, the trainer names them. NOT_FOUND and the like: the file
+// Reads rows of every format that the trainer knows (JobSpec.data_format); lines that are none are passed over, the trainer names them. NOT_FOUND and the like: the file
 // cannot be read.
 absl::StatusOr<DatasetSurvey> SurveyDataset(const std::string& path,
                                             const SurveyOptions& options = {});

@@ -85,6 +85,7 @@ absl::StatusOr<v1::CreateJobRequest> CheckCreateJob(v1::CreateJobRequest request
   CheckPath("spec.model_path", spec.model_path(), true, violations);
   CheckPath("spec.dataset_path", spec.dataset_path(), true, violations);
   CheckPath("spec.evaluation_path", spec.evaluation_path(), true, violations);
+  CheckPath("spec.chat_template_path", spec.chat_template_path(), true, violations);
   CheckPath("spec.output_dir", spec.output_dir(), false, violations);
   CheckRequestId(request.request_id(), violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());

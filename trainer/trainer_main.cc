@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "trainer/job/convert_model.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 
@@ -27,12 +28,26 @@ int Run(const std::string& run_directory) {
   return static_cast<int>(exit.exit_code());
 }
 
-int Evaluate(const EvaluateOptions& options, const std::string& output) {
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "tunesmith-trainer: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+int Convert(ConvertOptions options, const std::string& dtype, double shard_gigabytes) {
+  options.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
+  options.shard_bytes = static_cast<int64_t>(shard_gigabytes * 1e9);
+  const absl::Status status = ConvertModel(options);
+  if (!status.ok()) return Fail(status);
+  std::printf("wrote %s\n", options.output_path.c_str());
+  return 0;
+}
+
+int Evaluate(EvaluateOptions options, const std::string& format, const std::string& output) {
+  const absl::StatusOr<std::optional<RowFormat>> named = RowFormatNamed(format);
+  if (!named.ok()) return Fail(named.status());
+  options.data.format = *named;
   const absl::StatusOr<EvaluationResult> result = EvaluateModel(options);
-  if (!result.ok()) {
-    std::fprintf(stderr, "tunesmith-trainer: %s\n", std::string(result.status().message()).c_str());
-    return 1;
-  }
+  if (!result.ok()) return Fail(result.status());
   const long long tokens = result->predicted_token_count;
   const double perplexity = std::exp(result->mean_loss);
   if (output == "json") {
@@ -52,7 +67,7 @@ int main(int argc, char** argv) {
   using namespace tunesmith::trainer;
   CLI::App app{"Trains and evaluates language models on one device."};
   app.require_subcommand(1);
-  std::string run_directory, output = "table";
+  std::string run_directory, output = "table", format;
   EvaluateOptions options;
   CLI::App* run =
       app.add_subcommand("run", "Carry out the job of a run directory (plan.json and job.json)");
@@ -66,15 +81,35 @@ int main(int argc, char** argv) {
   evaluate->add_option("--device", options.device, "cpu or cuda:N")->capture_default_str();
   evaluate->add_option("--threads", options.thread_count, "CPU threads; 0: one per processor")
       ->capture_default_str();
-  evaluate->add_flag("--skip-bad-rows", options.skip_bad_rows,
-                     "count rows that do not parse instead of failing");
+  evaluate->add_flag("--skip-bad-rows", options.data.skips_bad_rows,
+                     "count rows that cannot be used instead of failing");
+  evaluate->add_option(
+      "--data-format", format,
+      "text, prompt-completion, messages, sharegpt or alpaca; as the first row tells");
+  evaluate->add_option("--chat-template", options.data.chat_template_path,
+                       "Jinja file to write conversations by; the model's own by default");
   evaluate->add_option("-o,--output", output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  ConvertOptions conversion;
+  std::string dtype = "bf16";
+  double shard_gigabytes = 5;
+  CLI::App* convert = app.add_subcommand(
+      "convert", "Write a model as a Hugging Face directory: config.json, safetensors, tokenizer");
+  convert->add_option("--model", conversion.model_path, ".gguf file or Hugging Face directory")
+      ->required();
+  convert->add_option("--output", conversion.output_path, "directory to write")->required();
+  convert->add_option("--dtype", dtype, "bf16 or f32")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str();
+  convert->add_option("--shard-gb", shard_gigabytes, "largest file, in 1e9 bytes")
+      ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return run->parsed() ? Run(run_directory) : Evaluate(options, output);
+  if (convert->parsed()) return Convert(conversion, dtype, shard_gigabytes);
+  return run->parsed() ? Run(run_directory) : Evaluate(options, format, output);
 }

@@ -51,6 +51,18 @@ void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations
     violations.Add(path("model_path"), "is empty; name a model directory or a .gguf file");
   if (spec.dataset_path().empty())
     violations.Add(path("dataset_path"), "is empty; name a JSONL file");
+  if (!v1::DataFormat_IsValid(spec.data_format()))
+    violations.Add(path("data_format"), "is not a known format");
+  if (!v1::LongRows_IsValid(spec.long_rows()))
+    violations.Add(path("long_rows"), "is neither cut nor drop");
+  if (!(spec.evaluation_share() >= 0 && spec.evaluation_share() < 1)) {
+    violations.Add(path("evaluation_share"),
+                   StrCat("is ", spec.evaluation_share(), ", must be 0 or above and below 1"));
+  }
+  if (spec.evaluation_share() > 0 && !spec.evaluation_path().empty()) {
+    violations.Add(path("evaluation_share"),
+                   "is set beside evaluation_path; evaluate on one of the two");
+  }
   ValidateTraining(spec.training(), path("training"), violations);
   violations.AtLeast(path("checkpoint_every_step_count"), spec.checkpoint_every_step_count(), 0);
   violations.AtLeast(path("evaluate_every_step_count"), spec.evaluate_every_step_count(), 0);

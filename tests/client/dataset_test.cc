@@ -42,10 +42,27 @@ std::string PairRow(size_t prompt_bytes, size_t completion_bytes) {
          std::string(completion_bytes, 'y') + "\"}\n";
 }
 
+std::string ChatRow(size_t question_bytes, size_t answer_bytes) {
+  return R"({"messages": [{"role": "user", "content": ")" + std::string(question_bytes, 'x') +
+         R"("}, {"role": "assistant", "content": ")" + std::string(answer_bytes, 'y') + "\"}]}\n";
+}
+
 int64_t DocumentsOf(const planner::LengthHistogram& histogram) {
   int64_t count = 0;
   for (const planner::LengthBin& bin : histogram) count += bin.document_count;
   return count;
+}
+
+TEST_F(DatasetTest, CountsTokensOfConversations) {
+  Write(
+      ChatRow(80, 40) +
+      R"({"conversations": [{"from": "human", "value": "abcd"}, {"from": "gpt", "value": "abcd"}]})" +
+      "\n" + R"({"instruction": "abcd", "input": "efgh", "output": "ijkl"})" + "\n");
+  const auto survey = SurveyDataset(path_);
+  ASSERT_TRUE(survey.ok()) << survey.status();
+  EXPECT_EQ(survey->document_count, 3);
+  EXPECT_EQ(survey->token_count, (21 + 11 + 2 * 5) + (2 + 2 + 2 * 5) + (2 + 2));
+  EXPECT_EQ(survey->predicted_token_count, 11 + 2 + 2);
 }
 
 TEST_F(DatasetTest, CountsTokensOfTextsAndCompletions) {

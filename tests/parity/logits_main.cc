@@ -42,7 +42,8 @@ absl::Status WriteLogits(const EvaluateOptions& options, const std::string& path
   LogitsRecorder logits;
   evaluation.session->executor().set_observer(&logits);
   for (;;) {
-    const Batch batch = evaluation.data.NextBatchOfEpoch(evaluation.row_count);
+    TUNESMITH_ASSIGN_OR_RETURN(const Batch batch,
+                               evaluation.data.NextBatchOfEpoch(evaluation.row_count));
     if (batch.row_count == 0) break;
     logits.Clear();
     EvaluationResult result;

@@ -1,6 +1,7 @@
 #include "trainer/data/documents.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -13,34 +14,100 @@ void Append(const std::vector<int32_t>& tokens, bool learned, Document* document
   document->loss_mask.resize(document->tokens.size(), learned ? 1 : 0);
 }
 
-absl::StatusOr<Document> TokenizeRow(const DataRow& row, const Tokenizer& tokenizer) {
-  Document document;
-  Append(tokenizer.spec().prefix_ids, false, &document);
+// Whether tokenizing two texts one after the other puts something between them.
+bool PrependsToTexts(const TokenizerSpec& spec) {
+  const auto prepends = [](const auto& step) {
+    if (const auto* metaspace = std::get_if<MetaspaceStep>(&step))
+      return metaspace->prepends != PrependScheme::kNever;
+    const auto* byte_level = std::get_if<ByteLevelStep>(&step);
+    return byte_level != nullptr && byte_level->prepends_space;
+  };
+  return std::any_of(spec.normalizer.begin(), spec.normalizer.end(),
+                     [](const auto& s) { return std::holds_alternative<PrependStep>(s); }) ||
+         std::any_of(spec.pre_tokenizer.begin(), spec.pre_tokenizer.end(), prepends);
+}
+
+// Prompt and completion as one text: what is learned begins with the token that holds the completion's first byte.
+absl::Status AppendWhole(const DataRow& row, const Tokenizer& tokenizer, Document* document) {
+  std::vector<int64_t> token_of;
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const std::vector<int32_t> tokens,
+      tokenizer.EncodeAt(row.prompt + row.completion, {static_cast<int64_t>(row.prompt.size())},
+                         &token_of));
+  const auto boundary =
+      tokens.begin() + static_cast<std::ptrdiff_t>(std::max<int64_t>(token_of[0], 0));
+  Append({tokens.begin(), boundary}, false, document);
+  Append({boundary, tokens.end()}, true, document);
+  return absl::OkStatus();
+}
+
+absl::Status AppendApart(const DataRow& row, const Tokenizer& tokenizer, Document* document) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> prompt,
                              tokenizer.Encode(row.prompt, false));
-  Append(prompt, false, &document);
+  Append(prompt, false, document);
   TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> completion,
                              tokenizer.Encode(row.completion, false));
-  Append(completion, true, &document);
+  Append(completion, true, document);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Document> TokenizeText(const DataRow& row, const Tokenizer& tokenizer) {
+  Document document;
+  Append(tokenizer.spec().prefix_ids, false, &document);
+  TUNESMITH_RETURN_IF_ERROR(PrependsToTexts(tokenizer.spec())
+                                ? AppendWhole(row, tokenizer, &document)
+                                : AppendApart(row, tokenizer, &document));
   if (tokenizer.eos_id().has_value()) Append({*tokenizer.eos_id()}, true, &document);
   return document;
 }
 
+absl::StatusOr<Document> TokenizeChat(const DataRow& row, const RowTokenizer& with) {
+  if (!with.chat_template.has_value()) {
+    return absl::InvalidArgumentError(
+        "the model has no chat template, which conversations need; give one with --chat-template, "
+        "or rows of prompt and completion");
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const MaskedText masked, with.chat_template->RenderMasked(row.chat));
+  std::vector<int64_t> positions, token_of;
+  for (const jinja::TextSpan& span : masked.learned) {
+    positions.push_back(span.begin);
+    positions.push_back(span.end - 1);
+  }
+  Document document;
+  TUNESMITH_ASSIGN_OR_RETURN(document.tokens,
+                             with.tokenizer->EncodeAt(masked.text, positions, &token_of));
+  document.loss_mask.assign(document.tokens.size(), 0);
+  for (size_t i = 0; i + 1 < token_of.size(); i += 2) {
+    for (int64_t t = std::max<int64_t>(token_of[i], 0); t <= token_of[i + 1]; ++t)
+      document.loss_mask[static_cast<size_t>(t)] = 1;
+  }
+  return document;
+}
+
+class MemorySource : public DocumentSource {
+ public:
+  MemorySource(std::vector<Document> documents, int64_t context)
+      : documents_(std::move(documents)), context_(context) {}
+
+  int64_t document_count() const override { return static_cast<int64_t>(documents_.size()); }
+  DocumentSize SizeOf(int64_t index) const override {
+    const Document& document = documents_[static_cast<size_t>(index)];
+    const auto size = static_cast<int64_t>(document.tokens.size());
+    return {size, PredictedCount(document, std::min(size, context_))};
+  }
+  absl::StatusOr<Document> Read(int64_t index) const override {
+    return documents_[static_cast<size_t>(index)];
+  }
+
+ private:
+  std::vector<Document> documents_;
+  int64_t context_;
+};
+
 }  // namespace
 
-absl::StatusOr<std::vector<Document>> TokenizeRows(const DataFile& file,
-                                                   const Tokenizer& tokenizer) {
-  std::vector<Document> documents;
-  documents.reserve(file.rows.size());
-  for (const DataRow& row : file.rows) {
-    absl::StatusOr<Document> document = TokenizeRow(row, tokenizer);
-    if (!document.ok()) {
-      return absl::InvalidArgumentError(
-          StrCat(file.path, ", line ", row.line, ": ", document.status().message()));
-    }
-    documents.push_back(*std::move(document));
-  }
-  return documents;
+absl::StatusOr<Document> TokenizeRow(const DataRow& row, const RowTokenizer& with) {
+  return row.chat.empty() ? TokenizeText(row, *with.tokenizer) : TokenizeChat(row, with);
 }
 
 int64_t PredictedCount(const Document& document, int64_t size) {
@@ -59,10 +126,8 @@ void MaskAllBut(int64_t first, int64_t count, Document* document) {
   }
 }
 
-int64_t TokenCount(const std::vector<Document>& documents) {
-  int64_t count = 0;
-  for (const Document& document : documents) count += static_cast<int64_t>(document.tokens.size());
-  return count;
+std::shared_ptr<const DocumentSource> InMemory(std::vector<Document> documents, int64_t context) {
+  return std::make_shared<MemorySource>(std::move(documents), context);
 }
 
 }  // namespace tunesmith::trainer

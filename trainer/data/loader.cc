@@ -1,7 +1,6 @@
 #include "trainer/data/loader.h"
 
 #include <algorithm>
-#include <iterator>
 #include <numeric>
 #include <utility>
 
@@ -12,10 +11,6 @@
 
 namespace tunesmith::trainer {
 namespace {
-
-int64_t CutSize(const Document& document, int64_t context) {
-  return std::min(static_cast<int64_t>(document.tokens.size()), context);
-}
 
 // Fisher and Yates, with one keyed random number per place.
 std::vector<int32_t> DocumentOrder(size_t count, const PackingOptions& options, int64_t epoch) {
@@ -83,24 +78,6 @@ Batch EmptyBatch(int64_t row_count, const PackingOptions& options) {
   return batch;
 }
 
-void FillRow(const std::vector<Document>& documents, const RowDocuments& row, int64_t index,
-             int64_t loss_token_capacity, Batch* batch) {
-  LabelWriter labels(index, loss_token_capacity, batch);
-  const auto row_begin = static_cast<size_t>(index * batch->context);
-  size_t begin = 0;
-  for (const int32_t id : row) {
-    const Document& document = documents[static_cast<size_t>(id)];
-    const int64_t size = CutSize(document, batch->context);
-    WriteDocument(document, size, row_begin, begin, batch, labels);
-    begin += static_cast<size_t>(size);
-  }
-  batch->token_count += static_cast<int64_t>(begin);
-}
-
-int64_t PredictedInContext(const Document& document, int64_t context) {
-  return PredictedCount(document, CutSize(document, context));
-}
-
 absl::Status CheckOptions(const PackingOptions& options) {
   if (options.context < 2) {
     return absl::InvalidArgumentError(
@@ -119,71 +96,85 @@ absl::Status CheckOptions(const PackingOptions& options) {
 
 }  // namespace
 
-std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
+std::vector<RowDocuments> PackEpoch(const std::vector<PackedDocument>& documents,
                                     const PackingOptions& options, int64_t epoch) {
   planner::RowPacker packer({.context = options.context,
                              .document_capacity = options.document_capacity,
                              .loss_token_capacity = options.loss_token_capacity});
   std::vector<RowDocuments> rows;
   for (const int32_t id : DocumentOrder(documents.size(), options, epoch)) {
-    const Document& document = documents[static_cast<size_t>(id)];
-    const int64_t size = CutSize(document, options.context),
-                  predicted = options.loss_token_capacity > 0 ? PredictedCount(document, size) : 0;
-    const auto row = static_cast<size_t>(packer.Place(size, predicted));
+    const PackedDocument& document = documents[static_cast<size_t>(id)];
+    const int64_t predicted = options.loss_token_capacity > 0 ? document.predicted_count : 0;
+    const auto row = static_cast<size_t>(packer.Place(document.size, predicted));
     if (row == rows.size()) rows.emplace_back();
     rows[row].push_back(id);
   }
   return rows;
 }
 
-Loader::Loader(std::vector<Document> documents, const PackingOptions& options)
-    : documents_(std::move(documents)), options_(options) {
-  if (options_.loss_token_capacity > 0) FitToCapacity();
-  for (const Document& document : documents_) {
-    const int64_t size = CutSize(document, options_.context);
-    const int64_t cut = static_cast<int64_t>(document.tokens.size()) - size;
-    token_count_ += size;
-    cut_token_count_ += cut;
-    if (cut > 0) ++cut_document_count_;
-    predicted_token_count_ += PredictedCount(document, size);
-  }
+Loader::Loader(std::shared_ptr<const DocumentSource> source, const PackingOptions& options)
+    : source_(std::move(source)), options_(options) {
+  AddDocuments();
   StartEpoch(0);
 }
 
-void Loader::FitToCapacity() {
-  const int64_t capacity = options_.loss_token_capacity;
-  std::vector<Document> repeated;
-  for (Document& document : documents_) {
-    const int64_t predicted = PredictedInContext(document, options_.context);
-    if (predicted <= capacity) continue;
-    if (options_.repeats_documents) {
-      for (int64_t first = capacity; first < predicted; first += capacity) {
-        repeated.push_back(document);
-        MaskAllBut(first, capacity, &repeated.back());
-      }
+void Loader::AddDocuments() {
+  for (int64_t i = 0; i < source_->document_count(); ++i) {
+    const DocumentSize size = source_->SizeOf(i);
+    if (size.token_count > options_.context && options_.drops_long_documents) {
+      ++dropped_document_count_;
     } else {
-      ++masked_document_count_;
-      masked_token_count_ += predicted - capacity;
+      AddDocument(i, size);
     }
-    MaskAllBut(0, capacity, &document);
   }
-  documents_.insert(documents_.end(), std::make_move_iterator(repeated.begin()),
-                    std::make_move_iterator(repeated.end()));
+  if (!options_.repeats_documents || options_.loss_token_capacity == 0) return;
+  // The repeats come behind all others.
+  const size_t count = documents_.size();
+  for (size_t i = 0; i < count; ++i) {
+    const PackedDocument first = documents_[i];
+    const int64_t predicted = source_->SizeOf(first.document).predicted_count;
+    const int64_t capacity = options_.loss_token_capacity;
+    for (int64_t done = capacity; done < predicted; done += capacity) {
+      documents_.push_back({first.document, first.size,
+                            static_cast<int32_t>(std::min(capacity, predicted - done)),
+                            static_cast<int32_t>(done)});
+      token_count_ += first.size;
+      predicted_token_count_ += documents_.back().predicted_count;
+    }
+  }
 }
 
-absl::StatusOr<Loader> Loader::Create(std::vector<Document> documents,
+void Loader::AddDocument(int64_t index, const DocumentSize& size) {
+  const int64_t cut_size = std::min(size.token_count, options_.context);
+  const int64_t capacity =
+      options_.loss_token_capacity > 0 ? options_.loss_token_capacity : options_.context;
+  const int64_t predicted = std::min(size.predicted_count, capacity);
+  documents_.push_back({static_cast<int32_t>(index), static_cast<int32_t>(cut_size),
+                        static_cast<int32_t>(predicted), 0});
+  token_count_ += cut_size;
+  predicted_token_count_ += predicted;
+  cut_token_count_ += size.token_count - cut_size;
+  if (size.token_count > cut_size) ++cut_document_count_;
+  if (size.predicted_count == predicted || options_.repeats_documents) return;
+  ++masked_document_count_;
+  masked_token_count_ += size.predicted_count - predicted;
+}
+
+absl::StatusOr<Loader> Loader::Create(std::shared_ptr<const DocumentSource> documents,
                                       const PackingOptions& options) {
-  if (documents.empty()) return absl::InvalidArgumentError("the data set has no documents");
+  if (documents->document_count() == 0)
+    return absl::InvalidArgumentError("the data set has no documents");
   TUNESMITH_RETURN_IF_ERROR(CheckOptions(options));
-  const auto has_label = [&](const Document& document) {
-    return PredictedInContext(document, options.context) > 0;
-  };
-  if (std::none_of(documents.begin(), documents.end(), has_label)) {
-    return absl::InvalidArgumentError(
-        StrCat("no document has a token to learn within the context of ", options.context,
-               " tokens; raise the context or shorten the prompts"));
+  Loader loader(std::move(documents), options);
+  if (loader.documents_.empty()) {
+    return absl::InvalidArgumentError(StrCat(
+        "all ", loader.dropped_document_count_, " documents are longer than the context of ",
+        options.context, " tokens and would be dropped; raise the context, or have them cut"));
   }
-  return Loader(std::move(documents), options);
+  if (loader.predicted_token_count_ > 0) return loader;
+  return absl::InvalidArgumentError(
+      StrCat("no document has a token to learn within the context of ", options.context,
+             " tokens; raise the context or shorten the prompts"));
 }
 
 void Loader::StartEpoch(int64_t epoch) {
@@ -201,19 +192,32 @@ void Loader::SkipRows(int64_t row_count) {
   for (int64_t i = 0; i < row_count; ++i) TakeRow();
 }
 
-Batch Loader::NextBatch(int64_t row_count) {
+absl::Status Loader::FillRow(const RowDocuments& row, int64_t index, Batch* batch) const {
+  LabelWriter labels(index, options_.loss_token_capacity, batch);
+  const auto row_begin = static_cast<size_t>(index * batch->context);
+  size_t begin = 0;
+  for (const int32_t id : row) {
+    const PackedDocument& packed = documents_[static_cast<size_t>(id)];
+    TUNESMITH_ASSIGN_OR_RETURN(Document document, source_->Read(packed.document));
+    MaskAllBut(packed.first_predicted, packed.predicted_count, &document);
+    WriteDocument(document, packed.size, row_begin, begin, batch, labels);
+    begin += static_cast<size_t>(packed.size);
+  }
+  batch->token_count += static_cast<int64_t>(begin);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Batch> Loader::NextBatch(int64_t row_count) {
   Batch batch = EmptyBatch(row_count, options_);
-  for (int64_t i = 0; i < row_count; ++i)
-    FillRow(documents_, TakeRow(), i, options_.loss_token_capacity, &batch);
+  for (int64_t i = 0; i < row_count; ++i) TUNESMITH_RETURN_IF_ERROR(FillRow(TakeRow(), i, &batch));
   return batch;
 }
 
-Batch Loader::NextBatchOfEpoch(int64_t row_count) {
+absl::StatusOr<Batch> Loader::NextBatchOfEpoch(int64_t row_count) {
   const int64_t available = std::min(row_count, rows_in_epoch() - next_row_);
   if (available == 0) return EmptyBatch(0, options_);
   Batch batch = EmptyBatch(row_count, options_);
-  for (int64_t i = 0; i < available; ++i)
-    FillRow(documents_, TakeRow(), i, options_.loss_token_capacity, &batch);
+  for (int64_t i = 0; i < available; ++i) TUNESMITH_RETURN_IF_ERROR(FillRow(TakeRow(), i, &batch));
   return batch;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,16 +20,25 @@ struct PackingOptions {
   // What becomes of a document that alone has more: it comes several times, with other tokens to predict each time (for evaluation), or its
   // tokens beyond the capacity are not predicted.
   bool repeats_documents = false;
-  bool shuffles = true;  // another order of the documents in every epoch
+  bool drops_long_documents = false;  // those longer than the context, instead of cutting them
+  bool shuffles = true;               // another order of the documents in every epoch
   uint64_t seed = 0;
 };
 
-// The documents of one row, in their order: indices into the data set.
+// A document as it comes into a row.
+struct PackedDocument {
+  int32_t document = 0;         // its index in the data set
+  int32_t size = 0;             // tokens, at most the context
+  int32_t predicted_count = 0;  // of these, at most the capacity
+  int32_t first_predicted =
+      0;  // how many predicted tokens of the document are left to other repeats of it
+};
+
+// The documents of one row, in their order: indices into the packed documents.
 using RowDocuments = std::vector<int32_t>;
 
-// The rows of one epoch: documents in the order of (seed, epoch), put into rows by planner::RowPacker. A document counts with at most `context` tokens.
-// The result depends on the arguments alone. REQUIRES: no document has more predicted tokens than loss_token_capacity allows.
-std::vector<RowDocuments> PackEpoch(const std::vector<Document>& documents,
+// The rows of one epoch: documents in the order of (seed, epoch), put into rows by planner::RowPacker. The result depends on the arguments alone.
+std::vector<RowDocuments> PackEpoch(const std::vector<PackedDocument>& documents,
                                     const PackingOptions& options, int64_t epoch);
 
 // All that is needed to go on exactly where a loader stood.
@@ -41,19 +50,21 @@ struct LoaderState {
   bool operator==(const LoaderState&) const = default;
 };
 
-// Gives micro-batches of packed rows, one epoch after the other. Every rank holds the same loader and takes its share of the rows. One thread at a time.
+// Gives micro-batches of packed rows, one epoch after the other; documents are read when their row comes. Every rank holds the same loader and takes its
+// share of the rows. One thread at a time.
 class Loader {
  public:
-  // INVALID_ARGUMENT naming what is wrong: no documents, a context below 2, a capacity out of range, no token to learn.
-  static absl::StatusOr<Loader> Create(std::vector<Document> documents,
+  // INVALID_ARGUMENT naming what is wrong: no documents, all longer than the context and to be dropped, a context below 2, a capacity out of range, no
+  // token to learn.
+  static absl::StatusOr<Loader> Create(std::shared_ptr<const DocumentSource> documents,
                                        const PackingOptions& options);
 
-  // The next `row_count` rows, going over to the next epoch where one ends. REQUIRES: row_count >= 1.
-  Batch NextBatch(int64_t row_count);
+  // The next `row_count` rows, going over to the next epoch where one ends. Errors: of reading a document. REQUIRES: row_count >= 1.
+  absl::StatusOr<Batch> NextBatch(int64_t row_count);
 
   // The next at most `row_count` rows of this epoch, padded with empty rows to `row_count`; without a row at the epoch's end. For evaluation:
   // an epoch holds every document once. Does not go over to the next epoch; StartEpoch does.
-  Batch NextBatchOfEpoch(int64_t row_count);
+  absl::StatusOr<Batch> NextBatchOfEpoch(int64_t row_count);
   void StartEpoch(int64_t epoch);
 
   // Passes over rows that other ranks take.
@@ -61,6 +72,7 @@ class Loader {
 
   int64_t rows_in_epoch() const { return static_cast<int64_t>(rows_.size()); }
   int64_t document_count() const { return static_cast<int64_t>(documents_.size()); }
+  int64_t dropped_document_count() const { return dropped_document_count_; }
   int64_t token_count() const { return token_count_; }  // of an epoch, after cutting
   int64_t cut_document_count() const {
     return cut_document_count_;
@@ -76,12 +88,16 @@ class Loader {
   absl::Status Restore(const LoaderState& state);
 
  private:
-  Loader(std::vector<Document> documents, const PackingOptions& options);
-  void FitToCapacity();
+  Loader(std::shared_ptr<const DocumentSource> source, const PackingOptions& options);
+  void AddDocuments();
+  void AddDocument(int64_t index, const DocumentSize& size);
   const RowDocuments& TakeRow();
+  absl::Status FillRow(const RowDocuments& row, int64_t index, Batch* batch) const;
 
-  std::vector<Document> documents_;
+  std::shared_ptr<const DocumentSource> source_;
+  std::vector<PackedDocument> documents_;
   PackingOptions options_;
+  int64_t dropped_document_count_ = 0;
   int64_t token_count_ = 0;
   int64_t cut_document_count_ = 0;
   int64_t cut_token_count_ = 0;

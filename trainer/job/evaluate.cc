@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/program/build_program.h"
@@ -66,7 +68,9 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
     return absl::InvalidArgumentError(
         StrCat("context: ", options.context, " tokens, must be at least 2"));
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenModel(options.model_path));
-  TUNESMITH_ASSIGN_OR_RETURN(const Tokenizer tokenizer, OpenTokenizer(options.model_path));
+  TUNESMITH_ASSIGN_OR_RETURN(const RowTokenizer rows,
+                             OpenRowTokenizer(options.model_path, options.data.chat_template_path,
+                                              absl::ToUnixSeconds(absl::Now())));
   std::optional<Adapter> adapter;
   std::optional<planner::LoraSpec> lora;
   if (!options.adapter_path.empty()) {
@@ -77,10 +81,14 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
                              OpenDevice::Open(options.device, options.thread_count));
   const planner::ProgramInputs inputs = InputsOf(options, weights->spec(), device.context(), lora);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
-  int64_t skipped = 0;
-  TUNESMITH_ASSIGN_OR_RETURN(Loader loader,
-                             OpenData(options.dataset_path, tokenizer, inputs.workload, false, 0,
-                                      options.skip_bad_rows, &skipped));
+  TUNESMITH_ASSIGN_OR_RETURN(DataSet data_set,
+                             OpenDataSet(options.dataset_path, rows,
+                                         {.format = options.data.format,
+                                          .skips_bad_rows = options.data.skips_bad_rows,
+                                          .context = options.context,
+                                          .thread_count = options.thread_count}));
+  TUNESMITH_ASSIGN_OR_RETURN(Loader loader, MakeLoader(std::move(data_set.documents),
+                                                       inputs.workload, options.data, false, 0));
   TUNESMITH_ASSIGN_OR_RETURN(auto session,
                              Session::Create(std::move(program), device.context(), *weights, 0));
   if (adapter) TUNESMITH_RETURN_IF_ERROR(LoadAdapter(*adapter, *session));
@@ -94,7 +102,8 @@ absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(Evaluation evaluation, SetUpEvaluation(options));
   EvaluationResult result;
   for (;;) {
-    const Batch batch = evaluation.data.NextBatchOfEpoch(evaluation.row_count);
+    TUNESMITH_ASSIGN_OR_RETURN(const Batch batch,
+                               evaluation.data.NextBatchOfEpoch(evaluation.row_count));
     if (batch.row_count == 0) return result;
     TUNESMITH_RETURN_IF_ERROR(evaluation.session->Evaluate(batch, result));
   }

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "trainer/data/loader.h"
+#include "trainer/job/job_data.h"
 #include "trainer/job/session.h"
 #include "trainer/open_device.h"
 
@@ -18,7 +19,7 @@ struct EvaluateOptions {
   int64_t context = 0;
   std::string device = "cpu";
   int64_t thread_count = 0;
-  bool skip_bad_rows = false;
+  DataOptions data;
 };
 
 // A model with its adapter, if there is one, and the data set that it is to be evaluated on.

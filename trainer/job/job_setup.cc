@@ -1,5 +1,7 @@
 #include "trainer/job/job_setup.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -10,8 +12,6 @@
 #include "planner/program/build_program.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
-#include "trainer/data/documents.h"
-#include "trainer/data/jsonl.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -41,6 +41,12 @@ absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spe
   return OpenModel(spec.model_path());
 }
 
+// When a file was last written: the date that a job's chat template sees, the same however often the job goes on.
+int64_t TimeOf(const std::string& path) {
+  struct stat status = {};
+  return stat(path.c_str(), &status) == 0 ? status.st_mtime : 0;
+}
+
 absl::Status CheckVocabulary(const Tokenizer& tokenizer, const planner::ModelSpec& model) {
   if (tokenizer.vocab_size() <= model.vocab_size) return absl::OkStatus();
   return absl::FailedPreconditionError(StrCat("the tokenizer has ", tokenizer.vocab_size(),
@@ -49,28 +55,6 @@ absl::Status CheckVocabulary(const Tokenizer& tokenizer, const planner::ModelSpe
 }
 
 }  // namespace
-
-absl::StatusOr<Loader> OpenData(const std::string& path, const Tokenizer& tokenizer,
-                                const planner::Workload& workload, bool shuffles, uint64_t seed,
-                                bool skips_bad_rows, int64_t* skipped_row_count) {
-  TUNESMITH_ASSIGN_OR_RETURN(const DataFile file,
-                             ReadJsonl(path, {.skips_bad_rows = skips_bad_rows}));
-  *skipped_row_count += file.skipped_row_count;
-  TUNESMITH_ASSIGN_OR_RETURN(std::vector<Document> documents, TokenizeRows(file, tokenizer));
-  // A capacity of the whole row is none: the program then has no rows to name.
-  const int64_t loss_capacity = planner::LossTokensPerRow(workload);
-  // A capacity of 0 leaves the number of documents in a row open; a document has at least one token.
-  const int64_t capacity =
-      workload.document_capacity > 0 ? workload.document_capacity : workload.context;
-  return Loader::Create(
-      std::move(documents),
-      {.context = workload.context,
-       .document_capacity = capacity,
-       .loss_token_capacity = loss_capacity < workload.context ? loss_capacity : 0,
-       .repeats_documents = !shuffles,
-       .shuffles = shuffles,
-       .seed = seed});
-}
 
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step) {
   if (training.step_count() > 0) return training.step_count();
@@ -87,20 +71,13 @@ absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory) {
       convert::WithDefaults(std::move(spec), plan.prediction.mix.method == planner::Method::kLora);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, BuildPlanned(plan));
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenWeights(spec, plan.question.model));
-  TUNESMITH_ASSIGN_OR_RETURN(Tokenizer tokenizer, OpenTokenizer(spec.model_path()));
-  TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(tokenizer, plan.question.model));
-  const auto seed = static_cast<uint64_t>(spec.training().seed());
-  int64_t skipped = 0;
   TUNESMITH_ASSIGN_OR_RETURN(
-      Loader training, OpenData(spec.dataset_path(), tokenizer, plan.question.workload, true, seed,
-                                spec.skip_bad_rows(), &skipped));
-  std::vector<Loader> evaluation;
-  if (!spec.evaluation_path().empty()) {
-    TUNESMITH_ASSIGN_OR_RETURN(
-        Loader held_out, OpenData(spec.evaluation_path(), tokenizer, plan.question.workload, false,
-                                  seed, spec.skip_bad_rows(), &skipped));
-    evaluation.push_back(std::move(held_out));
-  }
+      RowTokenizer rows,
+      OpenRowTokenizer(spec.model_path(), spec.chat_template_path(),
+                       TimeOf(convert::InDirectory(run_directory, convert::kJobSpecFile))));
+  TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, plan.question.model));
+  TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(spec, plan.question.workload, rows));
+  const auto seed = static_cast<uint64_t>(spec.training().seed());
   TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
                              OpenDevice::Open(spec.device(), spec.thread_count()));
   TUNESMITH_ASSIGN_OR_RETURN(auto session,
@@ -108,11 +85,9 @@ absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory) {
   return JobSetup{.plan = std::move(plan),
                   .spec = std::move(spec),
                   .device = std::move(device),
-                  .tokenizer = std::move(tokenizer),
+                  .tokenizer = std::move(rows.tokenizer),
                   .session = std::move(session),
-                  .training = std::move(training),
-                  .evaluation = std::move(evaluation),
-                  .skipped_row_count = skipped};
+                  .data = std::move(data)};
 }
 
 }  // namespace tunesmith::trainer

@@ -20,6 +20,7 @@
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
+#include "trainer/job/model_card.h"
 #include "trainer/job/save_result.h"
 #include "trainer/job/schedule.h"
 
@@ -55,7 +56,7 @@ class JobRunner {
       : setup_(std::move(setup)), reporter_(reporter), stop_(stop) {}
 
   absl::StatusOr<v1::JobExit> Run() {
-    step_count_ = StepCountOf(setup_.spec.training(), setup_.training, Rows());
+    step_count_ = StepCountOf(setup_.spec.training(), setup_.data.training, Rows());
     TUNESMITH_RETURN_IF_ERROR(Announce());
     TUNESMITH_RETURN_IF_ERROR(Resume());
     TUNESMITH_RETURN_IF_ERROR(PrepareOutput());
@@ -79,7 +80,7 @@ class JobRunner {
   const v1::Training& training() const { return setup_.spec.training(); }
 
   absl::Status Announce() {
-    const Loader& data = setup_.training;
+    const Loader& data = setup_.data.training;
     const int64_t context = setup_.plan.question.workload.context;
     const double filled = static_cast<double>(data.token_count()) /
                           static_cast<double>(data.rows_in_epoch() * context);
@@ -90,10 +91,10 @@ class JobRunner {
                " of them learned, in ", data.rows_in_epoch(), " rows of ", context, " (",
                absl::StrFormat("%.1f", 100 * filled), " % filled); ", step_count_, " steps of ",
                Rows(), " rows")));
-    if (setup_.skipped_row_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(
-          reporter_.Log(v1::LOG_SEVERITY_WARNING,
-                        StrCat(setup_.skipped_row_count, " rows did not parse and were skipped")));
+    if (setup_.data.skipped_row_count > 0)
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+          v1::LOG_SEVERITY_WARNING,
+          StrCat(setup_.data.skipped_row_count, " rows could not be used and were skipped")));
     if (data.masked_document_count() > 0) {
       TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
           v1::LOG_SEVERITY_WARNING,
@@ -102,6 +103,13 @@ class JobRunner {
                  " of a row that the plan allows: ", data.masked_token_count(), " of ",
                  data.predicted_token_count() + data.masked_token_count(),
                  " are not learned; a plan with a larger --loss-tokens-per-row would learn them")));
+    }
+    if (data.dropped_document_count() > 0) {
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+          v1::LOG_SEVERITY_WARNING,
+          StrCat(data.dropped_document_count(),
+                 " documents are longer than the context and were dropped; a longer context would "
+                 "keep them")));
     }
     if (data.cut_document_count() == 0) return absl::OkStatus();
     return reporter_.Log(
@@ -115,7 +123,7 @@ class JobRunner {
     if (!step) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(state_,
                                LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
-    TUNESMITH_RETURN_IF_ERROR(setup_.training.Restore(state_.loader));
+    TUNESMITH_RETURN_IF_ERROR(setup_.data.training.Restore(state_.loader));
     return reporter_.Log(v1::LOG_SEVERITY_INFO,
                          StrCat("goes on from the checkpoint of step ", state_.step));
   }
@@ -136,8 +144,10 @@ class JobRunner {
   absl::Status TakeStep() {
     const auto start = Clock::now();
     std::vector<Batch> batches;
-    for (int64_t i = 0; i < mix().accumulation_count; ++i)
-      batches.push_back(setup_.training.NextBatch(mix().micro_batch));
+    for (int64_t i = 0; i < mix().accumulation_count; ++i) {
+      TUNESMITH_ASSIGN_OR_RETURN(batches.emplace_back(),
+                                 setup_.data.training.NextBatch(mix().micro_batch));
+    }
     int64_t token_count = 0;
     for (const Batch& batch : batches) token_count += batch.token_count;
     const int64_t step = state_.step + 1;
@@ -149,7 +159,7 @@ class JobRunner {
     step_seconds_.push_back(seconds);
     last_loss_ = result->mean_loss;
     state_.step = step;
-    state_.loader = setup_.training.state();
+    state_.loader = setup_.data.training.state();
     state_.token_count += token_count;
     return ReportStep(*result, token_count, seconds);
   }
@@ -208,12 +218,13 @@ class JobRunner {
 
   // Mean loss over the held-out data; none where there is none.
   absl::StatusOr<std::optional<double>> EvaluateHeldOut() {
-    if (setup_.evaluation.empty()) return std::optional<double>();
-    Loader& loader = setup_.evaluation[0];
+    if (!setup_.data.evaluation.has_value()) return std::optional<double>();
+    Loader& loader = *setup_.data.evaluation;
     loader.StartEpoch(0);
     EvaluationResult result;
-    for (Batch batch = loader.NextBatchOfEpoch(mix().micro_batch); batch.row_count > 0;
-         batch = loader.NextBatchOfEpoch(mix().micro_batch)) {
+    for (;;) {
+      TUNESMITH_ASSIGN_OR_RETURN(const Batch batch, loader.NextBatchOfEpoch(mix().micro_batch));
+      if (batch.row_count == 0) break;
       TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
     }
@@ -228,16 +239,16 @@ class JobRunner {
   absl::Status Sample() {
     for (const std::string& prompt : setup_.spec.sample_prompts()) {
       TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int32_t> tokens,
-                                 setup_.tokenizer.Encode(prompt, /*add_special=*/true));
+                                 setup_.tokenizer->Encode(prompt, /*add_special=*/true));
       std::vector<int32_t> ends;
-      if (setup_.tokenizer.eos_id()) ends.push_back(*setup_.tokenizer.eos_id());
+      if (setup_.tokenizer->eos_id()) ends.push_back(*setup_.tokenizer->eos_id());
       TUNESMITH_ASSIGN_OR_RETURN(
           const std::vector<int32_t> answer,
           setup_.session->Generate(tokens, setup_.spec.sample_token_count(), ends));
       v1::Event event;
       event.mutable_sample()->set_step(state_.step);
       event.mutable_sample()->set_prompt(prompt);
-      event.mutable_sample()->set_text(setup_.tokenizer.Decode(answer));
+      event.mutable_sample()->set_text(setup_.tokenizer->Decode(answer));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     }
     return absl::OkStatus();
@@ -259,6 +270,7 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Save());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
+    TUNESMITH_RETURN_IF_ERROR(WriteCard(output, loss_after));
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
                                setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
@@ -276,11 +288,29 @@ class JobRunner {
     summary.set_token_count(state_.token_count);
     summary.set_final_loss(last_loss_);
     summary.set_peak_resident_bytes(PeakResidentBytes());
-    summary.set_skipped_row_count(setup_.skipped_row_count);
+    summary.set_skipped_row_count(setup_.data.skipped_row_count);
     v1::Event event;
     *event.mutable_finished() = summary;
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return exit;
+  }
+
+  // The model card, and the chat template that the job's conversations were written by, where it is not the model's own.
+  absl::Status WriteCard(const std::string& output, const std::optional<double>& loss_after) const {
+    if (!setup_.spec.chat_template_path().empty()) {
+      TUNESMITH_ASSIGN_OR_RETURN(const std::string source,
+                                 ReadFile(setup_.spec.chat_template_path()));
+      TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(output + "/chat_template.jinja", source));
+    }
+    return WriteFileAtomically(output + "/README.md",
+                               FormatModelCard({.plan = setup_.plan,
+                                                .spec = setup_.spec,
+                                                .data = setup_.data,
+                                                .step_count = state_.step,
+                                                .token_count = state_.token_count,
+                                                .final_loss = last_loss_,
+                                                .held_out_loss_before = loss_before_,
+                                                .held_out_loss_after = loss_after}));
   }
 
   // The median step, the first left out: it touches its memory for the first time.

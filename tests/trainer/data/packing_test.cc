@@ -82,13 +82,22 @@ planner::LengthHistogram HistogramOf(const std::vector<Document>& documents) {
   return histogram;
 }
 
+std::vector<PackedDocument> SizesOf(const std::vector<Document>& documents, int64_t context) {
+  std::vector<PackedDocument> sizes;
+  for (const Document& document : documents) {
+    const auto size = std::min<int64_t>(context, static_cast<int64_t>(document.tokens.size()));
+    sizes.push_back({static_cast<int32_t>(sizes.size()), static_cast<int32_t>(size), 0, 0});
+  }
+  return sizes;
+}
+
 struct Packed {
   double filled_share = 0;
   double pair_factor = 0;  // pairs that are seen over those of rows that one document fills
 };
 
 Packed PackAll(const std::vector<Document>& documents, const PackingOptions& options) {
-  const std::vector<RowDocuments> rows = PackEpoch(documents, options, 0);
+  const std::vector<RowDocuments> rows = PackEpoch(SizesOf(documents, options.context), options, 0);
   const auto context = static_cast<double>(options.context);
   double filled = 0, pairs = 0;
   for (const RowDocuments& row : rows) {
@@ -138,7 +147,7 @@ TEST(PackingTest, ThePlannerExpectsWhatACapacityOfPredictedTokensLeaves) {
                                     .length_histogram = HistogramOf(documents)};
       const planner::RowStatistics expected = planner::ExpectedRows(workload, 1);
       auto loader = Loader::Create(
-          documents,
+          InMemory(documents, 1024),
           {.context = 1024, .document_capacity = 1024, .loss_token_capacity = capacity, .seed = 3});
       ASSERT_TRUE(loader.ok()) << loader.status();
       const double filled = static_cast<double>(loader->token_count()) /

@@ -96,6 +96,28 @@ TEST(JobFailureTest, ASkippedBadRowIsCounted) {
   EXPECT_EQ(exit.summary().skipped_row_count(), 1);
 }
 
+TEST(JobFailureTest, ConversationsWithoutATemplateOrAnAnswerAreNamed) {
+  JobFiles files;
+  ASSERT_TRUE(WriteFileAtomically(files.File("train.jsonl"), SmallConversations(4)).ok());
+  ExpectFailure(files.WriteRun("a"), "the model has no chat template");
+  ASSERT_TRUE(WriteFileAtomically(files.File("t.jinja"),
+                                  "{% for m in messages %}{{ m.content }}{% endfor %}")
+                  .ok());
+  files.spec().set_chat_template_path(files.File("t.jinja"));
+  ASSERT_TRUE(
+      WriteFileAtomically(files.File("train.jsonl"),
+                          "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}\n")
+          .ok());
+  ExpectFailure(files.WriteRun("b"), "no document has a token to learn");
+}
+
+TEST(JobFailureTest, AnEvaluationShareBesideAFileIsRefused) {
+  JobFiles files;
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  files.spec().set_evaluation_share(0.1);
+  ExpectFailure(files.WriteRun(), "evaluation_share");
+}
+
 TEST(JobFailureTest, EmptyDataIsNamed) {
   JobFiles files;
   ASSERT_TRUE(WriteFileAtomically(files.File("train.jsonl"), "\n").ok());

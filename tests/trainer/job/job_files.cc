@@ -66,6 +66,15 @@ std::string SmallCompletions(int count) {
   return text;
 }
 
+std::string SmallConversations(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    text += R"({"messages": [{"role": "user", "content": "Number )" + std::to_string(i) +
+            R"(?"}, {"role": "assistant", "content": ")" + (i % 2 == 0 ? "yes" : "no") + "\"}]}\n";
+  }
+  return text;
+}
+
 JobFiles::JobFiles(std::string_view mix) : mix_(*planner::ParseMix(mix)) {
   WriteModelDirectory(File("model"), SmallModel());
   EXPECT_TRUE(WriteFileAtomically(File("train.jsonl"), SmallData(30)).ok());

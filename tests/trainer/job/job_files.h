@@ -30,6 +30,9 @@ std::string SmallData(int count);
 // `count` rows of prompts and completions.
 std::string SmallCompletions(int count);
 
+// `count` rows of conversations.
+std::string SmallConversations(int count);
+
 // A directory with model/, train.jsonl, held_out.jsonl and the files of a job that runs in the directory run.
 class JobFiles {
  public:

@@ -108,6 +108,27 @@ TEST_P(EitherMethodTest, WhatWasSavedHasTheReportedLoss) {
   EXPECT_NEAR(after, exit.summary().held_out_loss_after(), 1e-5);
 }
 
+// Conversations by the model's own template, a share of them held out.
+TEST_P(EitherMethodTest, LearnsConversations) {
+  JobFiles files(GetParam());
+  ASSERT_TRUE(WriteFileAtomically(files.File("train.jsonl"), SmallConversations(40)).ok());
+  ASSERT_TRUE(WriteFileAtomically(files.File("model/chat_template.jinja"),
+                                  "{% for m in messages %}{{ m.role[0] }}: {{ m.content }}"
+                                  "{{ eos_token }}{% endfor %}"
+                                  "{% if add_generation_prompt %}a: {% endif %}")
+                  .ok());
+  files.spec().set_evaluation_share(0.2);
+  files.spec().set_long_rows(v1::LONG_ROWS_DROP);
+  const std::string run = files.WriteRun();
+  const v1::JobExit exit = RunToEnd(run);
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+  EXPECT_LT(exit.summary().held_out_loss_after(), exit.summary().held_out_loss_before() - 0.5);
+  const std::string card = *ReadFile(run + "/output/README.md");
+  for (const char* part : {"| base model | model |", "train.jsonl, ", "| data digest | ",
+                           "| plan | `method=", "12 steps", "| held-out loss after | "})
+    EXPECT_NE(card.find(part), std::string::npos) << part << "\n" << card;
+}
+
 // A capacity that every row keeps to changes nothing that is learned.
 TEST_P(EitherMethodTest, ALossOnCompletionsAloneLearnsTheSame) {
   JobFiles files(GetParam());
