@@ -24,8 +24,8 @@ std::string TrainerPath() {
 }
 
 // Becomes the trainer, which takes the same arguments; its output and exit status are the command's.
-int RunEvaluate(const std::vector<std::string>& arguments) {
-  std::vector<std::string> all = {TrainerPath(), "evaluate"};
+int RunTrainer(const std::string& verb, const std::vector<std::string>& arguments) {
+  std::vector<std::string> all = {TrainerPath(), verb};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& argument : all) pointers.push_back(argument.data());
@@ -36,19 +36,29 @@ int RunEvaluate(const std::vector<std::string>& arguments) {
                     "; set TUNESMITH_BIN_DIR to the directory of Tunesmith's binaries")));
 }
 
-}  // namespace
-
-void AddEvaluate(CLI::App& app, Globals& globals) {
-  CLI::App* command =
-      app.add_subcommand("evaluate",
-                         "Loss of a model on a data set, on this host: --model DIR|FILE.gguf "
-                         "[--adapter DIR] --dataset F.jsonl --context N [-o json]");
+void AddTrainerVerb(CLI::App& app, Globals& globals, const std::string& verb,
+                    const std::string& description) {
+  CLI::App* command = app.add_subcommand(verb, description);
   command->fallthrough(false);  // the flags are the trainer's, all of them
   command->allow_extras();
   command->set_help_flag();  // --help is the trainer's to answer
-  command->callback([&globals, command] {
-    globals.run = [arguments = command->remaining()] { return RunEvaluate(arguments); };
+  command->callback([&globals, command, verb] {
+    globals.run = [verb, arguments = command->remaining()] { return RunTrainer(verb, arguments); };
   });
+}
+
+}  // namespace
+
+void AddEvaluate(CLI::App& app, Globals& globals) {
+  AddTrainerVerb(app, globals, "evaluate",
+                 "Loss of a model on a data set, on this host: --model DIR|FILE.gguf "
+                 "[--adapter DIR] --dataset F.jsonl --context N [-o json]");
+}
+
+void AddConvert(CLI::App& app, Globals& globals) {
+  AddTrainerVerb(app, globals, "convert",
+                 "A model as a Hugging Face directory, on this host: --model FILE.gguf|DIR "
+                 "--output DIR [--dtype bf16|f32]");
 }
 
 }  // namespace tunesmith::client

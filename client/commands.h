@@ -39,6 +39,7 @@ void AddModels(CLI::App& app, Globals& globals);
 void AddGpus(CLI::App& app, Globals& globals);
 void AddLaunch(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
+void AddConvert(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
 void AddVersion(CLI::App& app, Globals& globals);
 

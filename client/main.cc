@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
   tunesmith::client::AddLaunch(app, globals);
   tunesmith::client::AddJobs(app, globals);
   tunesmith::client::AddEvaluate(app, globals);
+  tunesmith::client::AddConvert(app, globals);
   tunesmith::client::AddModels(app, globals);
   tunesmith::client::AddGpus(app, globals);
   tunesmith::client::AddVersion(app, globals);

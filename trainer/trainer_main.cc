@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <string>
 
+#include "trainer/job/convert_model.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 
@@ -30,6 +31,15 @@ int Run(const std::string& run_directory) {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "tunesmith-trainer: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+int Convert(ConvertOptions options, const std::string& dtype, double shard_gigabytes) {
+  options.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
+  options.shard_bytes = static_cast<int64_t>(shard_gigabytes * 1e9);
+  const absl::Status status = ConvertModel(options);
+  if (!status.ok()) return Fail(status);
+  std::printf("wrote %s\n", options.output_path.c_str());
+  return 0;
 }
 
 int Evaluate(EvaluateOptions options, const std::string& format, const std::string& output) {
@@ -81,10 +91,25 @@ int main(int argc, char** argv) {
   evaluate->add_option("-o,--output", output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
+  ConvertOptions conversion;
+  std::string dtype = "bf16";
+  double shard_gigabytes = 5;
+  CLI::App* convert = app.add_subcommand(
+      "convert", "Write a model as a Hugging Face directory: config.json, safetensors, tokenizer");
+  convert->add_option("--model", conversion.model_path, ".gguf file or Hugging Face directory")
+      ->required();
+  convert->add_option("--output", conversion.output_path, "directory to write")->required();
+  convert->add_option("--dtype", dtype, "bf16 or f32")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->capture_default_str();
+  convert->add_option("--shard-gb", shard_gigabytes, "largest file, in 1e9 bytes")
+      ->check(CLI::Range(0.001, 1e6))
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (convert->parsed()) return Convert(conversion, dtype, shard_gigabytes);
   return run->parsed() ? Run(run_directory) : Evaluate(options, format, output);
 }

@@ -237,7 +237,7 @@ TEST(CliTest, CatalogsAndVersionParse) {
   EXPECT_EQ(Tunesmith({"--help"}).status, 0);
 }
 
-TEST(CliTest, EvaluateBecomesTheTrainerWithTheSameArguments) {
+TEST(CliTest, EvaluateAndConvertBecomeTheTrainerWithTheSameArguments) {
   const ScratchDirectory scratch;
   std::filesystem::create_symlink(server::FakeTrainerPath(), scratch.path() + "/tunesmith-trainer");
   const ProcessResult result = Tunesmith(
@@ -245,6 +245,9 @@ TEST(CliTest, EvaluateBecomesTheTrainerWithTheSameArguments) {
       {{"TUNESMITH_BIN_DIR", scratch.path()}});
   EXPECT_EQ(result.status, 0) << result.errors;
   EXPECT_EQ(Json(result)["arguments"], "--model m --dataset d.jsonl --context 8 -o json ");
+  const ProcessResult converted = Tunesmith({"convert", "--model", "m.gguf", "--output", "d"},
+                                            {{"TUNESMITH_BIN_DIR", scratch.path()}});
+  EXPECT_EQ(Json(converted)["arguments"], "--model m.gguf --output d ");
   const ProcessResult absent = Tunesmith({"evaluate"}, {{"TUNESMITH_BIN_DIR", "/absent"}});
   EXPECT_EQ(absent.status, 7);
   EXPECT_THAT(absent.errors, HasSubstr("TUNESMITH_BIN_DIR"));

@@ -31,6 +31,11 @@ class GgufBuilder {
     for (const std::string& value : values) array += Text(value);
     AddValue(key, 9, array);
   }
+  void Floats(const std::string& key, const std::vector<float>& values) {
+    std::string array = Raw<uint32_t>(6) + Raw<uint64_t>(values.size());
+    for (const float value : values) array += Raw(value);
+    AddValue(key, 9, array);
+  }
   // A value of any type, given as it lies in the file.
   void AddValue(const std::string& key, uint32_t type, const std::string& bytes) {
     values_.push_back(Text(key) + Raw(type) + bytes);

@@ -124,7 +124,8 @@ int main(int argc, char** argv) {
                  spec.status().ToString().c_str());
     return 1;
   }
-  if (argc > 1 && std::string(argv[1]) == "evaluate") {
+  const std::string verb = argc > 1 ? argv[1] : "";
+  if (verb == "evaluate" || verb == "convert") {
     std::string all;
     for (int i = 2; i < argc; ++i) all += std::string(argv[i]) + " ";
     std::printf("{\"arguments\": \"%s\"}\n", all.c_str());

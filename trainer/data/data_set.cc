@@ -20,6 +20,14 @@ constexpr std::string_view kBlank = " \t\r";
 
 bool IsBlank(std::string_view line) { return line.find_first_not_of(kBlank) == line.npos; }
 
+uint64_t DigestOf(const Document& document) {
+  uint64_t digest = document.tokens.size();
+  for (size_t i = 0; i < document.tokens.size(); ++i)
+    digest =
+        RandomKey(digest, static_cast<uint64_t>(document.tokens[i]) * 2 + document.loss_mask[i]);
+  return digest;
+}
+
 // Rows of a file and what became of each.
 class RowIndex {
  public:
@@ -53,6 +61,7 @@ class RowIndex {
   absl::Status Measure(int64_t thread_count) {
     if (thread_count == 0) thread_count = std::max(1u, std::thread::hardware_concurrency());
     sizes_.resize(static_cast<size_t>(file_.line_count()));
+    digests_.resize(sizes_.size());
     const int64_t most = file_.line_count() / kRowsAtOnce + 1;
     std::vector<std::thread> threads;
     for (int64_t i = 1; i < std::min(thread_count, most); ++i)
@@ -78,6 +87,7 @@ class RowIndex {
   int64_t skipped_row_count() const { return skipped_row_count_; }
   std::vector<int64_t> TakeLines() { return std::move(lines_); }
   std::vector<DocumentSize> TakeSizes() { return std::move(sizes_); }
+  uint64_t digest() const { return digest_; }
   const std::string& path() const { return file_.path(); }
 
  private:
@@ -109,6 +119,7 @@ class RowIndex {
     if (document.ok() && !document->tokens.empty()) {
       size.token_count = static_cast<int64_t>(document->tokens.size());
       size.predicted_count = PredictedCount(*document, std::min(size.token_count, context_));
+      digests_[static_cast<size_t>(line)] = DigestOf(*document);
       return;
     }
     size.token_count = -1;
@@ -127,9 +138,11 @@ class RowIndex {
       if (sizes_[line].token_count < 0) ++skipped_row_count_;
       if (sizes_[line].token_count <= 0) continue;
       lines_.push_back(static_cast<int64_t>(line));
+      digest_ = RandomKey(digest_, digests_[line]);
       sizes_[kept++] = sizes_[line];
     }
     sizes_.resize(kept);
+    digests_ = {};
     return kept > 0 ? absl::OkStatus() : Empty();
   }
 
@@ -140,6 +153,8 @@ class RowIndex {
   RowFormat format_ = RowFormat::kText;
   std::vector<int64_t> lines_;
   std::vector<DocumentSize> sizes_;  // of every line, later of `lines_`
+  std::vector<uint64_t> digests_;    // of every line, while they are measured
+  uint64_t digest_ = 0;
   int64_t skipped_row_count_ = 0;
   std::atomic<int64_t> next_line_ = 0;
   absl::Mutex mutex_;
@@ -197,7 +212,9 @@ absl::StatusOr<DataSet> OpenDataSet(const std::string& path, const RowTokenizer&
       std::make_unique<RowIndex>(std::move(file), with, options.skips_bad_rows, options.context);
   TUNESMITH_RETURN_IF_ERROR(index->FindFormat(options.format));
   TUNESMITH_RETURN_IF_ERROR(index->Measure(options.thread_count));
-  DataSet data_set{.format = index->format(), .skipped_row_count = index->skipped_row_count()};
+  DataSet data_set{.format = index->format(),
+                   .skipped_row_count = index->skipped_row_count(),
+                   .digest = index->digest()};
   data_set.documents = std::make_shared<FileSource>(std::move(index));
   return data_set;
 }

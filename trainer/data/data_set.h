@@ -22,6 +22,8 @@ struct DataSet {
   std::shared_ptr<const DocumentSource> documents;
   RowFormat format = RowFormat::kText;
   int64_t skipped_row_count = 0;
+  // Of all documents' tokens and masks, in order: tells data sets apart, and what the tokenizer and the template make of them.
+  uint64_t digest = 0;
 };
 
 // The rows of a file of JSON lines as documents. Every row is tokenized once here, to see that it can be used and how long it is; kept are 24 bytes for each,

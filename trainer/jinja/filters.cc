@@ -177,12 +177,13 @@ Result Unique(const Call& call) {
   TUNESMITH_ASSIGN_OR_RETURN(const auto keyed, Keyed(items, call.Find(1, "attribute"),
                                                      call.Flag(0, "case_sensitive"), call.context));
   List seen, kept;
-  for (const auto& [key, item] : keyed) {
+  for (const auto& entry : keyed) {
+    const Value& key = entry.first;
     TUNESMITH_RETURN_IF_ERROR(call.context.budget->TakeBytes(static_cast<int64_t>(seen.size())));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& s) { return AreEqual(s, key); }))
       continue;
     seen.push_back(key);
-    kept.push_back(item);
+    kept.push_back(entry.second);
   }
   return Value(std::move(kept));
 }

@@ -32,13 +32,14 @@ struct Documents {
   std::shared_ptr<const DocumentSource> training;
   std::shared_ptr<const DocumentSource> held_out;
   int64_t skipped_row_count = 0;
+  uint64_t digest = 0;
 };
 
 absl::StatusOr<Documents> OpenDocuments(const v1::JobSpec& spec, const DataOptions& options,
                                         const planner::Workload& workload,
                                         const RowTokenizer& with) {
   TUNESMITH_ASSIGN_OR_RETURN(DataSet all, OpenFor(spec.dataset_path(), with, options, workload));
-  Documents documents{all.documents, nullptr, all.skipped_row_count};
+  Documents documents{all.documents, nullptr, all.skipped_row_count, all.digest};
   if (spec.evaluation_share() > 0) {
     TUNESMITH_ASSIGN_OR_RETURN(SplitDocuments split,
                                HoldOut(all.documents, spec.evaluation_share(),
@@ -119,7 +120,8 @@ absl::StatusOr<JobData> OpenJobData(const v1::JobSpec& spec, const planner::Work
       Loader training, MakeLoader(std::move(documents.training), workload, options, true, seed));
   JobData data{.training = std::move(training),
                .evaluation = std::nullopt,
-               .skipped_row_count = documents.skipped_row_count};
+               .skipped_row_count = documents.skipped_row_count,
+               .digest = documents.digest};
   if (documents.held_out != nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(
         data.evaluation, MakeLoader(std::move(documents.held_out), workload, options, false, seed));

@@ -43,6 +43,7 @@ struct JobData {
   Loader training;
   std::optional<Loader> evaluation;  // none where nothing is held out
   int64_t skipped_row_count = 0;
+  uint64_t digest = 0;  // DataSet's, of the data set that is trained on
 };
 absl::StatusOr<JobData> OpenJobData(const v1::JobSpec& spec, const planner::Workload& workload,
                                     const RowTokenizer& with);

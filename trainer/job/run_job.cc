@@ -20,6 +20,7 @@
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
+#include "trainer/job/model_card.h"
 #include "trainer/job/save_result.h"
 #include "trainer/job/schedule.h"
 
@@ -269,6 +270,7 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Save());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
+    TUNESMITH_RETURN_IF_ERROR(WriteCard(output, loss_after));
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
                                setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
@@ -291,6 +293,24 @@ class JobRunner {
     *event.mutable_finished() = summary;
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return exit;
+  }
+
+  // The model card, and the chat template that the job's conversations were written by, where it is not the model's own.
+  absl::Status WriteCard(const std::string& output, const std::optional<double>& loss_after) const {
+    if (!setup_.spec.chat_template_path().empty()) {
+      TUNESMITH_ASSIGN_OR_RETURN(const std::string source,
+                                 ReadFile(setup_.spec.chat_template_path()));
+      TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(output + "/chat_template.jinja", source));
+    }
+    return WriteFileAtomically(output + "/README.md",
+                               FormatModelCard({.plan = setup_.plan,
+                                                .spec = setup_.spec,
+                                                .data = setup_.data,
+                                                .step_count = state_.step,
+                                                .token_count = state_.token_count,
+                                                .final_loss = last_loss_,
+                                                .held_out_loss_before = loss_before_,
+                                                .held_out_loss_after = loss_after}));
   }
 
   // The median step, the first left out: it touches its memory for the first time.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/float_conversion.h"
 #include "common/gguf.h"
@@ -26,6 +27,8 @@ constexpr const char* kCopiedFiles[] = {"tokenizer.json",
                                         "vocab.json",
                                         "merges.txt",
                                         "generation_config.json",
+                                        "tokenizer.model",
+                                        "chat_template.json",
                                         "chat_template.jinja"};
 
 absl::Status CopyFiles(const std::string& source, const std::string& directory) {
@@ -57,32 +60,83 @@ absl::Status WriteFromGguf(const std::string& source, const std::string& directo
                              FormatJson(TokenizerConfig(spec, file.header())));
 }
 
+constexpr const char* kSingleFile = "/model.safetensors";
+constexpr const char* kIndexFile = "/model.safetensors.index.json";
+
 size_t ElementCount(const std::vector<int64_t>& shape) {
   size_t count = 1;
   for (const int64_t size : shape) count *= static_cast<size_t>(size);
   return count;
 }
 
-}  // namespace
+using Shard = std::vector<SafetensorsWriter::Declaration>;
 
-absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& spec, DType dtype,
-                        TensorReader read) {
-  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
-  std::vector<SafetensorsWriter::Declaration> declarations;
-  for (NamedShape& tensor : TensorsOfModel(spec))
-    declarations.push_back({std::move(tensor.name), dtype, std::move(tensor.shape)});
-  TUNESMITH_ASSIGN_OR_RETURN(
-      SafetensorsWriter writer,
-      SafetensorsWriter::Create(directory + "/model.safetensors", std::move(declarations)));
+int64_t BytesOf(const SafetensorsWriter::Declaration& tensor) {
+  return static_cast<int64_t>(ElementCount(tensor.shape)) * SizeOf(tensor.dtype);
+}
+
+int64_t BytesOf(const std::vector<Shard>& shards) {
+  int64_t bytes = 0;
+  for (const Shard& shard : shards)
+    for (const SafetensorsWriter::Declaration& tensor : shard) bytes += BytesOf(tensor);
+  return bytes;
+}
+
+// The tensors in the model's order, a new shard where the next would not fit.
+std::vector<Shard> ShardsOf(const planner::ModelSpec& spec, DType dtype, int64_t shard_bytes) {
+  std::vector<Shard> shards;
+  int64_t room = 0;
+  for (NamedShape& tensor : TensorsOfModel(spec)) {
+    SafetensorsWriter::Declaration declared{std::move(tensor.name), dtype, std::move(tensor.shape)};
+    const int64_t size = BytesOf(declared);
+    if (shards.empty() || size > room) {
+      shards.emplace_back();
+      room = shard_bytes;
+    }
+    room -= size;
+    shards.back().push_back(std::move(declared));
+  }
+  return shards;
+}
+
+std::string ShardName(size_t index, size_t count) {
+  if (count == 1) return "model.safetensors";
+  return absl::StrFormat("model-%05d-of-%05d.safetensors", index + 1, count);
+}
+
+absl::Status WriteShard(const std::string& path, const Shard& shard, TensorReader read) {
+  TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(path, shard));
   std::vector<float> values;
   std::string bytes;
   for (const SafetensorsWriter::Declaration& tensor : writer.order()) {
     values.resize(ElementCount(tensor.shape));
     TUNESMITH_RETURN_IF_ERROR(read(tensor.name, absl::MakeSpan(values)));
-    TUNESMITH_RETURN_IF_ERROR(BytesFromFloats(dtype, values, &bytes));
+    TUNESMITH_RETURN_IF_ERROR(BytesFromFloats(tensor.dtype, values, &bytes));
     TUNESMITH_RETURN_IF_ERROR(writer.Write(tensor.name, bytes));
   }
-  TUNESMITH_RETURN_IF_ERROR(writer.Commit());
+  return writer.Commit();
+}
+
+}  // namespace
+
+absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& spec, DType dtype,
+                        TensorReader read, int64_t shard_bytes) {
+  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
+  const std::vector<Shard> shards = ShardsOf(spec, dtype, shard_bytes);
+  json weight_map = json::object();
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = ShardName(i, shards.size());
+    for (const SafetensorsWriter::Declaration& tensor : shards[i]) weight_map[tensor.name] = name;
+    TUNESMITH_RETURN_IF_ERROR(WriteShard(directory + "/" + name, shards[i], read));
+  }
+  if (shards.size() > 1) {
+    const json index = {{"metadata", {{"total_size", BytesOf(shards)}}},
+                        {"weight_map", std::move(weight_map)}};
+    TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(directory + kIndexFile, FormatJson(index)));
+  }
+  // What an older model left here would be read instead, or beside.
+  std::error_code ignored;
+  std::filesystem::remove(directory + (shards.size() > 1 ? kSingleFile : kIndexFile), ignored);
   return WriteFileAtomically(directory + "/config.json", planner::ConfigJsonFromModelSpec(spec));
 }
 

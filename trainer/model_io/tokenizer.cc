@@ -102,33 +102,44 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeAt(std::string_view text,
   token_of->assign(positions.size(), -1);
   size_t next = 0;  // position
   const std::vector<AddedTokens::Piece> pieces = parts_.raw_tokens.Split(text);
+  const auto begin_of = [&](size_t piece) { return pieces[piece].text.data() - text.data(); };
   for (size_t i = 0; i < pieces.size(); ++i) {
-    const auto begin_of = [&](size_t piece) {
-      return piece < pieces.size() ? static_cast<size_t>(pieces[piece].text.data() - text.data())
-                                   : text.size() + 1;
-    };
-    const size_t begin = begin_of(i), first = ids.size();
-    std::vector<size_t> begins;
-    if (pieces[i].id >= 0) {
-      ids.push_back(pieces[i].id);
-      begins.push_back(0);
-    } else {
-      TUNESMITH_RETURN_IF_ERROR(EncodeText(pieces[i].text, begin == 0, &ids, &begins));
-    }
-    while (next < positions.size() && positions[next] < static_cast<int64_t>(begin)) ++next;
-    for (; next < positions.size() && positions[next] < static_cast<int64_t>(begin_of(i + 1));
-         ++next) {
-      const size_t offset =
-          std::min(static_cast<size_t>(positions[next]) - begin, pieces[i].text.size());
-      size_t normalized = offset;
-      if (pieces[i].id < 0) {
-        TUNESMITH_ASSIGN_OR_RETURN(normalized, NormalizedOffset(pieces[i].text, offset));
-      }
-      const auto behind = std::upper_bound(begins.begin(), begins.end(), normalized);
-      (*token_of)[next] = static_cast<int64_t>(first) + (behind - begins.begin()) - 1;
+    const auto first = static_cast<int64_t>(ids.size());
+    const int64_t begin = begin_of(i);
+    const int64_t end =
+        i + 1 < pieces.size() ? begin_of(i + 1) : static_cast<int64_t>(text.size()) + 1;
+    TUNESMITH_ASSIGN_OR_RETURN(const std::vector<size_t> begins,
+                               EncodePiece(pieces[i], begin == 0, &ids));
+    for (; next < positions.size() && positions[next] < end; ++next) {
+      if (positions[next] < begin) continue;
+      TUNESMITH_ASSIGN_OR_RETURN(const int64_t token,
+                                 TokenAt(pieces[i], positions[next] - begin, begins));
+      (*token_of)[next] = first + token;
     }
   }
   return ids;
+}
+
+absl::StatusOr<std::vector<size_t>> Tokenizer::EncodePiece(const AddedTokens::Piece& piece,
+                                                           bool begins_text,
+                                                           std::vector<int32_t>* ids) const {
+  std::vector<size_t> begins;
+  if (piece.id < 0) {
+    TUNESMITH_RETURN_IF_ERROR(EncodeText(piece.text, begins_text, ids, &begins));
+  } else {
+    ids->push_back(piece.id);
+    begins.push_back(0);
+  }
+  return begins;
+}
+
+absl::StatusOr<int64_t> Tokenizer::TokenAt(const AddedTokens::Piece& piece, int64_t offset,
+                                           const std::vector<size_t>& begins) const {
+  size_t normalized = std::min(static_cast<size_t>(offset), piece.text.size());
+  if (piece.id < 0) {
+    TUNESMITH_ASSIGN_OR_RETURN(normalized, NormalizedOffset(piece.text, normalized));
+  }
+  return std::upper_bound(begins.begin(), begins.end(), normalized) - begins.begin() - 1;
 }
 
 absl::StatusOr<size_t> Tokenizer::NormalizedOffset(std::string_view text, size_t offset) const {

@@ -61,6 +61,12 @@ class Tokenizer {
                                 std::vector<size_t>* begins) const;
   absl::Status EncodeWords(std::string_view text, size_t offset, bool begins_text,
                            std::vector<int32_t>* ids, std::vector<size_t>* begins) const;
+  // Appends a piece's ids; where in its normalized text each of them begins.
+  absl::StatusOr<std::vector<size_t>> EncodePiece(const AddedTokens::Piece& piece, bool begins_text,
+                                                  std::vector<int32_t>* ids) const;
+  // Which of a piece's tokens, which begin at `begins`, holds a byte of it; -1: it lies before all.
+  absl::StatusOr<int64_t> TokenAt(const AddedTokens::Piece& piece, int64_t offset,
+                                  const std::vector<size_t>& begins) const;
   // Where in the normalized text a byte of a text goes.
   absl::StatusOr<size_t> NormalizedOffset(std::string_view text, size_t offset) const;
 

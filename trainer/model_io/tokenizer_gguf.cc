@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/utf8.h"
+#include "trainer/model_io/sentence_piece_merges.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -13,6 +14,8 @@ namespace {
 // Token types of the format (llama.cpp, include/llama.h: llama_token_type).
 constexpr int64_t kControlToken = 3;
 constexpr int64_t kUserDefinedToken = 4;
+
+constexpr std::string_view kSpace = "\u2581";
 
 // A GGUF file names its pre-tokenizer; the patterns are those of the model's own tokenizer.json.
 struct NamedSplits {
@@ -126,26 +129,60 @@ absl::Status ReadSpecials(const GgufHeader& header, bool adds_bos_by_default, To
   return absl::OkStatus();
 }
 
+// Byte-level BPE: Llama 3, Qwen, GPT-2 and their like.
+absl::Status ReadByteLevel(const GgufHeader& header, TokenizerSpec* spec) {
+  TUNESMITH_ASSIGN_OR_RETURN(const NamedSplits* splits, FindSplits(header));
+  for (const TextPattern& pattern : splits->splits)
+    spec->pre_tokenizer.emplace_back(SplitStep{pattern});
+  spec->pre_tokenizer.emplace_back(ByteLevelStep{});
+  if (splits->normalizes_nfc) spec->normalizer = {UnicodeForm::kNfc};
+  spec->decoder = {ByteLevelDecoder{}};
+  spec->ignores_merges = splits->ignores_merges;
+  TUNESMITH_RETURN_IF_ERROR(ReadTokens(header, spec));
+  TUNESMITH_RETURN_IF_ERROR(ReadMerges(header, spec));
+  return ReadSpecials(header, splits->adds_bos, spec);
+}
+
+// SentencePiece BPE: Llama 2, Mistral, Gemma and their like. Scores tell the order of merges; spaces are written as U+2581, one is put before a text.
+absl::Status ReadSentencePiece(const GgufHeader& header, TokenizerSpec* spec) {
+  TUNESMITH_RETURN_IF_ERROR(ReadTokens(header, spec));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto* scores,
+                             header.Find<std::vector<double>>("tokenizer.ggml.scores"));
+  if (scores->size() != spec->tokens.size()) {
+    return absl::InvalidArgumentError(StrCat(header.what, ": tokenizer.ggml.tokens(",
+                                             spec->tokens.size(), ") != tokenizer.ggml.scores(",
+                                             scores->size(), ")"));
+  }
+  spec->merges = MergesFromScores(spec->tokens, *scores);
+  TUNESMITH_ASSIGN_OR_RETURN(const bool adds_space,
+                             Flag(header, "tokenizer.ggml.add_space_prefix", true));
+  if (adds_space) spec->normalizer.emplace_back(PrependStep{std::string(kSpace)});
+  spec->normalizer.emplace_back(ReplaceStep{{" ", true}, std::string(kSpace)});
+  spec->decoder = {ReplaceStep{{std::string(kSpace), true}, " "}, ByteFallbackDecoder{},
+                   FuseDecoder{}};
+  if (adds_space) spec->decoder.emplace_back(StripDecoder{" ", 1, 0});
+  spec->falls_back_to_bytes = spec->fuses_unknown = true;
+  TUNESMITH_ASSIGN_OR_RETURN(
+      spec->unknown_id, OptionalId(header, "tokenizer.ggml.unknown_token_id", spec->tokens.size()));
+  return ReadSpecials(header, true, spec);
+}
+
 }  // namespace
 
 absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufHeader& header) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string model, header.String("tokenizer.ggml.model"));
-  if (model != "gpt2") {
-    return absl::UnimplementedError(StrCat(header.what, ": tokenizer.ggml.model \"", model,
-                                           "\" is not known here; byte-level BPE (\"gpt2\") is"));
-  }
-  TUNESMITH_ASSIGN_OR_RETURN(const NamedSplits* splits, FindSplits(header));
   TokenizerSpec spec;
   spec.what = header.what;
-  for (const TextPattern& pattern : splits->splits)
-    spec.pre_tokenizer.emplace_back(SplitStep{pattern});
-  spec.pre_tokenizer.emplace_back(ByteLevelStep{});
-  if (splits->normalizes_nfc) spec.normalizer = {UnicodeForm::kNfc};
-  spec.decoder = {ByteLevelDecoder{}};
-  spec.ignores_merges = splits->ignores_merges;
-  TUNESMITH_RETURN_IF_ERROR(ReadTokens(header, &spec));
-  TUNESMITH_RETURN_IF_ERROR(ReadMerges(header, &spec));
-  TUNESMITH_RETURN_IF_ERROR(ReadSpecials(header, splits->adds_bos, &spec));
+  if (model == "gpt2") {
+    TUNESMITH_RETURN_IF_ERROR(ReadByteLevel(header, &spec));
+  } else if (model == "llama") {
+    TUNESMITH_RETURN_IF_ERROR(ReadSentencePiece(header, &spec));
+  } else {
+    return absl::UnimplementedError(
+        StrCat(header.what, ": tokenizer.ggml.model \"", model,
+               "\" is not known here; byte-level BPE (\"gpt2\") and SentencePiece BPE (\"llama\") "
+               "are; use the model's Hugging Face directory instead"));
+  }
   return spec;
 }
 

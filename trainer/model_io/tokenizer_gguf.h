@@ -7,7 +7,7 @@
 namespace tunesmith::trainer {
 
 // From a GGUF file's metadata (tokenizer.ggml.*). INVALID_ARGUMENT names a missing or wrong key; UNIMPLEMENTED names a tokenizer.ggml.model other than
-// "gpt2" (byte-level BPE) or a tokenizer.ggml.pre that is not in the table.
+// "gpt2" (byte-level BPE) and "llama" (SentencePiece BPE), or a tokenizer.ggml.pre that is not in the table.
 absl::StatusOr<TokenizerSpec> TokenizerSpecFromGguf(const GgufHeader& header);
 
 }  // namespace tunesmith::trainer

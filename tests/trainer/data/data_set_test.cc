@@ -189,10 +189,13 @@ std::string ManyRows(int count) {
 }
 
 TEST_F(DataSetTest, ThreadsDoNotChangeIt) {
+  const uint64_t shorter = Open(ManyRows(999))->digest;
   const std::string text = ManyRows(1000);
   const auto one = Open(text, Letters(), {.thread_count = 1});
   const auto four = Open(text, Letters(), {.thread_count = 4});
   ASSERT_EQ(four->documents->document_count(), 1000);
+  EXPECT_EQ(four->digest, one->digest);
+  EXPECT_NE(shorter, one->digest);
   for (int64_t i = 0; i < 1000; ++i) {
     EXPECT_EQ(four->documents->Read(i)->tokens, one->documents->Read(i)->tokens);
     EXPECT_EQ(four->documents->SizeOf(i).token_count, 3 + i % 7);

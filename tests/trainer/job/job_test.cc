@@ -123,6 +123,10 @@ TEST_P(EitherMethodTest, LearnsConversations) {
   const v1::JobExit exit = RunToEnd(run);
   ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
   EXPECT_LT(exit.summary().held_out_loss_after(), exit.summary().held_out_loss_before() - 0.5);
+  const std::string card = *ReadFile(run + "/output/README.md");
+  for (const char* part : {"| base model | model |", "train.jsonl, ", "| data digest | ",
+                           "| plan | `method=", "12 steps", "| held-out loss after | "})
+    EXPECT_NE(card.find(part), std::string::npos) << part << "\n" << card;
 }
 
 // A capacity that every row keeps to changes nothing that is learned.

@@ -27,6 +27,36 @@ TEST(ModelWriterTest, WhatIsWrittenOpensAgain) {
   }
 }
 
+TEST(ModelWriterTest, ALargeModelIsWrittenInShards) {
+  const TemporaryDirectory directory;
+  const auto model = RandomModel(TinySpec(), 4);
+  const auto read = [&](std::string_view name, absl::Span<float> out) {
+    return model->Read(name, out);
+  };
+  const std::string out = directory.File("out");
+  ASSERT_TRUE(WriteModel(out, model->spec(), DType::kF32, read).ok());
+  ASSERT_TRUE(WriteModel(out, model->spec(), DType::kF32, read, 4000).ok());
+  EXPECT_FALSE(std::filesystem::exists(out + "/model.safetensors"));
+  const auto index = *ParseJson(*ReadFile(out + "/model.safetensors.index.json"), "index");
+  int64_t bytes = 0;
+  for (const NamedShape& tensor : TensorsOfModel(TinySpec())) {
+    int64_t size = 4;
+    for (const int64_t dim : tensor.shape) size *= dim;
+    bytes += size;
+    const std::string file = index["weight_map"][tensor.name].get<std::string>();
+    EXPECT_EQ(file.find("model-000"), 0u) << file;
+    EXPECT_LE(std::filesystem::file_size(out + "/" + file), std::max<size_t>(4000, size) + 4000);
+  }
+  EXPECT_EQ(index["metadata"]["total_size"].get<int64_t>(), bytes);
+  const auto opened = OpenModel(out);
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  for (const NamedShape& tensor : TensorsOfModel(TinySpec()))
+    EXPECT_EQ(ReadTensor(**opened, tensor.name), ReadTensor(*model, tensor.name));
+  ASSERT_TRUE(WriteModel(out, model->spec(), DType::kF32, read).ok());
+  EXPECT_FALSE(std::filesystem::exists(out + "/model.safetensors.index.json"));
+  EXPECT_TRUE(OpenModel(out).ok());
+}
+
 TEST(ModelWriterTest, AFailingReaderLeavesNoModel) {
   const TemporaryDirectory directory;
   const auto fail = [](std::string_view, absl::Span<float>) { return absl::InternalError("no"); };

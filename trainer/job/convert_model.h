@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "common/dtype.h"
+#include "trainer/model_io/model_writer.h"
+
+namespace tunesmith::trainer {
+
+struct ConvertOptions {
+  std::string model_path;      // .gguf file, or Hugging Face directory
+  std::string output_path;     // directory that is written
+  DType dtype = DType::kBF16;  // or kF32
+  int64_t shard_bytes = kShardBytes;
+};
+
+// Writes a model as a Hugging Face directory: config.json, safetensors, and the tokenizer's files. Quantized weights become what they stand for, rounded once.
+// INVALID_ARGUMENT: the output is the input. Otherwise the errors of the files.
+absl::Status ConvertModel(const ConvertOptions& options);
+
+}  // namespace tunesmith::trainer
