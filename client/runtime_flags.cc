@@ -62,8 +62,9 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
   if (flags.runtime.empty()) {
     const std::string_view given = GivenFlag(flags);
     if (given.empty() && method.find(',') != std::string::npos)
-      return absl::InvalidArgumentError(StrCat(
-          "--method ", method, ": a list is for other runtimes; name one by --runtime, or one method"));
+      return absl::InvalidArgumentError(
+          StrCat("--method ", method,
+                 ": a list is for other runtimes; name one by --runtime, or one method"));
     if (given.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(StrCat(
         given, " is for other runtimes; name one by --runtime ", StrJoin(kRuntimeNames, ", ")));

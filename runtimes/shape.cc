@@ -6,6 +6,7 @@
 #include "common/suggest.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
+#include "planner/model/model_tensors.h"
 
 namespace tunesmith::runtimes {
 namespace {
@@ -49,19 +50,33 @@ int64_t EmbeddingParameterCount(const ModelShape& shape) {
   return shape.vocab_size * shape.hidden_size * (shape.tied_head ? 1 : 2);
 }
 
-ModelShape ShapeFromModelSpec(const planner::ModelSpec& spec) {
-  return {.name = spec.name,
-          .layer_count = spec.layer_count,
-          .hidden_size = spec.hidden_size,
-          .intermediate_size = spec.intermediate_size,
-          .head_count = spec.head_count,
-          .kv_head_count = spec.kv_head_count,
-          .head_size = spec.head_size,
-          .vocab_size = spec.vocab_size,
-          .context_limit = spec.context_limit,
-          .tied_head = spec.tied_head,
-          .parameter_count = planner::ParameterCount(spec),
-          .source = spec.source};
+absl::StatusOr<ModelShape> ShapeFromModelSpec(const planner::ModelSpec& spec) {
+  if (spec.expert_count > 0) {
+    return absl::UnimplementedError(
+        StrCat("model ", spec.name, " is a mixture of ", spec.expert_count,
+               " experts; other runtimes are planned for dense models"));
+  }
+  int64_t held_with_q = 1;  // projections in q's module
+  planner::ForEachLayerTensor(spec, [&](const planner::ModelTensor& tensor) {
+    if (tensor.first_projection == planner::kProjectionQ) held_with_q = tensor.projection_count;
+  });
+  return ModelShape{.name = spec.name,
+                    .layer_count = spec.layer_count,
+                    .hidden_size = spec.hidden_size,
+                    .intermediate_size = spec.intermediate_size,
+                    .head_count = spec.head_count,
+                    .kv_head_count = spec.kv_head_count,
+                    .head_size = spec.head_size,
+                    .vocab_size = spec.vocab_size,
+                    .context_limit = spec.context_limit,
+                    .tied_head = spec.tied_head,
+                    .gated_mlp = !spec.plain_mlp,
+                    .fused_qkv = held_with_q > 1,
+                    .rms_norm = spec.norm == planner::NormKind::kRms,
+                    .rotary = spec.positions == planner::Positions::kRotary,
+                    .soft_capped_logits = spec.logit_soft_cap > 0,
+                    .parameter_count = planner::ParameterCount(spec),
+                    .source = spec.source};
 }
 
 absl::StatusOr<ModelShape> FindShape(std::string_view name) {

@@ -48,8 +48,8 @@ int64_t LinearParameterCount(const ModelShape& shape);
 // Token embedding and, where untied, the head.
 int64_t EmbeddingParameterCount(const ModelShape& shape);
 
-// REQUIRES: ValidateModelSpec(spec) is OK.
-ModelShape ShapeFromModelSpec(const planner::ModelSpec& spec);
+// UNIMPLEMENTED for a mixture of experts. REQUIRES: ValidateModelSpec(spec) is OK.
+absl::StatusOr<ModelShape> ShapeFromModelSpec(const planner::ModelSpec& spec);
 
 // Shapes of dense decoders that are in the runtimes' own table; names are unique, ignoring case.
 const std::vector<ModelShape>& ShapeTable();

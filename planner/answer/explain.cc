@@ -118,7 +118,8 @@ class VariantList {
 
 std::string Percent(double share) {
   if (share < 1e-4) return "below 0.01 %";
-  return absl::StrFormat(share < 0.995 ? "%.2g %%" : "%.0f %%", 100 * share);
+  return share < 0.995 ? absl::StrFormat("%.2g %%", 100 * share)
+                       : absl::StrFormat("%.0f %%", 100 * share);
 }
 
 std::string TimeDifference(const Alternative& a, double chosen_seconds) {

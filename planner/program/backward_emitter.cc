@@ -167,7 +167,10 @@ void BackwardEmitter::Emit(OpKind kind, const OpAttributes& attributes,
                            absl::Span<const BufferRef> inputs, absl::Span<const BufferRef> outputs,
                            Phase phase) {
   if (block_ == nullptr) return;
-  Op& op = block_->ops.emplace_back(Op{.kind = kind, .phase = phase, .attributes = attributes});
+  Op& op = block_->ops.emplace_back();
+  op.kind = kind;
+  op.phase = phase;
+  op.attributes = attributes;
   op.input_count = static_cast<int8_t>(inputs.size());
   op.output_count = static_cast<int8_t>(outputs.size());
   std::copy(inputs.begin(), inputs.end(), op.inputs.begin());

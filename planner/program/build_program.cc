@@ -143,7 +143,7 @@ absl::StatusOr<Program> BuildFrame(const ProgramInputs& inputs) {
 
 Program StartProgram(const ProgramInputs& inputs, ModelParameters& parameters) {
   Program program{.inputs = inputs};
-  program.buffers.reserve(256);
+  program.buffers.reserve(640);
   program.blocks.reserve(32);
   parameters = AddParameters(program);
   AddHostBuffers(program);

@@ -35,8 +35,10 @@ class ForwardEmitter {
         rows_(graph.values().size()) {}
 
   void Emit(const ForwardOp& op, Phase phase) {
-    Op& emitted =
-        block_.ops.emplace_back(Op{.kind = op.kind, .phase = phase, .attributes = op.attributes});
+    Op& emitted = block_.ops.emplace_back();
+    emitted.kind = op.kind;
+    emitted.phase = phase;
+    emitted.attributes = op.attributes;
     for (ValueId input : op.inputs)
       emitted.inputs[static_cast<size_t>(emitted.input_count++)] = Ref(input);
     for (ValueId output : op.outputs)

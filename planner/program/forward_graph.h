@@ -63,8 +63,8 @@ class ForwardGraph {
   // `program` must outlive the graph; parameters and bound buffers are looked up there.
   explicit ForwardGraph(const Program& program)
       : program_(program), weights_(program.parameters.size(), kNoValue) {
-    values_.reserve(64);
-    ops_.reserve(48);
+    values_.reserve(160);
+    ops_.reserve(80);
   }
 
   // A value that lives in an existing buffer. `gradient.buffer` >= 0 says that a gradient is wanted and where it goes.

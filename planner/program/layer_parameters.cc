@@ -151,10 +151,9 @@ class ParameterAdder {
     const bool trains = full_ && tensor.role != TensorRole::kRouter;
     const bool quantized = program_.inputs.mix.method == Method::kQlora &&
                            tensor.role == TensorRole::kProjection && !tensor.bias;
-    const int32_t id =
-        quantized ? AddQuantized(program_, tensor, NameOf(tensor), count)
-                  : AddParameter(program_, NameOf(tensor), ShapeOf(tensor), count, trains,
-                                 tensor.rank > 1, BirthOf(model_, tensor));
+    const int32_t id = quantized ? AddQuantized(program_, tensor, NameOf(tensor), count)
+                                 : AddParameter(program_, NameOf(tensor), ShapeOf(tensor), count,
+                                                trains, tensor.rank > 1, BirthOf(model_, tensor));
     const auto norm = [&](NormParameters& of) { (tensor.bias ? of.bias : of.weight) = id; };
     switch (tensor.role) {
       case TensorRole::kEmbedding:

@@ -33,7 +33,8 @@ absl::Status ResolveShape(const v1::Question& proto, RuntimeQuestion& question,
   } else if (proto.has_model_spec()) {
     const planner::ModelSpec spec =
         ModelSpecFromProto(proto.model_spec(), "question.model_spec", violations);
-    if (violations.empty()) question.shape = runtimes::ShapeFromModelSpec(spec);
+    if (!violations.empty()) return absl::OkStatus();
+    TUNESMITH_ASSIGN_OR_RETURN(question.shape, runtimes::ShapeFromModelSpec(spec));
   } else {
     violations.Add("question.model_name", "is missing; name a model, or give model_spec");
   }

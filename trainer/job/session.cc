@@ -8,9 +8,9 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "trainer/write_quantized.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/weight_layout.h"
+#include "trainer/write_quantized.h"
 
 namespace tunesmith::trainer {
 namespace {
