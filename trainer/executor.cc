@@ -151,6 +151,7 @@ OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
                          planner::SegmentKind kind) const {
   OpCall call{.kind = op.kind,
               .attributes = op.attributes,
+              .model = &program_.inputs.model,
               .stream = op.stream,
               .run_index = run_index,
               .input_count = op.input_count,

@@ -108,7 +108,7 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates, const Pair
     return {.bytes = RowBytes(program, op)};
   const double bytes = TouchedBytes(program, op, accumulates);
   const bool rotates = op.kind == OpKind::kRope || op.kind == OpKind::kRopeBackward;
-  return {.bytes = rotates ? bytes * (1 - op.attributes.unrotated_layers.Share()) : bytes};
+  return {.bytes = rotates ? bytes * (1 - program.inputs.model.unrotated_layers.Share()) : bytes};
 }
 
 }  // namespace tunesmith::planner

@@ -64,42 +64,48 @@ void AddBuffer(Hasher& h, const Buffer& b) {
     h.Add(field);
 }
 
+int64_t Bits(double value) { return std::bit_cast<int64_t>(value); }
+
+void AddPattern(Hasher& h, const LayerPattern& pattern) {
+  h.Add(pattern.empty() ? 0 : pattern.period);
+  h.Add(static_cast<int64_t>(pattern.bits));
+}
+
+// What kRope reads of the model.
+void AddAngles(Hasher& h, const ModelSpec& model) {
+  const RopeScaling& rope = model.rope_scaling;
+  for (int64_t field : {Bits(model.rope_theta), Bits(model.local_rope_theta), RotarySize(model),
+                        static_cast<int64_t>(rope.kind)})
+    h.Add(field);
+  AddPattern(h, model.full_layers);
+  AddPattern(h, model.unrotated_layers);
+  if (rope.kind == RopeScalingKind::kNone) return;
+  for (int64_t field : {Bits(rope.factor), Bits(rope.low_frequency_factor),
+                        Bits(rope.high_frequency_factor), rope.original_context_limit,
+                        Bits(rope.beta_fast), Bits(rope.beta_slow), Bits(rope.attention_factor)})
+    h.Add(field);
+}
+
 // Which of the attributes are not zero, then those.
 void AddAttributes(Hasher& h, const OpAttributes& a) {
-  const auto bits = [](double value) { return std::bit_cast<int64_t>(value); };
-  const RopeScaling& rope = a.rope_scaling;
-  const bool scales = rope.kind != RopeScalingKind::kNone;
-  const std::array<int64_t, 30> fields = {
-      bits(a.scale - 1.0),
-      bits(a.epsilon),
-      a.head_count,
-      a.kv_head_count,
-      a.head_size,
-      a.context,
-      a.window,
-      bits(a.weight_offset),
-      bits(a.dropout),
-      a.row_begin,
-      bits(a.soft_cap),
-      bits(a.alibi_bias_max),
-      bits(a.alibi_factor - 1.0),
-      a.full_layers.empty() ? 0 : a.full_layers.period,
-      static_cast<int64_t>(a.full_layers.bits),
-      a.unrotated_layers.empty() ? 0 : a.unrotated_layers.period,
-      static_cast<int64_t>(a.unrotated_layers.bits),
-      static_cast<int64_t>(a.activation),
-      a.rotary_size,
-      bits(a.local_rope_theta),
-      bits(a.rope_theta),
-      scales ? bits(rope.factor) : 0,
-      scales ? bits(rope.low_frequency_factor) : 0,
-      scales ? bits(rope.high_frequency_factor) : 0,
-      scales ? rope.original_context_limit : 0,
-      scales ? bits(rope.beta_fast) : 0,
-      scales ? bits(rope.beta_slow) : 0,
-      scales ? bits(rope.attention_factor) : 0,
-      static_cast<int64_t>(a.parameter_key),
-      Packed(rope.kind, a.accumulate, a.accumulate_later, a.decays)};
+  const std::array<int64_t, 18> fields = {Bits(a.scale - 1.0),
+                                          Bits(a.epsilon),
+                                          a.head_count,
+                                          a.kv_head_count,
+                                          a.head_size,
+                                          a.context,
+                                          a.window,
+                                          Bits(a.weight_offset),
+                                          Bits(a.dropout),
+                                          a.row_begin,
+                                          Bits(a.soft_cap),
+                                          Bits(a.alibi_bias_max),
+                                          Bits(a.alibi_factor - 1.0),
+                                          a.full_layers.empty() ? 0 : a.full_layers.period,
+                                          static_cast<int64_t>(a.full_layers.bits),
+                                          static_cast<int64_t>(a.activation),
+                                          static_cast<int64_t>(a.parameter_key),
+                                          Packed(a.accumulate, a.accumulate_later, a.decays)};
   int64_t present = 0;
   for (size_t i = 0; i < fields.size(); ++i) present |= int64_t{fields[i] != 0} << i;
   h.Add(present);
@@ -122,6 +128,7 @@ void AddOp(Hasher& h, const Op& op) {
 
 std::string ProgramDigest(const Program& program) {
   Hasher h;
+  AddAngles(h, program.inputs.model);
   for (const Buffer& b : program.buffers) AddBuffer(h, b);
   for (const Block& block : program.blocks) {
     h.Add(static_cast<int64_t>(block.ops.size()));

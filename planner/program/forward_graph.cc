@@ -138,16 +138,8 @@ ValueId ForwardGraph::Rope(Name name, ValueId x, ValueId positions, int64_t head
                            const ModelSpec& model) {
   const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
   mutable_value(y).storage = value(x).storage;
-  AddOp(OpKind::kRope,
-        {.head_count = head_count,
-         .head_size = model.head_size,
-         .full_layers = model.full_layers,
-         .rope_theta = model.rope_theta,
-         .local_rope_theta = model.local_rope_theta,
-         .unrotated_layers = model.unrotated_layers,
-         .rotary_size = RotarySize(model),
-         .rope_scaling = model.rope_scaling},
-        {x, positions}, {y});
+  AddOp(OpKind::kRope, {.head_count = head_count, .head_size = model.head_size}, {x, positions},
+        {y});
   return y;
 }
 

@@ -129,17 +129,12 @@ struct OpAttributes {
   int64_t head_size = 0;
   int64_t context = 0;  // T
   int64_t window = 0;   // attention: keys that a query sees at most, itself among them; 0: no limit
-  // Layers (run indices) that differ from the others. Attention: without the window. kRope: beside local_rope_theta, with rope_theta and scaling.
+  // Attention: layers (run indices) without the window. The angles of kRope are the model's, read off ProgramInputs::model.
   LayerPattern full_layers = {};
-  double soft_cap = 0.0;          // attention's scores, kSoftCap, kCrossEntropyInPlace; 0: none
-  double alibi_bias_max = 0.0;    // attention: ALiBi's slopes (AlibiSlope), 0: none
-  double alibi_factor = 1.0;      // of the slopes
-  double rope_theta = 0.0;        // kRope and its backward
-  double local_rope_theta = 0.0;  // in other than full_layers, without scaling; 0: as there
-  LayerPattern unrotated_layers = {};  // kRope: does nothing in these
-  int64_t rotary_size = 0;             // kRope: leading elements of a head that are rotated
-  RopeScaling rope_scaling = {};
-  bool accumulate = false;  // add to the output instead of overwriting it
+  double soft_cap = 0.0;        // attention's scores, kSoftCap, kCrossEntropyInPlace; 0: none
+  double alibi_bias_max = 0.0;  // attention: ALiBi's slopes (AlibiSlope), 0: none
+  double alibi_factor = 1.0;    // of the slopes
+  bool accumulate = false;      // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
   bool decays = false;  // kAdamW, kSgd: weight decay applies

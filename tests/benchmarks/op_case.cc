@@ -101,6 +101,7 @@ absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op&
   result.cost_ = planner::CostOf(program, op, op.attributes.accumulate);
   result.call_ = {.kind = op.kind,
                   .attributes = op.attributes,
+                  .model = &program.inputs.model,
                   .input_count = op.input_count,
                   .output_count = op.output_count};
   std::map<std::pair<int32_t, int32_t>, std::byte*> placed;  // an op may name a buffer twice

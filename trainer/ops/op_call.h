@@ -27,6 +27,7 @@ struct Tensor {
 struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;
+  const planner::ModelSpec* model = nullptr;  // kRope and its backward: whose angles
   planner::Stream stream = planner::Stream::kCompute;
   int64_t run_index =
       0;  // of its block: the layer, where the block's buffers have one instance for each

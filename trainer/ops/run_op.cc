@@ -40,18 +40,19 @@ AttentionShape ShapeOf(const OpCall& call) {
 }
 
 // In the layer that runs.
-bool Rotates(const OpCall& call) { return !call.attributes.unrotated_layers.Has(call.run_index); }
+bool Rotates(const OpCall& call) { return !call.model->unrotated_layers.Has(call.run_index); }
 
 RopeArgs RopeArgsOf(const OpCall& call) {
   const OpAttributes& attributes = call.attributes;
-  const bool local = attributes.local_rope_theta > 0 && !attributes.full_layers.Has(call.run_index);
+  const planner::ModelSpec& model = *call.model;
+  const bool local = model.local_rope_theta > 0 && !model.full_layers.Has(call.run_index);
   return {.x = call.outputs[0],
           .positions = call.inputs[1],
           .head_count = attributes.head_count,
           .head_size = attributes.head_size,
-          .rotary_size = attributes.rotary_size,
-          .theta = local ? attributes.local_rope_theta : attributes.rope_theta,
-          .scaling = local ? planner::RopeScaling() : attributes.rope_scaling};
+          .rotary_size = planner::RotarySize(model),
+          .theta = local ? model.local_rope_theta : model.rope_theta,
+          .scaling = local ? planner::RopeScaling() : model.rope_scaling};
 }
 
 DropoutArgs DropoutArgsOf(const OpCall& call) {

@@ -9,7 +9,9 @@ using planner::OpKind;
 
 OpCall MakeCall(OpKind kind, std::vector<Tensor> inputs, std::vector<Tensor> outputs,
                 planner::OpAttributes attributes = {}) {
+  static const planner::ModelSpec model;
   OpCall call;
+  call.model = &model;
   call.kind = kind;
   call.attributes = attributes;
   call.input_count = static_cast<int>(inputs.size());
@@ -49,8 +51,10 @@ TEST(RunOp, RopeTurnsInPlace) {
   HostTensor<float> x({1, 2});
   x.values = {1, 0};
   auto positions = IntTensor({1});
-  EXPECT_OK(RunOp(context, MakeCall(OpKind::kRope, {x, positions}, {x},
-                                    {.head_count = 1, .head_size = 2, .rope_theta = 10000})));
+  OpCall call = MakeCall(OpKind::kRope, {x, positions}, {x}, {.head_count = 1, .head_size = 2});
+  const planner::ModelSpec model{.head_size = 2, .rope_theta = 10000};
+  call.model = &model;
+  EXPECT_OK(RunOp(context, call));
   EXPECT_NEAR(x[0], std::cos(1.0), 1e-7);
   EXPECT_NEAR(x[1], std::sin(1.0), 1e-7);
 }
