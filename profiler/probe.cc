@@ -17,6 +17,7 @@
 #include "common/version.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
+#include "planner/program/layer_parameters.h"
 #include "profiler/fill_with_data.h"
 #include "profiler/op_statistics.h"
 #include "trainer/executor.h"
@@ -156,7 +157,9 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
         if (attention == planner::AttentionKernel::kEager &&
             (method != planner::Method::kLora || micro_batch > 1))
           continue;
-        if (method == planner::Method::kQlora && micro_batch > 1) continue;
+        if (method == planner::Method::kQlora &&
+            (micro_batch > 1 || !planner::CanQuantize(options.model)))
+          continue;
         probes.push_back(InputsOf(options, context, method, attention, micro_batch));
       }
     }

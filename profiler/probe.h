@@ -18,8 +18,8 @@ struct ProbeOptions {
   planner::Precision precision = planner::Precision::kFp32;
 };
 
-// Measures this machine on the ops that a fine-tune of the model will run: two layers of the model with its true widths, full fine-tuning and
-// LoRA, both attention kernels where the device has them, micro-batches of growing size, through the trainer's executor, until the budget is
+// Measures this machine on the ops that a fine-tune of the model will run: two layers of the model with its true widths, full fine-tuning, LoRA
+// and QLoRA, both attention kernels where the device has them, micro-batches of growing size, through the trainer's executor, until the budget is
 // spent (each at least once). Sets the calibration's id, fingerprint, rates, step factor and interval. `report` gets one line per probe.
 // Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest probe fits.
 absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,

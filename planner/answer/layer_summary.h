@@ -38,7 +38,7 @@ class LayerSummaries {
   LayerSummaries& operator=(const LayerSummaries&) = delete;
 
   // Of a layer that is not on the host rung. `first`: layer 0. An outline lacks the local bytes, on the host rung also the
-  // waits of its streams, and costs a tenth.
+  // waits of its streams, and packs no block.
   const LayerSummary& At(Rung rung, bool first);
   const LayerSummary& OutlineAt(Rung rung, bool first);
   // Of a layer on the host rung; `last`: the last of them.

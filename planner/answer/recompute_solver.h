@@ -33,7 +33,7 @@ class RecomputeSolver {
 
   // No counts have a smaller arena; kNever where there are none. Costs as LeastStepPicoseconds.
   int64_t LeastArenaBytes();
-  // No counts whose arena stays within `arena_bytes` take less time; kNever where it is sure that there are none. Costs a tenth of solving.
+  // No counts whose arena stays within `arena_bytes` take less time; kNever where it is sure that there are none. Needs no rung prepared.
   int64_t LeastStepPicoseconds(int64_t arena_bytes);
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
