@@ -37,7 +37,7 @@ int64_t LoadStagingBytes(const ModelSpec& model) {
 int64_t ResidentBytes(const Program& program) {
   int64_t bytes = 0;
   for (const Buffer& b : program.buffers) {
-    if (b.region == Region::kResident) bytes += b.instance_count * AlignedInstanceBytes(b);
+    if (b.region == Region::kResident) bytes += PlaceCount(b) * AlignedInstanceBytes(b);
   }
   return bytes;
 }

@@ -131,6 +131,7 @@ BlockPrice PriceTable::Price(const Program& program, const Block& block, Segment
   BlockPrice price;
   int64_t alone = 0;  // compute since the last op that concerns another stream
   for (const Op& op : block.ops) {
+    if (!Runs(op, kind, program.inputs.mix.accumulation_count)) continue;
     const int64_t picoseconds = Picoseconds(program, op, kind);
     if (op.stream == Stream::kCompute && op.waits == 0) {
       alone += picoseconds;
