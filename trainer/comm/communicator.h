@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "common/dtype.h"
+
+namespace tunesmith::trainer {
+
+// What the ranks of one job say to each other. A job has `size` ranks, numbered from 0, which run the same program: every rank makes the same calls
+// in the same order with the same sizes. A call returns when this rank may use its results and reuse its arguments; the others may still be in it.
+//
+// Vocabulary: the *whole* is what all ranks have together, size() *shards* of equal length one after the other; rank r's shard, and its *own place* in
+// the whole, is the r-th.
+//
+// Sums are taken over ranks 0, 1, 2, ... in this order, in the accumulation type (f32 for bf16 and f32, f64 for f64), and rounded once to the
+// elements' type: they are the same bits on every rank, with every backend, and however a sum is made (AllReduce is ReduceScatter and then AllGather).
+//
+// Memory is the host's. Nothing here keeps a pointer beyond its call.
+//
+// Errors are the end of the job: after one, every further call returns it. It names the cause, on this and on every other rank: a rank that said
+// Abort, one that died, one that did not come within the backend's time limit. INVALID_ARGUMENT: an argument that no rank should have given.
+//
+// One thread at a time, of one rank; ranks that are threads of one process have a communicator each.
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  Communicator(const Communicator&) = delete;
+  Communicator& operator=(const Communicator&) = delete;
+
+  int64_t rank() const { return rank_; }
+  int64_t size() const { return size_; }
+
+  // `whole` (size() x shard_bytes) = the ranks' shards. `shard` is apart from `whole` or at its own place in it.
+  virtual absl::Status AllGather(const void* shard, void* whole, int64_t shard_bytes) = 0;
+
+  // `shard` (shard_count elements of f64, f32 or bf16) = this rank's place in the sum of the ranks' `whole`s (size() x shard_count). `accumulate`: is added
+  // to `shard` instead, rounded once after the addition. `shard` is apart from `whole`; without `accumulate` it may be its own place in it. `whole` is
+  // otherwise left as it was.
+  virtual absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count,
+                                     DType dtype, bool accumulate) = 0;
+
+  // `data` (count elements of f64, f32 or bf16; any count) = the sum of the ranks' data.
+  virtual absl::Status AllReduce(void* data, int64_t count, DType dtype) = 0;
+
+  // Sends the r-th of size() pieces of `in`, of bytes_per_rank each, to rank r; `out`, apart from `in`, holds what came from rank r at its place.
+  virtual absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) = 0;
+
+  // `data` = rank root's. INVALID_ARGUMENT: no such rank.
+  virtual absl::Status Broadcast(void* data, int64_t bytes, int64_t root) = 0;
+
+  // Returns when every rank has come.
+  virtual absl::Status Barrier() = 0;
+
+  // Ends the job for every rank: their calls, those that wait now included, return an error with this rank's number and `reason`. The first reason counts.
+  // May be called from any thread.
+  virtual void Abort(std::string_view reason) = 0;
+
+ protected:
+  Communicator(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
+
+ private:
+  const int64_t rank_;
+  const int64_t size_;
+};
+
+}  // namespace tunesmith::trainer
