@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "common/random.h"
 #include "common/units.h"
+#include "common/status_macros.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/ops/checks.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -46,6 +48,16 @@ OpCall CutToPart(const OpCall& call, const planner::BucketPart& part, int64_t be
 }
 
 absl::Status Collective(const OpContext& context, const OpCall& call) {
+  const Dims dims = DimsOf(call.outputs[0]);
+  if (call.kind == OpKind::kAllGather) {
+    TUNESMITH_RETURN_IF_ERROR(CheckTensors(
+        call.kind, {{"shard", call.inputs[0], DimsOf(call.inputs[0]), call.outputs[0].dtype},
+                    {"whole", call.outputs[0], dims, call.inputs[0].dtype}}));
+  } else {
+    TUNESMITH_RETURN_IF_ERROR(CheckTensors(
+        call.kind, {{"x", call.inputs[0], DimsOf(call.inputs[0]), kComputeDTypes},
+                    {"sum", call.outputs[0], dims, call.inputs[0].dtype}}));
+  }
   if (context.communicator == nullptr)
     return absl::FailedPreconditionError("the plan is for several ranks; one runs");
   if (context.device != planner::BackendKind::kCpu)

@@ -10,7 +10,7 @@
 namespace tunesmith::trainer {
 
 // kAllGather, kReduceScatter, kAllReduce: what ranks say to each other through the context's communicator. On the CPU alone; UNIMPLEMENTED on a GPU.
-// FAILED_PRECONDITION: there is no communicator. Errors of the communicator besides.
+// FAILED_PRECONDITION: there is no communicator. INVALID_ARGUMENT: a tensor is missing or of another type. Errors of the communicator besides.
 absl::Status Collective(const OpContext& context, const OpCall& call);
 
 // Runs kAdamW, kSgd or kSumSquares of a bucket as one call for each of its parts that the tensors hold some of. `run` is given the call with its tensors cut
