@@ -1,19 +1,14 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 
 #include "absl/status/statusor.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/comm/mpi_plugin.h"
+#include "trainer/comm/time_limits.h"
 
 namespace tunesmith::trainer {
-
-struct TimeLimits {
-  std::chrono::milliseconds start{60'000};  // for every rank to join
-  std::chrono::milliseconds call{600'000};  // without a message, once all have joined
-};
 
 // A communicator of processes that send each other messages. Sums are made of messages to the rank whose part it is, which adds them up in order. Scratch
 // memory is allocated here, 8 MiB or a little more with thousands of ranks. Waits for every rank to join: DEADLINE_EXCEEDED names those that have not.
