@@ -18,6 +18,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/comm/communicator.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -130,6 +131,9 @@ absl::Status ReadTensors(const std::string& path, Session& session) {
 absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
                                            const CheckpointState& state) {
   const std::string relative = convert::CheckpointDirectory(state.step);
+  // What every rank has whole, one writes.
+  const Communicator* comm = session.executor().context().comm;
+  if (comm != nullptr && comm->rank() > 0) return relative;
   const std::string path = convert::InDirectory(run_directory, relative),
                     temporary = path + ".partial";
   std::error_code error;

@@ -6,13 +6,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 namespace tunesmith::trainer {
 namespace {
 
 std::string Plugin() {
   const char* folder = std::getenv("TUNESMITH_BIN_DIR");
-  return std::string(folder == nullptr ? "build/bin" : folder) + "/libtunesmith_mpi.so";
+  return std::filesystem::absolute(folder == nullptr ? "build/bin" : folder) / "libtunesmith_mpi.so";
 }
 
 }  // namespace
@@ -24,13 +25,17 @@ std::string WhyNoMpi() {
   return "";
 }
 
-MpiRun RunMpi(int rank_count, const std::string& command, const std::string& environment) {
+MpiRun RunMpi(int rank_count, const std::string& command) {
+  return RunMpi("-n " + std::to_string(rank_count) + " " + command);
+}
+
+MpiRun RunMpi(const std::string& commands) {
   // As root mpirun wants to be asked twice. Few processors serve many ranks here, none of them bound to one.
-  const std::string line = environment + " TUNESMITH_MPI_PLUGIN=" + Plugin() +
-                           " OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun "
-                           "--oversubscribe --bind-to none "
-                           "--mca odls_base_sigkill_timeout 2 -n " +
-                           std::to_string(rank_count) + " " + command + " </dev/null 2>&1";
+  const std::string line =
+      "TUNESMITH_MPI_PLUGIN=" + Plugin() +
+      " OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe "
+      "--bind-to none --mca odls_base_sigkill_timeout 2 " +
+      commands + " </dev/null 2>&1";
   const auto start = std::chrono::steady_clock::now();
   MpiRun run;
   FILE* pipe = popen(line.c_str(), "r");

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 namespace tunesmith::trainer {
 
@@ -15,6 +14,8 @@ struct MpiRun {
 std::string WhyNoMpi();
 
 // Runs `command` (quoted for the shell where needed) as `rank_count` processes on this host. REQUIRES: WhyNoMpi().empty().
-MpiRun RunMpi(int rank_count, const std::string& command, const std::string& environment = "");
+MpiRun RunMpi(int rank_count, const std::string& command);
+// As mpirun takes them: "-n 1 COMMAND : -n 2 OTHER".
+MpiRun RunMpi(const std::string& commands);
 
 }  // namespace tunesmith::trainer
