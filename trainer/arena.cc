@@ -20,8 +20,8 @@ constexpr uint64_t kCanaryWord = 0xC7C7C7C7C7C7C7C7u;
 
 absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program,
                                                      const OpContext& context) {
-  const int64_t ranks = context.communicator == nullptr ? 1 : context.communicator->size(),
-                rank = context.communicator == nullptr ? 0 : context.communicator->rank(),
+  const int64_t ranks = context.comm == nullptr ? 1 : context.comm->size(),
+                rank = context.comm == nullptr ? 0 : context.comm->rank(),
                 planned = program.inputs.mix.data_parallel;
   if (planned != ranks && planner::HasBuckets(program.inputs))
     return absl::FailedPreconditionError(

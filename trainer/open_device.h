@@ -16,7 +16,9 @@ namespace tunesmith::trainer {
 class OpenDevice {
  public:
   // "cpu" (with `thread_count` threads; 0: one per processor) or "cuda:N". INVALID_ARGUMENT for another name; errors of CudaContext::Create.
-  static absl::StatusOr<OpenDevice> Open(std::string_view name, int64_t thread_count);
+  // `comm`, which must outlive the device, speaks to the other ranks of the job; null: there are none.
+  static absl::StatusOr<OpenDevice> Open(std::string_view name, int64_t thread_count,
+                                         Communicator* comm = nullptr);
 
   // Valid as long as this object, also after it is moved.
   const OpContext& context() const { return context_; }

@@ -80,6 +80,9 @@ class MixFamily {
   // Whether two prepared rungs have the same summaries, so that counts which swap them are the same mix twice.
   bool SameRung(Rung a, Rung b) const;
 
+  // Whether compute may run beside what takes longer.
+  bool hides_compute() const { return collectives().overlap; }
+
   int64_t layer_count() const { return layer_count_; }
   int64_t block_input_bytes() const { return step_->block_input_bytes; }
 

@@ -91,7 +91,7 @@ ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_bu
   auto program = planner::BuildProgram(inputs);
   EXPECT_TRUE(program.ok()) << program.status();
   const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_,
-                          .communicator = communicator};
+                          .comm = communicator};
   auto executor = Executor::Create(*std::move(program), context, {.guard_buffers = guard_buffers});
   EXPECT_TRUE(executor.ok()) << executor.status();
   executor_ = *std::move(executor);

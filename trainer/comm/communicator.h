@@ -53,12 +53,16 @@ class Communicator {
   // Returns when every rank has come.
   virtual absl::Status Barrier() = 0;
 
-  // Ends the job for every rank: their calls, those that wait now included, return an error with this rank's number and `reason`. The first reason counts.
-  // May be called from any thread.
+  // Ends the job for every rank: their calls, those that wait now included, return ABORTED with this rank's number and `reason`. Does nothing where
+  // the job has ended already.
   virtual void Abort(std::string_view reason) = 0;
 
  protected:
   Communicator(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
+
+  // For backends: INVALID_ARGUMENT unless `root` is a rank; what every rank returns once `rank` has said Abort.
+  absl::Status CheckRoot(int64_t root) const;
+  static absl::Status AbortedBy(int64_t rank, std::string_view reason);
 
  private:
   const int64_t rank_;

@@ -207,17 +207,24 @@ absl::Status Loader::FillRow(const RowDocuments& row, int64_t index, Batch* batc
   return absl::OkStatus();
 }
 
-absl::StatusOr<Batch> Loader::NextBatch(int64_t row_count) {
+absl::StatusOr<Batch> Loader::NextBatch(int64_t row_count, const RankShare& share) {
   Batch batch = EmptyBatch(row_count, options_);
+  SkipRows(share.rank * row_count);
   for (int64_t i = 0; i < row_count; ++i) TUNESMITH_RETURN_IF_ERROR(FillRow(TakeRow(), i, &batch));
+  SkipRows((share.size - 1 - share.rank) * row_count);
   return batch;
 }
 
-absl::StatusOr<Batch> Loader::NextBatchOfEpoch(int64_t row_count) {
-  const int64_t available = std::min(row_count, rows_in_epoch() - next_row_);
-  if (available == 0) return EmptyBatch(0, options_);
+absl::StatusOr<Batch> Loader::NextBatchOfEpoch(int64_t row_count, const RankShare& share) {
+  const int64_t left = rows_in_epoch() - next_row_;
+  if (left == 0) return EmptyBatch(0, options_);
+  const int64_t first = std::min(left, share.rank * row_count);
+  const int64_t last = std::min(left, first + row_count);
   Batch batch = EmptyBatch(row_count, options_);
-  for (int64_t i = 0; i < available; ++i) TUNESMITH_RETURN_IF_ERROR(FillRow(TakeRow(), i, &batch));
+  SkipRows(first);
+  for (int64_t i = first; i < last; ++i)
+    TUNESMITH_RETURN_IF_ERROR(FillRow(TakeRow(), i - first, &batch));
+  SkipRows(std::min(left, share.size * row_count) - last);
   return batch;
 }
 

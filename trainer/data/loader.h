@@ -50,6 +50,12 @@ struct LoaderState {
   bool operator==(const LoaderState&) const = default;
 };
 
+// Which of the ranks that read the same rows this is.
+struct RankShare {
+  int64_t rank = 0;
+  int64_t size = 1;
+};
+
 // Gives micro-batches of packed rows, one epoch after the other; documents are read when their row comes. Every rank holds the same loader and takes its
 // share of the rows. One thread at a time.
 class Loader {
@@ -59,16 +65,15 @@ class Loader {
   static absl::StatusOr<Loader> Create(std::shared_ptr<const DocumentSource> documents,
                                        const PackingOptions& options);
 
-  // The next `row_count` rows, going over to the next epoch where one ends. Errors: of reading a document. REQUIRES: row_count >= 1.
-  absl::StatusOr<Batch> NextBatch(int64_t row_count);
+  // The next `row_count` rows, going over to the next epoch where one ends. Each rank gets as many, rank 0 the first of them: the m-th call of an optimizer
+  // step gives rank r the rows from (m x size + r) x row_count of the step on. Errors: of reading a document. REQUIRES: row_count >= 1.
+  absl::StatusOr<Batch> NextBatch(int64_t row_count, const RankShare& share = {});
 
   // The next at most `row_count` rows of this epoch, padded with empty rows to `row_count`; without a row at the epoch's end. For evaluation:
-  // an epoch holds every document once. Does not go over to the next epoch; StartEpoch does.
-  absl::StatusOr<Batch> NextBatchOfEpoch(int64_t row_count);
+  // an epoch holds every document once. Does not go over to the next epoch; StartEpoch does. Ranks share rows as above, and the end comes to all of them
+  // in the same call: where rows are left for some ranks only, the others get empty ones.
+  absl::StatusOr<Batch> NextBatchOfEpoch(int64_t row_count, const RankShare& share = {});
   void StartEpoch(int64_t epoch);
-
-  // Passes over rows that other ranks take.
-  void SkipRows(int64_t row_count);
 
   int64_t rows_in_epoch() const { return static_cast<int64_t>(rows_.size()); }
   int64_t document_count() const { return static_cast<int64_t>(documents_.size()); }
@@ -92,6 +97,7 @@ class Loader {
   void AddDocuments();
   void AddDocument(int64_t index, const DocumentSize& size);
   const RowDocuments& TakeRow();
+  void SkipRows(int64_t row_count);  // that other ranks take
   absl::Status FillRow(const RowDocuments& row, int64_t index, Batch* batch) const;
 
   std::shared_ptr<const DocumentSource> source_;

@@ -207,7 +207,7 @@ absl::Status ReadTensors(const std::string& directory, int64_t rank_count, Sessi
   return absl::OkStatus();
 }
 
-Communicator* RanksOf(Session& session) { return session.executor().context().communicator; }
+Communicator* RanksOf(Session& session) { return session.executor().context().comm; }
 
 // This rank's status; where it is OK and another's is not, an error that says so. All ranks must come.
 absl::Status Agree(Communicator* ranks, const absl::Status& status) {

@@ -16,8 +16,12 @@ namespace tunesmith::trainer {
 class JobReporter {
  public:
   static absl::StatusOr<std::unique_ptr<JobReporter>> Open(const std::string& run_directory);
+  // For every rank but the first: tells nothing.
+  static std::unique_ptr<JobReporter> Silent(const std::string& run_directory);
 
-  absl::Status Report(const v1::Event& event) { return events_->Append(event); }
+  absl::Status Report(const v1::Event& event) {
+    return events_ == nullptr ? absl::OkStatus() : events_->Append(event);
+  }
   absl::Status Log(v1::LogSeverity severity, const std::string& text);
   // Rewrites the heartbeat.
   absl::Status Beat(int64_t step);
@@ -29,7 +33,7 @@ class JobReporter {
       : run_directory_(std::move(run_directory)), events_(std::move(events)) {}
 
   std::string run_directory_;
-  std::unique_ptr<convert::EventWriter> events_;
+  std::unique_ptr<convert::EventWriter> events_;  // null: silent
 };
 
 // Writes exit.json. `attempt` as in TUNESMITH_ATTEMPT, 0 when not given.

@@ -18,11 +18,6 @@ namespace tunesmith::trainer {
 namespace {
 
 absl::StatusOr<planner::Program> BuildPlanned(const convert::Plan& plan) {
-  if (plan.prediction.mix.data_parallel != 1) {
-    return absl::UnimplementedError(
-        StrCat("the plan is for ", plan.prediction.mix.data_parallel,
-               " devices; the bundled trainer runs on one so far: make a plan for one"));
-  }
   const planner::Family* family = planner::FindFamily(plan.question.model.family);
   if (family != nullptr && !family->not_trained_because.empty())
     return absl::UnimplementedError(StrCat("the plan is for a model of the family ", family->name,
@@ -67,32 +62,48 @@ int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t 
   return std::max<int64_t>(1, std::llround(std::ceil(rows / static_cast<double>(rows_per_step))));
 }
 
-absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory) {
+absl::StatusOr<JobDescription> ReadJobFiles(const std::string& run_directory) {
   TUNESMITH_ASSIGN_OR_RETURN(convert::Plan plan, convert::ReadPlanFile(convert::InDirectory(
                                                      run_directory, convert::kPlanFile)));
   TUNESMITH_ASSIGN_OR_RETURN(v1::JobSpec spec, convert::ReadJobSpecFile(convert::InDirectory(
                                                    run_directory, convert::kJobSpecFile)));
   spec =
       convert::WithDefaults(std::move(spec), plan.prediction.mix.method != planner::Method::kFull);
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, BuildPlanned(plan));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenWeights(spec, plan.question.model));
+  return JobDescription{run_directory, std::move(plan), std::move(spec)};
+}
+
+absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
+  const planner::Question& question = description.plan.question;
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, BuildPlanned(description.plan));
+  TUNESMITH_ASSIGN_OR_RETURN(auto weights, OpenWeights(description.spec, question.model));
+  const std::string job_path =
+      convert::InDirectory(description.run_directory, convert::kJobSpecFile);
   TUNESMITH_ASSIGN_OR_RETURN(
-      RowTokenizer rows,
-      OpenRowTokenizer(spec.model_path(), spec.chat_template_path(),
-                       TimeOf(convert::InDirectory(run_directory, convert::kJobSpecFile))));
-  TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, plan.question.model));
-  TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(spec, plan.question.workload, rows));
-  const auto seed = static_cast<uint64_t>(spec.training().seed());
+      RowTokenizer rows, OpenRowTokenizer(description.spec.model_path(),
+                                          description.spec.chat_template_path(), TimeOf(job_path)));
+  TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, question.model));
+  TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(description.spec, question.workload, rows));
+  return JobInputs{.description = std::move(description),
+                   .program = std::move(program),
+                   .weights = std::move(weights),
+                   .tokenizer = std::move(rows.tokenizer),
+                   .data = std::move(data)};
+}
+
+absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
+                                   int64_t thread_count) {
+  const v1::JobSpec& spec = inputs.description.spec;
   TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
-                             OpenDevice::Open(spec.device(), spec.thread_count()));
-  TUNESMITH_ASSIGN_OR_RETURN(auto session,
-                             Session::Create(std::move(program), device.context(), *weights, seed));
-  return JobSetup{.plan = std::move(plan),
-                  .spec = std::move(spec),
+                             OpenDevice::Open(spec.device(), thread_count, comm));
+  const auto seed = static_cast<uint64_t>(spec.training().seed());
+  TUNESMITH_ASSIGN_OR_RETURN(
+      auto session, Session::Create(inputs.program, device.context(), *inputs.weights, seed));
+  return JobSetup{.plan = inputs.description.plan,
+                  .spec = spec,
                   .device = std::move(device),
-                  .tokenizer = std::move(rows.tokenizer),
+                  .tokenizer = inputs.tokenizer,
                   .session = std::move(session),
-                  .data = std::move(data)};
+                  .data = inputs.data};
 }
 
 }  // namespace tunesmith::trainer

@@ -14,19 +14,38 @@
 
 namespace tunesmith::trainer {
 
-// Everything that a job needs before its first step.
-struct JobSetup {
+// What plan.json and job.json of a run directory say.
+struct JobDescription {
+  std::string run_directory;
   convert::Plan plan;
   v1::JobSpec spec;  // defaults filled in
+};
+absl::StatusOr<JobDescription> ReadJobFiles(const std::string& run_directory);
+
+// What the ranks of one process share. Thread-safe, but for the loaders, of which each rank takes a copy.
+struct JobInputs {
+  JobDescription description;
+  planner::Program program;
+  std::shared_ptr<const WeightSource> weights;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  JobData data;
+};
+// Builds and opens what it names. FAILED_PRECONDITION: the program built from the plan's inputs has another digest (the plan was made by another
+// version), or the model is not the plan's. Otherwise the errors of the files.
+absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description);
+
+// Everything that a rank needs before its first step.
+struct JobSetup {
+  convert::Plan plan;
+  v1::JobSpec spec;
   OpenDevice device;
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Session> session;
   JobData data;
 };
-
-// Reads plan.json and job.json of a run directory and opens what they name. FAILED_PRECONDITION: the program built from the plan's inputs has
-// another digest (the plan was made by another version), or the model is not the plan's. Otherwise the errors of the files.
-absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory);
+// `comm` as in OpContext. `thread_count`: of this rank; 0: one per processor.
+absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
+                                   int64_t thread_count);
 
 // Optimizer steps that the job takes: training.step_count, or as many as its epochs take.
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step);

@@ -20,7 +20,9 @@
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
+#include "trainer/job/job_world.h"
 #include "trainer/job/model_card.h"
+#include "trainer/job/rank_group.h"
 #include "trainer/job/save_result.h"
 #include "trainer/job/schedule.h"
 
@@ -49,11 +51,12 @@ int64_t PeakResidentBytes() {
   return 0;
 }
 
-// One attempt of a job, from set-up to result.
+// One attempt of a job on one rank, from set-up to result. All ranks do the same, but the first alone tells of it and writes what no rank shares.
 class JobRunner {
  public:
-  JobRunner(JobSetup setup, JobReporter& reporter, const std::atomic<bool>& stop)
-      : setup_(std::move(setup)), reporter_(reporter), stop_(stop) {}
+  JobRunner(JobSetup setup, const RankGroup& ranks, JobReporter& reporter,
+            const std::atomic<bool>& stop)
+      : setup_(std::move(setup)), ranks_(ranks), reporter_(reporter), stop_(stop) {}
 
   absl::StatusOr<v1::JobExit> Run() {
     step_count_ = StepCountOf(setup_.spec.training(), setup_.data.training, Rows());
@@ -65,7 +68,8 @@ class JobRunner {
       TUNESMITH_RETURN_IF_ERROR(Sample());
     }
     while (state_.step < step_count_) {
-      if (stop_) return Interrupt();
+      TUNESMITH_ASSIGN_OR_RETURN(const bool stops, ranks_.Any(stop_));
+      if (stops) return Interrupt();
       TUNESMITH_RETURN_IF_ERROR(TakeStep());
       TUNESMITH_RETURN_IF_ERROR(BetweenSteps());
     }
@@ -76,7 +80,9 @@ class JobRunner {
 
  private:
   const planner::Mix& mix() const { return setup_.plan.prediction.mix; }
-  int64_t Rows() const { return mix().micro_batch * mix().accumulation_count; }
+  int64_t Rows() const {
+    return mix().micro_batch * mix().accumulation_count * mix().data_parallel;
+  }
   const v1::Training& training() const { return setup_.spec.training(); }
 
   absl::Status Announce() {
@@ -119,10 +125,13 @@ class JobRunner {
   }
 
   absl::Status Resume() {
-    const std::optional<int64_t> step = NewestCheckpoint(reporter_.run_directory());
-    if (!step) return absl::OkStatus();
+    // The first rank's view counts: a shared file system may show others an older one.
+    TUNESMITH_ASSIGN_OR_RETURN(
+        const int64_t step,
+        ranks_.FromFirst(NewestCheckpoint(reporter_.run_directory()).value_or(-1)));
+    if (step < 0) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(state_,
-                               LoadCheckpoint(reporter_.run_directory(), *step, *setup_.session));
+                               LoadCheckpoint(reporter_.run_directory(), step, *setup_.session));
     TUNESMITH_RETURN_IF_ERROR(setup_.data.training.Restore(state_.loader));
     return reporter_.Log(v1::LOG_SEVERITY_INFO,
                          StrCat("goes on from the checkpoint of step ", state_.step));
@@ -135,6 +144,7 @@ class JobRunner {
 
   // The output directory is looked at before the first step, so that no training ends where nothing can be written.
   absl::Status PrepareOutput() {
+    if (!ranks_.is_first()) return absl::OkStatus();
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(MakeDirectories(output));
     if (access(output.c_str(), W_OK) == 0) return absl::OkStatus();
@@ -146,10 +156,11 @@ class JobRunner {
     std::vector<Batch> batches;
     for (int64_t i = 0; i < mix().accumulation_count; ++i) {
       TUNESMITH_ASSIGN_OR_RETURN(batches.emplace_back(),
-                                 setup_.data.training.NextBatch(mix().micro_batch));
+                                 setup_.data.training.NextBatch(mix().micro_batch, ranks_.share()));
     }
-    int64_t token_count = 0;
-    for (const Batch& batch : batches) token_count += batch.token_count;
+    int64_t own_token_count = 0;
+    for (const Batch& batch : batches) own_token_count += batch.token_count;
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t token_count, ranks_.Sum(own_token_count));
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
     if (!result.ok())
@@ -202,12 +213,18 @@ class JobRunner {
     return absl::OkStatus();
   }
 
-  absl::Status Save() {
+  // An error where a newer attempt of the job runs, which alone may write then.
+  absl::Status CheckAttempt() {
+    if (!ranks_.is_first() || AttemptNumber() == 0) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest,
                                convert::NewestAttempt(reporter_.run_directory()));
-    if (AttemptNumber() > 0 && newest > AttemptNumber())
-      return absl::AbortedError(
-          StrCat("attempt ", newest, " of this job has started; this attempt ends"));
+    if (newest <= AttemptNumber()) return absl::OkStatus();
+    return absl::AbortedError(
+        StrCat("attempt ", newest, " of this job has started; this attempt ends"));
+  }
+
+  absl::Status Save() {
+    TUNESMITH_RETURN_IF_ERROR(CheckAttempt());
     TUNESMITH_ASSIGN_OR_RETURN(const std::string path,
                                SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_));
     v1::Event event;
@@ -223,17 +240,30 @@ class JobRunner {
     loader.StartEpoch(0);
     EvaluationResult result;
     for (;;) {
-      TUNESMITH_ASSIGN_OR_RETURN(const Batch batch, loader.NextBatchOfEpoch(mix().micro_batch));
+      TUNESMITH_ASSIGN_OR_RETURN(const Batch batch,
+                                 loader.NextBatchOfEpoch(mix().micro_batch, ranks_.share()));
       if (batch.row_count == 0) break;
       TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
     }
+    TUNESMITH_ASSIGN_OR_RETURN(result, OverAllRanks(result));
     v1::Event event;
     event.mutable_evaluation()->set_step(state_.step);
     event.mutable_evaluation()->set_mean_loss(result.mean_loss);
     event.mutable_evaluation()->set_token_count(result.predicted_token_count);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return std::optional<double>(result.mean_loss);
+  }
+
+  absl::StatusOr<EvaluationResult> OverAllRanks(const EvaluationResult& own) {
+    if (ranks_.size() == 1) return own;
+    EvaluationResult all;
+    TUNESMITH_ASSIGN_OR_RETURN(all.predicted_token_count, ranks_.Sum(own.predicted_token_count));
+    TUNESMITH_ASSIGN_OR_RETURN(
+        const double loss_sum,
+        ranks_.Sum(own.mean_loss * static_cast<double>(own.predicted_token_count)));
+    all.mean_loss = loss_sum / static_cast<double>(all.predicted_token_count);
+    return all;
   }
 
   absl::Status Sample() {
@@ -270,7 +300,7 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Save());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
-    TUNESMITH_RETURN_IF_ERROR(WriteCard(output, loss_after));
+    if (ranks_.is_first()) TUNESMITH_RETURN_IF_ERROR(WriteCard(output, loss_after));
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
                                setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
@@ -320,6 +350,7 @@ class JobRunner {
   }
 
   JobSetup setup_;
+  RankGroup ranks_;
   JobReporter& reporter_;
   const std::atomic<bool>& stop_;
   CheckpointState state_;
@@ -338,21 +369,51 @@ v1::JobExit Failed(const absl::Status& status, int64_t step) {
   return exit;
 }
 
-absl::StatusOr<v1::JobExit> RunReported(JobReporter& reporter, const std::atomic<bool>& stop) {
-  TUNESMITH_RETURN_IF_ERROR(reporter.Beat(0));
-  TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup, SetUpJob(reporter.run_directory()));
-  JobRunner runner(std::move(setup), reporter, stop);
-  absl::StatusOr<v1::JobExit> exit = runner.Run();
-  return exit.ok() ? exit : absl::StatusOr<v1::JobExit>(Failed(exit.status(), runner.step()));
+// One rank of the job. What the first one returns becomes `*exit`.
+absl::Status RunRank(const JobRank& rank, JobReporter& reporter, const std::atomic<bool>& stop,
+                     v1::JobExit* exit) {
+  TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup, SetUpRank(rank.inputs, rank.comm, rank.thread_count));
+  RankGroup ranks(rank.comm);
+  JobRunner runner(std::move(setup), ranks, reporter, stop);
+  absl::StatusOr<v1::JobExit> result = runner.Run();
+  if (result.ok()) {
+    if (const absl::Status met = ranks.Meet(); !met.ok()) result = met;
+  }
+  // Here, where what others may still read of this rank is alive.
+  if (!result.ok() && rank.comm != nullptr)
+    rank.comm->Abort(std::string(result.status().message()));
+  if (ranks.is_first()) *exit = result.ok() ? *result : Failed(result.status(), runner.step());
+  return result.status();
+}
+
+v1::JobExit RunReported(const Environment& environment, const RankPlace& place,
+                        JobReporter& reporter, const std::atomic<bool>& stop) {
+  v1::JobExit exit;
+  const auto run = [&](const JobRank& rank) -> absl::Status {
+    if (RankGroup(rank.comm).is_first()) return RunRank(rank, reporter, stop, &exit);
+    const auto silent = JobReporter::Silent(reporter.run_directory());
+    return RunRank(rank, *silent, stop, &exit);
+  };
+  absl::Status status = reporter.Beat(0);
+  if (status.ok()) status = RunRanks(environment, place, reporter.run_directory(), run);
+  const bool is_told = exit.state() != v1::JOB_STATE_UNSPECIFIED;
+  return status.ok() || (is_told && exit.state() == v1::JOB_STATE_FAILED) ? exit
+                                                                          : Failed(status, 0);
 }
 
 }  // namespace
 
 v1::JobExit RunJob(const std::string& run_directory, const std::atomic<bool>& stop) {
+  const Environment environment = ProcessEnvironment();
+  const absl::StatusOr<RankPlace> place = FindRank(environment);
+  if (place.ok() && place->rank > 0) {
+    const auto silent = JobReporter::Silent(run_directory);
+    return RunReported(environment, *place, *silent, stop);
+  }
   auto reporter = JobReporter::Open(run_directory);
-  absl::StatusOr<v1::JobExit> exit =
-      reporter.ok() ? RunReported(**reporter, stop) : reporter.status();
-  v1::JobExit result = exit.ok() ? *std::move(exit) : Failed(exit.status(), 0);
+  v1::JobExit result = !reporter.ok() ? Failed(reporter.status(), 0)
+                       : !place.ok()  ? Failed(place.status(), 0)
+                                      : RunReported(environment, *place, **reporter, stop);
   if (reporter.ok() && result.state() == v1::JOB_STATE_FAILED)
     (void)(*reporter)->Log(v1::LOG_SEVERITY_ERROR, result.reason());
   if (const absl::Status written = WriteExit(run_directory, result);

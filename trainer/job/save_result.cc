@@ -11,6 +11,8 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/program/layer_parameters.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/job/shared_weights.h"
 #include "trainer/model_io/adapter.h"
 #include "trainer/model_io/model_writer.h"
 
@@ -55,8 +57,9 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
       AdapterModule module;
       const std::string name = a.name.Text(layer);
       module.name = name.substr(0, name.size() - kLoraA.size());
-      TUNESMITH_ASSIGN_OR_RETURN(module.a, session.ReadWeight(name));
-      TUNESMITH_ASSIGN_OR_RETURN(module.b, session.ReadWeight(module.name + ".lora_B.weight"));
+      TUNESMITH_ASSIGN_OR_RETURN(module.a, ReadSharedWeight(session, name));
+      TUNESMITH_ASSIGN_OR_RETURN(module.b,
+                                 ReadSharedWeight(session, module.name + ".lora_B.weight"));
       module.rank = lora.rank;
       module.input_size = a.dims[1];
       module.output_size = static_cast<int64_t>(module.b.size()) / lora.rank;
@@ -79,10 +82,8 @@ absl::Status KeepConfig(const std::string& model_path, const std::string& direct
   return WriteFileAtomically(directory + "/config.json", FormatJson(config));
 }
 
-}  // namespace
-
-absl::Status SaveResult(Session& session, const std::string& model_path,
-                        const std::string& directory) {
+absl::Status WriteResult(Session& session, const std::string& model_path,
+                         const std::string& directory) {
   if (session.program().inputs.mix.method != planner::Method::kFull) {
     TUNESMITH_ASSIGN_OR_RETURN(const Adapter adapter, ReadAdapterFrom(session, model_path));
     TUNESMITH_RETURN_IF_ERROR(WriteAdapter(directory, adapter));
@@ -92,7 +93,7 @@ absl::Status SaveResult(Session& session, const std::string& model_path,
                             : DType::kF32;
     const auto read = [&session](std::string_view name, absl::Span<float> out) -> absl::Status {
       TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values,
-                                 session.ReadWeight(std::string(name)));
+                                 ReadSharedWeight(session, std::string(name)));
       if (values.size() != out.size())
         return absl::InternalError(StrCat("weight ", name, " has another size than its tensor"));
       std::copy(values.begin(), values.end(), out.begin());
@@ -102,7 +103,17 @@ absl::Status SaveResult(Session& session, const std::string& model_path,
     TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, model, dtype, read));
     TUNESMITH_RETURN_IF_ERROR(KeepConfig(model_path, directory, model, dtype));
   }
+  TUNESMITH_RETURN_IF_ERROR(EndSharedReads(session));
   return WriteTokenizerFiles(model_path, directory);
+}
+
+}  // namespace
+
+absl::Status SaveResult(Session& session, const std::string& model_path,
+                        const std::string& directory) {
+  const Communicator* comm = session.executor().context().comm;
+  if (comm != nullptr && comm->rank() > 0) return FollowSharedReads(session);
+  return WriteResult(session, model_path, directory);
 }
 
 }  // namespace tunesmith::trainer

@@ -234,7 +234,7 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
 }
 
 absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
-  const bool alone = executor_->context().communicator == nullptr;
+  const bool alone = executor_->context().comm == nullptr;
   if (batch.valid_label_count == 0 && alone) return absl::OkStatus();
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   TUNESMITH_RETURN_IF_ERROR(LoadBatch(batch));
@@ -250,14 +250,14 @@ absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
 }
 
 absl::Status Session::SumOverRanks(absl::Span<double> values) {
-  Communicator* ranks = executor_->context().communicator;
+  Communicator* ranks = executor_->context().comm;
   if (ranks == nullptr) return absl::OkStatus();
   return ranks->AllReduce(values.data(), static_cast<int64_t>(values.size()), DType::kF64);
 }
 
 // Of a step's rows: micro-batch m of rank r is the (m x ranks + r)-th.
 int64_t Session::RowsBefore(size_t micro_batch, int64_t row_count) const {
-  const Communicator* ranks = executor_->context().communicator;
+  const Communicator* ranks = executor_->context().comm;
   const int64_t size = ranks == nullptr ? 1 : ranks->size(),
                 rank = ranks == nullptr ? 0 : ranks->rank();
   return (static_cast<int64_t>(micro_batch) * size + rank) * row_count;

@@ -58,11 +58,11 @@ absl::Status Collective(const OpContext& context, const OpCall& call) {
         call.kind, {{"x", call.inputs[0], DimsOf(call.inputs[0]), kComputeDTypes},
                     {"sum", call.outputs[0], dims, call.inputs[0].dtype}}));
   }
-  if (context.communicator == nullptr)
+  if (context.comm == nullptr)
     return absl::FailedPreconditionError("the plan is for several ranks; one runs");
   if (context.device != planner::BackendKind::kCpu)
     return absl::UnimplementedError("several ranks run on CPUs alone so far");
-  Communicator& ranks = *context.communicator;
+  Communicator& ranks = *context.comm;
   const Tensor &from = call.inputs[0], &to = call.outputs[0];
   switch (call.kind) {
     case OpKind::kAllGather:

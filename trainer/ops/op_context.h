@@ -13,7 +13,7 @@ struct OpContext {
   planner::BackendKind device = planner::BackendKind::kCpu;
   ThreadPool* threads = nullptr;  // kCpu
   CudaContext* cuda = nullptr;    // kCuda: stream, library handles, workspaces
-  Communicator* communicator = nullptr;  // null: there is one rank
+  Communicator* comm = nullptr;   // the other ranks; null: alone
 };
 
 }  // namespace tunesmith::trainer

@@ -178,9 +178,56 @@ TEST(LoaderTest, ResumesExactlyAcrossEpochs) {
     tokens.push_back(batch.tokens);
   }
   EXPECT_GT(straight->state().epoch, 1);
-  auto skipping = Make(ManyDocuments(40), options);
-  skipping->SkipRows(29 * 3);
-  EXPECT_EQ(skipping->NextBatch(3)->tokens, tokens.back());
+}
+
+std::vector<int32_t> Joined(const std::vector<Batch>& batches) {
+  std::vector<int32_t> all;
+  for (const Batch& batch : batches)
+    all.insert(all.end(), batch.tokens.begin(), batch.tokens.end());
+  return all;
+}
+
+TEST(LoaderTest, RanksShareTheRowsOfOneRankInItsOrder) {
+  const PackingOptions options{.context = 64, .document_capacity = 4, .seed = 3};
+  for (const int64_t size : {1, 2, 3}) {
+    auto alone = Make(ManyDocuments(40), options);
+    std::vector<absl::StatusOr<Loader>> ranks;
+    for (int64_t rank = 0; rank < size; ++rank) ranks.push_back(Make(ManyDocuments(40), options));
+    for (int call = 0; call < 30; ++call) {
+      std::vector<Batch> parts;
+      for (int64_t rank = 0; rank < size; ++rank)
+        parts.push_back(*ranks[static_cast<size_t>(rank)]->NextBatch(2, {rank, size}));
+      EXPECT_EQ(Joined(parts), alone->NextBatch(2 * size)->tokens);
+      for (const auto& rank : ranks) EXPECT_EQ(rank->state(), alone->state());
+    }
+    EXPECT_GT(alone->state().epoch, 1);
+  }
+}
+
+TEST(LoaderTest, AnEvaluationEpochEndsOnAllRanksAtOnce) {
+  const PackingOptions options{.context = 64, .document_capacity = 4, .shuffles = false};
+  auto alone = Make(ManyDocuments(40), options);
+  const std::vector<int32_t> expected = alone->NextBatchOfEpoch(alone->rows_in_epoch())->tokens;
+  for (const int64_t size : {2, 3, 5}) {
+    std::vector<absl::StatusOr<Loader>> ranks;
+    for (int64_t rank = 0; rank < size; ++rank) ranks.push_back(Make(ManyDocuments(40), options));
+    std::vector<Batch> parts;
+    for (bool ended = false; !ended;) {
+      for (int64_t rank = 0; rank < size; ++rank) {
+        const Batch batch = *ranks[static_cast<size_t>(rank)]->NextBatchOfEpoch(3, {rank, size});
+        if (rank == 0) ended = batch.row_count == 0;
+        EXPECT_EQ(batch.row_count, ended ? 0 : 3);
+        if (!ended) parts.push_back(batch);
+      }
+    }
+    std::vector<int32_t> tokens = Joined(parts);
+    EXPECT_EQ(parts.size() % static_cast<size_t>(size), 0u);
+    ASSERT_GE(tokens.size(), expected.size());
+    EXPECT_TRUE(std::all_of(tokens.begin() + static_cast<int64_t>(expected.size()), tokens.end(),
+                            [](int32_t token) { return token == 0; }));
+    tokens.resize(expected.size());
+    EXPECT_EQ(tokens, expected);
+  }
 }
 
 TEST(LoaderTest, AnEvaluationEpochHoldsEveryLabelOnceAndEnds) {

@@ -32,8 +32,11 @@ class TemporaryDirectory {
   const std::string& path() const { return path_; }
 
  private:
+  // A test may have several.
   static std::string Name() {
-    return testing::UnitTest::GetInstance()->current_test_info()->name();
+    static int count = 0;
+    return std::to_string(++count) + "_" +
+           testing::UnitTest::GetInstance()->current_test_info()->name();
   }
   std::string path_;
 };

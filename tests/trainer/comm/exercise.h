@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "trainer/comm/communicator.h"
+
+namespace tunesmith::trainer {
+
+// Makes every call in many sizes and types with random data keyed by rank, in place and apart, and checks every element against a plain computation of
+// what it should be. Returns a digest of all bits that came out, the same with every backend; or, beginning with "wrong", what was not as it should be.
+std::string Exercise(Communicator& communicator);
+
+}  // namespace tunesmith::trainer

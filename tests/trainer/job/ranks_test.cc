@@ -1,0 +1,267 @@
+// Jobs on several ranks, as threads and as processes, beside the same job on one.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "common/file.h"
+#include "common/numbers.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
+#include "tests/trainer/comm/run_mpi.h"
+#include "tests/trainer/job/job_files.h"
+#include "trainer/job/checkpoint.h"
+#include "trainer/job/run_job.h"
+#include "trainer/job/thread_ranks.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+const std::atomic<bool> kNeverStops{false};
+
+v1::JobExit ReadExit(const std::string& run) {
+  v1::JobExit exit;
+  EXPECT_TRUE(convert::ReadJsonFile(convert::InDirectory(run, convert::kExitFile), &exit).ok());
+  return exit;
+}
+
+std::string Trainer(const std::string& run) {
+  const char* folder = std::getenv("TUNESMITH_BIN_DIR");
+  return StrCat(folder == nullptr ? "build/bin" : folder, "/tunesmith-trainer run --run-dir ", run);
+}
+
+// The job of a mix with another batch.
+class RankFiles : public JobFiles {
+ public:
+  RankFiles(const std::string& mix, const std::string& batch)
+      : JobFiles(StrCat(mix, " batch=", batch)) {
+    spec().set_evaluation_path(File("held_out.jsonl"));
+    spec().add_sample_prompts("The package");
+    spec().set_evaluate_every_step_count(6);
+  }
+};
+
+constexpr char kLora[] = "method=lora:r4 precision=fp32 recompute=keep:2 attention=flash loss=full";
+constexpr char kDropout[] =
+    "method=lora:r4:d0.1 precision=fp32 recompute=keep:2 attention=flash loss=full";
+constexpr char kFull[] =
+    "method=full precision=fp32 recompute=keep:1,block:1 attention=eager loss=chunked";
+
+// Losses of training and evaluation, by order of events.
+std::vector<double> AllLosses(const std::string& run) {
+  std::vector<double> losses;
+  int64_t sequence = 0;
+  for (const v1::Event& event : ReadEvents(run)) {
+    EXPECT_EQ(event.sequence(), ++sequence) << "more than one rank reports";
+    if (event.has_progress()) losses.push_back(event.progress().loss());
+    if (event.has_evaluation()) losses.push_back(event.evaluation().mean_loss());
+    if (event.has_evaluation())
+      losses.push_back(static_cast<double>(event.evaluation().token_count()));
+  }
+  return losses;
+}
+
+struct Case {
+  const char* name;
+  const char* mix;
+  const char* batch;
+};
+
+class RanksTest : public testing::TestWithParam<Case> {};
+
+INSTANTIATE_TEST_SUITE_P(Jobs, RanksTest,
+                         testing::Values(Case{"lora_2", kLora, "1x2x2"},
+                                         Case{"lora_4", kLora, "1x1x4"},
+                                         Case{"full_2", kFull, "2x1x2"},
+                                         Case{"full_4", kFull, "1x1x4"},
+                                         Case{"dropout_2", kDropout, "1x2x2"}),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+std::string ResultFile(const JobFiles& files) {
+  return files.mix().method == planner::Method::kFull ? "/output/model.safetensors"
+                                                      : "/output/adapter_model.safetensors";
+}
+
+TEST_P(RanksTest, ProcessesLearnWhatThreadsLearnBitForBit) {
+  if (const std::string why = WhyNoMpi(); !why.empty()) GTEST_SKIP() << why;
+  RankFiles files(GetParam().mix, GetParam().batch);
+  const std::string threads = files.WriteRun("threads"), processes = files.WriteRun("processes");
+  ASSERT_EQ(RunJob(threads, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
+  const MpiRun run = RunMpi(static_cast<int>(files.mix().data_parallel), Trainer(processes));
+  ASSERT_EQ(run.status, 0) << run.output;
+  EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(AllLosses(processes), AllLosses(threads));
+  EXPECT_EQ(*ReadFile(processes + ResultFile(files)), *ReadFile(threads + ResultFile(files)));
+}
+
+TEST_P(RanksTest, AnInterruptedJobGoesOnBitForBit) {
+  RankFiles files(GetParam().mix, GetParam().batch);
+  files.spec().mutable_training()->set_step_count(40);
+  files.spec().set_checkpoint_every_step_count(3);
+  const std::string whole = files.WriteRun("whole"), cut = files.WriteRun("cut");
+  ASSERT_EQ(RunJob(whole, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
+  std::atomic<bool> stop{false};
+  std::thread watcher([&] {
+    while (NewestCheckpoint(cut).value_or(0) < 6) std::this_thread::yield();
+    stop = true;
+  });
+  const v1::JobExit exit = RunJob(cut, stop);
+  watcher.join();
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
+  EXPECT_EQ(NewestCheckpoint(cut), exit.last_step());
+  ASSERT_EQ(RunJob(cut, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(LossesOf(cut), LossesOf(whole));
+  EXPECT_EQ(*ReadFile(cut + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
+}
+
+// A job that ends only when it is made to.
+class LongFiles : public RankFiles {
+ public:
+  LongFiles() : RankFiles(kLora, "1x2x2") {
+    spec().mutable_training()->set_step_count(100'000);
+    spec().set_checkpoint_every_step_count(3);
+  }
+};
+
+class ProcessRanksTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = WhyNoMpi(); !why.empty()) GTEST_SKIP() << why;
+  }
+
+  // Lets two ranks run, sends `signal` to rank `rank` once there is a checkpoint, and waits for the end.
+  static MpiRun RunAndSignal(const std::string& run, int64_t rank, int signal) {
+    std::thread sender([&] {
+      while (NewestCheckpoint(run).value_or(0) < 3)
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      kill(static_cast<pid_t>(ProcessOfRank(run, rank)), signal);
+    });
+    MpiRun result = RunMpi(2, Trainer(run));
+    sender.join();
+    return result;
+  }
+
+  // The trainer on `run` whose environment says that rank.
+  static int64_t ProcessOfRank(const std::string& run, int64_t rank) {
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      int64_t pid = 0;
+      if (!ParseInt64(entry.path().filename().string(), &pid)) continue;
+      const std::string command = Contents(entry.path() / "cmdline");
+      if (command.find("tunesmith-trainer") != std::string::npos &&
+          command.find("mpirun") == std::string::npos && command.find(run) != std::string::npos &&
+          Contents(entry.path() / "environ").find(StrCat("OMPI_COMM_WORLD_RANK=", rank)) !=
+              std::string::npos)
+        return pid;
+    }
+    ADD_FAILURE() << "rank " << rank << " does not run";
+    return 0;
+  }
+
+  static std::string Contents(const fs::path& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+// SIGTERM to one rank, whichever: all agree, save and end well.
+TEST_F(ProcessRanksTest, AllSaveAndEndWhenOneIsAskedToStop) {
+  for (const int64_t rank : {0, 1}) {
+    LongFiles files;
+    const std::string run = files.WriteRun();
+    const MpiRun result = RunAndSignal(run, rank, SIGTERM);
+    EXPECT_EQ(result.status, 0) << result.output;
+    const v1::JobExit exit = ReadExit(run);
+    EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
+    EXPECT_EQ(NewestCheckpoint(run), exit.last_step());
+  }
+}
+
+TEST_F(ProcessRanksTest, ARankThatIsKilledEndsAllAndIsNamed) {
+  LongFiles files;
+  const std::string run = files.WriteRun();
+  const MpiRun result = RunAndSignal(run, 1, SIGKILL);
+  EXPECT_NE(result.status, 0);
+  const v1::JobExit exit = ReadExit(run);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(exit.reason(), AllOf(HasSubstr("rank 1 (process "), HasSubstr("died")));
+  EXPECT_GE(exit.last_step(), 3);
+}
+
+// Rank 1 finds another data set in its working directory.
+TEST_F(ProcessRanksTest, TheCauseOfARankThatFailsReachesTheExit) {
+  RankFiles files(kLora, "1x2x2");
+  files.spec().set_dataset_path("data.jsonl");
+  const std::string run = files.WriteRun(), good = files.File("good"), bad = files.File("bad");
+  for (const std::string& folder : {good, bad}) ASSERT_TRUE(MakeDirectories(folder).ok());
+  ASSERT_TRUE(WriteFileAtomically(good + "/data.jsonl", SmallData(30)).ok());
+  ASSERT_TRUE(WriteFileAtomically(bad + "/data.jsonl", "{\"text\": 3}\n").ok());
+  const std::string trainer = fs::absolute(Trainer(run));
+  const MpiRun result =
+      RunMpi(StrCat("-n 1 --wdir ", good, " ", trainer, " : -n 1 --wdir ", bad, " ", trainer));
+  EXPECT_NE(result.status, 0);
+  EXPECT_LT(result.seconds, 10);
+  const v1::JobExit exit = ReadExit(run);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(exit.reason(), AllOf(HasSubstr("rank 1 failed: "), HasSubstr("data.jsonl")));
+  EXPECT_THAT(result.output, HasSubstr("data.jsonl"));
+}
+
+TEST_F(ProcessRanksTest, RanksOfAnotherPlanAreRefused) {
+  RankFiles lora(kLora, "1x2x2"), full(kFull, "1x2x2");
+  const std::string run = lora.WriteRun(), other = full.WriteRun();
+  const MpiRun result = RunMpi(StrCat("-n 1 ", Trainer(run), " : -n 1 ", Trainer(other)));
+  EXPECT_NE(result.status, 0);
+  EXPECT_THAT(ReadExit(run).reason(), AllOf(HasSubstr("the ranks have different plan digests: "),
+                                            HasSubstr(" on rank 0"), HasSubstr(" on rank 1")));
+}
+
+TEST_F(ProcessRanksTest, RanksThatAreNotThePlansAreToldTheEquation) {
+  for (const char* batch : {"1x4", "1x1x4"}) {
+    RankFiles files(kLora, batch);
+    const std::string run = files.WriteRun();
+    EXPECT_NE(RunMpi(2, Trainer(run)).status, 0);
+    EXPECT_THAT(ReadExit(run).reason(),
+                HasSubstr(StrCat("data_parallel(", files.mix().data_parallel,
+                                 ") of the plan != ranks(2) by OMPI_COMM_WORLD_SIZE")));
+  }
+}
+
+TEST(RankSetupTest, RanksOnAGpuAreRefused) {
+  RankFiles files(kLora, "1x2x2");
+  files.spec().set_device("cuda:0");
+  const v1::JobExit exit = RunJob(files.WriteRun(), kNeverStops);
+  EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(exit.reason(), HasSubstr("data_parallel(2) of the plan != ranks(1)"));
+}
+
+TEST(RankSetupTest, AnEnvironmentThatContradictsItselfIsNamed) {
+  RankFiles files(kLora, "1x2x2");
+  setenv("WORLD_SIZE", "2", 1);
+  const v1::JobExit exit = RunJob(files.WriteRun(), kNeverStops);
+  unsetenv("WORLD_SIZE");
+  EXPECT_THAT(exit.reason(), HasSubstr("WORLD_SIZE=2 without RANK"));
+}
+
+TEST(RankSetupTest, RanksShareTheirHostsThreads) {
+  EXPECT_EQ(ThreadsOfRank(8, 2), 4);
+  EXPECT_EQ(ThreadsOfRank(8, 3), 2);
+  EXPECT_EQ(ThreadsOfRank(2, 4), 1);
+  EXPECT_GE(ThreadsOfRank(0, 1), 1);
+  EXPECT_LE(ThreadsOfRank(0, 1), std::thread::hardware_concurrency());
+  EXPECT_EQ(ThreadsOfRank(0, 1'000'000), 1);
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

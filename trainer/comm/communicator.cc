@@ -1,0 +1,17 @@
+#include "trainer/comm/communicator.h"
+
+#include "common/str_cat.h"
+
+namespace tunesmith::trainer {
+
+absl::Status Communicator::CheckRoot(int64_t root) const {
+  if (root >= 0 && root < size_) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("broadcast from rank ", root, ": there are ranks 0 to ", size_ - 1));
+}
+
+absl::Status Communicator::AbortedBy(int64_t rank, std::string_view reason) {
+  return absl::AbortedError(StrCat("rank ", rank, " failed: ", reason));
+}
+
+}  // namespace tunesmith::trainer

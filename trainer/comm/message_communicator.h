@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "trainer/comm/communicator.h"
+#include "trainer/comm/mpi_plugin.h"
+#include "trainer/comm/time_limits.h"
+
+namespace tunesmith::trainer {
+
+// A communicator of processes that send each other messages. Sums are made of messages to the rank whose part it is, which adds them up in order. Scratch
+// memory is allocated here, 8 MiB or a little more with thousands of ranks. Waits for every rank to join: DEADLINE_EXCEEDED names those that have not.
+//
+// Another rank's Abort is heard by whoever waits for anyone. A process that dies is noticed within a second by the ranks on its host, as UNAVAILABLE, and
+// told to the others.
+//
+// Destroying it leaves the job; where the job has ended with an error, other ranks than 0 first give rank 0 some seconds to report.
+//
+// `messages` must outlive it and be started, as rank `rank` of `size`.
+absl::StatusOr<std::unique_ptr<Communicator>> MakeMessageCommunicator(const TunesmithMpi& messages,
+                                                                      int64_t rank, int64_t size,
+                                                                      const TimeLimits& limits);
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,83 @@
+#include "trainer/job/job_world.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "common/version.h"
+#include "trainer/comm/mpi_communicator.h"
+#include "trainer/comm/rank_agreement.h"
+#include "trainer/comm/thread_communicator.h"
+#include "trainer/comm/time_limits.h"
+#include "trainer/job/thread_ranks.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using RunFunction = absl::FunctionRef<absl::Status(const JobRank&)>;
+
+int64_t RankCount(const JobDescription& job) { return job.plan.prediction.mix.data_parallel; }
+
+bool RunsOnCpu(const JobDescription& job) {
+  return job.spec.device().empty() || job.spec.device() == "cpu";
+}
+
+absl::Status CheckDevice(const JobDescription& job) {
+  if (RunsOnCpu(job)) return absl::OkStatus();
+  return absl::UnimplementedError(
+      StrCat("the plan is for ", RankCount(job), " ranks on ", job.spec.device(),
+             "; the bundled trainer connects ranks on CPUs so far: make a plan for one GPU"));
+}
+
+std::string DigestOf(const v1::JobSpec& spec) {
+  return absl::StrFormat("%016x", RandomKey(0, spec.SerializeAsString()));
+}
+
+absl::Status CheckAgreement(Communicator& comm, const JobDescription& job) {
+  return CheckRanksAgree(comm, {{"trainer version", Version()},
+                                {"plan digest", job.plan.prediction.program_digest},
+                                {"job digest", DigestOf(job.spec)}});
+}
+
+absl::Status RunProcess(const RankPlace& place, Communicator& comm,
+                        const std::string& run_directory, RunFunction run) {
+  TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
+  TUNESMITH_RETURN_IF_ERROR(CheckAgreement(comm, job));
+  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
+  TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
+  TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
+  const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), place.local_size);
+  return run({inputs, &comm, threads});
+}
+
+absl::Status RunThreads(const JobInputs& inputs, const TimeLimits& limits, RunFunction run) {
+  const int64_t rank_count = RankCount(inputs.description);
+  const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), rank_count);
+  const auto communicators = MakeThreadCommunicators(rank_count, limits.call);
+  return RunThreadRanks(communicators, [&](Communicator& comm) {
+    return run({inputs, &comm, threads});
+  });
+}
+
+}  // namespace
+
+absl::Status RunRanks(const Environment& environment, const RankPlace& place,
+                      const std::string& run_directory, RunFunction run) {
+  TUNESMITH_ASSIGN_OR_RETURN(const TimeLimits limits, TimeLimitsOf(environment));
+  if (place.size > 1) {
+    TUNESMITH_ASSIGN_OR_RETURN(const auto comm, OpenMpiCommunicator(place, limits));
+    absl::Status status = RunProcess(place, *comm, run_directory, run);
+    if (!status.ok()) comm->Abort(std::string(status.message()));
+    return status;
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
+  if (!RunsOnCpu(job)) TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
+  TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
+  if (RankCount(inputs.description) > 1) return RunThreads(inputs, limits, run);
+  return run({inputs, nullptr, inputs.description.spec.thread_count()});
+}
+
+}  // namespace tunesmith::trainer
