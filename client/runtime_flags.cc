@@ -20,7 +20,6 @@ const std::vector<std::string>& Offloads() {
 }
 
 std::string_view GivenFlag(const RuntimeFlags& flags) {
-  if (!flags.offload.empty()) return "--offload";
   if (!flags.checkpointing.empty()) return "--checkpointing";
   if (!flags.transformers.empty()) return "--transformers";
   if (!flags.torch.empty()) return "--torch";
@@ -45,7 +44,7 @@ void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags) {
   app.add_option("--zero-stage", flags.zero_stage,
                  "Pin what ranks share: 1 states, 2 also gradients, 3 also weights (FSDP)")
       ->check(CLI::Range(0, 3));
-  app.add_option("--offload", flags.offload, "Pin what that stack keeps in host memory")
+  app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
       ->check(CLI::IsMember(Offloads()));
   app.add_option("--checkpointing", flags.checkpointing, "Pin whether that stack recomputes blocks")
       ->check(CLI::IsMember({"on", "off"}));
@@ -66,6 +65,10 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
                  ": a list is for other runtimes; name one by --runtime, or one method"));
     if (given.empty()) {
       if (flags.zero_stage >= 0) question.mutable_pinned()->set_zero_stage(flags.zero_stage);
+      for (size_t i = 0; i < Offloads().size(); ++i) {
+        if (flags.offload == Offloads()[i])
+          question.mutable_pinned()->set_offload(static_cast<v1::Offload>(i + 1));
+      }
       return absl::OkStatus();
     }
     return absl::InvalidArgumentError(StrCat(

@@ -138,6 +138,8 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
     const ScopedAccess access(call);
     return RunOp(context_, call);
   }
+  if (op.stream == planner::Stream::kHost && context_.device == planner::BackendKind::kCuda)
+    return absl::UnimplementedError("offload runs on CPUs alone so far; plan without it");
   if (op.waits != 0 && context_.device == planner::BackendKind::kCuda)
     TUNESMITH_RETURN_IF_ERROR(context_.cuda->Wait(op.stream, op.waits));
   if (observer_ == nullptr) return RunOp(context_, call);

@@ -75,10 +75,20 @@ int64_t RankCount(const Program& program) { return program.inputs.mix.data_paral
 
 Holder WeightsOf(const Program& program, const Bucket& bucket, int64_t rank) {
   const bool shard = planner::SharesWeights(program.inputs);
-  const int32_t buffer = shard ? bucket.weight_shard : bucket.weights;
+  const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_weights
+                         : shard                                   ? bucket.weight_shard
+                                                                   : bucket.weights;
   return {.buffer = buffer,
           .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
           .bytes = SizeOf(BufferOf(program, buffer).dtype)};
+}
+
+// The copy that the host updates, where weights are on the device too.
+Holder HostCopyOf(const Program& program, const Bucket& bucket, int64_t rank) {
+  if (bucket.host_weights < 0 || planner::OffloadsWeights(program.inputs)) return {};
+  return {.buffer = bucket.host_weights,
+          .held = ShardOf(bucket, rank),
+          .bytes = SizeOf(BufferOf(program, bucket.host_weights).dtype)};
 }
 
 Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank, int32_t buffer,
@@ -148,6 +158,8 @@ class StateLister {
                     : StatesOf(program_, *place.bucket, rank_, id, IsScale(kind));
       tensor.held = PieceOf(holder, *place.part, holder.held, instance);
       tensor.saved = PieceOf(holder, *place.part, ShardOf(*place.bucket, rank_), instance);
+      const Holder copy = HostCopyOf(program_, *place.bucket, rank_);
+      if (kind == 0) tensor.host_copy = PieceOf(copy, *place.part, copy.held, instance);
     }
     tensors_.push_back(std::move(tensor));
   }
@@ -175,6 +187,14 @@ std::optional<Piece> WeightPiece(const Program& program, int64_t rank, int32_t b
 }
 
 absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes) {
+  const Place place = Find(arena.program(), buffer);
+  if (place.bucket != nullptr) {
+    const Holder copy = HostCopyOf(arena.program(), *place.bucket, arena.rank());
+    if (absl::Status status =
+            Write(arena, PieceOf(copy, *place.part, copy.held, instance), bytes);
+        !status.ok())
+      return status;
+  }
   return Write(arena, WeightPiece(arena.program(), arena.rank(), buffer, instance), bytes);
 }
 
@@ -201,7 +221,9 @@ std::optional<Piece> GradientPiece(const Program& program, int64_t rank, int32_t
   if (place.bucket == nullptr) return WholeBuffer(program, p.gradient, instance);
   const Bucket& bucket = *place.bucket;
   const bool shard = planner::SharesStates(program.inputs);
-  const int32_t buffer = shard ? bucket.gradient_shard : bucket.gradients;
+  const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_gradients
+                         : shard                                   ? bucket.gradient_shard
+                                                                   : bucket.gradients;
   const Holder holder{.buffer = buffer,
                       .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
                       .bytes = SizeOf(BufferOf(program, buffer).dtype)};

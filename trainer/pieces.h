@@ -43,6 +43,7 @@ struct StateTensor {
   // What this rank holds, and of that what it saves, so that every byte is saved by one rank.
   std::optional<Piece> held;
   std::optional<Piece> saved;
+  std::optional<Piece> host_copy;  // of what is held, to be written with it
 };
 
 // Of every trained weight, in a fixed order; on every rank the same tensors.

@@ -37,7 +37,8 @@ int64_t LoadStagingBytes(const ModelSpec& model) {
 int64_t ResidentBytes(const Program& program) {
   int64_t bytes = 0;
   for (const Buffer& b : program.buffers) {
-    if (b.region == Region::kResident) bytes += PlaceCount(b) * AlignedInstanceBytes(b);
+    if (b.region == Region::kResident && b.space == Space::kDevice)
+      bytes += PlaceCount(b) * AlignedInstanceBytes(b);
   }
   return bytes;
 }

@@ -27,6 +27,10 @@ enum class AccumulationDtype { kFp32, kBf16 };
 enum class AttentionKernel { kEager, kFlash };
 enum class LossKernel { kFull, kChunked };
 
+// What is kept in the memory of the host, beside layers on the host rung. kOptimizer: states and updates, with a copy of trained weights and of their
+// gradients. kAll: also all weights, which come to the device while their block runs.
+enum class Offload { kNone, kOptimizer, kAll };
+
 // What a block keeps between forward and backward, from most memory to least. Each rung drops what the one before drops, and more.
 enum class Rung {
   kKeep,        // every tensor that backward reads
@@ -76,6 +80,7 @@ struct Mix {
   AccumulationDtype accumulation_dtype = AccumulationDtype::kFp32;
   // Placement axes.
   int64_t zero_stage = 0;
+  Offload offload = Offload::kNone;
   // Layers per rung, summing to layer_count; the first layers take the last rungs.
   std::array<int64_t, kRungCount> recompute = {};
   AttentionKernel attention = AttentionKernel::kEager;
@@ -98,7 +103,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //   method=full | lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:<targets>] | qlora:...[:single]   rs: rank-stabilized; targets: "all", "attention"
 //     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
-//   zero_stage=0..3  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
+//   zero_stage=0..3  offload=none|optimizer|all  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 

@@ -74,6 +74,7 @@ std::string FormatMix(const Mix& mix) {
   axes.Changed("accumulation", kAccumulationNames, mix.accumulation_dtype,
                defaults.accumulation_dtype);
   axes.Add("zero_stage", StrCat(mix.zero_stage));
+  axes.Changed("offload", kOffloadNames, mix.offload, defaults.offload);
   if (mix.recompute != defaults.recompute) axes.Add("recompute", FormatRecompute(mix));
   axes.Add("attention", NameOf(kAttentionNames, mix.attention));
   axes.Add("loss", NameOf(kLossNames, mix.loss));

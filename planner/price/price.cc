@@ -115,6 +115,14 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
   return bytes / (kDatasheetMemoryShare * hardware_.host_bytes_per_second) + launch_seconds_;
 }
 
+// Processors of a host share its memory: its ranks update at the same time.
+double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumulates) const {
+  const int64_t ranks = program.inputs.mix.data_parallel,
+                sharing = links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
+  return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(sharing) /
+         (kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
+}
+
 // A ring passes every part of the whole on from rank to rank (Patarasuk and Yuan 2009): n - 1 steps, in which a rank sends (n - 1) / n of the whole; a sum that
 // every rank gets does so twice. A ring over nodes is as quick as its slowest link. Latencies are those of NCCL's model (tuning.cc, protocol Simple).
 double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const {
@@ -138,6 +146,7 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
 
 double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
   if (IsCollective(op.kind)) return CollectiveSeconds(program, op);
+  if (op.stream == Stream::kHost) return HostSeconds(program, op, accumulates);
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
     return LinkSeconds(program, op);
   const OpCost cost = CostOf(program, op, accumulates,

@@ -110,14 +110,20 @@ class BucketBuilder {
   }
 
   int32_t AddOwn(Name name, DType dtype, int64_t count, Region region, MemoryClass memory_class,
-                 int64_t instance_count) {
+                 int64_t instance_count, Space space = Space::kDevice) {
     return AddBuffer(program_, {.name = name,
                                 .dtype = dtype,
                                 .dims = {count, 1, 1},
                                 .rank = 1,
                                 .region = region,
                                 .memory_class = memory_class,
-                                .instance_count = instance_count});
+                                .instance_count = instance_count,
+                                .space = space});
+  }
+  int32_t AddOnHost(Name name, DType dtype, int64_t count, MemoryClass memory_class,
+                    int64_t instance_count) {
+    return AddOwn(name, dtype, count, Region::kResident, memory_class, instance_count,
+                  Space::kHost);
   }
 
   int32_t AddView(Name name, DType dtype, int64_t count, int32_t of,
@@ -140,23 +146,27 @@ class BucketBuilder {
     if (!bucket.trainable) return;
     AddGradients(bucket, name);
     const int64_t kept = SharesStates(inputs()) ? bucket.shard_count : WholeCount(bucket);
-    SetStates(AddOptimizerStates(program_, name, Vector(kept), InstanceCount(bucket)), bucket);
+    SetStates(AddOptimizerStates(program_, name, Vector(kept), InstanceCount(bucket),
+                                 OffloadsStates(inputs()) ? Space::kHost : Space::kDevice),
+              bucket);
   }
 
   void AddWeights(Bucket& bucket, Name name) {
     const DType unit = UnitOf(bucket);
     const int64_t whole = WholeCount(bucket), instances = InstanceCount(bucket);
+    if (OffloadsWeights(inputs()) || (OffloadsStates(inputs()) && bucket.trainable))
+      bucket.host_weights = AddOnHost(name.With(".host"), unit, bucket.shard_count,
+                                      MemoryClass::kWeights, instances);
     if (!SharesWeights(inputs())) {
       bucket.weights =
           AddOwn(name, unit, whole, Region::kResident, MemoryClass::kWeights, instances);
       bucket.weight_shard = AddView(name.With(".shard"), unit, bucket.shard_count, bucket.weights,
                                     bucket.shard_count * SizeOf(unit));
     } else {
-      bucket.weight_shard = AddOwn(name.With(".shard"), unit, bucket.shard_count,
-                                   Region::kResident, MemoryClass::kWeights, instances);
       bucket.weights = InLayer(bucket)
                            ? AddSlot(name, unit, whole, Region::kResident, instances)
                            : AddView(name, unit, whole, weight_slot_);
+      AddWeightShard(bucket, name.With(".shard"), unit, instances);
     }
     for (const BucketPart& part : bucket.parts)
       MakeView(part.buffer, bucket.weights, part.first * SizeOf(unit));
@@ -172,15 +182,52 @@ class BucketBuilder {
       bucket.gradient_shard = AddView(gradient.With(".shard"), dtype, bucket.shard_count,
                                       bucket.gradients, bucket.shard_count * SizeOf(dtype));
     } else {
-      bucket.gradient_shard = AddOwn(gradient.With(".shard"), dtype, bucket.shard_count,
-                                     Region::kGradient, MemoryClass::kGradients, instances);
       bucket.gradients = InLayer(bucket)
                              ? AddSlot(gradient, dtype, whole, Region::kCarried, instances)
                              : AddView(gradient, dtype, whole, gradient_slot_);
+      AddGradientShard(bucket, gradient.With(".shard"), dtype, instances);
     }
+    if (OffloadsStates(inputs()))
+      bucket.host_gradients = AddOnHost(gradient.With(".host"), dtype, bucket.shard_count,
+                                        MemoryClass::kGradients, instances);
     for (const BucketPart& part : bucket.parts)
       MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,
                part.first * SizeOf(dtype));
+  }
+
+  // A slot where what comes from the host waits to be gathered, where the host keeps weights: of one rank alone it is the whole.
+  void AddWeightShard(Bucket& bucket, Name name, DType unit, int64_t instances) {
+    if (!OffloadsWeights(inputs())) {
+      bucket.weight_shard = AddOwn(name, unit, bucket.shard_count, Region::kResident,
+                                   MemoryClass::kWeights, instances);
+    } else if (HasRanks(inputs())) {
+      bucket.weight_shard =
+          AddSlot(name, unit, bucket.shard_count, Region::kResident, instances);
+    } else {
+      bucket.weight_shard = bucket.weights;
+    }
+  }
+
+  // Likewise what goes to the host.
+  void AddGradientShard(Bucket& bucket, Name name, DType dtype, int64_t instances) {
+    if (!OffloadsWeights(inputs())) {
+      bucket.gradient_shard = AddOwn(name, dtype, bucket.shard_count, Region::kGradient,
+                                     MemoryClass::kGradients, instances);
+      return;
+    }
+    bucket.gradient_shard = HasRanks(inputs()) ? AddSlot(name, dtype, bucket.shard_count,
+                                                         Region::kCarried, instances)
+                                               : bucket.gradients;
+    bucket.staged_gradients = AddBuffer(
+        program_, {.name = name.With(".staged"),
+                   .dtype = dtype,
+                   .dims = {bucket.shard_count, 1, 1},
+                   .rank = 1,
+                   .region = Region::kResident,
+                   .memory_class = MemoryClass::kGradients,
+                   .instance_count = instances,
+                   .ring_count = InLayer(bucket) ? kBucketSlotCount : int64_t{0},
+                   .space = Space::kHost});
   }
 
   // Views are of what has memory of its own.
@@ -199,16 +246,24 @@ class BucketBuilder {
 }  // namespace
 
 bool HasBuckets(const ProgramInputs& inputs) {
-  return inputs.trains && inputs.mix.data_parallel > 1;
+  return inputs.trains &&
+         (inputs.mix.data_parallel > 1 || inputs.mix.offload != Offload::kNone);
+}
+bool HasRanks(const ProgramInputs& inputs) { return inputs.trains && inputs.mix.data_parallel > 1; }
+bool OffloadsStates(const ProgramInputs& inputs) {
+  return inputs.trains && inputs.mix.offload != Offload::kNone;
+}
+bool OffloadsWeights(const ProgramInputs& inputs) {
+  return inputs.trains && inputs.mix.offload == Offload::kAll;
 }
 bool SharesStates(const ProgramInputs& inputs) {
-  return HasBuckets(inputs) && inputs.mix.zero_stage >= 1;
+  return OffloadsStates(inputs) || (HasBuckets(inputs) && inputs.mix.zero_stage >= 1);
 }
 bool SharesGradients(const ProgramInputs& inputs) {
-  return HasBuckets(inputs) && inputs.mix.zero_stage >= 2;
+  return OffloadsWeights(inputs) || (HasBuckets(inputs) && inputs.mix.zero_stage >= 2);
 }
 bool SharesWeights(const ProgramInputs& inputs) {
-  return HasBuckets(inputs) && inputs.mix.zero_stage >= 3;
+  return OffloadsWeights(inputs) || (HasBuckets(inputs) && inputs.mix.zero_stage >= 3);
 }
 
 void AddBuckets(Program& program) { BucketBuilder(program).Build(); }

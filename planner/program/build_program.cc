@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "planner/model/size_limits.h"
 #include "planner/program/add_buffer.h"
+#include "planner/program/buckets.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/linear_scratch.h"
 #include "planner/program/optimizer_segment.h"
@@ -14,13 +15,28 @@
 namespace tunesmith::planner {
 namespace {
 
-int32_t AddInput(Program& program, Name name, DType dtype, int64_t count) {
+int32_t AddInput(Program& program, Name name, DType dtype, int64_t count,
+                 Space space = Space::kDevice) {
   return AddBuffer(program, {.name = name,
                              .dtype = dtype,
                              .dims = {count, 1, 1},
                              .rank = 1,
                              .region = Region::kResident,
-                             .memory_class = MemoryClass::kInputs});
+                             .memory_class = MemoryClass::kInputs,
+                             .space = space});
+}
+
+// What the host's updates read.
+void AddHostCopies(Program& program) {
+  HostBuffers& h = program.host;
+  const auto add = [&](Name name, DType dtype, int64_t count) {
+    return AddInput(program, name, dtype, count, Space::kHost);
+  };
+  h.host_step_scalars = add("host_step_scalars", DType::kF32, kStepScalarCount);
+  h.host_step_key = add("host_step_key", DType::kU64, 1);
+  h.host_clip_factor = add("host_clip_factor", DType::kF32, 1);
+  if (OffloadsWeights(program.inputs))
+    h.host_square_sum = add("host_gradient_square_sum", DType::kF64, 1);
 }
 
 void AddHostBuffers(Program& program) {
@@ -41,6 +57,7 @@ void AddHostBuffers(Program& program) {
     h.dropout_key = AddInput(program, "dropout_key", DType::kU64, 2);
   h.loss_sum = AddInput(program, "loss_sum", DType::kF64, 1);
   h.gradient_norm = AddInput(program, "gradient_norm", DType::kF32, 1);
+  if (OffloadsStates(program.inputs)) AddHostCopies(program);
   if (!program.inputs.workload.generates) return;
   h.generate_token = AddInput(program, "generate_token", DType::kI32, 1);
   h.generate_position = AddInput(program, "generate_position", DType::kI32, 1);

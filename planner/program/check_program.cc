@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "planner/program/buckets.h"
 #include "planner/program/collectives.h"
 
 namespace tunesmith::planner {
@@ -118,11 +119,9 @@ class Checker {
   absl::Status CheckOp(const Op& op, int64_t run_index, SegmentKind kind) {
     for (int i = 0; i < op.input_count; ++i) {
       const BufferRef ref = op.inputs[static_cast<size_t>(i)];
-      if (op.attributes.bucket >= 0 && IsCollective(op.kind)) {
-        TUNESMITH_RETURN_IF_ERROR(CheckReadOfBucket(op, ref, run_index));
-      } else {
-        TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
-      }
+      const Bucket* bucket = WholeGradients(ref);
+      TUNESMITH_RETURN_IF_ERROR(bucket != nullptr ? CheckReadOfBucket(*bucket, ref, run_index)
+                                                  : CheckRead(ref, run_index));
     }
     for (int i = 0; i < op.output_count; ++i) {
       const BufferRef ref = op.outputs[static_cast<size_t>(i)];
@@ -137,10 +136,17 @@ class Checker {
     return absl::OkStatus();
   }
 
+  // The bucket whose gradients `ref` are, as ops of the backward may have left them; null where they are none's.
+  const Bucket* WholeGradients(BufferRef ref) const {
+    for (const Bucket& bucket : program_.buckets) {
+      const bool alone = ref.buffer == bucket.gradient_shard && !HasRanks(program_.inputs);
+      if (bucket.trainable && (ref.buffer == bucket.gradients || alone)) return &bucket;
+    }
+    return nullptr;
+  }
+
   // Nothing is written between the parts of a bucket's gradients, and nothing that is read there matters.
-  absl::Status CheckReadOfBucket(const Op& op, BufferRef ref, int64_t run_index) {
-    const Bucket& bucket = program_.buckets[static_cast<size_t>(op.attributes.bucket)];
-    if (ref.buffer != bucket.gradients) return CheckRead(ref, run_index);
+  absl::Status CheckReadOfBucket(const Bucket& bucket, BufferRef ref, int64_t run_index) {
     for (const BucketPart& part : bucket.parts) {
       const Parameter& p = program_.parameters[static_cast<size_t>(part.parameter)];
       TUNESMITH_RETURN_IF_ERROR(CheckRead({p.gradient, ref.shift}, run_index));

@@ -12,26 +12,36 @@ constexpr uint8_t Waits(Stream stream) {
   return static_cast<uint8_t>(1u << static_cast<int>(stream));
 }
 constexpr uint8_t kForCompute = Waits(Stream::kCompute);
-constexpr uint8_t kForCollectives = Waits(Stream::kCommunication);
+constexpr uint8_t kForRanks = Waits(Stream::kCommunication);
+constexpr uint8_t kFromHost = Waits(Stream::kHostToDevice);
+constexpr uint8_t kToHost = Waits(Stream::kDeviceToHost);
+constexpr uint8_t kOnHost = Waits(Stream::kHost);
 
 int32_t BucketIndex(const Program& program, const Bucket& bucket) {
   return static_cast<int32_t>(&bucket - program.buckets.data());
 }
 
-Op Collective(const Program& program, OpKind kind, Phase phase, BufferRef from, BufferRef to,
-              int32_t bucket) {
+// An op that moves a bucket, on a stream of its own where the device has streams.
+Op MoveOp(const Program& program, OpKind kind, Phase phase, Stream stream, uint8_t waits,
+          BufferRef from, BufferRef to) {
   Op op{.kind = kind, .phase = phase, .input_count = 1, .output_count = 1};
   op.inputs[0] = from;
   op.outputs[0] = to;
-  op.attributes.bucket = bucket;
   if (!CopiesOverlap(program.inputs.backend)) return op;
-  op.stream = Stream::kCommunication;
-  op.waits = kForCompute;
+  op.stream = stream;
+  op.waits = waits;
   return op;
 }
 
-void WaitForCollectives(const Program& program, Op& op) {
-  if (CopiesOverlap(program.inputs.backend)) op.waits |= kForCollectives;
+Op Collective(const Program& program, OpKind kind, Phase phase, uint8_t waits, BufferRef from,
+              BufferRef to, int32_t bucket) {
+  Op op = MoveOp(program, kind, phase, Stream::kCommunication, waits, from, to);
+  op.attributes.bucket = bucket;
+  return op;
+}
+
+void WaitFor(const Program& program, uint8_t streams, Op& op) {
+  if (CopiesOverlap(program.inputs.backend)) op.waits |= streams;
 }
 
 void Insert(Block& block, std::ptrdiff_t at, const std::vector<Op>& ops) {
@@ -45,27 +55,65 @@ void Append(Block& block, const std::vector<Op>& ops) {
 // Gradients in a slot are of one micro-batch: the sum over ranks is added to those before, not they.
 void WriteSlots(const Program& program, Block& block) {
   if (!SharesGradients(program.inputs)) return;
-  for (Op& op : block.ops) {
-    if (!IsCollective(op.kind)) op.attributes.accumulate_later = false;
-  }
+  for (Op& op : block.ops) op.attributes.accumulate_later = false;
 }
 
 // In front of a block: its first op waits for what is gathered there.
 void GatherFirst(const Program& program, Block& block, const std::vector<Op>& gathers) {
   if (gathers.empty()) return;
-  WaitForCollectives(program, block.ops.front());
+  WaitFor(program, WeightWaits(program.inputs), block.ops.front());
   Insert(block, 0, gathers);
 }
 
+// From where a rank keeps its shard to where ops read the whole.
+void AppendGather(const Program& program, const Bucket& bucket, int32_t shift, Phase phase,
+                  std::vector<Op>& ops) {
+  const ProgramInputs& in = program.inputs;
+  if (OffloadsWeights(in)) {
+    // What the host's updates wrote is read from its memory; only the first of a micro-batch can come too early.
+    const uint8_t updates = bucket.place == BucketPlace::kEmbedding ? kOnHost : uint8_t{0};
+    ops.push_back(MoveOp(program, OpKind::kCopy, phase, Stream::kHostToDevice,
+                         static_cast<uint8_t>(kForCompute | (HasRanks(in) ? kForRanks : 0) | updates),
+                         {bucket.host_weights, shift}, {bucket.weight_shard, shift}));
+  }
+  if (!HasRanks(in)) return;
+  ops.push_back(Collective(program, OpKind::kAllGather, phase,
+                           OffloadsWeights(in) ? kForCompute | kFromHost : kForCompute,
+                           {bucket.weight_shard, shift}, {bucket.weights, shift},
+                           BucketIndex(program, bucket)));
+}
+
 Op SumOf(const Program& program, const Bucket& bucket) {
-  const int32_t index = BucketIndex(program, bucket);
-  const bool scatters = SharesStates(program.inputs);
+  const ProgramInputs& in = program.inputs;
+  const bool scatters = SharesStates(in);
   Op op = Collective(program, scatters ? OpKind::kReduceScatter : OpKind::kAllReduce,
-                     Phase::kBackward, {bucket.gradients},
-                     {scatters ? bucket.gradient_shard : bucket.gradients}, index);
-  op.attributes.last_micro_only = !SharesGradients(program.inputs);
-  op.attributes.accumulate_later = SharesGradients(program.inputs);
+                     Phase::kBackward,
+                     OffloadsWeights(in) ? kForCompute | kToHost : kForCompute, {bucket.gradients},
+                     {scatters ? bucket.gradient_shard : bucket.gradients},
+                     BucketIndex(program, bucket));
+  op.attributes.last_micro_only = !SharesGradients(in);
+  op.attributes.accumulate_later = SharesGradients(in) && !OffloadsWeights(in);
   return op;
+}
+
+// The shard of the gradients to the host: of the whole step, or of every micro-batch, to be added there.
+void AppendToHost(const Program& program, const Bucket& bucket, std::vector<Op>& ops) {
+  const ProgramInputs& in = program.inputs;
+  const uint8_t summed = HasRanks(in) ? kForRanks | kForCompute : kForCompute;
+  if (!OffloadsWeights(in)) {
+    Op copy = MoveOp(program, OpKind::kCopy, Phase::kBackward, Stream::kDeviceToHost, summed,
+                     {bucket.gradient_shard}, {bucket.host_gradients});
+    copy.attributes.last_micro_only = true;
+    ops.push_back(copy);
+    return;
+  }
+  ops.push_back(MoveOp(program, OpKind::kCopy, Phase::kBackward, Stream::kDeviceToHost,
+                       static_cast<uint8_t>(summed | kOnHost), {bucket.gradient_shard},
+                       {bucket.staged_gradients}));
+  Op add = MoveOp(program, OpKind::kCopy, Phase::kBackward, Stream::kHost, kToHost,
+                  {bucket.staged_gradients}, {bucket.host_gradients});
+  add.attributes.accumulate_later = true;
+  ops.push_back(add);
 }
 
 }  // namespace
@@ -81,13 +129,19 @@ LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {
   return {.last = layer == last, .gathers_below = layer > 0 && layer < last};
 }
 
+uint8_t WeightWaits(const ProgramInputs& inputs) { return HasRanks(inputs) ? kForRanks : kFromHost; }
+
+uint8_t BackwardWaits(const ProgramInputs& inputs) {
+  if (!SharesGradients(inputs)) return 0;
+  const uint8_t slots = HasRanks(inputs) ? kForRanks : kToHost;
+  return static_cast<uint8_t>(slots | (SharesWeights(inputs) ? WeightWaits(inputs) : 0));
+}
+
 std::vector<Op> Gathers(const Program& program, BucketPlace place, int32_t shift, Phase phase) {
   std::vector<Op> ops;
   if (!SharesWeights(program.inputs)) return ops;
   for (const Bucket& bucket : program.buckets) {
-    if (bucket.place != place) continue;
-    ops.push_back(Collective(program, OpKind::kAllGather, phase, {bucket.weight_shard, shift},
-                             {bucket.weights, shift}, BucketIndex(program, bucket)));
+    if (bucket.place == place) AppendGather(program, bucket, shift, phase, ops);
   }
   return ops;
 }
@@ -95,14 +149,16 @@ std::vector<Op> Gathers(const Program& program, BucketPlace place, int32_t shift
 std::vector<Op> Reductions(const Program& program, BucketPlace place) {
   std::vector<Op> ops;
   for (const Bucket& bucket : program.buckets) {
-    if (bucket.place == place && bucket.trainable) ops.push_back(SumOf(program, bucket));
+    if (bucket.place != place || !bucket.trainable) continue;
+    if (HasRanks(program.inputs)) ops.push_back(SumOf(program, bucket));
+    if (OffloadsStates(program.inputs)) AppendToHost(program, bucket, ops);
   }
   return ops;
 }
 
 void ShareLayerForward(const Program& program, const LayerPlace& place, Block& forward) {
   if (!SharesWeights(program.inputs)) return;
-  WaitForCollectives(program, forward.ops.front());
+  WaitFor(program, WeightWaits(program.inputs), forward.ops.front());
   Insert(forward, 1,
          place.last ? Gathers(program, BucketPlace::kHead, 0, Phase::kForward)
                     : Gathers(program, BucketPlace::kLayer, 1, Phase::kForward));
@@ -113,7 +169,7 @@ void ShareLayerBackward(const Program& program, const LayerPlace& place, Block& 
   WriteSlots(program, backward);
   if (place.gathers_below)
     Insert(backward, 1, Gathers(program, BucketPlace::kLayer, -1, Phase::kBackward));
-  if (SharesGradients(program.inputs)) WaitForCollectives(program, backward.ops.back());
+  WaitFor(program, BackwardWaits(program.inputs), backward.ops.back());
   Append(backward, Reductions(program, BucketPlace::kLayer));
 }
 
@@ -130,7 +186,7 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
     gathers.insert(gathers.end(), layer.begin(), layer.end());
     GatherFirst(program, embedding, gathers);
   } else {
-    WaitForCollectives(program, embedding.ops.front());
+    WaitFor(program, kForRanks | kFromHost, embedding.ops.front());
   }
   int norms = 0;
   for (const BlockRun& run : runs) {
@@ -138,7 +194,7 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
     if (b.name == "loss") WriteSlots(program, b);
     if (b.name != "final_norm") continue;
     if (++norms == 1 && SharesWeights(program.inputs))
-      WaitForCollectives(program, b.ops.front());
+      WaitFor(program, WeightWaits(program.inputs), b.ops.front());
     if (norms != 2) continue;
     WriteSlots(program, b);
     Append(b, Reductions(program, BucketPlace::kHead));
@@ -146,7 +202,7 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
   Block& last = block(runs.back());
   if (last.name != "embedding" || &last == &embedding) return;
   WriteSlots(program, last);
-  if (SharesGradients(program.inputs)) WaitForCollectives(program, last.ops.front());
+  WaitFor(program, BackwardWaits(program.inputs), last.ops.front());
   Append(last, Reductions(program, BucketPlace::kEmbedding));
 }
 
@@ -164,20 +220,47 @@ void ShareForwardOnly(Program& program, const std::vector<BlockRun>& runs) {
 }
 
 void ShareFirst(const Program& program, Block& block) {
-  if (HasBuckets(program.inputs)) WaitForCollectives(program, block.ops.front());
+  if (HasBuckets(program.inputs))
+    WaitFor(program, kForRanks | kToHost | kOnHost, block.ops.front());
 }
 
 void SumFirst(const Program& program, int32_t square_sum, Block& block) {
-  if (!HasBuckets(program.inputs)) return;
-  GatherFirst(program, block,
-              {Collective(program, OpKind::kAllReduce, Phase::kOptimizer, {square_sum},
-                          {square_sum}, /*bucket=*/-1)});
+  std::vector<Op> moves;
+  if (OffloadsWeights(program.inputs))
+    moves.push_back(MoveOp(program, OpKind::kCopy, Phase::kOptimizer, Stream::kHostToDevice,
+                           kOnHost | kForCompute, {program.host.host_square_sum}, {square_sum}));
+  if (HasRanks(program.inputs))
+    moves.push_back(Collective(program, OpKind::kAllReduce, Phase::kOptimizer,
+                               kForCompute | kFromHost, {square_sum}, {square_sum},
+                               /*bucket=*/-1));
+  if (moves.empty()) return;
+  WaitFor(program, HasRanks(program.inputs) ? kForRanks : kFromHost, block.ops.front());
+  Insert(block, 0, moves);
 }
 
-std::vector<Op> UpdatedGathers(const Program& program, const Bucket& bucket) {
-  if (!SharesStates(program.inputs) || SharesWeights(program.inputs)) return {};
-  return {Collective(program, OpKind::kAllGather, Phase::kOptimizer, {bucket.weight_shard},
-                     {bucket.weights}, BucketIndex(program, bucket))};
+void ClipToHost(const Program& program, int32_t clip_factor, Block& block) {
+  if (!OffloadsStates(program.inputs)) return;
+  Append(block, {MoveOp(program, OpKind::kCopy, Phase::kOptimizer, Stream::kDeviceToHost,
+                        kForCompute, {clip_factor}, {program.host.host_clip_factor})});
+}
+
+void OnHost(const Program& program, Op& op) {
+  if (!CopiesOverlap(program.inputs.backend)) return;
+  op.stream = Stream::kHost;
+  op.waits = kToHost;
+}
+
+std::vector<Op> AfterUpdate(const Program& program, const Bucket& bucket) {
+  const ProgramInputs& in = program.inputs;
+  std::vector<Op> ops;
+  if (OffloadsStates(in) && !OffloadsWeights(in))
+    ops.push_back(MoveOp(program, OpKind::kCopy, Phase::kOptimizer, Stream::kHostToDevice, kOnHost,
+                         {bucket.host_weights}, {bucket.weight_shard}));
+  if (HasRanks(in) && SharesStates(in) && !SharesWeights(in))
+    ops.push_back(Collective(program, OpKind::kAllGather, Phase::kOptimizer,
+                             kForCompute | kFromHost, {bucket.weight_shard}, {bucket.weights},
+                             BucketIndex(program, bucket)));
+  return ops;
 }
 
 void ShareSave(const Program& program, int32_t weight, Block& block) {
@@ -185,10 +268,10 @@ void ShareSave(const Program& program, int32_t weight, Block& block) {
   for (const Bucket& bucket : program.buckets) {
     const bool holds = std::any_of(bucket.parts.begin(), bucket.parts.end(),
                                    [&](const BucketPart& part) { return part.buffer == weight; });
-    if (holds)
-      GatherFirst(program, block,
-                  {Collective(program, OpKind::kAllGather, Phase::kSave, {bucket.weight_shard},
-                              {bucket.weights}, BucketIndex(program, bucket))});
+    if (!holds) continue;
+    std::vector<Op> gathers;
+    AppendGather(program, bucket, 0, Phase::kSave, gathers);
+    GatherFirst(program, block, gathers);
   }
 }
 

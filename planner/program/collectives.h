@@ -5,14 +5,14 @@
 
 #include "planner/program/program.h"
 
-// What goes between ranks, put into the blocks of a program. Collectives have a stream of their own where the device has streams:
+// What goes between ranks, and between device and host, put into the blocks of a program. Every direction has a stream of its own where the device has streams:
 //
-//   forward of layer i:   its first op waits for its weights (stage 3); those of layer i + 1 are gathered beside the rest
-//   backward of layer i:  weights of layer i - 1 are gathered beside it; its last op waits for these and for the gradients of layer i + 1 (from
-//                         stage 2); then its own gradients are summed, beside layer i - 1
+//   forward of layer i:   its first op waits for its weights (where these pass through slots); those of layer i + 1 are gathered beside the rest
+//   backward of layer i:  weights of layer i - 1 are gathered beside it; its last op waits for these and for the slot of the gradients of layer
+//                         i + 1 to be empty (where these pass through slots); then its own gradients are summed, beside layer i - 1
 //
-// The weights of the last two layers are still in their slots when backward comes to them. Up to stage 1 gradients are summed in the last micro-batch of a
-// step, from stage 2 in every one, into the shard. The functions do nothing where there is nothing to do.
+// The weights of the last two layers are still in their slots when backward comes to them. Gradients that pass through slots are summed in every micro-batch,
+// others in the last of a step. The functions do nothing where there is nothing to do.
 namespace tunesmith::planner {
 
 bool IsCollective(OpKind kind);
@@ -25,9 +25,13 @@ struct LayerPlace {
 };
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer);
 
-// The ops that gather the weights of a place, of the instance (run index + shift); none below stage 3.
+// The streams that an op waits for which reads gathered weights; and those that the last op of a layer's backward waits for.
+uint8_t WeightWaits(const ProgramInputs& inputs);
+uint8_t BackwardWaits(const ProgramInputs& inputs);
+
+// The ops that gather the weights of a place, of the instance (run index + shift); none where weights do not pass through slots.
 std::vector<Op> Gathers(const Program& program, BucketPlace place, int32_t shift, Phase phase);
-// The ops that sum the gradients of a place over ranks.
+// The ops that sum the gradients of a place over ranks, and take them to the host.
 std::vector<Op> Reductions(const Program& program, BucketPlace place);
 
 // Of one layer's blocks.
@@ -40,10 +44,12 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs);
 void ShareForwardOnly(Program& program, const std::vector<BlockRun>& runs);
 
 // Of the optimizer segment: the first block waits until all gradients are summed; the square sum of the shards is summed in front of a block that
-// reads it; after the update of a bucket (stages 1 and 2) the others' shards of it are gathered.
+// reads it; the host gets the clip factor; an op of the host's; and what follows the update of a bucket.
 void ShareFirst(const Program& program, Block& block);
 void SumFirst(const Program& program, int32_t square_sum, Block& block);
-std::vector<Op> UpdatedGathers(const Program& program, const Bucket& bucket);
+void ClipToHost(const Program& program, int32_t clip_factor, Block& block);
+void OnHost(const Program& program, Op& op);
+std::vector<Op> AfterUpdate(const Program& program, const Bucket& bucket);
 // Of a block that reads a whole weight, in the save segment.
 void ShareSave(const Program& program, int32_t weight, Block& block);
 

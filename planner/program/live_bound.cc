@@ -17,6 +17,7 @@ class LiveCounter {
                                      [](const Segment& s) { return IsMicro(s.kind); }) > 1) {
     for (const Buffer& b : program.buffers) {
       const int64_t bytes = AlignedInstanceBytes(b) * PlaceCount(b);
+      if (b.space != Space::kDevice) continue;
       if (b.region == Region::kResident) resident_bytes_ += bytes;
       if (b.region == Region::kGradient) gradient_bytes_ += bytes;
     }

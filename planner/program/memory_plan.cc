@@ -107,7 +107,7 @@ class Planner {
   void PlaceResident() {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
-      if (b.region != Region::kResident) continue;
+      if (b.region != Region::kResident || b.space != Space::kDevice) continue;
       const int64_t bytes = AlignedInstanceBytes(b), places = PlaceCount(b);
       Place(id, b.instance_count, [&](int64_t i) { return resident_bytes_ + i % places * bytes; });
       resident_bytes_ += places * bytes;
@@ -147,9 +147,10 @@ class Planner {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
       if (b.space != Space::kHost) continue;
-      const int64_t begin = arena(Space::kHost), bytes = AlignedInstanceBytes(b);
-      Place(id, b.instance_count, [&](int64_t i) { return begin + i * bytes; });
-      arena(Space::kHost) += b.instance_count * bytes;
+      const int64_t begin = arena(Space::kHost), bytes = AlignedInstanceBytes(b),
+                    places = PlaceCount(b);
+      Place(id, b.instance_count, [&](int64_t i) { return begin + i % places * bytes; });
+      arena(Space::kHost) += places * bytes;
     }
   }
 

@@ -69,7 +69,7 @@ enum class OpKind : uint8_t {
   kDecodeAttention,  // q (1, H*D), k cache, v cache (context, K*D), positions (1) -> o (1, H*D), scores (H, context) f32
   kArgMax,  // logits (1, V) -> token (1) i32
   // Movement.
-  kCopy,  // x -> y, dtype converted
+  kCopy,  // x -> y, dtype converted, += where both have one
   // Between ranks, of a bucket (program.h) or of one scalar; sums are formed in the order of the ranks.
   kAllGather,      // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
   kReduceScatter,  // whole -> shard += (this rank's part of the sum over ranks)
@@ -112,8 +112,9 @@ enum class Phase : uint8_t {
 };
 std::string_view PhaseName(Phase phase);
 
-enum class Stream : uint8_t { kCompute, kCommunication, kHostToDevice, kDeviceToHost };
-inline constexpr int kStreamCount = 4;
+// kHost: ops that the host's processors run on buffers in its memory.
+enum class Stream : uint8_t { kCompute, kCommunication, kHostToDevice, kDeviceToHost, kHost };
+inline constexpr int kStreamCount = 5;
 
 // A buffer as an op in a repeated block names it: the instance is (index of the run) + shift, or 0 for buffers with one instance.
 struct BufferRef {

@@ -45,11 +45,19 @@ std::vector<int32_t> UpdatedBuffers(int32_t weights, const States& states) {
   return updated;
 }
 
+// What all updates read.
+std::vector<int32_t> CommonInputs(const Program& program, const OptimizerBindings& b) {
+  const HostBuffers& h = program.host;
+  if (OffloadsStates(program.inputs))
+    return {h.host_clip_factor, h.host_step_scalars, h.host_step_key};
+  return {b.clip_factor, h.step_scalars, h.step_key};
+}
+
 Block UpdateBlock(const Program& program, int32_t gradient, const std::vector<int32_t>& updated,
                   const OpAttributes& attributes, const OptimizerBindings& b) {
   const bool adamw = program.inputs.mix.optimizer == Optimizer::kAdamW;
-  std::vector<int32_t> inputs = {gradient, b.clip_factor, program.host.step_scalars,
-                                 program.host.step_key};
+  std::vector<int32_t> inputs = CommonInputs(program, b);
+  inputs.insert(inputs.begin(), gradient);
   inputs.insert(inputs.end(), updated.begin(), updated.end());
   Block block{.name = adamw ? "adamw" : "sgd"};
   Append(block, adamw ? OpKind::kAdamW : OpKind::kSgd, attributes, inputs, updated);
@@ -57,9 +65,12 @@ Block UpdateBlock(const Program& program, int32_t gradient, const std::vector<in
 }
 
 void AddNorms(Program& program, Segment& segment, int32_t square_sum) {
+  const bool on_host = OffloadsWeights(program.inputs);
   const auto add = [&](int32_t gradient, const OpAttributes& attributes) {
     Block block{.name = "gradient_norm"};
-    Append(block, OpKind::kSumSquares, attributes, {gradient}, {square_sum});
+    Append(block, OpKind::kSumSquares, attributes, {gradient},
+           {on_host ? program.host.host_square_sum : square_sum});
+    if (on_host) OnHost(program, block.ops.back());
     AddRun(program, segment, std::move(block), BufferOf(program, gradient).instance_count);
   };
   for (const Parameter& p : program.parameters) {
@@ -67,10 +78,23 @@ void AddNorms(Program& program, Segment& segment, int32_t square_sum) {
   }
   // Every rank sums its shard, whatever it holds beside it.
   for (size_t i = 0; i < program.buckets.size(); ++i) {
-    if (program.buckets[i].trainable)
-      add(program.buckets[i].gradient_shard,
+    const Bucket& bucket = program.buckets[i];
+    if (bucket.trainable)
+      add(on_host ? bucket.host_gradients : bucket.gradient_shard,
           {.accumulate = true, .bucket = static_cast<int32_t>(i), .of_shard = true});
   }
+}
+
+// Weights and gradients that the update of a bucket works on.
+struct Updated {
+  int32_t weights = -1;
+  int32_t gradients = -1;
+};
+
+Updated UpdatedOf(const ProgramInputs& inputs, const Bucket& bucket) {
+  if (OffloadsStates(inputs)) return {bucket.host_weights, bucket.host_gradients};
+  if (SharesStates(inputs)) return {bucket.weight_shard, bucket.gradient_shard};
+  return {bucket.weights, bucket.gradients};
 }
 
 void AddUpdates(Program& program, Segment& segment, const OptimizerBindings& b) {
@@ -85,13 +109,14 @@ void AddUpdates(Program& program, Segment& segment, const OptimizerBindings& b) 
   for (size_t i = 0; i < program.buckets.size(); ++i) {
     const Bucket& bucket = program.buckets[i];
     if (!bucket.trainable) continue;
-    const bool shard = SharesStates(program.inputs);
-    const int32_t gradients = shard ? bucket.gradient_shard : bucket.gradients,
-                  weights = shard ? bucket.weight_shard : bucket.weights;
-    Block block = UpdateBlock(program, gradients, UpdatedBuffers(weights, bucket),
-                              {.bucket = static_cast<int32_t>(i), .of_shard = shard}, b);
-    for (const Op& op : UpdatedGathers(program, bucket)) block.ops.push_back(op);
-    AddRun(program, segment, std::move(block), BufferOf(program, gradients).instance_count);
+    const Updated updated = UpdatedOf(program.inputs, bucket);
+    Block block = UpdateBlock(
+        program, updated.gradients, UpdatedBuffers(updated.weights, bucket),
+        {.bucket = static_cast<int32_t>(i), .of_shard = SharesStates(program.inputs)}, b);
+    if (OffloadsStates(program.inputs)) OnHost(program, block.ops.back());
+    for (const Op& op : AfterUpdate(program, bucket)) block.ops.push_back(op);
+    AddRun(program, segment, std::move(block),
+           BufferOf(program, updated.gradients).instance_count);
   }
 }
 
@@ -102,12 +127,17 @@ void AddOptimizerSegment(Program& program, const OptimizerBindings& b) {
   Block clear{.name = "clear_gradient_norm"};
   Append(clear, OpKind::kClear, {}, {}, {b.square_sum});
   ShareFirst(program, clear);
+  if (program.host.host_square_sum >= 0) {
+    Append(clear, OpKind::kClear, {}, {}, {program.host.host_square_sum});
+    OnHost(program, clear.ops.back());
+  }
   AddRun(program, segment, std::move(clear), 1);
   AddNorms(program, segment, b.square_sum);
   Block clip{.name = "clip_factor"};
   Append(clip, OpKind::kClipFactor, {}, {b.square_sum, program.host.step_scalars},
          {b.clip_factor, program.host.gradient_norm});
   SumFirst(program, b.square_sum, clip);
+  ClipToHost(program, b.clip_factor, clip);
   AddRun(program, segment, std::move(clip), 1);
   AddUpdates(program, segment, b);
   program.segments.push_back(std::move(segment));

@@ -17,8 +17,8 @@ struct OptimizerStates {
 };
 
 // Adds them as resident buffers, named after `name`.
-OptimizerStates AddOptimizerStates(Program& program, Name name, Shape shape,
-                                   int64_t instance_count);
+OptimizerStates AddOptimizerStates(Program& program, Name name, Shape shape, int64_t instance_count,
+                                   Space space = Space::kDevice);
 
 // Into the fields of a Parameter or a Bucket.
 template <typename Owner>

@@ -171,6 +171,10 @@ struct Bucket {
   int32_t weight_shard = -1;
   int32_t gradients = -1;
   int32_t gradient_shard = -1;
+  // In the host's memory, of the shard: weights that are kept there, or a copy of them; gradients to update them by.
+  int32_t host_weights = -1;
+  int32_t host_gradients = -1;
+  int32_t staged_gradients = -1;  // where those of a micro-batch arrive, to be added
   // What the optimizer keeps: of the shard, under ZeRO-0 of all.
   int32_t moment1 = -1;
   int32_t moment2 = -1;
@@ -193,6 +197,8 @@ struct HostBuffers {
       -1;  // (2) u64: DropoutKey(seed, optimizer step), the first row of the micro-batch in the step; where adapters drop
   int32_t loss_sum = -1;       // (1) f64, summed over micro-batches until the host clears it
   int32_t gradient_norm = -1;  // (1) f32, before clipping
+  // Where the host updates: copies of step_scalars, step_key, the clip factor and the squared norm in its memory. The last two are the program's to write.
+  int32_t host_step_scalars = -1, host_step_key = -1, host_clip_factor = -1, host_square_sum = -1;
   int32_t generate_token = -1, generate_position = -1, generated_token = -1;  // (1) i32 each
 
   bool operator==(const HostBuffers&) const = default;
@@ -243,7 +249,7 @@ struct Program {
   std::vector<Block> blocks;
   std::vector<Segment> segments;
   std::vector<Parameter> parameters;
-  std::vector<Bucket> buckets;  // none where there is one rank
+  std::vector<Bucket> buckets;  // where several ranks share, or the host keeps, parameters
   HostBuffers host;
   int32_t linear_scratch = -1;  // see linear_scratch.h
 };

@@ -40,6 +40,10 @@ constexpr AxisTable<planner::AttentionKernel, v1::AttentionKernel, 2> kAttention
 constexpr AxisTable<planner::LossKernel, v1::LossKernel, 2> kLossKernels = {
     {{planner::LossKernel::kFull, v1::LOSS_KERNEL_FULL},
      {planner::LossKernel::kChunked, v1::LOSS_KERNEL_CHUNKED}}};
+constexpr AxisTable<planner::Offload, v1::Offload, 3> kOffloads = {
+    {{planner::Offload::kNone, v1::OFFLOAD_NONE},
+     {planner::Offload::kOptimizer, v1::OFFLOAD_OPTIMIZER},
+     {planner::Offload::kAll, v1::OFFLOAD_ALL}}};
 constexpr AxisTable<planner::Objective, v1::Objective, 3> kObjectives = {
     {{planner::Objective::kTime, v1::OBJECTIVE_TIME},
      {planner::Objective::kMemory, v1::OBJECTIVE_MEMORY},
@@ -143,6 +147,8 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_optimizer_state(ProtoValue(kOptimizerStates, mix.optimizer_state));
   proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
   proto.set_zero_stage(mix.zero_stage);
+  if (mix.offload != planner::Offload::kNone)
+    proto.set_offload(ProtoValue(kOffloads, mix.offload));
   *proto.mutable_recompute() = RecomputeToProto(mix.recompute);
   proto.set_attention(ProtoValue(kAttentionKernels, mix.attention));
   proto.set_loss(ProtoValue(kLossKernels, mix.loss));
@@ -166,6 +172,8 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   mix.accumulation_dtype = PlannerValue(kAccumulationDtypes, proto.accumulation_dtype(),
                                         path("accumulation_dtype"), violations);
   mix.zero_stage = proto.zero_stage();
+  if (proto.offload() != v1::OFFLOAD_UNSPECIFIED)
+    mix.offload = PlannerValue(kOffloads, proto.offload(), path("offload"), violations);
   if (mix.zero_stage < 0 || mix.zero_stage > 3) {
     violations.Add(path("zero_stage"), StrCat("is ", mix.zero_stage, ", must be 0 to 3"));
   }
@@ -190,6 +198,7 @@ v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
   proto.set_micro_batch(pinned.micro_batch.value_or(0));
   proto.set_mlp_tile_count(pinned.mlp_tile_count.value_or(0));
   if (pinned.zero_stage) proto.set_zero_stage(*pinned.zero_stage);
+  if (pinned.offload) proto.set_offload(ProtoValue(kOffloads, *pinned.offload));
   if (pinned.rungs == planner::kAnyRung) return proto;
   for (const auto& [rung, value] : kRungs) {
     if (pinned.rungs & planner::BitOf(rung)) proto.add_rungs(value);
@@ -211,6 +220,8 @@ planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string
   violations.AtLeast(path("mlp_tile_count"), proto.mlp_tile_count(), 0);
   if (proto.mlp_tile_count() != 0) pinned.mlp_tile_count = proto.mlp_tile_count();
   if (proto.has_zero_stage()) pinned.zero_stage = proto.zero_stage();
+  if (proto.offload() != v1::OFFLOAD_UNSPECIFIED)
+    pinned.offload = PlannerValue(kOffloads, proto.offload(), path("offload"), violations);
   if (proto.rungs().empty()) return pinned;
   pinned.rungs = 0;
   for (const int rung : proto.rungs())

@@ -175,13 +175,18 @@ void ProgramRunner::WriteScalars() {
   scalars[planner::kEpsilon] = 1e-6f;
   scalars[planner::kWeightDecay] = 0.1f;
   scalars[planner::kMaxGradientNorm] = static_cast<float>(max_gradient_norm_);
-  EXPECT_TRUE(executor_->arena()
-                  .Write(executor_->program().host.step_scalars, 0, scalars.data(),
-                         4 * planner::kStepScalarCount)
-                  .ok());
+  const planner::HostBuffers& h = executor_->program().host;
   const uint64_t key = planner::StepKey(17, optimizer_step_);
-  EXPECT_TRUE(
-      executor_->arena().Write(executor_->program().host.step_key, 0, &key, sizeof key).ok());
+  for (int32_t buffer : {h.step_scalars, h.host_step_scalars}) {
+    if (buffer < 0) continue;
+    EXPECT_TRUE(executor_->arena()
+                    .Write(buffer, 0, scalars.data(), 4 * planner::kStepScalarCount)
+                    .ok());
+  }
+  for (int32_t buffer : {h.step_key, h.host_step_key}) {
+    if (buffer < 0) continue;
+    EXPECT_TRUE(executor_->arena().Write(buffer, 0, &key, sizeof key).ok());
+  }
 }
 
 void ProgramRunner::LoadMicroBatch(int64_t micro) {

@@ -146,26 +146,10 @@ class StoredTensors {
 
   // Into the arena of `session` what it holds of `tensor`.
   absl::Status Load(const StateTensor& tensor, Session& session) const {
-    if (!tensor.held) return absl::OkStatus();
-    const auto found = parts_.find(tensor.name);
-    if (found == parts_.end()) return Problem(tensor, "is missing");
-    const int64_t begin = tensor.held->tensor_first, end = begin + tensor.held->bytes;
-    int64_t at = begin;
-    for (const auto& [first_element, part] : found->second) {
-      if (part.tensor->dtype != tensor.dtype) return Problem(tensor, kDiffers);
-      const int64_t first = first_element * SizeOf(tensor.dtype),
-                    last = first + part.tensor->byte_count;
-      if (last > tensor.bytes) return Problem(tensor, kDiffers);
-      if (last <= at || first >= end) continue;
-      if (first > at) return Problem(tensor, "is missing in part");
-      const int64_t count = std::min(last, end) - at;
-      TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Write(
-          tensor.held->buffer, tensor.held->instance,
-          part.file->Bytes(*part.tensor).data() + (at - first), count,
-          tensor.held->buffer_first + (at - begin)));
-      at += count;
+    for (const std::optional<Piece>& piece : {tensor.held, tensor.host_copy}) {
+      if (piece) TUNESMITH_RETURN_IF_ERROR(LoadPiece(tensor, *piece, session));
     }
-    return at == end ? absl::OkStatus() : Problem(tensor, kDiffers);
+    return absl::OkStatus();
   }
 
  private:
@@ -186,6 +170,27 @@ class StoredTensors {
       parts_[name.substr(0, mark)][first] = {&file, &tensor};
     }
     return absl::OkStatus();
+  }
+
+  absl::Status LoadPiece(const StateTensor& tensor, const Piece& piece, Session& session) const {
+    const auto found = parts_.find(tensor.name);
+    if (found == parts_.end()) return Problem(tensor, "is missing");
+    const int64_t begin = piece.tensor_first, end = begin + piece.bytes;
+    int64_t at = begin;
+    for (const auto& [first_element, part] : found->second) {
+      const int64_t first = first_element * SizeOf(tensor.dtype),
+                    last = first + part.tensor->byte_count;
+      if (part.tensor->dtype != tensor.dtype || last > tensor.bytes)
+        return Problem(tensor, kDiffers);
+      if (last <= at || first >= end) continue;
+      if (first > at) return Problem(tensor, "is missing in part");
+      const int64_t count = std::min(last, end) - at;
+      TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Write(
+          piece.buffer, piece.instance, part.file->Bytes(*part.tensor).data() + (at - first), count,
+          piece.buffer_first + (at - begin)));
+      at += count;
+    }
+    return at == end ? absl::OkStatus() : Problem(tensor, kDiffers);
   }
 
   absl::Status Problem(const StateTensor& tensor, std::string_view what) const {

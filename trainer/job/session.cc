@@ -172,7 +172,13 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   TUNESMITH_RETURN_IF_ERROR(
       executor_->arena().Write(program().host.step_scalars, 0, scalars.data(), sizeof scalars));
   const uint64_t key = planner::StepKey(seed_, c.optimizer_step);
-  return executor_->arena().Write(program().host.step_key, 0, &key, sizeof key);
+  const planner::HostBuffers& h = program().host;
+  if (h.host_step_scalars >= 0) {
+    TUNESMITH_RETURN_IF_ERROR(
+        executor_->arena().Write(h.host_step_scalars, 0, scalars.data(), sizeof scalars));
+    TUNESMITH_RETURN_IF_ERROR(executor_->arena().Write(h.host_step_key, 0, &key, sizeof key));
+  }
+  return executor_->arena().Write(h.step_key, 0, &key, sizeof key);
 }
 
 absl::Status Session::WriteDropoutKey(int64_t optimizer_step, int64_t first_row) {

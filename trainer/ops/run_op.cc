@@ -327,6 +327,7 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
     case OpKind::kArgMax:
       return ArgMax(context, {.logits = in[0], .token = out[0]});
     case OpKind::kCopy:
+      if (call.attributes.accumulate) return Add(context, {.x = in[0], .y = out[0]});
       return Copy(context, {.x = in[0], .y = out[0], .stream = call.stream});
     case OpKind::kAllGather:
     case OpKind::kReduceScatter:
