@@ -20,6 +20,7 @@ ProgramInputs ScratchInputs(ProgramInputs inputs) {
   // What goes between ranks is priced by itself: it takes nothing of a layer's own buffers.
   inputs.mix.zero_stage = 0;
   inputs.mix.data_parallel = 1;
+  inputs.mix.offload = Offload::kNone;
   return inputs;
 }
 

@@ -36,7 +36,7 @@ std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs
 
 absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage}];
+  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage, m.offload}];
   if (step == nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
     step = std::make_shared<const StepSummary>(summary);
@@ -201,7 +201,7 @@ ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
            (several() ? f.gradient_bytes : f.head_gradient_bytes),
        stack + f.loss_input_bytes + f.norm_local_bytes + gradients_before_layers()});
   return {.arena_bytes = arena,
-          .host_bytes = host * f.block_input_bytes,
+          .host_bytes = f.host_bytes + host * f.block_input_bytes,
           .price = ComposeStep(collectives().any ? SharedWorkOf(recompute) : WorkOf(layers, host),
                                *prices_)};
 }

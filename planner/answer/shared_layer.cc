@@ -3,22 +3,16 @@
 namespace tunesmith::planner {
 namespace {
 
-constexpr uint8_t Waits(Stream stream) {
-  return static_cast<uint8_t>(1u << static_cast<int>(stream));
-}
-
-// Ops between ranks: on a stream of their own, waiting for compute, or among the others.
-void IssueCollectives(BlockPrice& price, const Collectives& collectives,
-                      std::initializer_list<int64_t> picoseconds) {
-  for (int64_t time : picoseconds) {
-    if (time == 0) continue;
-    price.IssueCollective(collectives.overlap ? Stream::kCommunication : Stream::kCompute,
-                          collectives.overlap ? Waits(Stream::kCompute) : uint8_t{0}, time);
+void Issue(BlockPrice& price, const std::vector<Transfer>& transfers, bool later, bool last) {
+  for (const Transfer& t : transfers) {
+    if (t.last_micro_only && !last) continue;
+    const int64_t picoseconds = later ? t.later_picoseconds : t.first_picoseconds;
+    if (t.between_ranks) {
+      price.IssueCollective(t.stream, t.waits, picoseconds);
+    } else {
+      price.Issue(t.stream, t.waits, picoseconds);
+    }
   }
-}
-
-uint8_t ForCollectives(const Collectives& collectives, bool waits) {
-  return waits && collectives.overlap ? Waits(Stream::kCommunication) : uint8_t{0};
 }
 
 }  // namespace
@@ -26,11 +20,10 @@ uint8_t ForCollectives(const Collectives& collectives, bool waits) {
 BlockPrice ForwardPrice(const LayerTimes& t, const std::optional<HostTimes>& host,
                         const Collectives& collectives, const LayerPlace& place) {
   BlockPrice price;
-  price.Issue(Stream::kCompute, ForCollectives(collectives, collectives.gathers), t.forward_front);
-  if (collectives.gathers) {
-    const CollectiveTimes& next = place.last ? collectives.head : collectives.layer;
-    IssueCollectives(price, collectives, {next.gathers[0], next.gathers[1]});
-  }
+  price.Issue(Stream::kCompute, collectives.gathers ? collectives.weight_waits : uint8_t{0},
+              t.forward_front);
+  if (collectives.gathers)
+    Issue(price, place.last ? collectives.head.gathers : collectives.layer.gathers, false, false);
   if (!host) {
     price.Issue(Stream::kCompute, 0, t.forward - t.forward_front);
     return price;
@@ -46,19 +39,15 @@ BlockPrice BackwardPrice(const LayerTimes& t, const std::optional<HostTimes>& ho
                          const Collectives& collectives, const LayerPlace& place, bool later,
                          bool last) {
   // Gradients in a slot are overwritten in every micro-batch.
-  const size_t i = later && !collectives.reduces_always ? 1 : 0;
+  const size_t i = later && !collectives.writes_slots ? 1 : 0;
   BlockPrice price;
   price.Issue(Stream::kCompute, host ? host->copies.input_waits : uint8_t{0}, t.backward_front[i]);
-  if (place.gathers_below)
-    IssueCollectives(price, collectives,
-                     {collectives.layer.gathers[0], collectives.layer.gathers[1]});
+  if (place.gathers_below) Issue(price, collectives.layer.gathers, later, last);
   if (host && host->copies.fetch)
     price.Issue(host->copies.fetch->stream, host->copies.fetch->waits, host->fetch_picoseconds);
   price.Issue(Stream::kCompute, 0, t.backward[i] - t.backward_front[i] - t.backward_last[i]);
-  price.Issue(Stream::kCompute, ForCollectives(collectives, collectives.reduces_always),
-              t.backward_last[i]);
-  if (last || collectives.reduces_always)
-    IssueCollectives(price, collectives, {collectives.layer.reduction});
+  price.Issue(Stream::kCompute, collectives.backward_waits, t.backward_last[i]);
+  Issue(price, collectives.layer.reductions, later, last);
   return price;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "planner/answer/mix_family.h"
 
@@ -125,33 +126,75 @@ StepWork MixFamily::SharedWorkOf(const RecomputeCounts& recompute) const {
   return work;
 }
 
-// No less than a layer adds to a step: its compute, or the collectives that its first op waits for and those that its last op waits for. A special layer (the first or
-// the last) may have none.
+namespace {
+
+// Busy time of the streams that compute waits for, the one that is busy longest. All that moves in every micro-batch, or (`last`) in the last too.
+int64_t LongestBusy(std::initializer_list<const std::vector<Transfer>*> lists, uint8_t streams,
+                    bool last) {
+  std::array<int64_t, kStreamCount> busy = {};
+  for (const std::vector<Transfer>* list : lists) {
+    for (const Transfer& t : *list) {
+      if (t.last_micro_only && !last) continue;
+      busy[static_cast<size_t>(t.stream)] += std::min(t.first_picoseconds, t.later_picoseconds);
+    }
+  }
+  int64_t longest = 0;
+  for (size_t stream = 0; stream < busy.size(); ++stream) {
+    if ((streams >> stream & 1u) != 0) longest = std::max(longest, busy[stream]);
+  }
+  return longest;
+}
+
+// A chain: each op waits for the one before.
+int64_t Sum(const std::vector<Transfer>& transfers, bool last) {
+  int64_t sum = 0;
+  for (const Transfer& t : transfers) {
+    if (!t.last_micro_only || last) sum += std::min(t.first_picoseconds, t.later_picoseconds);
+  }
+  return sum;
+}
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::min() / 4;
+
+}  // namespace
+
+// No less than a layer adds to a step: its compute, or what its first op waits for (forward), or its last (backward). A special layer, the first or the last, may
+// wait for nothing.
 int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, const LayerPlace& place,
                                     bool special) const {
   const Collectives& c = collectives();
   if (!c.any) return s.ComputePicoseconds(micro_batch_count_);
-  const int64_t gather = c.overlap && place.gathers_below ? c.layer.GatherPicoseconds() : 0,
-                reduction = c.overlap && c.reduces_always && !special ? c.layer.reduction : 0;
-  const int64_t later = c.reduces_always ? s.backward_first.compute_picoseconds
-                                         : s.backward_later.compute_picoseconds;
-  const int64_t below = gather + reduction;
+  static const std::vector<Transfer> kNone;
+  const bool waits = c.overlap && !special;
+  const int64_t gather =
+      waits && place.gathers_below ? LongestBusy({&c.layer.gathers}, c.weight_waits, false) : 0;
+  const int64_t below = waits ? LongestBusy({place.gathers_below ? &c.layer.gathers : &kNone,
+                                             &c.layer.reductions},
+                                            c.backward_waits, false)
+                              : 0;
+  const int64_t later = c.writes_slots ? s.backward_first.compute_picoseconds
+                                       : s.backward_later.compute_picoseconds;
   return micro_batch_count_ * std::max(s.forward.compute_picoseconds, gather) +
          std::max(s.backward_first.compute_picoseconds, below) +
          (micro_batch_count_ - 1) * std::max(later, below);
 }
 
-// What compute is sure to wait for: the first gathers of a micro-batch, which wait for the one before; the last sum of a step (of a micro-batch, where there is
-// one in each), and the norm. Without streams of their own, all collectives.
+// What compute is sure to wait for: the first gathers of a micro-batch, which wait for the one before; the last sums of a step (of a micro-batch, where there are
+// some in each); and what the optimizer segment takes beyond its own compute. Without streams of their own, all that is not compute.
 int64_t MixFamily::WaitingPicoseconds() const {
   const Collectives& c = collectives();
   if (!c.any) return 0;
-  const int64_t reductions = c.reduces_always ? micro_batch_count_ : 1;
   if (c.overlap) {
-    const int64_t last = c.embedding.reduction > 0 ? c.embedding.reduction : c.layer.reduction;
+    const std::vector<Transfer>& last =
+        c.embedding.reductions.empty() ? c.layer.reductions : c.embedding.reductions;
+    StreamTimes free;
+    free.fill(kNever);
+    free[static_cast<size_t>(Stream::kCompute)] = 0;
+    const StreamTimes end = step_->optimizer.streams.Apply(free);
     return micro_batch_count_ *
-               (c.embedding.GatherPicoseconds() + c.layer.GatherPicoseconds()) +
-           reductions * last + c.norm_picoseconds;
+               LongestBusy({&c.embedding.gathers, &c.layer.gathers}, c.weight_waits, false) +
+           (micro_batch_count_ - 1) * Sum(last, false) + Sum(last, true) +
+           *std::max_element(end.begin(), end.end()) - step_->optimizer.compute_picoseconds;
   }
   int64_t picoseconds = step_->optimizer.communication_picoseconds;
   const std::array<int64_t, 3> counts = MicroCounts();
@@ -162,12 +205,12 @@ int64_t MixFamily::WaitingPicoseconds() const {
                                 m.embed_backward.communication_picoseconds);
   }
   // Forward gathers the layer above, and from the last layer the head; backward the layer below, but for the last two.
-  const int64_t forward_gathers = (layer_count_ - 1) * c.layer.GatherPicoseconds() +
-                                  c.head.GatherPicoseconds(),
-                backward_gathers =
-                    std::max<int64_t>(layer_count_ - 2, 0) * c.layer.GatherPicoseconds();
-  return picoseconds + micro_batch_count_ * (forward_gathers + backward_gathers) +
-         reductions * layer_count_ * c.layer.reduction;
+  const int64_t layer = Sum(c.layer.gathers, false);
+  const int64_t gathers = (layer_count_ - 1) * layer + Sum(c.head.gathers, false) +
+                          std::max<int64_t>(layer_count_ - 2, 0) * layer;
+  return picoseconds + micro_batch_count_ * gathers +
+         layer_count_ * ((micro_batch_count_ - 1) * Sum(c.layer.reductions, false) +
+                         Sum(c.layer.reductions, true));
 }
 
 }  // namespace tunesmith::planner

@@ -19,6 +19,7 @@ class StepSummarizer {
 
   StepSummary Summarize() {
     s_.resident_bytes = BytesOf(Region::kResident, 0);
+    s_.host_bytes = BytesOf(Region::kResident, 0, Space::kHost);
     s_.stack_base_bytes = s_.resident_bytes + CarriedBytes(SegmentKind::kMicroFirst);
     SummarizeGradients();
     SummarizeMicro();
@@ -50,10 +51,10 @@ class StepSummarizer {
     return b.ring_count > 0 ? std::min(b.ring_count, count) : count;
   }
 
-  int64_t BytesOf(Region region, uint32_t segments) const {
+  int64_t BytesOf(Region region, uint32_t segments, Space space = Space::kDevice) const {
     int64_t bytes = 0;
     for (const Buffer& b : program_.buffers) {
-      if (b.region == region && (region != Region::kCarried || (b.segments & segments) != 0))
+      if (b.region == region && b.space == space && (region != Region::kCarried || (b.segments & segments) != 0))
         bytes += AlignedInstanceBytes(b) * Count(b);
     }
     return bytes;
@@ -91,8 +92,10 @@ class StepSummarizer {
       const bool at_head =
           bucket.place == BucketPlace::kHead || (program_.inputs.model.tied_head && !shares);
       if (!at_head) continue;
-      const int64_t bytes = AlignedInstanceBytes(program_.buffers[static_cast<size_t>(
-          shares ? bucket.gradient_shard : bucket.gradients)]);
+      const Buffer& gradients = program_.buffers[static_cast<size_t>(
+          shares ? bucket.gradient_shard : bucket.gradients)];
+      if (gradients.region != Region::kGradient) continue;
+      const int64_t bytes = AlignedInstanceBytes(gradients);
       s_.gradients_before_layers_bytes += bytes;
       if (!shares) s_.head_gradient_bytes += bytes;
     }
@@ -161,16 +164,17 @@ class StepSummarizer {
     return price;
   }
 
-  CollectiveTimes CollectivesOf(BucketPlace place) const {
-    CollectiveTimes times;
-    const auto picoseconds = [&](const Op& op) {
-      return prices_.Picoseconds(program_, op, SegmentKind::kMicroFirst);
-    };
-    size_t i = 0;
-    for (const Op& op : Gathers(program_, place, 0, Phase::kForward))
-      times.gathers[i++] = picoseconds(op);
-    for (const Op& op : Reductions(program_, place)) times.reduction = picoseconds(op);
-    return times;
+  std::vector<Transfer> TransfersOf(const std::vector<Op>& ops) const {
+    std::vector<Transfer> transfers;
+    for (const Op& op : ops)
+      transfers.push_back(
+          {.stream = op.stream,
+           .waits = op.waits,
+           .between_ranks = IsCollective(op.kind),
+           .last_micro_only = op.attributes.last_micro_only,
+           .first_picoseconds = prices_.Picoseconds(program_, op, SegmentKind::kMicroFirst),
+           .later_picoseconds = prices_.Picoseconds(program_, op, SegmentKind::kMicroLast)});
+    return transfers;
   }
 
   void SummarizeCollectives() {
@@ -180,15 +184,18 @@ class StepSummarizer {
     if (!c.any) return;
     c.overlap = CopiesOverlap(in.backend);
     c.gathers = SharesWeights(in);
-    c.reduces_always = SharesGradients(in);
-    c.embedding = CollectivesOf(BucketPlace::kEmbedding);
-    c.layer = CollectivesOf(BucketPlace::kLayer);
-    c.head = CollectivesOf(BucketPlace::kHead);
-    for (const BlockRun& run : Find(SegmentKind::kOptimizer)->runs) {
-      const Op& op = block(run).ops[0];
-      if (op.kind == OpKind::kAllReduce)
-        c.norm_picoseconds = prices_.Picoseconds(program_, op, SegmentKind::kOptimizer);
+    c.writes_slots = SharesGradients(in);
+    if (c.overlap) {
+      c.weight_waits = WeightWaits(in);
+      c.backward_waits = BackwardWaits(in);
     }
+    const auto of = [&](BucketPlace place) {
+      return PlaceTransfers{.gathers = TransfersOf(Gathers(program_, place, 0, Phase::kForward)),
+                            .reductions = TransfersOf(Reductions(program_, place))};
+    };
+    c.embedding = of(BucketPlace::kEmbedding);
+    c.layer = of(BucketPlace::kLayer);
+    c.head = of(BucketPlace::kHead);
   }
 
   const Program& program_;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "planner/price/price.h"
@@ -9,29 +10,39 @@
 
 namespace tunesmith::planner {
 
-// Times of what goes between ranks in one layer or at an end of the model, in the order of the ops: an end's and a layer's have at most a trainable and a
-// frozen bucket.
-struct CollectiveTimes {
-  std::array<int64_t, 2> gathers = {};  // picoseconds; 0: none
-  int64_t reduction = 0;
-
-  int64_t GatherPicoseconds() const { return gathers[0] + gathers[1]; }
+// An op that moves a bucket, or adds to it on the host, with its time.
+struct Transfer {
+  Stream stream = Stream::kCompute;
+  uint8_t waits = 0;
+  bool between_ranks = false;
+  bool last_micro_only = false;
+  int64_t first_picoseconds = 0;  // in the first micro-batch of a step
+  int64_t later_picoseconds = 0;
 };
+
+// What moves for one layer or for an end of the model, in the order of the ops.
+struct PlaceTransfers {
+  std::vector<Transfer> gathers;
+  std::vector<Transfer> reductions;
+};
+
 struct Collectives {
-  bool any = false;  // several ranks
-  bool overlap = false;  // on a stream of their own
-  bool gathers = false;  // weights
-  bool reduces_always = false;  // gradients: in every micro-batch, not in the last alone
-  CollectiveTimes embedding;
-  CollectiveTimes layer;
-  CollectiveTimes head;
-  int64_t norm_picoseconds = 0;
+  bool any = false;            // parameters lie in buckets
+  bool overlap = false;        // transfers have streams of their own
+  bool gathers = false;        // weights pass through slots
+  bool writes_slots = false;   // gradients do
+  uint8_t weight_waits = 0;    // see collectives.h
+  uint8_t backward_waits = 0;
+  PlaceTransfers embedding;
+  PlaceTransfers layer;
+  PlaceTransfers head;
 };
 
 // What a step needs beside its layers: bytes of the device's arena and picoseconds, for one model, workload, method, loss kernel and micro-batch. Layers
 // count only with their parameters.
 struct StepSummary {
   int64_t resident_bytes = 0;
+  int64_t host_bytes = 0;  // of the host's arena: what is kept there of parameters
   int64_t stack_base_bytes =
       0;  // resident and carried of the micro segments, the slots of the host rung apart
   int64_t block_input_bytes = 0;  // of one layer

@@ -196,7 +196,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
   }
 }
 
-// Ranks that share nothing, states, gradients or weights, on devices with and without streams, in nodes and across them.
+// Ranks that share nothing, states, gradients or weights, and leave some or all of that to their hosts, on devices with and without streams, in nodes and across them.
 TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
   std::mt19937_64 random(11);
   const auto pick = [&random](int64_t low, int64_t high) {
@@ -221,11 +221,16 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
               .lora = {.rank = 5},
               .precision = gpu ? Precision::kBf16 : Precision::kFp32,
               .zero_stage = pick(0, 3),
+              .offload = static_cast<Offload>(pick(0, 2)),
               .attention = AttentionKernel::kFlash,
               .loss = pick(0, 1) ? LossKernel::kFull : LossKernel::kChunked,
               .micro_batch = pick(1, 3),
               .accumulation_count = pick(0, 2) > 0 ? pick(1, 4) : pick(17, 40),
-              .data_parallel = pick(2, 5)};
+              .data_parallel = pick(1, 5)};
+      if (mix.data_parallel == 1) mix.zero_stage = 0;
+      if (mix.offload == Offload::kAll && mix.data_parallel > 1) mix.zero_stage = 3;
+      if (mix.offload == Offload::kOptimizer && mix.data_parallel > 1)
+        mix.zero_stage = std::max<int64_t>(mix.zero_stage, 1);
       std::array<int64_t, kRungCount + 1> cuts = {0};
       cuts.back() = model.layer_count;
       const size_t rungs = gpu ? kRungCount : kRungCount - 1;

@@ -190,7 +190,8 @@ TEST(RanksTest, SharingChangesNoBit) {
   size_t turn = 0;
   for (ProgramInputs inputs :
        planner::SemanticGrid(2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
-    const int64_t ranks = ++turn % 3 == 0 ? 1 : 2;
+    if (++turn % 5 < 3) continue;  // coprime to what varies in the grid
+    const int64_t ranks = turn % 3 == 0 ? 1 : 2;
     inputs.mix.data_parallel = ranks;
     inputs.workload.rows_per_step *= ranks;
     std::vector<Shared> shares = SharedBy(ranks);
