@@ -125,6 +125,7 @@ class RankShimTest : public ShimTest {
       GTEST_SKIP() << "mpirun is not installed (openmpi-bin)";
     if (access(BinaryPath("libtunesmith_mpi.so").c_str(), R_OK) != 0)
       GTEST_SKIP() << "the plugin was not built (libopenmpi-dev)";
+    unsetenv("FAKE_IGNORE_SIGTERM");  // of another test
     setenv("TUNESMITH_MPI_PLUGIN", BinaryPath("libtunesmith_mpi.so").c_str(), 1);
     ShimTest::SetUp();
     job_.mutable_plan()->mutable_mix()->set_data_parallel(2);
@@ -177,7 +178,8 @@ TEST_F(RankShimTest, StopsAllRanksAndLeavesNothingBehind) {
   EXPECT_TRUE(Processes().empty()) << testing::PrintToString(Processes());
   // The first rank has saved; the other one, which hears nothing, was killed.
   EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
-  EXPECT_EQ(Exit().reason(), "interrupted");
+  EXPECT_EQ(Exit().reason(), "interrupted")
+      << std::ifstream(InDirectory(job_.run_directory(), convert::kTrainerLogFile)).rdbuf();
 }
 
 TEST_F(RankShimTest, NothingOutlivesAnMpirunThatIsKilled) {
