@@ -261,8 +261,12 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--model", flags.model,
                  "A name (tunesmith models), a size such as 7B, a model directory or a .gguf file");
   app.add_option("--context", flags.context, "Tokens per row")->check(Positive());
-  app.add_option("--gpus", flags.gpus, "Devices, such as 8xA100-80GB or cpu (tunesmith gpus)")
+  app.add_option("--gpus", flags.gpus,
+                 "Devices, such as 8xA100-80GB, 2x8xH100 (2 nodes of 8) or cpu (tunesmith gpus)")
       ->capture_default_str();
+  app.add_option("--network", flags.network_gigabits_per_second,
+                 "Between nodes: what one node's network carries, in Gb/s; 400 is assumed")
+      ->check(CLI::PositiveNumber);
   app.add_option("--method", flags.method,
                  "What is trained; for other runtimes also a list such as full,lora,qlora")
       ->check(MethodList())
@@ -337,6 +341,7 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   v1::Question& question = asked.question;
   TUNESMITH_RETURN_IF_ERROR(SetModel(flags.model, question));
   question.set_device_name(flags.gpus);
+  question.set_network_bytes_per_second(flags.network_gigabits_per_second * 1e9 / 8);
   v1::Workload& workload = *question.mutable_workload();
   workload.set_context(flags.context);
   workload.set_rows_per_step(flags.batch);

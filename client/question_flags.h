@@ -18,6 +18,7 @@ struct QuestionFlags {
   std::string model;
   int64_t context = 0;
   std::string gpus = "cpu";
+  double network_gigabits_per_second = 0;  // 0: assumed
   std::string method = "any";
   std::string precision;
   std::string optimizer = "adamw";

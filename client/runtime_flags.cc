@@ -20,7 +20,6 @@ const std::vector<std::string>& Offloads() {
 }
 
 std::string_view GivenFlag(const RuntimeFlags& flags) {
-  if (flags.zero_stage >= 0) return "--zero-stage";
   if (!flags.offload.empty()) return "--offload";
   if (!flags.checkpointing.empty()) return "--checkpointing";
   if (!flags.transformers.empty()) return "--transformers";
@@ -44,7 +43,7 @@ void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags) {
   app.add_option("--runtime", flags.runtime, "Ask for another stack than the bundled trainer")
       ->check(CLI::IsMember(std::vector<std::string>(kRuntimeNames.begin(), kRuntimeNames.end())));
   app.add_option("--zero-stage", flags.zero_stage,
-                 "Pin the ZeRO stage of that stack (FSDP: 3 shards weights too)")
+                 "Pin what ranks share: 1 states, 2 also gradients, 3 also weights (FSDP)")
       ->check(CLI::Range(0, 3));
   app.add_option("--offload", flags.offload, "Pin what that stack keeps in host memory")
       ->check(CLI::IsMember(Offloads()));
@@ -65,7 +64,10 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
       return absl::InvalidArgumentError(
           StrCat("--method ", method,
                  ": a list is for other runtimes; name one by --runtime, or one method"));
-    if (given.empty()) return absl::OkStatus();
+    if (given.empty()) {
+      if (flags.zero_stage >= 0) question.mutable_pinned()->set_zero_stage(flags.zero_stage);
+      return absl::OkStatus();
+    }
     return absl::InvalidArgumentError(StrCat(
         given, " is for other runtimes; name one by --runtime ", StrJoin(kRuntimeNames, ", ")));
   }

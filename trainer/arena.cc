@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/units.h"
+#include "planner/program/buckets.h"
+#include "trainer/comm/communicator.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -18,7 +20,14 @@ constexpr uint64_t kCanaryWord = 0xC7C7C7C7C7C7C7C7u;
 
 absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& program,
                                                      const OpContext& context) {
-  auto arena = std::unique_ptr<Arena>(new Arena(program, planner::PlanMemory(program)));
+  const int64_t ranks = context.comm == nullptr ? 1 : context.comm->size(),
+                rank = context.comm == nullptr ? 0 : context.comm->rank(),
+                planned = program.inputs.mix.data_parallel;
+  if (planned != ranks && planner::HasBuckets(program.inputs))
+    return absl::FailedPreconditionError(
+        absl::StrCat("the plan is for ", planned, " ranks (batch: micro x accumulation x ranks), ",
+                     ranks, ranks == 1 ? " runs" : " run"));
+  auto arena = std::unique_ptr<Arena>(new Arena(program, planner::PlanMemory(program), rank));
   TUNESMITH_ASSIGN_OR_RETURN(arena->memory_[0],
                              DeviceMemory::Allocate(context, arena->plan_.device_bytes()));
   TUNESMITH_ASSIGN_OR_RETURN(arena->memory_[1],
@@ -28,19 +37,24 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& pro
 
 Tensor Arena::At(planner::BufferRef ref, int64_t run_index) const {
   const planner::Buffer& b = program_.buffers[static_cast<size_t>(ref.buffer)];
-  return {.data = memory(b.space).data() + planner::OffsetOf(program_, plan_, ref, run_index),
+  return {.data = memory(b.space).data() + planner::OffsetOf(program_, plan_, ref, run_index) +
+                  RankOffset(b),
           .dtype = b.dtype,
           .dims = b.dims,
           .rank = b.rank};
 }
 
-absl::Status Arena::Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes) {
-  TUNESMITH_RETURN_IF_ERROR(MemoryOf(buffer).CopyFromHost(Offset(buffer, instance), host, bytes));
+absl::Status Arena::Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes,
+                          int64_t first) {
+  TUNESMITH_RETURN_IF_ERROR(
+      MemoryOf(buffer).CopyFromHost(Offset(buffer, instance) + first, host, bytes));
   return MemoryOf(buffer).Synchronize();
 }
 
-absl::Status Arena::Read(int32_t buffer, int64_t instance, void* host, int64_t bytes) {
-  TUNESMITH_RETURN_IF_ERROR(MemoryOf(buffer).CopyToHost(host, Offset(buffer, instance), bytes));
+absl::Status Arena::Read(int32_t buffer, int64_t instance, void* host, int64_t bytes,
+                         int64_t first) {
+  TUNESMITH_RETURN_IF_ERROR(
+      MemoryOf(buffer).CopyToHost(host, Offset(buffer, instance) + first, bytes));
   return MemoryOf(buffer).Synchronize();
 }
 

@@ -17,15 +17,17 @@ namespace tunesmith::trainer {
 class Arena {
  public:
   // RESOURCE_EXHAUSTED with the bytes asked for when the device does not have them. `program` and what `context` points to must outlive it.
+  // FAILED_PRECONDITION: the program is of another number of ranks than the context's communicator.
   static absl::StatusOr<std::unique_ptr<Arena>> Create(const planner::Program& program,
                                                        const OpContext& context);
 
   // The tensor that `ref` names in the run with index `run_index`.
   Tensor At(planner::BufferRef ref, int64_t run_index) const;
 
-  // One instance of a buffer, from or to host memory; `instance` counts from 0. Returns when the copy is done.
-  absl::Status Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes);
-  absl::Status Read(int32_t buffer, int64_t instance, void* host, int64_t bytes);
+  // Bytes of one instance of a buffer, from its first or from `first`, from or to host memory; `instance` counts from 0. Returns when the copy is done.
+  absl::Status Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes,
+                     int64_t first = 0);
+  absl::Status Read(int32_t buffer, int64_t instance, void* host, int64_t bytes, int64_t first = 0);
   // Clears every resident buffer, so that states start at zero.
   absl::Status ClearResident();
 
@@ -34,21 +36,27 @@ class Arena {
   absl::StatusOr<int64_t> CountUsedBytes(planner::Space space = planner::Space::kDevice);
 
   const planner::MemoryPlan& plan() const { return plan_; }
+  int64_t rank() const { return rank_; }
   const planner::Program& program() const { return program_; }
   DeviceMemory& memory(planner::Space space = planner::Space::kDevice) const {
     return *memory_[static_cast<size_t>(space)];
   }
 
  private:
-  Arena(const planner::Program& program, planner::MemoryPlan plan)
-      : program_(program), plan_(std::move(plan)) {}
+  Arena(const planner::Program& program, planner::MemoryPlan plan, int64_t rank)
+      : program_(program), plan_(std::move(plan)), rank_(rank) {}
 
+  int64_t RankOffset(const planner::Buffer& buffer) const {
+    return rank_ * buffer.view_rank_stride_bytes;
+  }
   int64_t Offset(int32_t buffer, int64_t instance) const {
-    return plan_.offsets[static_cast<size_t>(buffer)][static_cast<size_t>(instance)];
+    return plan_.offsets[static_cast<size_t>(buffer)][static_cast<size_t>(instance)] +
+           RankOffset(program_.buffers[static_cast<size_t>(buffer)]);
   }
 
   const planner::Program& program_;
   planner::MemoryPlan plan_;
+  const int64_t rank_;
   DeviceMemory& MemoryOf(int32_t buffer) const {
     return memory(program_.buffers[static_cast<size_t>(buffer)].space);
   }

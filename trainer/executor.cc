@@ -110,9 +110,10 @@ absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
   if (segment != nullptr) {
     for (const planner::BlockRun& run : segment->runs) {
       const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
-      if (block.ops[0].inputs[0].buffer != weight) continue;
+      const planner::Op& copy = block.ops.back();
+      if (copy.inputs[0].buffer != weight) continue;
       TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance, segment->kind));
-      return block.ops[0].outputs[0].buffer;
+      return copy.outputs[0].buffer;
     }
   }
   return absl::NotFoundError(absl::StrCat("the step program does not save buffer ", weight));
@@ -121,6 +122,7 @@ absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
 absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index,
                                 planner::SegmentKind kind) {
   for (const planner::Op& op : block.ops) {
+    if (!planner::Runs(op, kind, program_.inputs.mix.accumulation_count)) continue;
     const OpCall call = Resolve(op, run_index, kind);
     if (absl::Status status = RunOne(op, call); !status.ok()) {
       return absl::Status(status.code(), absl::StrCat(std::string(block.name), " ", run_index, ", ",
@@ -157,6 +159,11 @@ OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
               .input_count = op.input_count,
               .output_count = op.output_count};
   call.attributes.accumulate = planner::Accumulates(op, kind);
+  if (op.attributes.bucket >= 0) {
+    call.program = &program_;
+    call.bucket = &program_.buckets[static_cast<size_t>(op.attributes.bucket)];
+    if (op.attributes.of_shard) call.first_unit = arena_->rank() * call.bucket->shard_count;
+  }
   for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i)
     call.inputs[i] = arena_->At(op.inputs[i], run_index);
   for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i)

@@ -34,7 +34,7 @@ class Executor {
 
   // Runs one execution of a segment. On a GPU the work is queued when this returns. NOT_FOUND: the program has no such segment.
   absl::Status Run(planner::SegmentKind kind);
-  // Copies one instance of a weight to its staging buffer, as the save segment does, and returns that
+  // Copies one instance of a weight to its staging buffer, as the save segment does (where ranks share weights, all must call), and returns that
   // buffer, which has the same instances. NOT_FOUND: the program does not save that weight.
   absl::StatusOr<int32_t> RunSave(int32_t weight, int64_t instance);
   absl::Status Synchronize() { return arena_->memory().Synchronize(); }

@@ -4,13 +4,14 @@
 
 #include "common/status_macros.h"
 #include "trainer/ops/nf4.h"
+#include "trainer/pieces.h"
 
 namespace tunesmith::trainer {
 namespace {
 
 template <typename T>
 absl::Status WriteAll(Arena& arena, int32_t buffer, int64_t instance, const std::vector<T>& x) {
-  return arena.Write(buffer, instance, x.data(), static_cast<int64_t>(x.size() * sizeof(T)));
+  return WriteWeightPiece(arena, buffer, instance, x.data());
 }
 
 }  // namespace
@@ -28,7 +29,7 @@ absl::Status WriteQuantized(Arena& arena, const planner::Parameter& p, int64_t i
   if (!twice) return WriteAll(arena, p.absmax, instance, w.absmax);
   TUNESMITH_RETURN_IF_ERROR(WriteAll(arena, p.absmax, instance, w.absmax_codes));
   TUNESMITH_RETURN_IF_ERROR(WriteAll(arena, p.absmax_scale, instance, w.absmax_scales));
-  return arena.Write(p.absmax_offset, instance, &w.absmax_offset, sizeof w.absmax_offset);
+  return WriteWeightPiece(arena, p.absmax_offset, instance, &w.absmax_offset);
 }
 
 }  // namespace tunesmith::trainer

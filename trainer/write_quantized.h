@@ -12,7 +12,7 @@ namespace tunesmith::trainer {
 // Elements of one instance of a weight, however it is stored.
 int64_t ElementCountOf(const planner::Program& program, const planner::Parameter& parameter);
 
-// Quantizes `values` to 4-bit NormalFloat and writes them to the buffers of the parameter's instance. REQUIRES: parameter.absmax >= 0 and
+// Quantizes `values` to 4-bit NormalFloat and writes them, as far as this rank holds them, to the buffers of the parameter's instance. REQUIRES: parameter.absmax >= 0 and
 // ElementCountOf(parameter) values.
 absl::Status WriteQuantized(Arena& arena, const planner::Parameter& parameter, int64_t instance,
                             absl::Span<const float> values);

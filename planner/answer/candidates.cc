@@ -41,6 +41,7 @@ absl::Status CheckRates(const DeviceGroup& devices) {
   check("fp16_dense_flops_per_second", h.fp16_dense_flops_per_second, false);
   check("link_bytes_per_second", h.link_bytes_per_second, devices.device_count > 1);
   check("host_bytes_per_second", h.host_bytes_per_second, false);
+  check("network_bytes_per_second", devices.network_bytes_per_second, false);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("hardware ", h.name, " for ", devices.device_count,
                                            " devices: ", StrJoin(problems, "; ")));
@@ -58,6 +59,10 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
     return absl::InvalidArgumentError(
         StrCat("device_count is ", devices.device_count, ", must be 1 to ", kLargestDeviceCount));
   TUNESMITH_RETURN_IF_ERROR(CheckRates(devices));
+  if (devices.node_count < 1 || devices.device_count % devices.node_count != 0)
+    return absl::InvalidArgumentError(
+        StrCat("devices(", devices.device_count, ") % nodes(", devices.node_count,
+               ") must be 0: every node has as many devices"));
   if (rows_per_step % devices.device_count != 0) {
     return absl::InvalidArgumentError(
         StrCat("rows per step(", rows_per_step, ") % devices(", devices.device_count,
@@ -99,6 +104,14 @@ absl::Status CheckPinned(const Question& question) {
     return absl::InvalidArgumentError(StrCat("pinned mlp_tiles(", *pinned.mlp_tile_count,
                                              ") must be 1 to the tokens of a micro-batch(", tokens,
                                              ")"));
+  if (pinned.zero_stage && (*pinned.zero_stage < 0 || *pinned.zero_stage > 3))
+    return absl::InvalidArgumentError(
+        StrCat("pinned zero_stage(", *pinned.zero_stage, ") must be 0 to 3"));
+  if (pinned.zero_stage.value_or(0) > 0 && devices == 1)
+    return absl::InvalidArgumentError(
+        StrCat("pinned zero_stage(", *pinned.zero_stage,
+               ") shares what one device has with others; ask for several devices, such as 2x",
+               question.devices.hardware.name));
   return CheckPinnedRungs(question);
 }
 
@@ -144,6 +157,12 @@ std::vector<int64_t> TileCountsOf(int64_t token_count) {
 
 std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
 
+// What ranks share, where there are several.
+std::vector<int64_t> ZeroStagesOf(const Question& question) {
+  if (question.devices.device_count == 1) return {0};
+  return OnlyPinned<int64_t>({0, 1, 2, 3}, question.pinned.zero_stage);
+}
+
 }  // namespace
 
 absl::Status ValidateQuestion(const Question& question) {
@@ -177,6 +196,11 @@ Precision PrecisionOf(const Question& question) {
                                                                    : Precision::kFp32;
 }
 
+Links LinksOf(const DeviceGroup& devices) {
+  return {.ranks_per_node = devices.device_count / devices.node_count,
+          .network_bytes_per_second = NetworkBytesPerSecond(devices)};
+}
+
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
@@ -203,19 +227,22 @@ std::vector<Mix> FamiliesOf(const Question& question) {
             continue;
           if (pinned.mlp_tile_count && *pinned.mlp_tile_count > token_count) continue;
           for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
-            families.push_back({.method = method,
-                                .lora = question.lora,
-                                .double_quantization = question.double_quantization,
-                                .precision = PrecisionOf(question),
-                                .optimizer = question.optimizer,
-                                .optimizer_state = question.optimizer_state,
-                                .accumulation_dtype = question.accumulation_dtype,
-                                .attention = attention,
-                                .loss = loss,
-                                .mlp_tile_count = tile_count,
-                                .micro_batch = micro_batch,
-                                .accumulation_count = rows / micro_batch,
-                                .data_parallel = question.devices.device_count});
+            for (int64_t zero_stage : ZeroStagesOf(question)) {
+              families.push_back({.method = method,
+                                  .lora = question.lora,
+                                  .double_quantization = question.double_quantization,
+                                  .precision = PrecisionOf(question),
+                                  .optimizer = question.optimizer,
+                                  .optimizer_state = question.optimizer_state,
+                                  .accumulation_dtype = question.accumulation_dtype,
+                                  .zero_stage = zero_stage,
+                                  .attention = attention,
+                                  .loss = loss,
+                                  .mlp_tile_count = tile_count,
+                                  .micro_batch = micro_batch,
+                                  .accumulation_count = rows / micro_batch,
+                                  .data_parallel = question.devices.device_count});
+            }
           }
         }
       }
@@ -295,10 +322,11 @@ std::vector<std::string> NotesOn(const Question& question, const RowStatistics& 
     notes.push_back(
         "Times come from datasheets, not from measurements: expect them within a factor, not "
         "within percents.");
-  if (question.devices.device_count > 1)
-    notes.push_back(
-        "Several devices are planned as replicas (data parallel); sharding them is not planned "
-        "yet.");
+  const DeviceGroup& devices = question.devices;
+  if (devices.node_count > 1 && devices.network_bytes_per_second == 0)
+    notes.push_back(StrCat("Nodes are assumed to be connected at ",
+                           kAssumedNetworkBytesPerSecond * 1e-9,
+                           " GB/s each (400 Gb/s); say what yours have."));
   if (!question.workload.length_histogram.empty()) {
     notes.push_back(
         StrCat("Packing is expected to fill ", Percent(rows.filled_share),

@@ -20,6 +20,9 @@ absl::Status ValidateMixFor(const Question& question, const Mix& mix);
 // The precision that the question asks for, or that the device is best at.
 Precision PrecisionOf(const Question& question);
 
+// How the ranks of the devices are connected.
+Links LinksOf(const DeviceGroup& devices);
+
 Backend BackendOf(const Hardware& hardware);
 
 // Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation), where the question

@@ -154,24 +154,26 @@ std::vector<ScoredMix> FamilySearch::Best(int64_t count) {
   return FirstAndBestOfEachMethod(QuickestOfFamilies(count), count);
 }
 
-// Once `count` mixes are quicker than the least time of what is left, the rest cannot be among the best; only a method that has none yet goes on.
+// Once `count` mixes are quicker than the least time of what is left, the rest cannot be among the best; what may still be the best of its method goes on.
 std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
   std::vector<ScoredMix> best;
-  std::array<bool, kMethodCount> seen = {};
+  std::array<int64_t, kMethodCount> best_of_method;
+  best_of_method.fill(kUnlimited);
   const auto worst = static_cast<size_t>(count) - 1;
   ByLeastTime queue(families_, arena_limit_bytes_);
   while (const auto next = queue.Next()) {
     Family& f = *next->family;
-    bool& method_seen = seen[static_cast<size_t>(f.mix.method)];
-    const int64_t limit =
-        best.size() > worst && method_seen ? best[worst].step_picoseconds : kUnlimited;
+    int64_t& method_best = best_of_method[static_cast<size_t>(f.mix.method)];
+    const int64_t limit = best.size() > worst
+                              ? std::max(best[worst].step_picoseconds, method_best)
+                              : kUnlimited;
     if (next->least_picoseconds > limit) continue;
     if (Late()) break;
     const auto scored = Quickest(f, arena_limit_bytes_, limit);
     if (scored) ++feasible_count_;
     if (!scored && limit == kUnlimited) ++rejected_count_;
     if (!scored) continue;
-    method_seen = true;
+    method_best = std::min(method_best, scored->step_picoseconds);
     best.insert(std::upper_bound(best.begin(), best.end(), *scored, Quicker), *scored);
   }
   return best;

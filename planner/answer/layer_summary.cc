@@ -17,6 +17,9 @@ ProgramInputs ScratchInputs(ProgramInputs inputs) {
   inputs.mix.recompute = {};
   inputs.mix.recompute[static_cast<size_t>(Rung::kHost)] = kScratchHostCount;
   inputs.mix.recompute[static_cast<size_t>(Rung::kKeep)] = kScratchLayerCount - kScratchHostCount;
+  // What goes between ranks is priced by itself: it takes nothing of a layer's own buffers.
+  inputs.mix.zero_stage = 0;
+  inputs.mix.data_parallel = 1;
   return inputs;
 }
 
@@ -122,46 +125,50 @@ const LayerSummary& LayerSummaries::OnHost(bool first, bool last) {
   const LayerSummary& on_device = At(Rung::kBlock, first);
   s.forward_local_bytes = on_device.forward_local_bytes;
   s.backward_local_bytes = on_device.backward_local_bytes;
-  const HostCopies copies = HostCopiesOf(scratch_, buffers_, HostVariant(first, last));
-  const LayerBlocks& blocks = BlocksOf(Rung::kBlock, first);
-  s.forward = HostForward(blocks, PassOf(first), copies);
-  s.backward_first = HostBackward(blocks, on_device.backward_first.compute_picoseconds, copies,
-                                  SegmentKind::kMicroFirst);
-  s.backward_later = HostBackward(blocks, on_device.backward_later.compute_picoseconds, copies,
-                                  SegmentKind::kMicroLast);
+  const LayerTimes times = TimesAt(Rung::kHost, first);
+  const std::optional<HostTimes> host = HostTimesOf(first, last);
+  s.forward = ForwardPrice(times, host, {}, {});
+  s.backward_first = BackwardPrice(times, host, {}, {}, /*later=*/false, /*last=*/false);
+  s.backward_later = BackwardPrice(times, host, {}, {}, /*later=*/true, /*last=*/false);
   return s;
+}
+
+LayerTimes LayerSummaries::TimesAt(Rung rung, bool first) {
+  const Rung made = rung == Rung::kHost ? Rung::kBlock : rung;
+  const LayerSummary& summary = At(made, first);
+  const LayerBlocks& blocks = BlocksOf(made, first);
+  const Pass& pass = PassOf(first);
+  LayerTimes times{.forward_front = pass.op_picoseconds.front(),
+                   .forward = pass.forward_picoseconds,
+                   .backward = {summary.backward_first.compute_picoseconds,
+                                summary.backward_later.compute_picoseconds}};
+  const std::vector<Op>& forward = block(blocks.forward).ops;
+  size_t output = 0;
+  while (!Writes(scratch_, forward[output], buffers_.block_input))
+    times.forward_before_output += pass.op_picoseconds[output++];
+  times.forward_output = pass.op_picoseconds[output];
+  const std::vector<Op>& backward = block(blocks.backward).ops;
+  for (size_t later : {0, 1}) {
+    const SegmentKind kind = later == 0 ? SegmentKind::kMicroFirst : SegmentKind::kMicroLast;
+    times.backward_front[later] = prices_.Picoseconds(scratch_, backward.front(), kind);
+    times.backward_last[later] = prices_.Picoseconds(scratch_, backward.back(), kind);
+  }
+  return times;
+}
+
+HostTimes LayerSummaries::HostTimesOf(bool first, bool last) const {
+  const auto picoseconds = [this](const Op& copy) {
+    return prices_.Picoseconds(scratch_, copy, SegmentKind::kMicroFirst);
+  };
+  HostTimes times{.copies = HostCopiesOf(scratch_, buffers_, HostVariant(first, last))};
+  times.to_host_picoseconds = picoseconds(times.copies.to_host);
+  if (times.copies.fetch) times.fetch_picoseconds = picoseconds(*times.copies.fetch);
+  return times;
 }
 
 void LayerSummaries::Issue(BlockPrice& price, const Op& copy) const {
   price.Issue(copy.stream, copy.waits,
               prices_.Picoseconds(scratch_, copy, SegmentKind::kMicroFirst));
-}
-
-BlockPrice LayerSummaries::HostForward(const LayerBlocks& blocks, const Pass& pass,
-                                       const HostCopies& copies) const {
-  const std::vector<Op>& ops = block(blocks.forward).ops;
-  int64_t before = 0;
-  size_t output = 0;
-  while (!Writes(scratch_, ops[output], buffers_.block_input))
-    before += pass.op_picoseconds[output++];
-  const int64_t output_picoseconds = pass.op_picoseconds[output];
-  BlockPrice price;
-  price.Issue(Stream::kCompute, 0, before);
-  price.Issue(Stream::kCompute, copies.output_waits, output_picoseconds);
-  price.Issue(Stream::kCompute, 0, pass.forward_picoseconds - before - output_picoseconds);
-  Issue(price, copies.to_host);
-  return price;
-}
-
-BlockPrice LayerSummaries::HostBackward(const LayerBlocks& blocks, int64_t compute_picoseconds,
-                                        const HostCopies& copies, SegmentKind kind) const {
-  const int64_t input_picoseconds =
-      prices_.Picoseconds(scratch_, block(blocks.backward).ops.front(), kind);
-  BlockPrice price;
-  price.Issue(Stream::kCompute, copies.input_waits, input_picoseconds);
-  if (copies.fetch) Issue(price, *copies.fetch);
-  price.Issue(Stream::kCompute, 0, compute_picoseconds - input_picoseconds);
-  return price;
 }
 
 int64_t LayerSummaries::EvaluateLocalBytes() {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "planner/answer/shared_layer.h"
 #include "planner/price/price.h"
 #include "planner/program/layer_blocks.h"
 #include "planner/program/program.h"
@@ -44,6 +45,9 @@ class LayerSummaries {
   // Of a layer on the host rung; `last`: the last of them.
   const LayerSummary& OnHost(bool first, bool last);
   const LayerSummary& OutlineOnHost(bool first, bool last);
+  // What its ops take by themselves, of a layer at any rung.
+  LayerTimes TimesAt(Rung rung, bool first);
+  HostTimes HostTimesOf(bool first, bool last) const;
   // The block of the evaluate segment.
   int64_t EvaluateLocalBytes();
 
@@ -83,10 +87,6 @@ class LayerSummaries {
     return {.rung = Rung::kHost, .last_on_host = last, .fetches = !first};
   }
   void Issue(BlockPrice& price, const Op& copy) const;
-  BlockPrice HostForward(const LayerBlocks& blocks, const Pass& pass,
-                         const HostCopies& copies) const;
-  BlockPrice HostBackward(const LayerBlocks& blocks, int64_t compute_picoseconds,
-                          const HostCopies& copies, SegmentKind kind) const;
   const Block& block(int32_t index) const { return scratch_.blocks[static_cast<size_t>(index)]; }
 
   ModelParameters parameters_;

@@ -36,7 +36,7 @@ std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs
 
 absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1}];
+  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage}];
   if (step == nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
     step = std::make_shared<const StepSummary>(summary);
@@ -52,7 +52,6 @@ absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const P
   family.source_ = cache.Layers(inputs);
   family.layer_count_ = inputs.model.layer_count;
   family.micro_batch_count_ = inputs.mix.accumulation_count;
-  family.data_parallel_ = inputs.mix.data_parallel;
   family.copies_overlap_ = CopiesOverlap(inputs.backend);
   family.evaluate_bytes_ = inputs.workload.evaluates ? -1 : 0;
   return family;
@@ -64,6 +63,10 @@ int64_t MixFamily::LeastStepPicoseconds() {
   return StepPicoseconds(FixedPicoseconds() +
                          micro_batch_count_ * keep.forward.compute_picoseconds +
                          (layer_count_ - 1) * keep.ComputePicoseconds(micro_batch_count_));
+}
+
+std::array<int64_t, 3> MixFamily::MicroCounts() const {
+  return {1, std::max<int64_t>(micro_batch_count_ - 2, 0), several() ? 1 : 0};
 }
 
 void MixFamily::Outline(Rung rung) {
@@ -85,6 +88,7 @@ void MixFamily::Prepare(Rung rung) {
     evaluate_bytes_ = step_->evaluate_base_bytes +
                       std::max(step_->evaluate_local_bytes, source_->EvaluateLocalBytes());
   Outline(rung);
+  if (collectives().any) PrepareShared(rung);
   if (rung == Rung::kHost) return PrepareHost();
   first_layer_[Index(rung)] = source_->At(rung, /*first=*/true);
   layer_[Index(rung)] = source_->At(rung, /*first=*/false);
@@ -198,7 +202,8 @@ ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
        stack + f.loss_input_bytes + f.norm_local_bytes + gradients_before_layers()});
   return {.arena_bytes = arena,
           .host_bytes = host * f.block_input_bytes,
-          .price = ComposeStep(WorkOf(layers, host), f.exchanged_bytes, data_parallel_, *prices_)};
+          .price = ComposeStep(collectives().any ? SharedWorkOf(recompute) : WorkOf(layers, host),
+                               *prices_)};
 }
 
 StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
@@ -218,24 +223,25 @@ StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
   const auto micro = [&](const StepSummary::Micro& m, const StreamMap& backward,
                          int64_t backward_picoseconds) {
     StreamMap map = StreamMap::Identity();
-    map.Issue(Stream::kCompute, 1u << static_cast<int>(Stream::kDeviceToHost), m.embed_picoseconds);
+    map.Issue(Stream::kCompute, 1u << static_cast<int>(Stream::kDeviceToHost),
+              m.embed.compute_picoseconds);
     map.Then(range.forward);
-    map.Compute(layers.forward_picoseconds + m.loss_picoseconds + backward_picoseconds);
+    map.Compute(layers.forward_picoseconds + m.loss.compute_picoseconds + backward_picoseconds);
     map.Then(backward);
-    map.Compute(m.embed_backward_picoseconds);
+    map.Compute(m.embed_backward.compute_picoseconds);
     return map;
   };
   StreamTimes free =
-      micro(f.first, range.backward_first, layers.backward_first_picoseconds).Apply({});
+      micro(f.micros[0], range.backward_first, layers.backward_first_picoseconds).Apply({});
   if (later_count > 0) {
-    const StreamMap later = micro(f.later, range.backward_later, layers.backward_later_picoseconds);
+    const StreamMap later = micro(f.micros[2], range.backward_later, layers.backward_later_picoseconds);
     if (later_count <= kWalkedMicroCount) {
       for (int64_t i = 0; i < later_count; ++i) free = later.Apply(free);
     } else {
       free = later.Power(later_count).Apply(free);
     }
   }
-  free[static_cast<size_t>(Stream::kCompute)] += f.optimizer_picoseconds;
+  free[static_cast<size_t>(Stream::kCompute)] += f.optimizer.compute_picoseconds;
   work.span_picoseconds = *std::max_element(free.begin(), free.end());
   return work;
 }
@@ -251,17 +257,18 @@ int64_t MixFamily::StackDiscountBytes(Rung rung) const {
 }
 
 int64_t MixFamily::ComputePicoseconds(Rung rung) const {
-  return layer_[Index(rung)].ComputePicoseconds(micro_batch_count_);
+  return LayerPicoseconds(layer_[Index(rung)], {.gathers_below = collectives().gathers},
+                          /*first=*/false);
 }
 
 int64_t MixFamily::ComputeDiscountPicoseconds(Rung rung) const {
-  const auto discount = [&](const LayerSummary& s) {
-    return std::min<int64_t>(0,
-                             s.ComputePicoseconds(micro_batch_count_) - ComputePicoseconds(rung));
+  const auto discount = [&](const LayerSummary& s, const LayerPlace& place = {}) {
+    return std::min<int64_t>(0, LayerPicoseconds(s, place, true) - ComputePicoseconds(rung));
   };
-  const int64_t first = discount(first_layer_[Index(rung)]);
-  if (rung != Rung::kHost) return first;
-  return std::min(first + discount(host_last_), discount(host_only_));
+  const int64_t first = discount(first_layer_[Index(rung)]),
+                last = collectives().any ? discount(layer_[Index(rung)], {.last = true}) : 0;
+  if (rung != Rung::kHost) return first + last;
+  return std::min(first + discount(host_last_), discount(host_only_)) + last;
 }
 
 int64_t MixFamily::LossBaseBytes() const {
@@ -285,14 +292,17 @@ int64_t MixFamily::FloorBytes() const {
 }
 
 int64_t MixFamily::FixedPicoseconds() const {
-  return step_->first.Sum() + (micro_batch_count_ - 1) * step_->later.Sum() +
-         step_->optimizer_picoseconds;
+  int64_t picoseconds = step_->optimizer.compute_picoseconds + WaitingPicoseconds();
+  const std::array<int64_t, 3> counts = MicroCounts();
+  for (size_t i = 0; i < counts.size(); ++i)
+    picoseconds += counts[i] * step_->micros[i].ComputePicoseconds();
+  return picoseconds;
 }
 
 int64_t MixFamily::StepPicoseconds(int64_t span_picoseconds) const {
-  return ComposeStep({.span_picoseconds = span_picoseconds}, step_->exchanged_bytes, data_parallel_,
-                     *prices_)
-      .step_picoseconds;
+  StepWork work;
+  work.span_picoseconds = span_picoseconds;
+  return ComposeStep(work, *prices_).step_picoseconds;
 }
 
 bool MixFamily::SameRung(Rung a, Rung b) const {

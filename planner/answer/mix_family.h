@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <tuple>
 #include <vector>
 
@@ -31,7 +32,7 @@ class SummaryCache {
   const PriceTable& prices_;
   std::map<std::tuple<Method, AttentionKernel, int64_t, int64_t>, std::shared_ptr<LayerSummaries>>
       layers_;
-  std::map<std::tuple<Method, LossKernel, int64_t, bool>, std::shared_ptr<const StepSummary>>
+  std::map<std::tuple<Method, LossKernel, int64_t, bool, int64_t>, std::shared_ptr<const StepSummary>>
       steps_;
 };
 
@@ -72,12 +73,15 @@ class MixFamily {
   int64_t LeastBackwardBytes(Rung rung) const;
   // Needed whatever the rungs are.
   int64_t FloorBytes() const;
-  // Compute time without the layers.
+  // Time without the layers, with what is sure of the time that compute waits for other ranks.
   int64_t FixedPicoseconds() const;
   // Price of a step whose streams end at `span_picoseconds`: monotone in it.
   int64_t StepPicoseconds(int64_t span_picoseconds) const;
   // Whether two prepared rungs have the same summaries, so that counts which swap them are the same mix twice.
   bool SameRung(Rung a, Rung b) const;
+
+  // Whether compute may run beside what takes longer.
+  bool hides_compute() const { return collectives().overlap; }
 
   int64_t layer_count() const { return layer_count_; }
   int64_t block_input_bytes() const { return step_->block_input_bytes; }
@@ -106,6 +110,30 @@ class MixFamily {
                  Layers& layers) const;
   void AddHostInstants(int64_t host, Layers& layers) const;
   StepWork WorkOf(const Layers& layers, int64_t host) const;
+  // Where ranks share parameters: what differs between layers, and layers alike in a row.
+  struct LayerKind {
+    Rung rung = Rung::kKeep;
+    bool first = false;
+    bool last = false;
+    bool last_on_host = false;
+  };
+  struct LayerRange {
+    const SharedLayer* layer = nullptr;
+    int64_t count = 0;
+  };
+  static size_t IndexOf(const LayerKind& kind);
+  void PrepareShared(Rung rung);
+  SharedLayer MakeShared(const LayerKind& kind);
+  std::vector<LayerRange> RangesOf(const RecomputeCounts& recompute) const;
+  StepWork SharedWorkOf(const RecomputeCounts& recompute) const;
+  StreamMap MicroMap(size_t micro, const std::vector<LayerRange>& ranges) const;
+  StreamTimes AfterMicro(size_t micro, const std::vector<LayerRange>& ranges,
+                         StreamTimes free) const;
+  // How often a step has its first, middle and last micro-batch; the one of a step is its first.
+  std::array<int64_t, 3> MicroCounts() const;
+  int64_t LayerPicoseconds(const LayerSummary& summary, const LayerPlace& place, bool first) const;
+  int64_t WaitingPicoseconds() const;
+  const Collectives& collectives() const { return step_->collectives; }
   bool several() const { return micro_batch_count_ > 1; }
   int64_t gradients_before_layers() const {
     return several() ? step_->gradient_bytes : step_->gradients_before_layers_bytes;
@@ -117,13 +145,13 @@ class MixFamily {
   int64_t evaluate_bytes_ = 0;  // -1: not asked for yet
   int64_t layer_count_ = 0;
   int64_t micro_batch_count_ = 1;
-  int64_t data_parallel_ = 1;
   bool copies_overlap_ = false;
   std::array<bool, kRungCount> outlined_ = {};
   std::array<LayerSummary, kRungCount> first_layer_ = {};  // layer 0
   std::array<LayerSummary, kRungCount> layer_ = {};        // every other
   std::vector<HostRange> host_ranges_;                     // by count, once prepared
   LayerSummary host_last_, host_only_;                     // the last of several; the one
+  std::vector<std::optional<SharedLayer>> shared_layers_;  // by IndexOf
 };
 
 }  // namespace tunesmith::planner

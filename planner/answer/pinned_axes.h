@@ -18,6 +18,7 @@ struct PinnedAxes {
   std::optional<LossKernel> loss;
   std::optional<int64_t> micro_batch;
   std::optional<int64_t> mlp_tile_count;
+  std::optional<int64_t> zero_stage;  // read where there are several devices
   uint32_t rungs = kAnyRung;  // the rungs that layers may take
 
   bool operator==(const PinnedAxes&) const = default;

@@ -37,7 +37,7 @@ int64_t LoadStagingBytes(const ModelSpec& model) {
 int64_t ResidentBytes(const Program& program) {
   int64_t bytes = 0;
   for (const Buffer& b : program.buffers) {
-    if (b.region == Region::kResident) bytes += b.instance_count * AlignedInstanceBytes(b);
+    if (b.region == Region::kResident) bytes += PlaceCount(b) * AlignedInstanceBytes(b);
   }
   return bytes;
 }
@@ -85,8 +85,8 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   time.compute_seconds = Seconds(price.compute_picoseconds);
   time.copy_seconds = Seconds(price.copy_picoseconds);
   time.exposed_copy_seconds = Seconds(price.exposed_copy_picoseconds);
-  time.communication_seconds = time.exposed_communication_seconds =
-      Seconds(price.communication_picoseconds);
+  time.communication_seconds = Seconds(price.communication_picoseconds);
+  time.exposed_communication_seconds = Seconds(price.exposed_communication_picoseconds);
   const Workload& w = question.workload;
   const RowStatistics& rows = prices.rows();
   time.tokens_per_second =

@@ -11,6 +11,7 @@ namespace tunesmith::planner {
 namespace {
 
 constexpr double kLongestStepSeconds = 9e6;
+constexpr double kSlowestHopSeconds = 14e-6;  // PriceTable's, between nodes
 constexpr double kOpsPerLayer = 200;  // with backward and recomputation some 60
 
 double Real(int64_t value) { return static_cast<double>(value); }
@@ -22,6 +23,7 @@ struct Work {
   double moved_bytes = 0;
   double op_count = 0;
   double exchanged_bytes = 0;
+  double collective_count = 0;
 };
 
 double AdapterParameterCount(const Question& question) {
@@ -48,7 +50,16 @@ Work MostWork(const Question& question) {
           .moved_bytes =
               4 * (MostActivationBytes(m, tokens) + scores) + 64 * parameters * Real(rows + 1),
           .op_count = kOpsPerLayer * Real(rows) * Real(m.layer_count + 1) + Real(tokens),
-          .exchanged_bytes = 8 * parameters};
+          // Weights are gathered twice and gradients summed twice over, 4 bytes of each, in every micro-batch; shards are filled up.
+          .exchanged_bytes = 16 * Real(rows) * (2 * parameters + 4096 * Real(m.layer_count + 2) *
+                                                                     Real(question.devices.device_count)),
+          .collective_count = 8 * Real(rows + 1) * Real(m.layer_count + 2)};
+}
+
+double SlowestLink(const Question& question) {
+  const double network = NetworkBytesPerSecond(question.devices),
+               link = question.devices.hardware.link_bytes_per_second;
+  return network > 0 ? std::min(network, link) : link;
 }
 
 template <typename Points, typename Rate>
@@ -79,10 +90,10 @@ double MostStepSeconds(const Question& question) {
                          work.moved_bytes / memory + work.op_count * launch;
   const double ranks = Real(question.devices.device_count);
   const double exchange =
-      ranks > 1 ? 2 * work.exchanged_bytes / (kDatasheetMemoryShare * h.link_bytes_per_second) +
-                      2 * ranks * launch
+      ranks > 1 ? work.exchanged_bytes / (kDatasheetMemoryShare * SlowestLink(question)) +
+                      work.collective_count * 2 * (ranks + 1) * kSlowestHopSeconds
                 : 0;
-  return compute * std::max(1.0, c.step_factor) + exchange;
+  return (compute + exchange) * std::max(1.0, c.step_factor);
 }
 
 absl::Status CheckStepTime(const Question& question) {

@@ -164,7 +164,7 @@ RecomputeSolver::Node RecomputeSolver::Root() const {
 
 std::optional<SolvedRecompute> RecomputeSolver::Walk() {
   OutlineRungs();
-  if (rungs_.empty() || !MayHelp(0, Root())) return std::nullopt;
+  if (rungs_.empty() || !MayHelp(0, Root())) return best_;
   PrepareRungs();
   OfferTwoRungSplits();
   Branch(0, Root());
@@ -188,11 +188,12 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
   if (least == kNever || least > step_picoseconds) return std::nullopt;
   Reset(/*memory_first=*/false, arena_bytes, step_picoseconds);
   if ((limits_.rungs & 1u) != 0) {
-    // Nothing is quicker than keeping everything; only where another rung is just as quick may its arena be smaller, and such rungs are the same.
+    // Nothing is quicker than keeping everything; another rung may be as quick, and its arena smaller, only where recomputation hides behind what goes between
+    // ranks.
     family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
-    if (Offer(counts).arena_bytes <= arena_bytes) return best_;
+    if (Offer(counts).arena_bytes <= arena_bytes && !family_.hides_compute()) return best_;
   }
   return Walk();
 }

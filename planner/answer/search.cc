@@ -94,7 +94,7 @@ class Answer {
 absl::StatusOr<SearchResult> Recommend(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
   const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question),
-                          RowsFor(question));
+                          RowsFor(question), LinksOf(question.devices));
   return Answer(question, prices, BudgetOf(question)).Make();
 }
 
@@ -102,7 +102,7 @@ absl::StatusOr<Prediction> Estimate(const Question& question, const Mix& mix) {
   TUNESMITH_RETURN_IF_ERROR(ValidateQuestion(question));
   TUNESMITH_RETURN_IF_ERROR(ValidateMixFor(question, mix));
   const PriceTable prices(question.devices.hardware, question.calibration, mix.precision,
-                          RowsFor(question));
+                          RowsFor(question), LinksOf(question.devices));
   return Predict(question, mix, prices, BudgetOf(question));
 }
 

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "common/status_macros.h"
+#include "planner/program/buckets.h"
 #include "planner/program/build_program.h"
+#include "planner/program/collectives.h"
 #include "planner/program/packed_block.h"
 
 namespace tunesmith::planner {
@@ -25,9 +27,11 @@ class StepSummarizer {
     s_.generate_bytes = SegmentBytes(SegmentKind::kGenerate);
     s_.save_bytes = SegmentBytes(SegmentKind::kSave);
     s_.optimizer_bytes = SegmentBytes(SegmentKind::kOptimizer) + s_.gradient_bytes;
-    s_.first = MicroOf(SegmentKind::kMicroFirst);
-    s_.later = MicroOf(SegmentKind::kMicroLast);
-    s_.optimizer_picoseconds = OptimizerPicoseconds();
+    s_.micros[0] = MicroOf(SegmentKind::kMicroFirst);
+    s_.micros[2] = MicroOf(SegmentKind::kMicroLast);
+    s_.micros[1] = program_.buckets.empty() ? s_.micros[2] : MicroOf(SegmentKind::kMicroMiddle);
+    s_.optimizer = OptimizerPrice();
+    SummarizeCollectives();
     return s_;
   }
 
@@ -42,7 +46,8 @@ class StepSummarizer {
   }
 
   int64_t Count(const Buffer& b) const {
-    return b.name.HasInstance() ? b.instance_count * layer_count_ : b.instance_count;
+    const int64_t count = b.name.HasInstance() ? b.instance_count * layer_count_ : b.instance_count;
+    return b.ring_count > 0 ? std::min(b.ring_count, count) : count;
   }
 
   int64_t BytesOf(Region region, uint32_t segments) const {
@@ -66,15 +71,30 @@ class StepSummarizer {
         s_.block_input_bytes = AlignedInstanceBytes(b);
       s_.loss_input_bytes = program_.host.loss_rows < 0 ? s_.block_input_bytes : 0;
       if (b.region != Region::kGradient) continue;
-      s_.exchanged_bytes += InstanceBytes(b) * Count(b);
       if (b.name.HasInstance()) s_.layer_gradient_bytes += AlignedInstanceBytes(b);
     }
+    if (!program_.buckets.empty()) return SummarizeBuckets();
     if (in.mix.method != Method::kFull) return;
     for (const Parameter& p : program_.parameters) {
       const Buffer& gradient = program_.buffers[static_cast<size_t>(p.gradient)];
       if (p.birth >= GradientBirth::kLayer) continue;
       s_.gradients_before_layers_bytes += AlignedInstanceBytes(gradient);
       if (p.birth == GradientBirth::kHead) s_.head_gradient_bytes += AlignedInstanceBytes(gradient);
+    }
+  }
+
+  // A bucket's gradients are born with the first of its parts, or, where ranks share them, when these are summed.
+  void SummarizeBuckets() {
+    const bool shares = SharesGradients(program_.inputs);
+    for (const Bucket& bucket : program_.buckets) {
+      if (!bucket.trainable || bucket.place == BucketPlace::kLayer) continue;
+      const bool at_head =
+          bucket.place == BucketPlace::kHead || (program_.inputs.model.tied_head && !shares);
+      if (!at_head) continue;
+      const int64_t bytes = AlignedInstanceBytes(program_.buffers[static_cast<size_t>(
+          shares ? bucket.gradient_shard : bucket.gradients)]);
+      s_.gradients_before_layers_bytes += bytes;
+      if (!shares) s_.head_gradient_bytes += bytes;
     }
   }
 
@@ -111,33 +131,64 @@ class StepSummarizer {
 
   StepSummary::Micro MicroOf(SegmentKind kind) const {
     StepSummary::Micro micro;
-    const Segment* segment = Find(kind);
+    // The micro-batches of a step run the same blocks; how many there are is not the summary's.
+    const Segment* segment = Find(kind == SegmentKind::kMicroMiddle ? SegmentKind::kMicroLast : kind);
     if (segment == nullptr) return micro;
     bool backward = false;
     for (const BlockRun& run : segment->runs) {
       const Block& b = block(run);
       if (b.name == "layer") continue;
-      const int64_t time = run.count * prices_.Price(program_, b, kind).compute_picoseconds;
-      (b.name != "embedding" ? micro.loss_picoseconds
-       : backward            ? micro.embed_backward_picoseconds
-                             : micro.embed_picoseconds) += time;
+      (b.name != "embedding" ? micro.loss
+       : backward            ? micro.embed_backward
+                             : micro.embed)
+          .Then(prices_.Price(program_, b, kind), run.count);
       backward |= b.name == "loss";
     }
     return micro;
   }
 
   // Runs over layers' parameters repeat once per layer.
-  int64_t OptimizerPicoseconds() const {
-    int64_t time = 0;
+  BlockPrice OptimizerPrice() const {
+    BlockPrice price;
     for (const BlockRun& run : Find(SegmentKind::kOptimizer)->runs) {
       const Op& op = block(run).ops[0];
       const bool per_layer =
           op.input_count > 0 &&
           program_.buffers[static_cast<size_t>(op.inputs[0].buffer)].name.HasInstance();
-      time += (per_layer ? layer_count_ : run.count) *
-              prices_.Price(program_, block(run), SegmentKind::kOptimizer).compute_picoseconds;
+      price.Then(prices_.Price(program_, block(run), SegmentKind::kOptimizer),
+                 per_layer ? layer_count_ : run.count);
     }
-    return time;
+    return price;
+  }
+
+  CollectiveTimes CollectivesOf(BucketPlace place) const {
+    CollectiveTimes times;
+    const auto picoseconds = [&](const Op& op) {
+      return prices_.Picoseconds(program_, op, SegmentKind::kMicroFirst);
+    };
+    size_t i = 0;
+    for (const Op& op : Gathers(program_, place, 0, Phase::kForward))
+      times.gathers[i++] = picoseconds(op);
+    for (const Op& op : Reductions(program_, place)) times.reduction = picoseconds(op);
+    return times;
+  }
+
+  void SummarizeCollectives() {
+    const ProgramInputs& in = program_.inputs;
+    Collectives& c = s_.collectives;
+    c.any = HasBuckets(in);
+    if (!c.any) return;
+    c.overlap = CopiesOverlap(in.backend);
+    c.gathers = SharesWeights(in);
+    c.reduces_always = SharesGradients(in);
+    c.embedding = CollectivesOf(BucketPlace::kEmbedding);
+    c.layer = CollectivesOf(BucketPlace::kLayer);
+    c.head = CollectivesOf(BucketPlace::kHead);
+    for (const BlockRun& run : Find(SegmentKind::kOptimizer)->runs) {
+      const Op& op = block(run).ops[0];
+      if (op.kind == OpKind::kAllReduce)
+        c.norm_picoseconds = prices_.Picoseconds(program_, op, SegmentKind::kOptimizer);
+    }
   }
 
   const Program& program_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "absl/status/statusor.h"
@@ -7,6 +8,25 @@
 #include "planner/program/program.h"
 
 namespace tunesmith::planner {
+
+// Times of what goes between ranks in one layer or at an end of the model, in the order of the ops: an end's and a layer's have at most a trainable and a
+// frozen bucket.
+struct CollectiveTimes {
+  std::array<int64_t, 2> gathers = {};  // picoseconds; 0: none
+  int64_t reduction = 0;
+
+  int64_t GatherPicoseconds() const { return gathers[0] + gathers[1]; }
+};
+struct Collectives {
+  bool any = false;  // several ranks
+  bool overlap = false;  // on a stream of their own
+  bool gathers = false;  // weights
+  bool reduces_always = false;  // gradients: in every micro-batch, not in the last alone
+  CollectiveTimes embedding;
+  CollectiveTimes layer;
+  CollectiveTimes head;
+  int64_t norm_picoseconds = 0;
+};
 
 // What a step needs beside its layers: bytes of the device's arena and picoseconds, for one model, workload, method, loss kernel and micro-batch. Layers
 // count only with their parameters.
@@ -25,25 +45,25 @@ struct StepSummary {
   int64_t head_gradient_bytes = 0;            // born in the loss block
   int64_t gradients_before_layers_bytes = 0;  // head and final norm
   int64_t gradient_bytes = 0;                 // all
-  int64_t exchanged_bytes = 0;                // gradients without padding
   int64_t evaluate_base_bytes = 0;   // what lies below a block's locals in the evaluate segment
   int64_t evaluate_local_bytes = 0;  // the most of any block there but the layer's
   int64_t generate_bytes = 0;        // whole segments
   int64_t save_bytes = 0;
   int64_t optimizer_bytes = 0;
-  // Busy time of the compute stream.
   struct Micro {
-    int64_t embed_picoseconds = 0;
-    int64_t loss_picoseconds = 0;  // with the final norm, both ways
-    int64_t embed_backward_picoseconds = 0;
+    BlockPrice embed;
+    BlockPrice loss;  // with the final norm, both ways
+    BlockPrice embed_backward;
 
-    int64_t Sum() const {
-      return embed_picoseconds + loss_picoseconds + embed_backward_picoseconds;
+    int64_t ComputePicoseconds() const {
+      return embed.compute_picoseconds + loss.compute_picoseconds +
+             embed_backward.compute_picoseconds;
     }
   };
-  Micro first;  // micro-batch of a step
-  Micro later;
-  int64_t optimizer_picoseconds = 0;
+  // Of a step's first micro-batch, the ones in the middle and the last of several.
+  std::array<Micro, 3> micros;
+  BlockPrice optimizer;
+  Collectives collectives;
 };
 
 // Read off a program of one layer. `inputs.mix.recompute` and its attention kernel are not read. Errors as BuildProgram.

@@ -54,18 +54,37 @@ absl::StatusOr<Hardware> FindHardware(std::string_view name) {
       StrCat("no device '", name, "' in the catalog; ", DidYouMean(name, KnownNames())));
 }
 
+double NetworkBytesPerSecond(const DeviceGroup& devices) {
+  if (devices.node_count <= 1) return 0;
+  return devices.network_bytes_per_second > 0 ? devices.network_bytes_per_second
+                                              : kAssumedNetworkBytesPerSecond;
+}
+
 absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text) {
-  DeviceGroup group;
-  const size_t digits = CountPrefixLength(text);
-  const std::string_view name = digits == 0 ? text : text.substr(digits + 1);
+  std::vector<int64_t> counts;
+  std::string_view name = text;
+  for (size_t digits = CountPrefixLength(name); digits > 0 && counts.size() < 2;
+       digits = CountPrefixLength(name)) {
+    int64_t count = 0;
+    if (!ParseInt64(name.substr(0, digits), &count) || count < 1 || count > kLargestDeviceCount) {
+      return absl::InvalidArgumentError(StrCat("device count ", name.substr(0, digits), " in '",
+                                               text, "' must be 1 to ", kLargestDeviceCount));
+    }
+    counts.push_back(count);
+    name.remove_prefix(digits + 1);
+  }
   if (name.empty()) {
     return absl::InvalidArgumentError(
-        StrCat("devices '", text, "' name no device; write 8xA100-80GB, A100-80GB or cpu"));
+        StrCat("devices '", text,
+               "' name no device; write 8xA100-80GB, 2x8xA100-80GB (2 nodes of 8), A100-80GB or "
+               "cpu"));
   }
-  if (digits > 0 && (!ParseInt64(text.substr(0, digits), &group.device_count) ||
-                     group.device_count < 1 || group.device_count > kLargestDeviceCount)) {
-    return absl::InvalidArgumentError(StrCat("device count ", text.substr(0, digits), " in '", text,
-                                             "' must be 1 to ", kLargestDeviceCount));
+  DeviceGroup group;
+  if (counts.size() == 2) group.node_count = counts[0];
+  if (!counts.empty()) group.device_count = group.node_count * counts.back();
+  if (group.device_count > kLargestDeviceCount) {
+    return absl::InvalidArgumentError(StrCat("devices '", text, "' are ", group.device_count,
+                                             ", must be 1 to ", kLargestDeviceCount));
   }
   TUNESMITH_ASSIGN_OR_RETURN(group.hardware, FindHardware(name));
   return group;

@@ -33,11 +33,19 @@ const std::vector<Hardware>& HardwareCatalog();
 // Exact name, ignoring case. NOT_FOUND with the nearest names.
 absl::StatusOr<Hardware> FindHardware(std::string_view name);
 
-// "8xA100-80GB", "A100-80GB", "cpu". INVALID_ARGUMENT or NOT_FOUND with the cure.
 struct DeviceGroup {
   Hardware hardware;
-  int64_t device_count = 1;
+  int64_t device_count = 1;  // in all nodes together
+  int64_t node_count = 1;
+  double network_bytes_per_second = 0;  // of a node, one direction; 0: kAssumedNetworkBytesPerSecond
 };
+
+// One 400 Gb/s adapter, as in AWS's p4d.24xlarge nodes (four of 100 Gb/s) and the least of InfiniBand NDR.
+inline constexpr double kAssumedNetworkBytesPerSecond = 50e9;
+// What the slowest link between nodes carries; 0 where there is one node.
+double NetworkBytesPerSecond(const DeviceGroup& devices);
+
+// "8xA100-80GB", "A100-80GB", "cpu"; "2x8xA100-80GB": 2 nodes of 8. INVALID_ARGUMENT or NOT_FOUND with the cure.
 absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text);
 
 }  // namespace tunesmith::planner

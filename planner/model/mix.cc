@@ -84,6 +84,9 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
   CheckRange("batch: micro", mix.micro_batch, 1, kLargestCount, &problems);
   CheckRange("batch: accumulation", mix.accumulation_count, 1, kLargestCount, &problems);
   CheckRange("batch: data ranks", mix.data_parallel, 1, kLargestCount, &problems);
+  if (mix.zero_stage > 0 && mix.data_parallel == 1)
+    problems.push_back(StrCat("zero_stage(", mix.zero_stage,
+                              ") shares what one rank has with others: batch needs data ranks > 1"));
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("mix: ", StrJoin(problems, "; ")));
 }

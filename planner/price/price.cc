@@ -5,6 +5,8 @@
 #include <cmath>
 #include <optional>
 
+#include "planner/program/collectives.h"
+
 namespace tunesmith::planner {
 namespace {
 
@@ -35,10 +37,11 @@ double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision prec
 }
 
 PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
-                       Precision precision, const RowStatistics& rows)
+                       Precision precision, const RowStatistics& rows, const Links& links)
     : hardware_(hardware),
       calibration_(calibration),
       rows_(rows),
+      links_(links),
       peak_flops_per_second_(PeakFlops(hardware, precision)) {
   eager_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, false);
   flash_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, true);
@@ -112,7 +115,29 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
   return bytes / (kDatasheetMemoryShare * hardware_.host_bytes_per_second) + launch_seconds_;
 }
 
+// A ring passes every part of the whole on from rank to rank (Patarasuk and Yuan 2009): n - 1 steps, in which a rank sends (n - 1) / n of the whole; a sum that
+// every rank gets does so twice. A ring over nodes is as quick as its slowest link. Latencies are those of NCCL's model (tuning.cc, protocol Simple).
+double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const {
+  constexpr double kBaseSeconds = 8.4e-6, kHopSeconds = 3.4e-6, kNodeHopSeconds = 14e-6;
+  const bool reduces = op.kind == OpKind::kAllReduce;
+  const BufferRef whole = op.kind == OpKind::kReduceScatter ? op.inputs[0] : op.outputs[0];
+  const auto bytes =
+      static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(whole.buffer)]));
+  if (!measured_[static_cast<size_t>(op.kind)].empty()) return MemorySeconds(op.kind, bytes);
+  const auto ranks = static_cast<double>(program.inputs.mix.data_parallel);
+  const double nodes =
+      links_.ranks_per_node > 0 ? std::ceil(ranks / static_cast<double>(links_.ranks_per_node)) : 1;
+  double rate = hardware_.link_bytes_per_second;
+  if (nodes > 1 && links_.network_bytes_per_second > 0)
+    rate = std::min(rate, links_.network_bytes_per_second);
+  const double passes = reduces ? 2 : 1;
+  const double latency =
+      kBaseSeconds + passes * ((ranks - nodes) * kHopSeconds + (nodes - 1) * kNodeHopSeconds);
+  return latency + passes * (ranks - 1) / ranks * bytes / (kDatasheetMemoryShare * rate);
+}
+
 double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
+  if (IsCollective(op.kind)) return CollectiveSeconds(program, op);
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
     return LinkSeconds(program, op);
   const OpCost cost = CostOf(program, op, accumulates,
@@ -131,38 +156,25 @@ BlockPrice PriceTable::Price(const Program& program, const Block& block, Segment
   BlockPrice price;
   int64_t alone = 0;  // compute since the last op that concerns another stream
   for (const Op& op : block.ops) {
+    if (!Runs(op, kind, program.inputs.mix.accumulation_count)) continue;
     const int64_t picoseconds = Picoseconds(program, op, kind);
-    if (op.stream == Stream::kCompute && op.waits == 0) {
+    if (op.stream == Stream::kCompute && op.waits == 0 && !IsCollective(op.kind)) {
       alone += picoseconds;
       continue;
     }
     price.Issue(Stream::kCompute, 0, alone);
     alone = 0;
-    price.Issue(op.stream, op.waits, picoseconds);
+    if (IsCollective(op.kind)) {
+      price.IssueCollective(op.stream, op.waits, picoseconds);
+    } else {
+      price.Issue(op.stream, op.waits, picoseconds);
+    }
   }
   price.Issue(Stream::kCompute, 0, alone);
   return price;
 }
 
-int64_t PriceTable::AllReducePicoseconds(int64_t bytes, int64_t rank_count) const {
-  if (rank_count <= 1) return 0;
-  const double n = static_cast<double>(rank_count);
-  const double moved = 2.0 * (n - 1.0) / n * static_cast<double>(bytes);
-  return std::llround((moved / (kDatasheetMemoryShare * hardware_.link_bytes_per_second) +
-                       2.0 * (n - 1.0) * launch_seconds_) *
-                      1e12);
-}
-
-int64_t GradientBytes(const Program& program) {
-  int64_t bytes = 0;
-  for (const Buffer& b : program.buffers) {
-    if (b.region == Region::kGradient) bytes += InstanceBytes(b) * b.instance_count;
-  }
-  return bytes;
-}
-
-StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank_count,
-                      const PriceTable& prices) {
+StepPrice ComposeStep(const StepWork& work, const PriceTable& prices) {
   const double factor = prices.calibrated() ? prices.calibration().step_factor : 1.0;
   const auto scaled = [factor](int64_t picoseconds) {
     return std::llround(static_cast<double>(picoseconds) * factor);
@@ -170,9 +182,16 @@ StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank
   StepPrice price;
   price.compute_picoseconds = scaled(work.compute_picoseconds);
   price.copy_picoseconds = scaled(work.copy_picoseconds);
-  price.exposed_copy_picoseconds = scaled(work.span_picoseconds) - price.compute_picoseconds;
-  price.communication_picoseconds = prices.AllReducePicoseconds(gradient_bytes, rank_count);
-  price.step_picoseconds = scaled(work.span_picoseconds) + price.communication_picoseconds;
+  price.communication_picoseconds = scaled(work.communication_picoseconds);
+  price.step_picoseconds = scaled(work.span_picoseconds);
+  const int64_t exposed = price.step_picoseconds - price.compute_picoseconds;
+  const double busy = static_cast<double>(work.copy_picoseconds) +
+                      static_cast<double>(work.communication_picoseconds);
+  price.exposed_communication_picoseconds =
+      busy > 0 ? std::llround(static_cast<double>(exposed) *
+                              (static_cast<double>(work.communication_picoseconds) / busy))
+               : 0;
+  price.exposed_copy_picoseconds = exposed - price.exposed_communication_picoseconds;
   return price;
 }
 
@@ -180,37 +199,31 @@ namespace {
 
 BlockPrice PriceSegment(const Program& program, const Segment& segment, const PriceTable& prices) {
   BlockPrice once;
-  for (const BlockRun& run : segment.runs) {
-    const BlockPrice price =
-        prices.Price(program, program.blocks[static_cast<size_t>(run.block)], segment.kind);
-    once.compute_picoseconds += run.count * price.compute_picoseconds;
-    once.copy_picoseconds += run.count * price.copy_picoseconds;
-    once.streams.Then(price.streams.Power(run.count));
-  }
+  for (const BlockRun& run : segment.runs)
+    once.Then(prices.Price(program, program.blocks[static_cast<size_t>(run.block)], segment.kind),
+              run.count);
   return once;
 }
 
 }  // namespace
 
 StepPrice PriceStep(const Program& program, const PriceTable& prices) {
-  StepWork work;
-  StreamMap step = StreamMap::Identity();
+  BlockPrice step, once;
   const Segment* last = nullptr;
-  BlockPrice once;
   for (const Segment& segment : program.segments) {
     if (segment.repeat_count == 0) continue;
-    // Of the micro-batches of a step only the first differs.
+    // Of the micro-batches of a step only the first differs, and the last where ranks sum in it.
     const bool alike = last != nullptr && last->kind == SegmentKind::kMicroMiddle &&
-                       segment.kind == SegmentKind::kMicroLast && last->runs == segment.runs;
+                       segment.kind == SegmentKind::kMicroLast && last->runs == segment.runs &&
+                       program.buckets.empty();
     if (!alike) once = PriceSegment(program, segment, prices);
     last = &segment;
-    work.compute_picoseconds += segment.repeat_count * once.compute_picoseconds;
-    work.copy_picoseconds += segment.repeat_count * once.copy_picoseconds;
-    step.Then(once.streams.Power(segment.repeat_count));
+    step.Then(once, segment.repeat_count);
   }
-  const StreamTimes end = step.Apply({});
+  const StreamTimes end = step.streams.Apply({});
+  StepWork work{step};
   work.span_picoseconds = *std::max_element(end.begin(), end.end());
-  return ComposeStep(work, GradientBytes(program), program.inputs.mix.data_parallel, prices);
+  return ComposeStep(work, prices);
 }
 
 }  // namespace tunesmith::planner

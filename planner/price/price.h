@@ -29,10 +29,22 @@ inline constexpr double kUnprobedCpuRelativeError = 0.95;
 // the bf16 rate, the flash kernels, which use no matrix units yet, 0.021 to 0.028 of the fp32 rate.
 double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash);
 
+// Busy time by what it is for. Where a device has one stream for all, they add up.
+struct BusyTime {
+  int64_t compute_picoseconds = 0;
+  int64_t copy_picoseconds = 0;           // between device and host, both directions
+  int64_t communication_picoseconds = 0;  // between ranks
+
+  void Add(const BusyTime& other, int64_t times = 1) {
+    compute_picoseconds += times * other.compute_picoseconds;
+    copy_picoseconds += times * other.copy_picoseconds;
+    communication_picoseconds += times * other.communication_picoseconds;
+  }
+  bool operator==(const BusyTime&) const = default;
+};
+
 // One execution of a block.
-struct BlockPrice {
-  int64_t compute_picoseconds = 0;  // busy time of the compute stream
-  int64_t copy_picoseconds = 0;     // busy time of both copy streams
+struct BlockPrice : BusyTime {
   StreamMap streams = StreamMap::Identity();
 
   // An op, or several of one stream, after what the price holds so far; as StreamMap::Issue.
@@ -40,6 +52,22 @@ struct BlockPrice {
     (stream == Stream::kCompute ? compute_picoseconds : copy_picoseconds) += picoseconds;
     streams.Issue(stream, waits, picoseconds);
   }
+  // An op between ranks, on whatever stream it is.
+  void IssueCollective(Stream stream, uint8_t waits, int64_t picoseconds) {
+    communication_picoseconds += picoseconds;
+    streams.Issue(stream, waits, picoseconds);
+  }
+  // `count` executions of another block after what the price holds so far.
+  void Then(const BlockPrice& next, int64_t count = 1) {
+    Add(next, count);
+    streams.Then(count == 1 ? next.streams : next.streams.Power(count));
+  }
+};
+
+// How the ranks of a program are connected.
+struct Links {
+  int64_t ranks_per_node = 0;           // 0: all are in one node
+  double network_bytes_per_second = 0;  // of a node, one direction; 0: nodes are as well connected as devices
 };
 
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.
@@ -47,16 +75,12 @@ class PriceTable {
  public:
   // Measured rates where `calibration` has them (id not empty), the datasheet's shares elsewhere. `rows`: what is computed on.
   PriceTable(const Hardware& hardware, const Calibration& calibration, Precision precision,
-             const RowStatistics& rows = {});
+             const RowStatistics& rows = {}, const Links& links = {});
 
   // One execution of `op` in a segment of this kind. Integer picoseconds, at least 1.
   int64_t Picoseconds(const Program& program, const Op& op, SegmentKind kind) const;
 
   BlockPrice Price(const Program& program, const Block& block, SegmentKind kind) const;
-
-  // Sending `bytes` to be summed over `rank_count` devices and receiving the sums: a ring moves 2 (n - 1) / n of them per device
-  // (planner-side model of NCCL's ring; Patarasuk and Yuan 2009).
-  int64_t AllReducePicoseconds(int64_t bytes, int64_t rank_count) const;
 
   bool calibrated() const { return !calibration_.id.empty(); }
   const Calibration& calibration() const { return calibration_; }
@@ -73,6 +97,7 @@ class PriceTable {
   double MeasuredRate(OpKind kind, const double (&x)[3]) const;
   double Seconds(const Program& program, const Op& op, bool accumulates) const;
   double LinkSeconds(const Program& program, const Op& op) const;
+  double CollectiveSeconds(const Program& program, const Op& op) const;
   double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
   double AttentionSeconds(const Op& op, const OpCost& cost) const;
   double MemorySeconds(OpKind kind, double bytes) const;
@@ -80,6 +105,7 @@ class PriceTable {
   Hardware hardware_;
   Calibration calibration_;
   RowStatistics rows_;
+  Links links_;
   double peak_flops_per_second_ = 0;
   double eager_flops_per_second_ = 0;
   double flash_flops_per_second_ = 0;
@@ -88,28 +114,20 @@ class PriceTable {
 };
 
 // Time of one optimizer step of a whole program: the sum over segments, times what steps add to the sum of their ops.
-struct StepPrice {
+struct StepPrice : BusyTime {
   int64_t step_picoseconds = 0;
-  int64_t compute_picoseconds = 0;       // busy time of the compute stream
-  int64_t copy_picoseconds = 0;          // busy time of the streams between device and host
-  int64_t exposed_copy_picoseconds = 0;  // of which compute waits for
-  int64_t communication_picoseconds =
-      0;  // gradients summed over data-parallel ranks; not hidden behind compute
+  // What compute waits for. Where it waits for both, in proportion to their busy times.
+  int64_t exposed_copy_picoseconds = 0;
+  int64_t exposed_communication_picoseconds = 0;
 };
 StepPrice PriceStep(const Program& program, const PriceTable& prices);
 
 // What the segments of a step take together, before the step factor.
-struct StepWork {
+struct StepWork : BusyTime {
   int64_t span_picoseconds = 0;  // from the start to the end of the last stream
-  int64_t compute_picoseconds = 0;
-  int64_t copy_picoseconds = 0;
 };
 
-// Work x step factor + communication, rounded once: the one place where a step's price is put together. Monotone in the span.
-StepPrice ComposeStep(const StepWork& work, int64_t gradient_bytes, int64_t rank_count,
-                      const PriceTable& prices);
-
-// Bytes of all gradients of one rank, unpadded: what data-parallel ranks exchange.
-int64_t GradientBytes(const Program& program);
+// Work x step factor, rounded once: the one place where a step's price is put together. Monotone in the span.
+StepPrice ComposeStep(const StepWork& work, const PriceTable& prices);
 
 }  // namespace tunesmith::planner

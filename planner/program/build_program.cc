@@ -79,7 +79,6 @@ absl::Status CheckBuilt(const ProgramInputs& inputs) {
     return absl::UnimplementedError(
         absl::StrCat(what, " is not built yet; leave it out of the mix"));
   };
-  if (m.zero_stage != 0) return refuse("zero_stage above 0");
   if (cpu && m.precision == Precision::kBf16 && m.attention == AttentionKernel::kEager)
     return refuse("attention=eager beside precision=bf16 on a CPU");
   if (!cpu && m.precision == Precision::kFp32 && m.accumulation_dtype == AccumulationDtype::kBf16)

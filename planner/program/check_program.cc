@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "planner/program/collectives.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -101,6 +102,7 @@ class Checker {
     const Block& block = program_.blocks[static_cast<size_t>(run.block)];
     for (int64_t i = 0; i < run.count; ++i) {
       for (const Op& op : block.ops) {
+        if (!Runs(op, segment.kind, program_.inputs.mix.accumulation_count)) continue;
         if (absl::Status status = CheckOp(op, run.first + i * run.step, segment.kind);
             !status.ok()) {
           return absl::InternalError(
@@ -116,7 +118,11 @@ class Checker {
   absl::Status CheckOp(const Op& op, int64_t run_index, SegmentKind kind) {
     for (int i = 0; i < op.input_count; ++i) {
       const BufferRef ref = op.inputs[static_cast<size_t>(i)];
-      TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
+      if (op.attributes.bucket >= 0 && IsCollective(op.kind)) {
+        TUNESMITH_RETURN_IF_ERROR(CheckReadOfBucket(op, ref, run_index));
+      } else {
+        TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
+      }
     }
     for (int i = 0; i < op.output_count; ++i) {
       const BufferRef ref = op.outputs[static_cast<size_t>(i)];
@@ -127,6 +133,17 @@ class Checker {
         return absl::InternalError(
             absl::StrCat("output ", buffer(ref.buffer).name.Text(), " lies outside the arena"));
       OwnerIn(ref).Claim(begin, end, OwnerOf(ref, run_index));
+    }
+    return absl::OkStatus();
+  }
+
+  // Nothing is written between the parts of a bucket's gradients, and nothing that is read there matters.
+  absl::Status CheckReadOfBucket(const Op& op, BufferRef ref, int64_t run_index) {
+    const Bucket& bucket = program_.buckets[static_cast<size_t>(op.attributes.bucket)];
+    if (ref.buffer != bucket.gradients) return CheckRead(ref, run_index);
+    for (const BucketPart& part : bucket.parts) {
+      const Parameter& p = program_.parameters[static_cast<size_t>(part.parameter)];
+      TUNESMITH_RETURN_IF_ERROR(CheckRead({p.gradient, ref.shift}, run_index));
     }
     return absl::OkStatus();
   }

@@ -62,6 +62,7 @@ void AddBuffer(Hasher& h, const Buffer& b) {
   if (b.view_of < 0 && b.ring_count == 0) return;
   for (int64_t field : {int64_t{b.view_of}, b.view_offset_bytes, b.view_stride_bytes, b.ring_count})
     h.Add(field);
+  if (b.view_rank_stride_bytes != 0) h.Add(b.view_rank_stride_bytes);
 }
 
 int64_t Bits(double value) { return std::bit_cast<int64_t>(value); }
@@ -88,7 +89,7 @@ void AddAngles(Hasher& h, const ModelSpec& model) {
 
 // Which of the attributes are not zero, then those.
 void AddAttributes(Hasher& h, const OpAttributes& a) {
-  const std::array<int64_t, 18> fields = {Bits(a.scale - 1.0),
+  const std::array<int64_t, 20> fields = {Bits(a.scale - 1.0),
                                           Bits(a.epsilon),
                                           a.head_count,
                                           a.kv_head_count,
@@ -105,7 +106,9 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
                                           static_cast<int64_t>(a.full_layers.bits),
                                           static_cast<int64_t>(a.activation),
                                           static_cast<int64_t>(a.parameter_key),
-                                          Packed(a.accumulate, a.accumulate_later, a.decays)};
+                                          Packed(a.accumulate, a.accumulate_later, a.decays),
+                                          int64_t{a.bucket} + 1,
+                                          Packed(a.of_shard, a.last_micro_only)};
   int64_t present = 0;
   for (size_t i = 0; i < fields.size(); ++i) present |= int64_t{fields[i] != 0} << i;
   h.Add(present);
@@ -124,12 +127,21 @@ void AddOp(Hasher& h, const Op& op) {
   AddAttributes(h, op.attributes);
 }
 
+void AddBucket(Hasher& h, const Bucket& bucket) {
+  for (int64_t field : {Packed(bucket.place, bucket.trainable), bucket.shard_count,
+                        int64_t{bucket.weights}, int64_t{bucket.gradients}})
+    h.Add(field);
+  for (const BucketPart& part : bucket.parts)
+    for (int64_t field : {int64_t{part.buffer}, part.first, part.count}) h.Add(field);
+}
+
 }  // namespace
 
 std::string ProgramDigest(const Program& program) {
   Hasher h;
   AddAngles(h, program.inputs.model);
   for (const Buffer& b : program.buffers) AddBuffer(h, b);
+  for (const Bucket& bucket : program.buckets) AddBucket(h, bucket);
   for (const Block& block : program.blocks) {
     h.Add(static_cast<int64_t>(block.ops.size()));
     for (const Op& op : block.ops) AddOp(h, op);

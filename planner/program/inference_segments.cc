@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "planner/program/add_buffer.h"
+#include "planner/program/collectives.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
 #include "planner/program/embedding_graph.h"
@@ -44,6 +45,7 @@ void AddEvaluateSegment(Program& program, const ModelParameters& parameters) {
   AddEvaluationLoss(program, parameters,
                     BindEvaluationLoss(program, x, Bit(SegmentKind::kEvaluate)), kLossChunkRowCount,
                     segment.runs);
+  ShareForwardOnly(program, segment.runs);
   program.segments.push_back(std::move(segment));
 }
 
@@ -68,6 +70,7 @@ void AddGenerateSegment(Program& program, const ModelParameters& parameters) {
                   .value_cache = {values, 0}},
                  program.host.generate_token, Phase::kGenerate, segment);
   AddNextToken(program, parameters, {x, 0}, program.host.generated_token, segment.runs);
+  ShareForwardOnly(program, segment.runs);
   program.segments.push_back(std::move(segment));
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "planner/program/add_buffer.h"
+#include "planner/program/collectives.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
 
@@ -55,7 +56,8 @@ LayerVariant VariantOf(const ProgramInputs& inputs, int64_t layer) {
   const int64_t host = inputs.mix.recompute[static_cast<size_t>(Rung::kHost)];
   // With frozen weights below the first adapter nothing asks for the gradient of layer 0's input.
   LayerVariant variant{.rung = RungOfLayer(inputs.mix, layer),
-                       .input_gradient = inputs.mix.method == Method::kFull || layer > 0};
+                       .input_gradient = inputs.mix.method == Method::kFull || layer > 0,
+                       .place = PlaceOfLayer(inputs, layer)};
   if (variant.rung != Rung::kHost) return variant;
   variant.last_on_host = layer == host - 1;
   variant.fetches = layer > 0;
@@ -143,6 +145,8 @@ LayerBlocks AddLayerBlocks(Program& program, const LayerForward& layer, const La
       .backward = AddBackwardBlock(program, graph, saved, "layer", /*gradients_exist=*/false)};
   if (variant.rung == Rung::kHost)
     AddHostCopies(program, buffers, HostCopiesOf(program, buffers, variant), blocks);
+  ShareLayerForward(program, variant.place, program.blocks[static_cast<size_t>(blocks.forward)]);
+  ShareLayerBackward(program, variant.place, program.blocks[static_cast<size_t>(blocks.backward)]);
   return blocks;
 }
 

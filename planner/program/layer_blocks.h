@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "planner/program/collectives.h"
 #include "planner/program/forward_graph.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/program.h"
@@ -17,6 +18,7 @@ struct LayerVariant {
   bool last_on_host =
       false;  // of the layers on the host rung, the one whose output is kept on the device
   bool fetches = false;  // host rung: brings the input of the layer below while it runs backward
+  LayerPlace place = {};  // of its weights, where ranks share them
 
   bool operator==(const LayerVariant&) const = default;
 };

@@ -6,7 +6,9 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/model/mix_names.h"
+#include "planner/program/buckets.h"
 #include "planner/program/forward_graph.h"
+#include "planner/program/optimizer_states.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -23,53 +25,6 @@ int32_t AddResident(Program& program, Name name, DType dtype, Shape shape, int64
   return static_cast<int32_t>(program.buffers.size()) - 1;
 }
 
-DType MomentDType(const ProgramInputs& inputs) {
-  if (inputs.double_precision) return DType::kF64;
-  switch (inputs.mix.optimizer_state) {
-    case OptimizerState::kFp32:
-      return DType::kF32;
-    case OptimizerState::kBf16:
-      return DType::kBF16;
-    case OptimizerState::kInt8:
-      return DType::kU8;
-  }
-  return DType::kF32;
-}
-
-// A moment; its scales too where it has some.
-int32_t AddMoment(Program& program, Name name, const char* moment, const char* scales, Shape shape,
-                  int64_t instance_count, int32_t* scale) {
-  const DType dtype = MomentDType(program.inputs);
-  const int32_t id = AddResident(program, name.With(moment), dtype, shape, instance_count,
-                                 MemoryClass::kOptimizer);
-  if (dtype == DType::kU8) {
-    const int64_t elements = shape.dims[0] * shape.dims[1] * shape.dims[2];
-    *scale = AddResident(program, name.With(scales), DType::kF32,
-                         Vector(CeilDivide(elements, kStateBlockSize)), instance_count,
-                         MemoryClass::kOptimizer);
-  }
-  return id;
-}
-
-// A narrow weight needs a wide master copy, unless it is rounded stochastically.
-bool HasMaster(const ProgramInputs& inputs) {
-  return ComputeDType(inputs) == DType::kBF16 &&
-         inputs.mix.optimizer_state != OptimizerState::kBf16;
-}
-
-// What the optimizer keeps beside a trainable weight.
-void AddStates(Program& program, Name name, Shape shape, int64_t instance_count, Parameter& p) {
-  if (program.inputs.mix.optimizer == Optimizer::kAdamW) {
-    p.moment1 = AddMoment(program, name, ".moment1", ".moment1_scale", shape, instance_count,
-                          &p.moment1_scale);
-    p.moment2 = AddMoment(program, name, ".moment2", ".moment2_scale", shape, instance_count,
-                          &p.moment2_scale);
-  }
-  if (HasMaster(program.inputs))
-    p.master = AddResident(program, name.With(".master"), DType::kF32, shape, instance_count,
-                           MemoryClass::kOptimizer);
-}
-
 int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_count,
                      bool trainable, bool decays, GradientBirth birth) {
   const ProgramInputs& in = program.inputs;
@@ -80,7 +35,7 @@ int32_t AddParameter(Program& program, Name name, Shape shape, int64_t instance_
   if (trainable) {
     p.gradient = AddResident(program, name.With(".gradient"), GradientDType(in), shape,
                              instance_count, MemoryClass::kGradients, Region::kGradient);
-    AddStates(program, name, shape, instance_count, p);
+    if (!HasBuckets(in)) SetStates(AddOptimizerStates(program, name, shape, instance_count), p);
   }
   program.parameters.push_back(p);
   return static_cast<int32_t>(program.parameters.size()) - 1;
@@ -290,6 +245,10 @@ DType StatisticDType(const ProgramInputs& inputs) {
   return inputs.double_precision ? DType::kF64 : DType::kF32;
 }
 
-ModelParameters AddParameters(Program& program) { return ParameterAdder(program).Add(); }
+ModelParameters AddParameters(Program& program) {
+  const ModelParameters parameters = ParameterAdder(program).Add();
+  if (HasBuckets(program.inputs)) AddBuckets(program);
+  return parameters;
+}
 
 }  // namespace tunesmith::planner

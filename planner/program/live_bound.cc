@@ -16,7 +16,7 @@ class LiveCounter {
         several_micro_(std::count_if(program.segments.begin(), program.segments.end(),
                                      [](const Segment& s) { return IsMicro(s.kind); }) > 1) {
     for (const Buffer& b : program.buffers) {
-      const int64_t bytes = AlignedInstanceBytes(b) * b.instance_count;
+      const int64_t bytes = AlignedInstanceBytes(b) * PlaceCount(b);
       if (b.region == Region::kResident) resident_bytes_ += bytes;
       if (b.region == Region::kGradient) gradient_bytes_ += bytes;
     }
@@ -59,7 +59,7 @@ class LiveCounter {
       const Buffer& b = buffer(ref.buffer);
       if (!Counts(b)) return;
       auto& instances = live[static_cast<size_t>(ref.buffer)];
-      const int64_t places = b.ring_count > 0 ? b.ring_count : b.instance_count;
+      const int64_t places = PlaceCount(b);
       instances.resize(static_cast<size_t>(places));
       const int64_t position = InstanceOf(b, ref, run_index) - b.first_instance;
       Live& l = instances[static_cast<size_t>(position % places)];

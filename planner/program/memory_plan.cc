@@ -108,10 +108,10 @@ class Planner {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
       if (b.region != Region::kResident) continue;
-      const int64_t bytes = AlignedInstanceBytes(b);
-      Place(id, b.instance_count, [&](int64_t i) { return resident_bytes_ + i * bytes; });
-      resident_bytes_ += b.instance_count * bytes;
-      resident_class_[ClassIndex(b.memory_class)] += b.instance_count * bytes;
+      const int64_t bytes = AlignedInstanceBytes(b), places = PlaceCount(b);
+      Place(id, b.instance_count, [&](int64_t i) { return resident_bytes_ + i % places * bytes; });
+      resident_bytes_ += places * bytes;
+      resident_class_[ClassIndex(b.memory_class)] += places * bytes;
     }
   }
 
@@ -121,8 +121,7 @@ class Planner {
       const Buffer& b = buffers_[id];
       if (b.region != Region::kCarried) continue;
       int64_t& top = CarriedBytes(b.segments);
-      const int64_t bytes = AlignedInstanceBytes(b),
-                    places = b.ring_count > 0 ? b.ring_count : b.instance_count;
+      const int64_t bytes = AlignedInstanceBytes(b), places = PlaceCount(b);
       Place(id, b.instance_count,
             [&](int64_t i) { return resident_bytes_ + top + i % places * bytes; });
       top += places * bytes;

@@ -88,6 +88,12 @@ std::string_view OpKindName(OpKind kind) {
       return "arg_max";
     case OpKind::kCopy:
       return "copy";
+    case OpKind::kAllGather:
+      return "all_gather";
+    case OpKind::kReduceScatter:
+      return "reduce_scatter";
+    case OpKind::kAllReduce:
+      return "all_reduce";
   }
   return "unknown";
 }

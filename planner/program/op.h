@@ -70,8 +70,12 @@ enum class OpKind : uint8_t {
   kArgMax,  // logits (1, V) -> token (1) i32
   // Movement.
   kCopy,  // x -> y, dtype converted
+  // Between ranks, of a bucket (program.h) or of one scalar; sums are formed in the order of the ranks.
+  kAllGather,      // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
+  kReduceScatter,  // whole -> shard += (this rank's part of the sum over ranks)
+  kAllReduce,      // x in place -> x = its sum over ranks
 };
-inline constexpr int kOpKindCount = static_cast<int>(OpKind::kCopy) + 1;
+inline constexpr int kOpKindCount = static_cast<int>(OpKind::kAllReduce) + 1;
 
 // "linear", "rms_norm_backward": as in calibration files and explanations.
 std::string_view OpKindName(OpKind kind);
@@ -142,6 +146,10 @@ struct OpAttributes {
   uint64_t parameter_key = 0;
   double dropout = 0.0;   // kDropout and its backward: the share that is dropped
   int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
+  // kAdamW, kSgd, kSumSquares and what goes between ranks: the index of the bucket whose units the op reads; -1: its buffers are whole tensors.
+  int32_t bucket = -1;
+  bool of_shard = false;         // the first of these units is the first of the rank's shard
+  bool last_micro_only = false;  // runs in the last micro-batch of a step alone
 
   bool operator==(const OpAttributes&) const = default;
 };

@@ -4,6 +4,8 @@
 #include <vector>
 
 #include "planner/program/backward_emitter.h"
+#include "planner/program/buckets.h"
+#include "planner/program/collectives.h"
 #include "planner/program/layer_parameters.h"
 
 namespace tunesmith::planner {
@@ -25,30 +27,72 @@ void AddRun(Program& program, Segment& segment, Block block, int64_t count) {
       {.block = static_cast<int32_t>(program.blocks.size()) - 1, .first = 0, .count = count});
 }
 
+const Buffer& BufferOf(const Program& program, int32_t id) {
+  return program.buffers[static_cast<size_t>(id)];
+}
 const Buffer& WeightOf(const Program& program, const Parameter& p) {
-  return program.buffers[static_cast<size_t>(p.weight)];
+  return BufferOf(program, p.weight);
 }
 
-// What the update of a parameter changes, in the order of its op.
-std::vector<int32_t> UpdatedBuffers(const Parameter& p) {
-  std::vector<int32_t> updated = {p.weight};
-  for (int32_t state : {p.moment1, p.moment2, p.moment1_scale, p.moment2_scale, p.master}) {
+// What the update of weights changes, in the order of its op. `states`: a Parameter or a Bucket.
+template <typename States>
+std::vector<int32_t> UpdatedBuffers(int32_t weights, const States& states) {
+  std::vector<int32_t> updated = {weights};
+  for (int32_t state : {states.moment1, states.moment2, states.moment1_scale, states.moment2_scale,
+                        states.master}) {
     if (state >= 0) updated.push_back(state);
   }
   return updated;
 }
 
-Block UpdateBlock(const Program& program, const Parameter& p, const OptimizerBindings& b) {
+Block UpdateBlock(const Program& program, int32_t gradient, const std::vector<int32_t>& updated,
+                  const OpAttributes& attributes, const OptimizerBindings& b) {
   const bool adamw = program.inputs.mix.optimizer == Optimizer::kAdamW;
-  const std::vector<int32_t> updated = UpdatedBuffers(p);
-  std::vector<int32_t> inputs = {p.gradient, b.clip_factor, program.host.step_scalars,
+  std::vector<int32_t> inputs = {gradient, b.clip_factor, program.host.step_scalars,
                                  program.host.step_key};
   inputs.insert(inputs.end(), updated.begin(), updated.end());
   Block block{.name = adamw ? "adamw" : "sgd"};
-  Append(block, adamw ? OpKind::kAdamW : OpKind::kSgd,
-         {.decays = p.decays, .parameter_key = RandomKey(0, WeightOf(program, p).name.Text())},
-         inputs, updated);
+  Append(block, adamw ? OpKind::kAdamW : OpKind::kSgd, attributes, inputs, updated);
   return block;
+}
+
+void AddNorms(Program& program, Segment& segment, int32_t square_sum) {
+  const auto add = [&](int32_t gradient, const OpAttributes& attributes) {
+    Block block{.name = "gradient_norm"};
+    Append(block, OpKind::kSumSquares, attributes, {gradient}, {square_sum});
+    AddRun(program, segment, std::move(block), BufferOf(program, gradient).instance_count);
+  };
+  for (const Parameter& p : program.parameters) {
+    if (p.trainable && program.buckets.empty()) add(p.gradient, {.accumulate = true});
+  }
+  // Every rank sums its shard, whatever it holds beside it.
+  for (size_t i = 0; i < program.buckets.size(); ++i) {
+    if (program.buckets[i].trainable)
+      add(program.buckets[i].gradient_shard,
+          {.accumulate = true, .bucket = static_cast<int32_t>(i), .of_shard = true});
+  }
+}
+
+void AddUpdates(Program& program, Segment& segment, const OptimizerBindings& b) {
+  for (const Parameter& p : program.parameters) {
+    if (!p.trainable || !program.buckets.empty()) continue;
+    const Buffer& weight = WeightOf(program, p);
+    AddRun(program, segment,
+           UpdateBlock(program, p.gradient, UpdatedBuffers(p.weight, p),
+                       {.decays = p.decays, .parameter_key = RandomKey(0, weight.name.Text())}, b),
+           weight.instance_count);
+  }
+  for (size_t i = 0; i < program.buckets.size(); ++i) {
+    const Bucket& bucket = program.buckets[i];
+    if (!bucket.trainable) continue;
+    const bool shard = SharesStates(program.inputs);
+    const int32_t gradients = shard ? bucket.gradient_shard : bucket.gradients,
+                  weights = shard ? bucket.weight_shard : bucket.weights;
+    Block block = UpdateBlock(program, gradients, UpdatedBuffers(weights, bucket),
+                              {.bucket = static_cast<int32_t>(i), .of_shard = shard}, b);
+    for (const Op& op : UpdatedGathers(program, bucket)) block.ops.push_back(op);
+    AddRun(program, segment, std::move(block), BufferOf(program, gradients).instance_count);
+  }
 }
 
 }  // namespace
@@ -57,21 +101,15 @@ void AddOptimizerSegment(Program& program, const OptimizerBindings& b) {
   Segment segment{.kind = SegmentKind::kOptimizer, .repeat_count = 1};
   Block clear{.name = "clear_gradient_norm"};
   Append(clear, OpKind::kClear, {}, {}, {b.square_sum});
+  ShareFirst(program, clear);
   AddRun(program, segment, std::move(clear), 1);
-  for (const Parameter& p : program.parameters) {
-    if (!p.trainable) continue;
-    Block block{.name = "gradient_norm"};
-    Append(block, OpKind::kSumSquares, {.accumulate = true}, {p.gradient}, {b.square_sum});
-    AddRun(program, segment, std::move(block), WeightOf(program, p).instance_count);
-  }
+  AddNorms(program, segment, b.square_sum);
   Block clip{.name = "clip_factor"};
   Append(clip, OpKind::kClipFactor, {}, {b.square_sum, program.host.step_scalars},
          {b.clip_factor, program.host.gradient_norm});
+  SumFirst(program, b.square_sum, clip);
   AddRun(program, segment, std::move(clip), 1);
-  for (const Parameter& p : program.parameters) {
-    if (!p.trainable) continue;
-    AddRun(program, segment, UpdateBlock(program, p, b), WeightOf(program, p).instance_count);
-  }
+  AddUpdates(program, segment, b);
   program.segments.push_back(std::move(segment));
 }
 
@@ -86,6 +124,7 @@ void AddSaveSegment(Program& program) {
         AddLocalBuffer(program, block, "save_staging", StatisticDType(program.inputs),
                        {.dims = weight.dims, .rank = weight.rank}, MemoryClass::kWorkspace);
     Append(block, OpKind::kCopy, {}, {p.weight}, {staging.buffer}, Phase::kSave);
+    ShareSave(program, p.weight, block);
     AddRun(program, segment, std::move(block), weight.instance_count);
   }
   program.segments.push_back(std::move(segment));

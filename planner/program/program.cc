@@ -12,6 +12,12 @@ bool Accumulates(const Op& op, SegmentKind kind) {
          (op.attributes.accumulate_later && kind != SegmentKind::kMicroFirst);
 }
 
+bool Runs(const Op& op, SegmentKind kind, int64_t micro_batch_count) {
+  if (!op.attributes.last_micro_only) return true;
+  return kind == SegmentKind::kMicroLast ||
+         (kind == SegmentKind::kMicroFirst && micro_batch_count == 1);
+}
+
 std::string_view SegmentKindName(SegmentKind kind) {
   switch (kind) {
     case SegmentKind::kMicroFirst:

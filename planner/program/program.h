@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -50,7 +51,9 @@ struct Buffer {
   int32_t view_of = -1;
   int64_t view_offset_bytes = 0;
   int64_t view_stride_bytes = 0;
-  // kCarried: instance i lies where instance i + ring_count does, so that only so many are held at once; 0: each has a place of its own.
+  // kView: rank r's view starts so many bytes times r further on. Plans say where rank 0's is.
+  int64_t view_rank_stride_bytes = 0;
+  // kCarried, kResident: instance i lies where instance i + ring_count does, so that only so many are held at once; 0: each has a place of its own.
   int64_t ring_count = 0;
   Space space = Space::kDevice;
   uint32_t segments = 0;  // kCarried: bit set of SegmentKind
@@ -68,6 +71,12 @@ inline int64_t InstanceBytes(const Buffer& buffer) {
 inline constexpr int64_t kBufferAlignmentBytes = 256;
 inline int64_t AlignedInstanceBytes(const Buffer& buffer) {
   return AlignUp(InstanceBytes(buffer), kBufferAlignmentBytes);
+}
+
+// How many instances of a buffer are held at once.
+inline int64_t PlaceCount(const Buffer& buffer) {
+  return buffer.ring_count > 0 ? std::min(buffer.ring_count, buffer.instance_count)
+                               : buffer.instance_count;
 }
 
 struct Block {
@@ -93,6 +102,8 @@ std::string_view SegmentKindName(SegmentKind kind);
 bool IsMicro(SegmentKind kind);
 // Whether the op adds to its outputs when it runs in a segment of this kind.
 bool Accumulates(const Op& op, SegmentKind kind);
+// Whether it runs there at all, where a step has `micro_batch_count` micro-batches.
+bool Runs(const Op& op, SegmentKind kind, int64_t micro_batch_count);
 
 // `count` executions of a block with the run index going from `first` by `step` (+1 or -1).
 struct BlockRun {
@@ -135,6 +146,41 @@ struct Parameter {
   bool operator==(const Parameter&) const = default;
 };
 
+// Where the parameters of a bucket are used.
+enum class BucketPlace : uint8_t { kEmbedding, kLayer, kHead };
+
+// A buffer that lies in a bucket: `count` units from the unit `first`.
+struct BucketPart {
+  int32_t buffer = -1;
+  int32_t parameter = -1;  // that it belongs to
+  int64_t first = 0;
+  int64_t count = 0;
+
+  bool operator==(const BucketPart&) const = default;
+};
+
+// Parameters that ranks exchange and share as one, trainable or frozen: laid out one behind another, each from a multiple of kStateBlockSize units,
+// and filled up to equal shards, one for each rank. A unit is an element of a trainable bucket, a byte of a frozen one. Rank r's shard is the units
+// [r x shard_count, (r + 1) x shard_count). Buffers are -1 where there are none; of those named `shard` the rank has its own part alone.
+struct Bucket {
+  BucketPlace place = BucketPlace::kLayer;
+  bool trainable = false;
+  std::vector<BucketPart> parts = {};
+  int64_t shard_count = 0;
+  int32_t weights = -1;  // under ZeRO-3 where they are gathered
+  int32_t weight_shard = -1;
+  int32_t gradients = -1;
+  int32_t gradient_shard = -1;
+  // What the optimizer keeps: of the shard, under ZeRO-0 of all.
+  int32_t moment1 = -1;
+  int32_t moment2 = -1;
+  int32_t moment1_scale = -1;
+  int32_t moment2_scale = -1;
+  int32_t master = -1;
+
+  bool operator==(const Bucket&) const = default;
+};
+
 // Buffers that the host reads or writes, by what they hold.
 struct HostBuffers {
   int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
@@ -151,6 +197,9 @@ struct HostBuffers {
 
   bool operator==(const HostBuffers&) const = default;
 };
+
+// Layers whose gathered weights, and whose gradients before they are summed, are on the device at a time: one at work, one on its way.
+inline constexpr int64_t kBucketSlotCount = 2;
 
 // Layers on the host rung whose inputs are on the device at a time: one at work, one on its way.
 inline constexpr int64_t kHostSlotCount = 2;
@@ -194,6 +243,7 @@ struct Program {
   std::vector<Block> blocks;
   std::vector<Segment> segments;
   std::vector<Parameter> parameters;
+  std::vector<Bucket> buckets;  // none where there is one rank
   HostBuffers host;
   int32_t linear_scratch = -1;  // see linear_scratch.h
 };

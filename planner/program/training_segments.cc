@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "planner/program/add_buffer.h"
+#include "planner/program/collectives.h"
 #include "planner/program/derive_blocks.h"
 #include "planner/program/embedding_graph.h"
 #include "planner/program/layer_blocks.h"
@@ -29,6 +30,7 @@ class MicroBuilder {
           {.block = l->backward, .first = l->first + l->count - 1, .count = l->count, .step = -1});
     if (embedding_backward_ >= 0)
       runs_.push_back({.block = embedding_backward_, .first = 0, .count = 1});
+    ShareEnds(program_, runs_);
     return std::move(runs_);
   }
 

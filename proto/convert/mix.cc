@@ -189,6 +189,7 @@ v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
   if (pinned.loss) proto.set_loss(ProtoValue(kLossKernels, *pinned.loss));
   proto.set_micro_batch(pinned.micro_batch.value_or(0));
   proto.set_mlp_tile_count(pinned.mlp_tile_count.value_or(0));
+  if (pinned.zero_stage) proto.set_zero_stage(*pinned.zero_stage);
   if (pinned.rungs == planner::kAnyRung) return proto;
   for (const auto& [rung, value] : kRungs) {
     if (pinned.rungs & planner::BitOf(rung)) proto.add_rungs(value);
@@ -209,6 +210,7 @@ planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string
   if (proto.micro_batch() != 0) pinned.micro_batch = proto.micro_batch();
   violations.AtLeast(path("mlp_tile_count"), proto.mlp_tile_count(), 0);
   if (proto.mlp_tile_count() != 0) pinned.mlp_tile_count = proto.mlp_tile_count();
+  if (proto.has_zero_stage()) pinned.zero_stage = proto.zero_stage();
   if (proto.rungs().empty()) return pinned;
   pinned.rungs = 0;
   for (const int rung : proto.rungs())

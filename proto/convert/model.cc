@@ -324,14 +324,19 @@ v1::DeviceGroup ToProto(const planner::DeviceGroup& devices) {
   v1::DeviceGroup proto;
   *proto.mutable_hardware() = ToProto(devices.hardware);
   proto.set_device_count(devices.device_count);
+  if (devices.node_count > 1) proto.set_node_count(devices.node_count);
+  proto.set_network_bytes_per_second(devices.network_bytes_per_second);
   return proto;
 }
 
 planner::DeviceGroup DeviceGroupFromProto(const v1::DeviceGroup& proto, std::string_view field,
                                           Violations& violations) {
   violations.AtLeast(FieldPath(field, "device_count"), proto.device_count(), 1);
+  violations.AtLeast(FieldPath(field, "node_count"), proto.node_count(), 0);
   return {.hardware = HardwareFromProto(proto.hardware(), FieldPath(field, "hardware"), violations),
-          .device_count = proto.device_count()};
+          .device_count = proto.device_count(),
+          .node_count = std::max<int64_t>(proto.node_count(), 1),
+          .network_bytes_per_second = proto.network_bytes_per_second()};
 }
 
 }  // namespace tunesmith::convert

@@ -33,6 +33,7 @@ absl::Status ResolveDevices(const v1::Question& proto, planner::Question& questi
   switch (proto.devices_case()) {
     case v1::Question::kDeviceName: {
       TUNESMITH_ASSIGN_OR_RETURN(question.devices, planner::ParseDeviceGroup(proto.device_name()));
+      question.devices.network_bytes_per_second = proto.network_bytes_per_second();
       return absl::OkStatus();
     }
     case v1::Question::kDeviceGroup:

@@ -156,6 +156,20 @@ void Run(double seconds) {
               large_seconds * 1e3, static_cast<long long>(large_answer.candidate_count),
               static_cast<long long>(large_answer.evaluated_count));
 
+  // ZeRO stages, 4 rows for each of 512 ranks; and of 8.
+  Question cluster = QuestionOf("Llama-2-70b-hf", 2048, "H100-SXM");
+  cluster.devices.node_count = 64;
+  cluster.devices.device_count = 512;
+  const SearchResult cluster_answer = *Recommend(cluster);
+  const double cluster_seconds = MedianSeconds(seconds, [&] { (void)Recommend(cluster); });
+  std::printf("%-34s %12.3f ms   %lld mixes, %lld priced\n", "64 nodes (70B, 64x8xH100)",
+              cluster_seconds * 1e3, static_cast<long long>(cluster_answer.candidate_count),
+              static_cast<long long>(cluster_answer.evaluated_count));
+  Question node = QuestionOf("Llama-2-70b-hf", 64, "H100-SXM");
+  node.devices.device_count = 8;
+  const double node_seconds = MedianSeconds(seconds, [&] { (void)Recommend(node); });
+  std::printf("%-34s %12.3f ms\n", "one node (70B, 8xH100)", node_seconds * 1e3);
+
   const Question nothing = QuestionOf("Llama-2-70b-hf", 64, "A100-80GB");
   const double nothing_seconds = MedianSeconds(seconds, [&] { (void)Recommend(nothing); });
   std::printf("%-34s %12.3f ms\n", "nothing fits (70B, A100-80GB)", nothing_seconds * 1e3);
@@ -176,13 +190,14 @@ void Run(double seconds) {
   std::printf("%-34s %12.4f mean %8.4f worst (%s), %lld programs\n", "planned over live bound",
               mean, ratio.worst, ratio.worst_mix.c_str(), static_cast<long long>(ratio.count));
   std::printf(
-      "{\"priced_per_second\": %.0f, \"question_seconds_median\": %.6f, "
+      "{\"cluster_question_seconds_median\": %.6f, \"node_question_seconds_median\": %.6f, "
+      "\"priced_per_second\": %.0f, \"question_seconds_median\": %.6f, "
       "\"question_candidate_count\": %lld, \"excluded_count\": %lld, "
       "\"large_question_seconds_median\": %.6f, \"nothing_fits_seconds_median\": %.6f, "
       "\"any_method_seconds_median\": %.6f, \"front_seconds_median\": %.6f, \"program_seconds\": "
       "%.6f, \"live_bound_ratio_mean\": %.4f, "
       "\"live_bound_ratio_worst\": %.4f}\n",
-      priced, question_seconds, static_cast<long long>(answer.candidate_count),
+      cluster_seconds, node_seconds, priced, question_seconds, static_cast<long long>(answer.candidate_count),
       static_cast<long long>(answer.excluded_count), large_seconds, nothing_seconds, any_seconds,
       front, program_seconds, mean, ratio.worst);
 }

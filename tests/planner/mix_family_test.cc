@@ -19,8 +19,9 @@ namespace {
 // Families of programs that differ in the recompute counts alone are made once.
 class ComposedAgainstWhole {
  public:
-  explicit ComposedAgainstWhole(const char* device, Precision precision = Precision::kFp32)
-      : prices_(*FindHardware(device), {}, precision) {}
+  explicit ComposedAgainstWhole(const char* device, Precision precision = Precision::kFp32,
+                                const Links& links = {})
+      : prices_(*FindHardware(device), {}, precision, {}, links) {}
 
   void Expect(const ProgramInputs& inputs) {
     const ComposedMix composed = FamilyOf(inputs).Compose(inputs.mix.recompute);
@@ -38,11 +39,26 @@ class ComposedAgainstWhole {
     EXPECT_EQ(composed.price.compute_picoseconds, whole.compute_picoseconds) << what;
     EXPECT_EQ(composed.price.copy_picoseconds, whole.copy_picoseconds) << what;
     EXPECT_EQ(composed.price.communication_picoseconds, whole.communication_picoseconds) << what;
+    ExpectBounds(inputs, composed);
   }
 
   const PriceTable& prices() const { return prices_; }
 
  private:
+  // What the solver takes for sure of a mix is no more than the mix takes.
+  void ExpectBounds(const ProgramInputs& inputs, const ComposedMix& composed) {
+    const MixFamily& family = FamilyOf(inputs);
+    int64_t span = family.FixedPicoseconds(), discount = 0;
+    for (size_t rung = 0; rung < kRungCount; ++rung) {
+      const int64_t count = inputs.mix.recompute[rung];
+      if (count == 0) continue;
+      span += count * family.ComputePicoseconds(static_cast<Rung>(rung));
+      discount = std::min(discount, family.ComputeDiscountPicoseconds(static_cast<Rung>(rung)));
+    }
+    EXPECT_LE(family.StepPicoseconds(span + discount), composed.price.step_picoseconds)
+        << FormatMix(inputs.mix);
+  }
+
   MixFamily& FamilyOf(ProgramInputs inputs) {
     inputs.mix.recompute = {};
     const std::string key = FormatMix(inputs.mix) + std::to_string(inputs.model.layer_count) + "," +
@@ -175,6 +191,51 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
       ProgramInputs inputs = OnGpu(ToyInputs(model, mix, 64 * pick(1, 40) + pick(0, 1)));
       if (pick(0, 1) > 0) inputs.workload.loss_token_capacity = pick(1, inputs.workload.context);
       compare.Expect(inputs);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Ranks that share nothing, states, gradients or weights, on devices with and without streams, in nodes and across them.
+TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
+  std::mt19937_64 random(11);
+  const auto pick = [&random](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(random);
+  };
+  for (int model_index = 0; model_index < 60; ++model_index) {
+    const bool gpu = pick(0, 3) > 0;
+    ComposedAgainstWhole compare(
+        gpu ? "A100-80GB" : "cpu", gpu ? Precision::kBf16 : Precision::kFp32,
+        {.ranks_per_node = pick(0, 2), .network_bytes_per_second = 1e9});
+    ModelSpec model = RandomModel(random);
+    if (pick(0, 1) > 0) {  // wide: collectives from hidden to exposed
+      model = ToyModel(1, pick(0, 1) > 0);
+      model.hidden_size *= 64;
+      model.intermediate_size *= 64;
+    }
+    model.layer_count = pick(0, 2) > 0 ? pick(1, 6) : pick(7, 90);
+    model.vocab_size = pick(8, 40000);
+    model.context_limit = 1 << 20;
+    for (int i = 0; i < 60; ++i) {
+      Mix mix{.method = kAllMethods[static_cast<size_t>(pick(0, 2))],
+              .lora = {.rank = 5},
+              .precision = gpu ? Precision::kBf16 : Precision::kFp32,
+              .zero_stage = pick(0, 3),
+              .attention = AttentionKernel::kFlash,
+              .loss = pick(0, 1) ? LossKernel::kFull : LossKernel::kChunked,
+              .micro_batch = pick(1, 3),
+              .accumulation_count = pick(0, 2) > 0 ? pick(1, 4) : pick(17, 40),
+              .data_parallel = pick(2, 5)};
+      std::array<int64_t, kRungCount + 1> cuts = {0};
+      cuts.back() = model.layer_count;
+      const size_t rungs = gpu ? kRungCount : kRungCount - 1;
+      for (size_t c = 1; c < rungs; ++c) cuts[c] = pick(0, model.layer_count);
+      std::fill(cuts.begin() + static_cast<std::ptrdiff_t>(rungs), cuts.end(), model.layer_count);
+      std::sort(cuts.begin(), cuts.end());
+      for (size_t r = 0; r < kRungCount; ++r) mix.recompute[r] = cuts[r + 1] - cuts[r];
+      if (mix.method == Method::kQlora && !CanQuantize(model)) mix.method = Method::kLora;
+      ProgramInputs inputs = ToyInputs(model, mix, 64 * pick(1, 40));
+      compare.Expect(gpu ? OnGpu(inputs) : inputs);
       if (HasFailure()) return;
     }
   }

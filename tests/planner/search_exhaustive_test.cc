@@ -26,7 +26,8 @@ struct Point {
 
 std::vector<Point> AllPoints(const Question& question) {
   std::vector<Point> points;
-  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question), {},
+                          LinksOf(question.devices));
   for (Mix mix : FamiliesOf(question)) {
     const RecomputeLimits limits = LimitsOf(question, mix);
     const bool host = (limits.rungs >> static_cast<int>(Rung::kHost) & 1u) != 0;
@@ -134,6 +135,28 @@ Question SmallQuestion(int64_t layers, int64_t rows, const char* device) {
 TEST(SearchExhaustiveTest, OnACpu) {
   for (int64_t layers : {1, 2, 3, 4})
     for (int64_t rows : {1, 4, 6}) ExpectSearchFindsBruteForce(SmallQuestion(layers, rows, "cpu"));
+}
+
+// Every stage, on devices with and without streams of their own, in a node and across nodes.
+TEST(SearchExhaustiveTest, OnSeveralDevices) {
+  for (int64_t layers : {1, 2, 3}) {
+    for (const char* device : {"cpu", "A100-80GB"}) {
+      for (int64_t devices : {2, 4}) {
+        SCOPED_TRACE(std::string(device) + " layers " + std::to_string(layers));
+        Question question = SmallQuestion(layers, 4, device);
+        question.devices.device_count = devices;
+        question.devices.node_count = devices / 2;
+        ExpectSearchFindsBruteForce(question);
+        // Layers whose compute may hide what goes between ranks, or not.
+        question.model.hidden_size *= 128;
+        question.model.intermediate_size *= 128;
+        question.pinned.micro_batch = 1;
+        question.method = MethodChoice::kFull;
+        ExpectSearchFindsBruteForce(question);
+        if (HasFailure()) return;
+      }
+    }
+  }
 }
 
 TEST(SearchExhaustiveTest, ForEveryFamilyOfModels) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <functional>
 
 #include "planner/program/build_program.h"
@@ -83,12 +84,14 @@ LossRows NamePredicted(const std::vector<int32_t>& labels, int64_t context, int6
 }  // namespace
 
 ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers,
-                             int thread_count, int64_t label_limit)
+                             int thread_count, int64_t label_limit,
+                             Communicator* communicator)
     : threads_(thread_count),
       label_limit_(label_limit > 0 ? label_limit : planner::LossTokensPerRow(inputs.workload)) {
   auto program = planner::BuildProgram(inputs);
   EXPECT_TRUE(program.ok()) << program.status();
-  const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_};
+  const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_,
+                          .comm = communicator};
   auto executor = Executor::Create(*std::move(program), context, {.guard_buffers = guard_buffers});
   EXPECT_TRUE(executor.ok()) << executor.status();
   executor_ = *std::move(executor);
@@ -101,7 +104,8 @@ ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_bu
 }
 
 void ProgramRunner::FillWeights() {
-  for (const planner::Parameter& p : executor_->program().parameters) {
+  for (size_t index = 0; index < executor_->program().parameters.size(); ++index) {
+    const planner::Parameter& p = executor_->program().parameters[index];
     const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < b.instance_count; ++i) {
       const std::string name = b.name.Text(i);
@@ -115,9 +119,13 @@ void ProgramRunner::FillWeights() {
         continue;
       }
       WriteBuffer(p.weight, i, values);
-      if (p.master >= 0) WriteBuffer(p.master, i, values);
+      WriteMaster(static_cast<int32_t>(index), i, values);
     }
   }
+}
+
+int64_t ProgramRunner::GlobalMicro(int64_t micro) const {
+  return micro * executor_->program().inputs.mix.data_parallel + executor_->arena().rank();
 }
 
 double ProgramRunner::Step(bool optimize) {
@@ -127,7 +135,7 @@ double ProgramRunner::Step(bool optimize) {
   EXPECT_TRUE(
       executor_->arena().Write(executor_->program().host.loss_scale, 0, &scale, sizeof scale).ok());
   for (int64_t micro = 0; micro < mix.accumulation_count; ++micro) {
-    LoadMicroBatch(micro);
+    LoadMicroBatch(GlobalMicro(micro));
     const bool last = micro + 1 == mix.accumulation_count;
     const absl::Status ran = executor_->Run(micro == 0 ? SegmentKind::kMicroFirst
                                             : last     ? SegmentKind::kMicroLast
@@ -148,7 +156,7 @@ double ProgramRunner::Evaluate() {
   const planner::Mix& mix = executor_->program().inputs.mix;
   ClearLoss();
   for (int64_t micro = 0; micro < mix.accumulation_count; ++micro) {
-    LoadMicroBatch(micro);
+    LoadMicroBatch(GlobalMicro(micro));
     const absl::Status ran = executor_->Run(SegmentKind::kEvaluate);
     EXPECT_TRUE(ran.ok()) << ran;
   }
@@ -166,7 +174,7 @@ void ProgramRunner::WriteScalars() {
       static_cast<float>(1 - std::pow(0.99, static_cast<double>(optimizer_step_)));
   scalars[planner::kEpsilon] = 1e-6f;
   scalars[planner::kWeightDecay] = 0.1f;
-  scalars[planner::kMaxGradientNorm] = 0.5f;
+  scalars[planner::kMaxGradientNorm] = static_cast<float>(max_gradient_norm_);
   EXPECT_TRUE(executor_->arena()
                   .Write(executor_->program().host.step_scalars, 0, scalars.data(),
                          4 * planner::kStepScalarCount)
@@ -227,16 +235,44 @@ double ProgramRunner::ReadLoss() {
   return sum / static_cast<double>(valid_token_count_);
 }
 
-std::map<std::string, std::vector<double>> ProgramRunner::Gradients() { return ReadAll(true); }
-std::map<std::string, std::vector<double>> ProgramRunner::Weights() { return ReadAll(false); }
+double ProgramRunner::GradientNorm() {
+  float norm = 0;
+  EXPECT_TRUE(executor_->arena()
+                  .Read(executor_->program().host.gradient_norm, 0, &norm, sizeof norm)
+                  .ok());
+  return norm;
+}
 
-std::map<std::string, std::vector<double>> ProgramRunner::ReadAll(bool gradients) {
+std::map<std::string, std::vector<double>> ProgramRunner::Gradients() {
   std::map<std::string, std::vector<double>> all;
-  for (const planner::Parameter& p : executor_->program().parameters) {
+  const planner::Program& program = executor_->program();
+  for (size_t index = 0; index < program.parameters.size(); ++index) {
+    const planner::Parameter& p = program.parameters[index];
     if (!p.trainable) continue;
-    const Buffer& b = executor_->program().buffers[static_cast<size_t>(p.weight)];
-    for (int64_t i = 0; i < b.instance_count; ++i)
-      all[b.name.Text(i)] = ReadBuffer(gradients ? p.gradient : p.weight, i);
+    const Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
+    const DType dtype = program.buffers[static_cast<size_t>(p.gradient)].dtype;
+    for (int64_t i = 0; i < b.instance_count; ++i) {
+      const auto piece =
+          GradientPiece(program, executor_->arena().rank(), static_cast<int32_t>(index), i);
+      all[b.name.Text(i)] =
+          piece ? ReadPiece(*piece, planner::ElementCount(b), dtype)
+                : std::vector<double>(static_cast<size_t>(planner::ElementCount(b)));
+    }
+  }
+  return all;
+}
+
+std::map<std::string, std::vector<double>> ProgramRunner::Weights() {
+  std::map<std::string, std::vector<double>> all;
+  for (const StateTensor& tensor :
+       StateTensorsOf(executor_->program(), executor_->arena().rank())) {
+    const std::string& n = tensor.name;
+    if (n.ends_with(".moment1") || n.ends_with(".moment2") || n.ends_with("_scale") ||
+        n.ends_with(".master"))
+      continue;
+    const int64_t count = tensor.bytes / SizeOf(tensor.dtype);
+    all[n] = tensor.saved ? ReadPiece(*tensor.saved, count, tensor.dtype)
+                          : std::vector<double>(static_cast<size_t>(count));
   }
   return all;
 }
@@ -252,43 +288,57 @@ void ProgramRunner::SetWeight(const std::string& name, const std::vector<double>
 
 std::vector<double> ProgramRunner::ReadBuffer(int32_t buffer, int64_t instance) {
   const Buffer& b = executor_->program().buffers[static_cast<size_t>(buffer)];
-  std::vector<double> values(static_cast<size_t>(planner::ElementCount(b)));
-  if (b.dtype == DType::kF64) {
-    EXPECT_TRUE(
-        executor_->arena().Read(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
-    return values;
-  }
-  if (b.dtype == DType::kBF16) {
-    std::vector<uint16_t> halves(values.size());
-    EXPECT_TRUE(
-        executor_->arena().Read(buffer, instance, halves.data(), planner::InstanceBytes(b)).ok());
-    std::transform(halves.begin(), halves.end(), values.begin(), FloatFromBf16);
-    return values;
-  }
-  std::vector<float> narrow(values.size());
-  EXPECT_TRUE(
-      executor_->arena().Read(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
-  return {narrow.begin(), narrow.end()};
+  return ReadPiece({.buffer = buffer, .instance = instance, .bytes = planner::InstanceBytes(b)},
+                   planner::ElementCount(b), b.dtype);
 }
 
+std::vector<double> ProgramRunner::ReadPiece(const Piece& piece, int64_t element_count,
+                                             DType dtype) {
+  std::vector<double> values(static_cast<size_t>(element_count));
+  std::vector<std::byte> bytes(static_cast<size_t>(piece.bytes));
+  EXPECT_TRUE(executor_->arena()
+                  .Read(piece.buffer, piece.instance, bytes.data(), piece.bytes,
+                        piece.buffer_first)
+                  .ok());
+  const auto first = static_cast<size_t>(piece.tensor_first / SizeOf(dtype)),
+             count = static_cast<size_t>(piece.bytes / SizeOf(dtype));
+  for (size_t i = 0; i < count; ++i) {
+    const std::byte* at = bytes.data() + i * static_cast<size_t>(SizeOf(dtype));
+    double& value = values[first + i];
+    if (dtype == DType::kF64) {
+      std::memcpy(&value, at, sizeof value);
+    } else if (dtype == DType::kBF16) {
+      uint16_t half = 0;
+      std::memcpy(&half, at, sizeof half);
+      value = FloatFromBf16(half);
+    } else {
+      float narrow = 0;
+      std::memcpy(&narrow, at, sizeof narrow);
+      value = narrow;
+    }
+  }
+  return values;
+}
+
+// As far as this rank holds the weight.
 void ProgramRunner::WriteBuffer(int32_t buffer, int64_t instance,
                                 const std::vector<double>& values) {
   const Buffer& b = executor_->program().buffers[static_cast<size_t>(buffer)];
-  if (b.dtype == DType::kF64) {
-    EXPECT_TRUE(
-        executor_->arena().Write(buffer, instance, values.data(), planner::InstanceBytes(b)).ok());
-    return;
-  }
+  const auto write = [&](const void* data) {
+    EXPECT_TRUE(WriteWeightPiece(executor_->arena(), buffer, instance, data).ok());
+  };
+  if (b.dtype == DType::kF64) return write(values.data());
   const std::vector<float> narrow(values.begin(), values.end());
-  if (b.dtype == DType::kBF16) {
-    std::vector<uint16_t> halves(narrow.size());
-    std::transform(narrow.begin(), narrow.end(), halves.begin(), Bf16FromFloat);
-    EXPECT_TRUE(
-        executor_->arena().Write(buffer, instance, halves.data(), planner::InstanceBytes(b)).ok());
-    return;
-  }
-  EXPECT_TRUE(
-      executor_->arena().Write(buffer, instance, narrow.data(), planner::InstanceBytes(b)).ok());
+  if (b.dtype != DType::kBF16) return write(narrow.data());
+  std::vector<uint16_t> halves(narrow.size());
+  std::transform(narrow.begin(), narrow.end(), halves.begin(), Bf16FromFloat);
+  write(halves.data());
+}
+
+void ProgramRunner::WriteMaster(int32_t parameter, int64_t instance,
+                                const std::vector<double>& values) {
+  const std::vector<float> narrow(values.begin(), values.end());
+  EXPECT_TRUE(WriteMasterPiece(executor_->arena(), parameter, instance, narrow.data()).ok());
 }
 
 }  // namespace tunesmith::trainer

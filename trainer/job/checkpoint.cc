@@ -7,10 +7,13 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <map>
+#include <memory>
 #include <string_view>
 #include <system_error>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/json.h"
 #include "common/numbers.h"
@@ -19,6 +22,7 @@
 #include "common/text.h"
 #include "proto/convert/run_directory.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/pieces.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -41,24 +45,39 @@ std::string SemanticsOf(const planner::Program& program) {
   return planner::FormatMix(semantic);
 }
 
+// The file of a rank's pieces; of one rank alone, of all tensors.
+std::string TensorFile(int64_t rank, int64_t rank_count) {
+  if (rank_count == 1) return kTensorFile;
+  return absl::StrFormat("state-%05d-of-%05d.safetensors", rank, rank_count);
+}
+
+// A part of a tensor is stored as a vector that says in its name where it begins: "name@first element".
+std::string PieceName(const StateTensor& tensor, const Piece& piece) {
+  if (piece.bytes == tensor.bytes) return tensor.name;
+  return StrCat(tensor.name, "@", piece.tensor_first / SizeOf(tensor.dtype));
+}
+
 absl::Status WriteTensors(const std::string& path, Session& session) {
-  const std::vector<Session::StateTensor> tensors = session.StateTensors();
+  Arena& arena = session.executor().arena();
+  std::map<std::string, Piece> pieces;
   std::vector<SafetensorsWriter::Declaration> declarations;
-  for (const auto& tensor : tensors) {
-    const planner::Buffer& b = session.program().buffers[static_cast<size_t>(tensor.buffer)];
-    declarations.push_back(
-        {tensor.name, b.dtype, std::vector<int64_t>(b.dims.begin(), b.dims.begin() + b.rank)});
+  for (const StateTensor& tensor : StateTensorsOf(session.program(), arena.rank())) {
+    if (!tensor.saved) continue;
+    const bool whole = tensor.saved->bytes == tensor.bytes;
+    const std::string name = PieceName(tensor, *tensor.saved);
+    declarations.push_back({name, tensor.dtype,
+                            whole ? tensor.dims
+                                  : std::vector{tensor.saved->bytes / SizeOf(tensor.dtype)}});
+    pieces[name] = *tensor.saved;
   }
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer,
                              SafetensorsWriter::Create(path, std::move(declarations)));
   std::string bytes;
   for (const auto& declaration : writer.order()) {
-    const auto tensor = std::find_if(tensors.begin(), tensors.end(),
-                                     [&](const auto& t) { return t.name == declaration.name; });
-    bytes.resize(static_cast<size_t>(
-        planner::InstanceBytes(session.program().buffers[static_cast<size_t>(tensor->buffer)])));
-    TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Read(
-        tensor->buffer, tensor->instance, bytes.data(), static_cast<int64_t>(bytes.size())));
+    const Piece& piece = pieces.at(declaration.name);
+    bytes.resize(static_cast<size_t>(piece.bytes));
+    TUNESMITH_RETURN_IF_ERROR(arena.Read(piece.buffer, piece.instance, bytes.data(), piece.bytes,
+                                         piece.buffer_first));
     TUNESMITH_RETURN_IF_ERROR(writer.Write(declaration.name, bytes));
   }
   return writer.Commit();
@@ -109,21 +128,94 @@ void RemoveOthers(const std::string& run_directory, int64_t step) {
   }
 }
 
-absl::Status ReadTensors(const std::string& path, Session& session) {
-  TUNESMITH_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
-  for (const auto& tensor : session.StateTensors()) {
-    const planner::Buffer& b = session.program().buffers[static_cast<size_t>(tensor.buffer)];
-    const SafetensorsTensor* found = file.Find(tensor.name);
-    if (found == nullptr || found->dtype != b.dtype ||
-        found->byte_count != planner::InstanceBytes(b)) {
-      return absl::FailedPreconditionError(
-          StrCat("checkpoint ", path, ": tensor ", tensor.name,
-                 found == nullptr ? " is missing" : " has another dtype or shape than the plan's"));
+// The tensors of a checkpoint, whatever the number of ranks that saved it.
+class StoredTensors {
+ public:
+  static absl::StatusOr<StoredTensors> Open(const std::string& directory, int64_t rank_count) {
+    StoredTensors stored;
+    stored.directory_ = directory;
+    for (int64_t rank = 0; rank < rank_count; ++rank) {
+      TUNESMITH_ASSIGN_OR_RETURN(
+          SafetensorsFile file,
+          SafetensorsFile::Open(StrCat(directory, "/", TensorFile(rank, rank_count))));
+      stored.files_.push_back(std::make_unique<SafetensorsFile>(std::move(file)));
+      TUNESMITH_RETURN_IF_ERROR(stored.Add(*stored.files_.back()));
     }
-    TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Write(
-        tensor.buffer, tensor.instance, file.Bytes(*found).data(), found->byte_count));
+    return stored;
   }
+
+  // Into the arena of `session` what it holds of `tensor`.
+  absl::Status Load(const StateTensor& tensor, Session& session) const {
+    if (!tensor.held) return absl::OkStatus();
+    const auto found = parts_.find(tensor.name);
+    if (found == parts_.end()) return Problem(tensor, "is missing");
+    const int64_t begin = tensor.held->tensor_first, end = begin + tensor.held->bytes;
+    int64_t at = begin;
+    for (const auto& [first_element, part] : found->second) {
+      if (part.tensor->dtype != tensor.dtype) return Problem(tensor, kDiffers);
+      const int64_t first = first_element * SizeOf(tensor.dtype),
+                    last = first + part.tensor->byte_count;
+      if (last > tensor.bytes) return Problem(tensor, kDiffers);
+      if (last <= at || first >= end) continue;
+      if (first > at) return Problem(tensor, "is missing in part");
+      const int64_t count = std::min(last, end) - at;
+      TUNESMITH_RETURN_IF_ERROR(session.executor().arena().Write(
+          tensor.held->buffer, tensor.held->instance,
+          part.file->Bytes(*part.tensor).data() + (at - first), count,
+          tensor.held->buffer_first + (at - begin)));
+      at += count;
+    }
+    return at == end ? absl::OkStatus() : Problem(tensor, kDiffers);
+  }
+
+ private:
+  struct Part {
+    const SafetensorsFile* file = nullptr;
+    const SafetensorsTensor* tensor = nullptr;
+  };
+  static constexpr char kDiffers[] = "has another dtype or shape than the plan's";
+
+  absl::Status Add(const SafetensorsFile& file) {
+    for (const SafetensorsTensor& tensor : file.header().tensors) {
+      const std::string& name = tensor.name;
+      const size_t mark = name.rfind('@');
+      int64_t first = 0;
+      if (mark != std::string::npos && !ParseInt64(std::string_view(name).substr(mark + 1), &first))
+        return absl::FailedPreconditionError(
+            StrCat("checkpoint ", directory_, ": the name ", name, " is none of a tensor's part"));
+      parts_[name.substr(0, mark)][first] = {&file, &tensor};
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Problem(const StateTensor& tensor, std::string_view what) const {
+    return absl::FailedPreconditionError(
+        StrCat("checkpoint ", directory_, ": tensor ", tensor.name, " ", what));
+  }
+
+  std::string directory_;
+  std::vector<std::unique_ptr<SafetensorsFile>> files_;
+  std::map<std::string, std::map<int64_t, Part>> parts_;  // by tensor, then by first element
+};
+
+absl::Status ReadTensors(const std::string& directory, int64_t rank_count, Session& session) {
+  TUNESMITH_ASSIGN_OR_RETURN(const StoredTensors stored,
+                             StoredTensors::Open(directory, rank_count));
+  for (const StateTensor& tensor :
+       StateTensorsOf(session.program(), session.executor().arena().rank()))
+    TUNESMITH_RETURN_IF_ERROR(stored.Load(tensor, session));
   return absl::OkStatus();
+}
+
+Communicator* RanksOf(Session& session) { return session.executor().context().comm; }
+
+// This rank's status; where it is OK and another's is not, an error that says so. All ranks must come.
+absl::Status Agree(Communicator* ranks, const absl::Status& status) {
+  if (ranks == nullptr) return status;
+  double failed = status.ok() ? 0 : 1;
+  TUNESMITH_RETURN_IF_ERROR(ranks->AllReduce(&failed, 1, DType::kF64));
+  if (!status.ok() || failed == 0) return status;
+  return absl::AbortedError(StrCat(failed, " of ", ranks->size(), " ranks could not do their part"));
 }
 
 }  // namespace
@@ -131,29 +223,37 @@ absl::Status ReadTensors(const std::string& path, Session& session) {
 absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
                                            const CheckpointState& state) {
   const std::string relative = convert::CheckpointDirectory(state.step);
-  // What every rank has whole, one writes.
-  const Communicator* comm = session.executor().context().comm;
-  if (comm != nullptr && comm->rank() > 0) return relative;
   const std::string path = convert::InDirectory(run_directory, relative),
                     temporary = path + ".partial";
+  Communicator* ranks = RanksOf(session);
+  const int64_t rank = session.executor().arena().rank(),
+                rank_count = ranks == nullptr ? 1 : ranks->size();
+  const bool leads = rank == 0;
   std::error_code error;
-  fs::remove_all(temporary, error);
-  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(temporary));
-  const nlohmann::json json = {{"step", state.step},
-                               {"epoch", state.loader.epoch},
-                               {"next_row", state.loader.next_row},
-                               {"seed", state.loader.seed},
-                               {"token_count", state.token_count},
-                               {"semantics", SemanticsOf(session.program())}};
-  absl::Status written = WriteTensors(StrCat(temporary, "/", kTensorFile), session);
-  if (written.ok())
-    written = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
-  if (written.ok()) written = Rename(temporary, path);
-  if (!written.ok()) {
+  absl::Status status;
+  if (leads) {
     fs::remove_all(temporary, error);
-    return written;
+    status = MakeDirectories(temporary);
   }
-  RemoveOthers(run_directory, state.step);
+  TUNESMITH_RETURN_IF_ERROR(Agree(ranks, status));
+  status = Agree(ranks, WriteTensors(StrCat(temporary, "/", TensorFile(rank, rank_count)), session));
+  if (leads && status.ok()) {
+    const nlohmann::json json = {{"step", state.step},
+                                 {"epoch", state.loader.epoch},
+                                 {"next_row", state.loader.next_row},
+                                 {"seed", state.loader.seed},
+                                 {"token_count", state.token_count},
+                                 {"rank_count", rank_count},
+                                 {"semantics", SemanticsOf(session.program())}};
+    status = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
+    if (status.ok()) status = Rename(temporary, path);
+  }
+  status = Agree(ranks, status);
+  if (!status.ok()) {
+    if (leads) fs::remove_all(temporary, error);
+    return status;
+  }
+  if (leads) RemoveOthers(run_directory, state.step);
   return relative;
 }
 
@@ -185,7 +285,8 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
                                                 "', the plan has '", SemanticsOf(session.program()),
                                                 "'"));
   }
-  TUNESMITH_RETURN_IF_ERROR(ReadTensors(StrCat(path, "/", kTensorFile), session));
+  const int64_t rank_count = json.value("rank_count", int64_t{1});
+  TUNESMITH_RETURN_IF_ERROR(Agree(RanksOf(session), ReadTensors(path, rank_count, session)));
   return state;
 }
 

@@ -10,7 +10,8 @@
 #include "trainer/job/session.h"
 
 // A checkpoint is the directory checkpoints/step-N of a run:
-//   state.safetensors  every trainable weight, its moments and its master copy, by name
+//   state.safetensors  every trainable weight, its moments and its master copy, by name; of N ranks, state-r-of-N.safetensors with what rank r
+//                      saves of them: a tensor, or a part of it as "name@first element". Any number of ranks may load it.
 //   state.json         step, data position, tokens trained on, the semantic part of the mix
 // It is written under a temporary name, synced and renamed, so that step-N is whole or absent. Placement may change between saving and loading.
 namespace tunesmith::trainer {

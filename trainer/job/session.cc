@@ -8,8 +8,10 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "trainer/comm/communicator.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/weight_layout.h"
+#include "trainer/pieces.h"
 #include "trainer/write_quantized.h"
 
 namespace tunesmith::trainer {
@@ -38,12 +40,13 @@ std::vector<uint16_t> ToBf16(absl::Span<const float> values) {
   return narrow;
 }
 
+// As far as this rank holds the weight.
 absl::Status WriteFloats(Arena& arena, int32_t id, int64_t instance,
                          absl::Span<const float> values) {
   const Buffer& buffer = arena.program().buffers[static_cast<size_t>(id)];
   if (buffer.dtype == DType::kBF16)
-    return arena.Write(id, instance, ToBf16(values).data(), planner::InstanceBytes(buffer));
-  return arena.Write(id, instance, values.data(), planner::InstanceBytes(buffer));
+    return WriteWeightPiece(arena, id, instance, ToBf16(values).data());
+  return WriteWeightPiece(arena, id, instance, values.data());
 }
 
 absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t instance) {
@@ -104,7 +107,8 @@ planner::TensorLayout Session::LayoutOf(const std::string& name) const {
 absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
   Arena& arena = executor_->arena();
   std::vector<float> values;
-  for (const planner::Parameter& p : program().parameters) {
+  for (size_t index = 0; index < program().parameters.size(); ++index) {
+    const planner::Parameter& p = program().parameters[index];
     const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < buffer.instance_count; ++i) {
       const std::string name = buffer.name.Text(i);
@@ -121,7 +125,8 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
         continue;
       }
       TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.weight, i, values));
-      if (p.master >= 0) TUNESMITH_RETURN_IF_ERROR(WriteFloats(arena, p.master, i, values));
+      TUNESMITH_RETURN_IF_ERROR(
+          WriteMasterPiece(arena, static_cast<int32_t>(index), i, values.data()));
     }
   }
   return absl::OkStatus();
@@ -192,7 +197,11 @@ absl::StatusOr<double> Session::ReadLossSum() {
 absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
                                          const StepConstants& constants) {
   StepResult result;
-  for (const Batch& batch : micro_batches) result.predicted_token_count += batch.valid_label_count;
+  double token_count = 0;
+  for (const Batch& batch : micro_batches)
+    token_count += static_cast<double>(batch.valid_label_count);
+  TUNESMITH_RETURN_IF_ERROR(SumOverRanks({&token_count, 1}));
+  result.predicted_token_count = static_cast<int64_t>(token_count);
   if (result.predicted_token_count == 0)
     return absl::InvalidArgumentError("the step has no token to predict: every label is masked");
   const float scale = 1.0f / static_cast<float>(result.predicted_token_count);
@@ -202,14 +211,15 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   for (size_t i = 0; i < micro_batches.size(); ++i) {
     TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
-    TUNESMITH_RETURN_IF_ERROR(WriteDropoutKey(
-        constants.optimizer_step, static_cast<int64_t>(i) * micro_batches[i].row_count));
+    TUNESMITH_RETURN_IF_ERROR(
+        WriteDropoutKey(constants.optimizer_step, RowsBefore(i, micro_batches[i].row_count)));
     const bool last = i + 1 == micro_batches.size();
     TUNESMITH_RETURN_IF_ERROR(executor_->Run(i == 0 ? SegmentKind::kMicroFirst
                                              : last ? SegmentKind::kMicroLast
                                                     : SegmentKind::kMicroMiddle));
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
+  TUNESMITH_ASSIGN_OR_RETURN(double loss_sum, ReadLossSum());
+  TUNESMITH_RETURN_IF_ERROR(SumOverRanks({&loss_sum, 1}));
   result.mean_loss = loss_sum / static_cast<double>(result.predicted_token_count);
   if (!std::isfinite(result.mean_loss))
     return absl::DataLossError(StrCat("the loss is ", result.mean_loss));
@@ -224,15 +234,33 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
 }
 
 absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
-  if (batch.valid_label_count == 0) return absl::OkStatus();
+  const bool alone = executor_->context().comm == nullptr;
+  if (batch.valid_label_count == 0 && alone) return absl::OkStatus();
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
   TUNESMITH_RETURN_IF_ERROR(LoadBatch(batch));
   TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kEvaluate));
   TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
+  std::array<double, 2> sums = {loss_sum, static_cast<double>(batch.valid_label_count)};
+  TUNESMITH_RETURN_IF_ERROR(SumOverRanks(absl::MakeSpan(sums)));
+  if (sums[1] == 0) return absl::OkStatus();
   const double before = result.mean_loss * static_cast<double>(result.predicted_token_count);
-  result.predicted_token_count += batch.valid_label_count;
-  result.mean_loss = (before + loss_sum) / static_cast<double>(result.predicted_token_count);
+  result.predicted_token_count += static_cast<int64_t>(sums[1]);
+  result.mean_loss = (before + sums[0]) / static_cast<double>(result.predicted_token_count);
   return absl::OkStatus();
+}
+
+absl::Status Session::SumOverRanks(absl::Span<double> values) {
+  Communicator* ranks = executor_->context().comm;
+  if (ranks == nullptr) return absl::OkStatus();
+  return ranks->AllReduce(values.data(), static_cast<int64_t>(values.size()), DType::kF64);
+}
+
+// Of a step's rows: micro-batch m of rank r is the (m x ranks + r)-th.
+int64_t Session::RowsBefore(size_t micro_batch, int64_t row_count) const {
+  const Communicator* ranks = executor_->context().comm;
+  const int64_t size = ranks == nullptr ? 1 : ranks->size(),
+                rank = ranks == nullptr ? 0 : ranks->rank();
+  return (static_cast<int64_t>(micro_batch) * size + rank) * row_count;
 }
 
 absl::StatusOr<int32_t> Session::NextToken(int32_t token, int32_t position) {
@@ -269,33 +297,18 @@ absl::StatusOr<std::vector<int32_t>> Session::Generate(absl::Span<const int32_t>
   return generated;
 }
 
-std::vector<Session::StateTensor> Session::StateTensors() const {
-  std::vector<StateTensor> tensors;
-  for (const planner::Parameter& p : program().parameters) {
-    if (!p.trainable) continue;
-    for (int32_t id :
-         {p.weight, p.moment1, p.moment2, p.moment1_scale, p.moment2_scale, p.master}) {
-      if (id < 0) continue;
-      const Buffer& buffer = program().buffers[static_cast<size_t>(id)];
-      for (int64_t i = 0; i < buffer.instance_count; ++i)
-        tensors.push_back({buffer.name.Text(i), id, i});
-    }
-  }
-  return tensors;
-}
-
-absl::StatusOr<Session::StateTensor> Session::FindWeight(const std::string& name) const {
+absl::StatusOr<Session::Weight> Session::FindWeight(const std::string& name) const {
   for (const planner::Parameter& p : program().parameters) {
     const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < buffer.instance_count; ++i) {
-      if (buffer.name.Text(i) == name) return StateTensor{name, p.weight, i};
+      if (buffer.name.Text(i) == name) return Weight{p.weight, i};
     }
   }
   return absl::NotFoundError(StrCat("the step program has no weight ", name));
 }
 
 absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) {
-  TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
+  TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
   TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
                              executor_->RunSave(tensor.buffer, tensor.instance));
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
@@ -306,7 +319,7 @@ absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) 
 }
 
 absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {
-  TUNESMITH_ASSIGN_OR_RETURN(const StateTensor tensor, FindWeight(name));
+  TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
   const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
   if (static_cast<int64_t>(values.size()) != planner::ElementCount(buffer)) {
     return absl::InvalidArgumentError(StrCat("tensor ", name, " has ", values.size(),

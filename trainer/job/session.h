@@ -39,7 +39,8 @@ struct EvaluationResult {
   int64_t predicted_token_count = 0;
 };
 
-// A model in an executor's arena: loads weights, takes optimizer steps, evaluates, generates. Not thread safe.
+// A model in an executor's arena: loads weights, takes optimizer steps, evaluates, generates. Not thread safe. Where the context has a communicator, every
+// rank has a session and makes the same calls; what differs are the batches. Results are of all ranks, and the same on all.
 class Session {
  public:
   // Reads every weight of `weights` into the arena and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
@@ -49,26 +50,18 @@ class Session {
                                                          const WeightSource& weights,
                                                          uint64_t seed);
 
-  // One optimizer step over the micro-batches of the mix, in order. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT
+  // One optimizer step over this rank's micro-batches of the mix, in order: of the step's rows, micro-batch m of rank r is the (m x ranks + r)-th. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT
   // when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
   absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches,
                                   const StepConstants& constants);
 
-  // Adds one batch to `result`, whose mean_loss is that of all batches added so far.
+  // Adds one batch, of every rank, to `result`, whose mean_loss is that of all batches added so far.
   absl::Status Evaluate(const Batch& batch, EvaluationResult& result);
 
   // Greedy continuation of `prompt`: at most `count` tokens, fewer at an end token or at the end of the context. INVALID_ARGUMENT: an empty prompt
   // or one that leaves no room.
   absl::StatusOr<std::vector<int32_t>> Generate(absl::Span<const int32_t> prompt, int64_t count,
                                                 absl::Span<const int32_t> end_tokens);
-
-  // Visits every buffer that a checkpoint must hold: trainable weights, their moments (with scales) and master copies, by unique names.
-  struct StateTensor {
-    std::string name;
-    int32_t buffer = 0;
-    int64_t instance = 0;
-  };
-  std::vector<StateTensor> StateTensors() const;
 
   // A weight that the program saves (every one for full fine-tuning, else the adapters), by its name, through the save
   // segment. NOT_FOUND for any other. WriteWeight takes frozen weights too.
@@ -93,7 +86,15 @@ class Session {
   absl::StatusOr<double> ReadLossSum();
   absl::Status ClearLossSum();
   absl::StatusOr<int32_t> NextToken(int32_t token, int32_t position);
-  absl::StatusOr<StateTensor> FindWeight(const std::string& name) const;
+  // A weight's buffer, and which instance of it.
+  struct Weight {
+    int32_t buffer = 0;
+    int64_t instance = 0;
+  };
+  absl::StatusOr<Weight> FindWeight(const std::string& name) const;
+  // The sum over ranks, the same on all.
+  absl::Status SumOverRanks(absl::Span<double> values);
+  int64_t RowsBefore(size_t micro_batch, int64_t row_count) const;
 
   std::unique_ptr<Executor> executor_;
   const uint64_t seed_;

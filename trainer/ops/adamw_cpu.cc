@@ -111,7 +111,7 @@ absl::Status AdamW(ThreadPool& threads, const AdamWArgs& args) {
   } else {
     const Update<float> update = MakeUpdate<float>(args);
     const uint64_t key = UpdateKey(args.step_key, args.parameter_key, args.instance);
-    ForEachBlock(threads, args.parameter.element_count(),
+    ForEachBlock(threads, args.parameter.element_count(), args.first_element,
                  [&](BlockRange range) { UpdateOneBlock(update, args, key, range); });
   }
   return absl::OkStatus();

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "common/dtype.h"
-#include "planner/program/op.h"
+#include "planner/program/program.h"
 
 namespace tunesmith::trainer {
 
@@ -28,6 +28,9 @@ struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;
   const planner::ModelSpec* model = nullptr;  // kRope and its backward: whose angles
+  const planner::Bucket* bucket = nullptr;  // whose units the tensors hold; null: whole tensors
+  int64_t first_unit = 0;                   // of the bucket, that is the tensors' first
+  const planner::Program* program = nullptr;  // where there is a bucket: its parameters
   planner::Stream stream = planner::Stream::kCompute;
   int64_t run_index =
       0;  // of its block: the layer, where the block's buffers have one instance for each

@@ -1,8 +1,10 @@
 #include "trainer/ops/run_op.h"
 
+#include "planner/program/collectives.h"
 #include "trainer/ops/activation.h"
 #include "trainer/ops/adamw.h"
 #include "trainer/ops/attention.h"
+#include "trainer/ops/collective.h"
 #include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/decode.h"
 #include "trainer/ops/dequantize_nf4.h"
@@ -80,7 +82,8 @@ AdamWArgs AdamWArgsOf(const OpCall& call) {
                  .moment2 = out[2],
                  .decays = call.attributes.decays,
                  .parameter_key = call.attributes.parameter_key,
-                 .instance = call.run_index};
+                 .instance = call.run_index,
+                 .first_element = call.first_unit};
   if (args.moment1.dtype != DType::kU8) {
     args.master = out[3];
     return args;
@@ -309,7 +312,8 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
                            .master = out[1],
                            .decays = call.attributes.decays,
                            .parameter_key = call.attributes.parameter_key,
-                           .instance = call.run_index});
+                           .instance = call.run_index,
+                           .first_element = call.first_unit});
     case OpKind::kCacheAppend:
       return CacheAppend(context, {.x = in[0], .positions = in[1], .cache = out[0]});
     case OpKind::kDecodeAttention:
@@ -324,6 +328,10 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
       return ArgMax(context, {.logits = in[0], .token = out[0]});
     case OpKind::kCopy:
       return Copy(context, {.x = in[0], .y = out[0], .stream = call.stream});
+    case OpKind::kAllGather:
+    case OpKind::kReduceScatter:
+    case OpKind::kAllReduce:
+      return Collective(context, call);
     default:
       return absl::InternalError("not an op");
   }
@@ -332,6 +340,8 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
 }  // namespace
 
 absl::Status RunOp(const OpContext& context, const OpCall& call) {
+  if (call.bucket != nullptr && !planner::IsCollective(call.kind))
+    return ForEachPart(call, [&](const OpCall& part) { return RunOther(context, part); });
   if (call.kind <= OpKind::kCrossEntropyInPlace) return RunForward(context, call);
   if (call.kind <= OpKind::kActivationBackward) return RunBackward(context, call);
   return RunOther(context, call);

@@ -67,7 +67,7 @@ absl::Status Sgd(ThreadPool& threads, const SgdArgs& args) {
   } else {
     const Update<float> update = MakeUpdate<float>(args);
     const uint64_t key = UpdateKey(args.step_key, args.parameter_key, args.instance);
-    ForEachBlock(threads, args.parameter.element_count(),
+    ForEachBlock(threads, args.parameter.element_count(), args.first_element,
                  [&](BlockRange range) { UpdateOneBlock(update, args, key, range); });
   }
   return absl::OkStatus();

@@ -90,7 +90,7 @@ void StoreBlock(const UpdateBlock& values, BlockRange range, const Tensor& tenso
 void StoreBlockStochastic(const UpdateBlock& values, BlockRange range, uint64_t key,
                           RandomSlice slice, const Tensor& tensor) {
   if (tensor.dtype != DType::kBF16) return StoreBlock(values, range, tensor);
-  RoundStochastic(values.data(), range.count, key, range.begin, 16 * static_cast<int>(slice),
+  RoundStochastic(values.data(), range.count, key, range.element, 16 * static_cast<int>(slice),
                   tensor.as<Bf16>() + range.begin);
 }
 
@@ -108,12 +108,14 @@ uint64_t UpdateKey(const Tensor& step_key, uint64_t parameter_key, int64_t insta
                    static_cast<uint64_t>(instance));
 }
 
-void ForEachBlock(ThreadPool& threads, int64_t count,
+void ForEachBlock(ThreadPool& threads, int64_t count, int64_t first_element,
                   absl::FunctionRef<void(BlockRange range)> function) {
   static_assert(kElementGrain % planner::kStateBlockSize == 0);
   threads.ForRanges(count, kElementGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += planner::kStateBlockSize)
-      function({.begin = i, .count = std::min(planner::kStateBlockSize, end - i)});
+      function({.begin = i,
+                .count = std::min(planner::kStateBlockSize, end - i),
+                .element = first_element + i});
   });
 }
 

@@ -18,6 +18,7 @@ using UpdateBlock = std::array<float, planner::kStateBlockSize>;
 struct BlockRange {
   int64_t begin = 0;
   int64_t count = 0;
+  int64_t element = 0;  // of the parameter, that `begin` is: what keys random bits
 };
 
 // Elements stored in f32 or bf16.
@@ -39,8 +40,8 @@ void StoreParameter(const UpdateBlock& values, BlockRange range, uint64_t key,
 // The key of a parameter's random bits in this step; 0 where `step_key` has no data, and nothing is rounded stochastically.
 uint64_t UpdateKey(const Tensor& step_key, uint64_t parameter_key, int64_t instance);
 
-// function(range) for the blocks of `count` elements, on the pool.
-void ForEachBlock(ThreadPool& threads, int64_t count,
+// function(range) for the blocks of `count` elements, of which the first is `first_element` of the parameter, on the pool.
+void ForEachBlock(ThreadPool& threads, int64_t count, int64_t first_element,
                   absl::FunctionRef<void(BlockRange range)> function);
 
 // Moments stored in 8 bits (dynamic_map.h); `scale` holds one f32 per block.

@@ -14,18 +14,19 @@ struct UpdateKey {
   const uint64_t* step_key;
   uint64_t parameter_key;
   uint64_t instance;
+  int64_t first_element;
 
   __device__ uint64_t RandomBitsOf(int64_t element) const {
     if (step_key == nullptr) return 0;
     return RandomBits(RandomKey(RandomKey(*step_key, parameter_key), instance),
-                      static_cast<uint64_t>(element));
+                      static_cast<uint64_t>(first_element + element));
   }
 };
 
 template <typename Args>
 UpdateKey KeyOf(const Args& args) {
   return {args.step_key.template as<const uint64_t>(), args.parameter_key,
-          static_cast<uint64_t>(args.instance)};
+          static_cast<uint64_t>(args.instance), args.first_element};
 }
 
 // Which of an element's random bits a store uses; as cpu::RandomSlice.

@@ -1,0 +1,216 @@
+#include "planner/program/buckets.h"
+
+#include <algorithm>
+#include <array>
+
+#include "common/units.h"
+#include "planner/program/add_buffer.h"
+#include "planner/program/optimizer_states.h"
+#include "planner/program/packed_block.h"
+
+namespace tunesmith::planner {
+namespace {
+
+constexpr std::array<BucketPlace, 3> kPlaces = {BucketPlace::kEmbedding, BucketPlace::kLayer,
+                                                BucketPlace::kHead};
+
+Name NameOf(BucketPlace place, bool trainable) {
+  const char* kind = trainable ? "trainable" : "frozen";
+  switch (place) {
+    case BucketPlace::kEmbedding:
+      return Name("embedding.").With(kind);
+    case BucketPlace::kLayer:
+      return Name("layers.{}.").With(kind);
+    case BucketPlace::kHead:
+      return Name("head.").With(kind);
+  }
+  return {};
+}
+
+class BucketBuilder {
+ public:
+  explicit BucketBuilder(Program& program) : program_(program) {}
+
+  void Build() {
+    for (BucketPlace place : kPlaces) {
+      for (bool trainable : {true, false}) {
+        if (!trainable && !SharesWeights(inputs())) continue;
+        Bucket bucket{.place = place, .trainable = trainable};
+        FillParts(bucket);
+        if (!bucket.parts.empty()) program_.buckets.push_back(std::move(bucket));
+      }
+    }
+    AddEndSlots();
+    for (Bucket& bucket : program_.buckets) AddBuffersOf(bucket);
+  }
+
+ private:
+  const ProgramInputs& inputs() const { return program_.inputs; }
+  Buffer& buffer(int32_t id) { return program_.buffers[static_cast<size_t>(id)]; }
+  int64_t rank_count() const { return inputs().mix.data_parallel; }
+  DType UnitOf(const Bucket& bucket) const {
+    return bucket.trainable ? ComputeDType(inputs()) : DType::kU8;
+  }
+  int64_t WholeCount(const Bucket& bucket) const { return rank_count() * bucket.shard_count; }
+  bool InLayer(const Bucket& bucket) const { return bucket.place == BucketPlace::kLayer; }
+  int64_t InstanceCount(const Bucket& bucket) const {
+    return InLayer(bucket) ? inputs().model.layer_count : 1;
+  }
+
+  // A tied head makes one bucket of both ends.
+  BucketPlace PlaceOf(const Parameter& p) {
+    if (buffer(p.weight).name.HasInstance()) return BucketPlace::kLayer;
+    const bool at_start = inputs().model.tied_head || p.birth == GradientBirth::kEmbedding;
+    return at_start ? BucketPlace::kEmbedding : BucketPlace::kHead;
+  }
+
+  void FillParts(Bucket& bucket) {
+    int64_t end = 0;
+    for (size_t i = 0; i < program_.parameters.size(); ++i) {
+      const Parameter& p = program_.parameters[i];
+      if (p.trainable != bucket.trainable || PlaceOf(p) != bucket.place) continue;
+      for (int32_t id : {p.weight, p.absmax, p.absmax_scale, p.absmax_offset}) {
+        if (id < 0) continue;
+        const int64_t count =
+            bucket.trainable ? ElementCount(buffer(id)) : InstanceBytes(buffer(id));
+        bucket.parts.push_back(
+            {.buffer = id, .parameter = static_cast<int32_t>(i), .first = end, .count = count});
+        end = AlignUp(end + count, kStateBlockSize);
+      }
+    }
+    bucket.shard_count = AlignUp(CeilDivide(end, rank_count()), kStateBlockSize);
+  }
+
+  // The ends of the model are not at work at the same time: their buckets, one for each end, share a place.
+  void AddEndSlots() {
+    int64_t weight_bytes = 0, gradient_bytes = 0;
+    for (const Bucket& b : program_.buckets) {
+      if (InLayer(b)) continue;
+      weight_bytes = std::max(weight_bytes, WholeCount(b) * SizeOf(UnitOf(b)));
+      if (b.trainable)
+        gradient_bytes = std::max(gradient_bytes, WholeCount(b) * SizeOf(GradientDType(inputs())));
+    }
+    if (SharesWeights(inputs()) && weight_bytes > 0)
+      weight_slot_ = AddSlot("ends.weights", DType::kU8, weight_bytes, Region::kResident, 1);
+    if (SharesGradients(inputs()) && gradient_bytes > 0)
+      gradient_slot_ = AddSlot("ends.gradients", DType::kU8, gradient_bytes, Region::kCarried, 1);
+  }
+
+  int32_t AddSlot(Name name, DType dtype, int64_t count, Region region, int64_t instance_count) {
+    return AddBuffer(program_,
+                     {.name = name,
+                      .dtype = dtype,
+                      .dims = {count, 1, 1},
+                      .rank = 1,
+                      .region = region,
+                      .memory_class = MemoryClass::kCommunication,
+                      .instance_count = instance_count,
+                      .ring_count = name.HasInstance() ? kBucketSlotCount : int64_t{0},
+                      .segments = region == Region::kCarried ? kMicroSegments : 0});
+  }
+
+  int32_t AddOwn(Name name, DType dtype, int64_t count, Region region, MemoryClass memory_class,
+                 int64_t instance_count) {
+    return AddBuffer(program_, {.name = name,
+                                .dtype = dtype,
+                                .dims = {count, 1, 1},
+                                .rank = 1,
+                                .region = region,
+                                .memory_class = memory_class,
+                                .instance_count = instance_count});
+  }
+
+  int32_t AddView(Name name, DType dtype, int64_t count, int32_t of,
+                  int64_t rank_stride_bytes = 0) {
+    const int64_t instance_count = buffer(of).instance_count;
+    return AddBuffer(program_, {.name = name,
+                                .dtype = dtype,
+                                .dims = {count, 1, 1},
+                                .rank = 1,
+                                .region = Region::kView,
+                                .memory_class = buffer(of).memory_class,
+                                .instance_count = instance_count,
+                                .view_of = of,
+                                .view_rank_stride_bytes = rank_stride_bytes});
+  }
+
+  void AddBuffersOf(Bucket& bucket) {
+    const Name name = NameOf(bucket.place, bucket.trainable);
+    AddWeights(bucket, name);
+    if (!bucket.trainable) return;
+    AddGradients(bucket, name);
+    const int64_t kept = SharesStates(inputs()) ? bucket.shard_count : WholeCount(bucket);
+    SetStates(AddOptimizerStates(program_, name, Vector(kept), InstanceCount(bucket)), bucket);
+  }
+
+  void AddWeights(Bucket& bucket, Name name) {
+    const DType unit = UnitOf(bucket);
+    const int64_t whole = WholeCount(bucket), instances = InstanceCount(bucket);
+    if (!SharesWeights(inputs())) {
+      bucket.weights =
+          AddOwn(name, unit, whole, Region::kResident, MemoryClass::kWeights, instances);
+      bucket.weight_shard = AddView(name.With(".shard"), unit, bucket.shard_count, bucket.weights,
+                                    bucket.shard_count * SizeOf(unit));
+    } else {
+      bucket.weight_shard = AddOwn(name.With(".shard"), unit, bucket.shard_count,
+                                   Region::kResident, MemoryClass::kWeights, instances);
+      bucket.weights = InLayer(bucket)
+                           ? AddSlot(name, unit, whole, Region::kResident, instances)
+                           : AddView(name, unit, whole, weight_slot_);
+    }
+    for (const BucketPart& part : bucket.parts)
+      MakeView(part.buffer, bucket.weights, part.first * SizeOf(unit));
+  }
+
+  void AddGradients(Bucket& bucket, Name name) {
+    const DType dtype = GradientDType(inputs());
+    const int64_t whole = WholeCount(bucket), instances = InstanceCount(bucket);
+    const Name gradient = name.With(".gradient");
+    if (!SharesGradients(inputs())) {
+      bucket.gradients =
+          AddOwn(gradient, dtype, whole, Region::kGradient, MemoryClass::kGradients, instances);
+      bucket.gradient_shard = AddView(gradient.With(".shard"), dtype, bucket.shard_count,
+                                      bucket.gradients, bucket.shard_count * SizeOf(dtype));
+    } else {
+      bucket.gradient_shard = AddOwn(gradient.With(".shard"), dtype, bucket.shard_count,
+                                     Region::kGradient, MemoryClass::kGradients, instances);
+      bucket.gradients = InLayer(bucket)
+                             ? AddSlot(gradient, dtype, whole, Region::kCarried, instances)
+                             : AddView(gradient, dtype, whole, gradient_slot_);
+    }
+    for (const BucketPart& part : bucket.parts)
+      MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,
+               part.first * SizeOf(dtype));
+  }
+
+  // Views are of what has memory of its own.
+  void MakeView(int32_t id, int32_t whole, int64_t offset_bytes) {
+    Buffer& view = buffer(id);
+    view.region = Region::kView;
+    view.view_of = BaseOf(program_, whole);
+    view.view_offset_bytes = offset_bytes;
+  }
+
+  Program& program_;
+  int32_t weight_slot_ = -1;
+  int32_t gradient_slot_ = -1;
+};
+
+}  // namespace
+
+bool HasBuckets(const ProgramInputs& inputs) {
+  return inputs.trains && inputs.mix.data_parallel > 1;
+}
+bool SharesStates(const ProgramInputs& inputs) {
+  return HasBuckets(inputs) && inputs.mix.zero_stage >= 1;
+}
+bool SharesGradients(const ProgramInputs& inputs) {
+  return HasBuckets(inputs) && inputs.mix.zero_stage >= 2;
+}
+bool SharesWeights(const ProgramInputs& inputs) {
+  return HasBuckets(inputs) && inputs.mix.zero_stage >= 3;
+}
+
+void AddBuckets(Program& program) { BucketBuilder(program).Build(); }
+
+}  // namespace tunesmith::planner

@@ -1,0 +1,234 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "planner/program/build_program.h"
+#include "planner/program/check_program.h"
+#include "planner/program/memory_plan.h"
+#include "tests/planner/family_models.h"
+#include "tests/planner/program_fixture.h"
+#include "tests/trainer/program_runner.h"
+#include "tests/trainer/rank_team.h"
+
+// Several ranks compute what one computes alone, whatever they share.
+namespace tunesmith::trainer {
+namespace {
+
+using planner::Mix;
+using planner::ProgramInputs;
+using Tensors = std::map<std::string, std::vector<double>>;
+
+double Norm(const std::vector<double>& v) {
+  double sum = 0;
+  for (double x : v) sum += x * x;
+  return std::sqrt(sum);
+}
+
+void ExpectSameTensors(const Tensors& a, const Tensors& b, double tolerance,
+                       const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (const auto& [name, values] : a) {
+    std::vector<double> difference = b.at(name);
+    ASSERT_EQ(values.size(), difference.size());
+    for (size_t i = 0; i < values.size(); ++i) difference[i] -= values[i];
+    EXPECT_LE(Norm(difference), tolerance * (Norm(values) + 1e-12)) << name << " of " << what;
+  }
+}
+
+// One rank with the same rows, in one micro-batch, and plain kernels.
+ProgramInputs AloneOf(ProgramInputs inputs) {
+  Mix& m = inputs.mix;
+  m.recompute = {};
+  m.recompute[0] = inputs.model.layer_count;
+  m.zero_stage = 0;
+  m.micro_batch *= m.accumulation_count * m.data_parallel;
+  m.accumulation_count = m.data_parallel = 1;
+  return inputs;
+}
+
+// Every stage, method and number of ranks; recompute, kernels, tied heads, biases and accumulation vary along.
+std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
+  std::vector<ProgramInputs> grid;
+  const auto recomputes = planner::AllRecomputes(layer_count);
+  size_t i = 0;
+  for (int64_t ranks : {2, 3, 4}) {
+    for (int64_t stage : {0, 1, 2, 3}) {
+      for (planner::Method method : planner::kAllMethods) {
+        for (int64_t accumulation : {1, 2, 3}) {
+          ++i;
+          const bool tied = i % 2 == 0;
+          grid.push_back(planner::ToyInputs(
+              planner::ToyModel(layer_count, tied, i % 3 == 0),
+              {.method = method,
+               .lora = {.rank = 3, .alpha = 6.0},
+               .double_quantization = i % 2 == 0,
+               .zero_stage = stage,
+               .recompute = recomputes[i * 7 % recomputes.size()],
+               .attention = i % 2 == 0 ? planner::AttentionKernel::kFlash
+                                       : planner::AttentionKernel::kEager,
+               .loss = i % 3 == 0 ? planner::LossKernel::kFull : planner::LossKernel::kChunked,
+               .mlp_tile_count = static_cast<int64_t>(i % 2 + 1),
+               .micro_batch = static_cast<int64_t>(i % 2 + 1),
+               .accumulation_count = accumulation,
+               .data_parallel = ranks}));
+        }
+      }
+    }
+  }
+  return grid;
+}
+
+TEST(RanksTest, ProgramsReadNothingThatIsNotThere) {
+  for (int64_t layers : {1, 2, 3, 4}) {
+    for (const ProgramInputs& inputs : RankGrid(layers)) {
+      const auto program = planner::BuildProgram(inputs);
+      ASSERT_TRUE(program.ok()) << program.status();
+      const absl::Status status = CheckProgram(*program, PlanMemory(*program));
+      ASSERT_TRUE(status.ok()) << status << " of " << FormatMix(inputs.mix);
+    }
+  }
+}
+
+TEST(RanksTest, RanksChangeNeitherLossNorGradients) {
+  for (int64_t layers : {1, 3}) {
+    for (ProgramInputs inputs : RankGrid(layers)) {
+      inputs.double_precision = true;
+      const std::string what = FormatMix(inputs.mix);
+      ProgramRunner alone(AloneOf(inputs));
+      RankTeam team(inputs, /*guard_buffers=*/true);
+      EXPECT_NEAR(alone.Step(false), team.Step(false), 1e-12) << what;
+      ExpectSameTensors(alone.Gradients(), team.Gradients(), 1e-10, what);
+      EXPECT_NEAR(alone.Evaluate(), team.Evaluate(), 1e-12) << what;
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// Through the optimizer, with its clip at work: fp64 states, so that nothing but the order of sums can differ.
+TEST(RanksTest, RanksChangeNoTraining) {
+  for (ProgramInputs inputs : RankGrid(2)) {
+    inputs.double_precision = true;
+    const std::string what = FormatMix(inputs.mix);
+    ProgramRunner alone(AloneOf(inputs));
+    RankTeam team(inputs);
+    for (int step = 0; step < 3; ++step)
+      EXPECT_NEAR(alone.Step(true), team.Step(true), 1e-7) << what << " step " << step;
+    ExpectSameTensors(alone.Weights(), team.Weights(), 1e-5, what);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// Any family's parameters, at either end and in the layers, and ranks of which some have no token to predict.
+TEST(RanksTest, RanksChangeNothingOfAnyFamily) {
+  int64_t ranks = 2;
+  for (ProgramInputs inputs : planner::FamilyGrid(3)) {
+    inputs.double_precision = true;
+    inputs.mix.data_parallel = ranks;
+    inputs.mix.zero_stage = ranks % 4;
+    ranks = ranks % 4 + 1 == 1 ? 2 : ranks % 4 + 1;
+    inputs.workload.rows_per_step *= inputs.mix.data_parallel;
+    inputs.workload.loss_token_capacity = 5;
+    const std::string what = planner::NameOf(inputs) + " " + FormatMix(inputs.mix);
+    ProgramRunner alone(AloneOf(inputs));
+    RankTeam team(inputs, /*guard_buffers=*/true);
+    EXPECT_NEAR(alone.Step(true), team.Step(true), 1e-12) << what;
+    EXPECT_NEAR(alone.Step(true), team.Step(true), 1e-7) << what;
+    ExpectSameTensors(alone.Weights(), team.Weights(), 1e-5, what);
+    EXPECT_NEAR(alone.Evaluate(), team.Evaluate(), 1e-6) << what;
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(RanksTest, ClippingIsByTheNormOfAllRanks) {
+  for (double limit : {0.01, 100.0}) {
+    for (ProgramInputs inputs : RankGrid(2)) {
+      if (inputs.mix.accumulation_count != 2) continue;
+      inputs.double_precision = true;
+      inputs.mix.optimizer = planner::Optimizer::kSgd;
+      ProgramRunner alone(AloneOf(inputs));
+      RankTeam team(inputs);
+      alone.set_max_gradient_norm(limit);
+      for (size_t r = 0; r < team.size(); ++r) team.rank(r).set_max_gradient_norm(limit);
+      const std::string what = FormatMix(inputs.mix);
+      EXPECT_NEAR(alone.Step(true), team.Step(true), 1e-12) << what;
+      EXPECT_EQ(alone.GradientNorm() > limit, limit < 1) << what;
+      for (size_t r = 0; r < team.size(); ++r)
+        EXPECT_NEAR(team.rank(r).GradientNorm(), alone.GradientNorm(), 1e-6) << what;
+      ExpectSameTensors(alone.Weights(), team.Weights(), 1e-9, what);
+      if (::testing::Test::HasFailure()) return;
+    }
+  }
+}
+
+// What ranks share changes no bit, whatever is rounded how. Where micro-batches are added before ranks (up to stage 1) or after (from stage 2), sums differ
+// in their order.
+TEST(RanksTest, StagesAreBitEqual) {
+  for (ProgramInputs inputs :
+       planner::SemanticGrid(2, {planner::Precision::kFp32, planner::Precision::kBf16})) {
+    inputs.mix.data_parallel = 2;
+    inputs.workload.rows_per_step *= 2;
+    std::vector<std::unique_ptr<RankTeam>> teams;
+    for (int64_t stage : {0, 1, 2, 3}) {
+      inputs.mix.zero_stage = stage;
+      teams.push_back(std::make_unique<RankTeam>(inputs));
+    }
+    std::array<double, 4> losses = {};
+    for (int step = 0; step < 2; ++step)
+      for (size_t stage = 0; stage < 4; ++stage) losses[stage] = teams[stage]->Step(true);
+    const auto expect_equal = [&](size_t a, size_t b) {
+      const std::string what = FormatMix(inputs.mix) + " stage " + std::to_string(a);
+      EXPECT_EQ(losses[a], losses[b]) << what;
+      ExpectSameTensors(teams[a]->Weights(), teams[b]->Weights(), 0, what);
+    };
+    expect_equal(0, 1);
+    expect_equal(2, 3);
+    if (inputs.mix.accumulation_count == 1) expect_equal(1, 2);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+// A rank's part of what is shared: the closed form, each bucket filled up to equal shards of whole blocks.
+TEST(RanksTest, ArenasHoldTheRanksShare) {
+  planner::ModelSpec model = planner::ToyModel(4, /*tied_head=*/false);
+  model.hidden_size = 192;
+  model.head_size = 32;
+  model.intermediate_size = 512;
+  model.vocab_size = 2048;
+  const auto weights_and_states = [&](int64_t stage, int64_t ranks) {
+    const auto program = planner::BuildProgram(planner::ToyInputs(
+        model, {.method = planner::Method::kFull, .zero_stage = stage, .data_parallel = ranks}));
+    EXPECT_TRUE(program.ok()) << program.status();
+    const auto plan = PlanMemory(*program);
+    const auto of = [&](planner::MemoryClass c) { return plan.class_bytes[static_cast<size_t>(c)]; };
+    return std::pair(of(planner::MemoryClass::kWeights), of(planner::MemoryClass::kOptimizer));
+  };
+  const auto [weights, states] = weights_and_states(0, 1);
+  for (int64_t ranks : {2, 4}) {
+    const auto near = [&](int64_t bytes, int64_t whole) {
+      EXPECT_GE(bytes * ranks, whole);
+      EXPECT_LE(bytes * ranks, whole + whole / 50);
+    };
+    for (int64_t stage : {1, 2}) {
+      EXPECT_EQ(weights_and_states(stage, ranks).first, weights_and_states(0, ranks).first);
+      near(weights_and_states(stage, ranks).second, states);
+    }
+    near(weights_and_states(3, ranks).first, weights);
+    near(weights_and_states(3, ranks).second, states);
+  }
+}
+
+TEST(RanksTest, AnotherNumberOfRanksIsRefused) {
+  ThreadPool threads(1);
+  const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads};
+  auto program = planner::BuildProgram(
+      planner::ToyInputs(planner::ToyModel(1, true), {.data_parallel = 2}));
+  ASSERT_TRUE(program.ok());
+  const auto executor = Executor::Create(*std::move(program), context, {});
+  EXPECT_EQ(executor.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(executor.status().message()),
+              ::testing::HasSubstr("for 2 ranks (batch: micro x accumulation x ranks), 1 runs"));
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer

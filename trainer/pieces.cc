@@ -1,0 +1,211 @@
+#include "trainer/pieces.h"
+
+#include <algorithm>
+
+#include "common/units.h"
+#include "planner/program/buckets.h"
+
+namespace tunesmith::trainer {
+namespace {
+
+using planner::Bucket;
+using planner::BucketPart;
+using planner::Buffer;
+using planner::Parameter;
+using planner::Program;
+
+const Buffer& BufferOf(const Program& program, int32_t id) {
+  return program.buffers[static_cast<size_t>(id)];
+}
+
+// Units of a bucket.
+struct Range {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+Range ShardOf(const Bucket& bucket, int64_t rank) {
+  return {.begin = rank * bucket.shard_count, .end = (rank + 1) * bucket.shard_count};
+}
+Range WholeOf(const Bucket& bucket, int64_t rank_count) {
+  return {.begin = 0, .end = rank_count * bucket.shard_count};
+}
+
+// A buffer that holds units of a bucket, `held`; a block of `units` of them takes `bytes`.
+struct Holder {
+  int32_t buffer = -1;
+  Range held;
+  int64_t bytes = 0;
+  int64_t units = 1;
+};
+
+std::optional<Piece> PieceOf(const Holder& holder, const BucketPart& part, Range wanted,
+                             int64_t instance) {
+  const int64_t begin = std::max({part.first, holder.held.begin, wanted.begin}),
+                end = std::min({part.first + part.count, holder.held.end, wanted.end});
+  if (holder.buffer < 0 || begin >= end) return std::nullopt;
+  return Piece{.buffer = holder.buffer,
+               .instance = instance,
+               .buffer_first = (begin - holder.held.begin) / holder.units * holder.bytes,
+               .tensor_first = (begin - part.first) / holder.units * holder.bytes,
+               .bytes = CeilDivide(end - begin, holder.units) * holder.bytes};
+}
+
+struct Place {
+  const Bucket* bucket = nullptr;
+  const BucketPart* part = nullptr;
+};
+
+Place Find(const Program& program, int32_t buffer) {
+  for (const Bucket& bucket : program.buckets) {
+    for (const BucketPart& part : bucket.parts) {
+      if (part.buffer == buffer) return {&bucket, &part};
+    }
+  }
+  return {};
+}
+
+Piece WholeBuffer(const Program& program, int32_t buffer, int64_t instance) {
+  return {.buffer = buffer,
+          .instance = instance,
+          .bytes = planner::InstanceBytes(BufferOf(program, buffer))};
+}
+
+int64_t RankCount(const Program& program) { return program.inputs.mix.data_parallel; }
+
+Holder WeightsOf(const Program& program, const Bucket& bucket, int64_t rank) {
+  const bool shard = planner::SharesWeights(program.inputs);
+  const int32_t buffer = shard ? bucket.weight_shard : bucket.weights;
+  return {.buffer = buffer,
+          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
+          .bytes = SizeOf(BufferOf(program, buffer).dtype)};
+}
+
+Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank, int32_t buffer,
+                bool scale) {
+  if (buffer < 0) return {};
+  const bool shard = planner::SharesStates(program.inputs);
+  return {.buffer = buffer,
+          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
+          .bytes = SizeOf(BufferOf(program, buffer).dtype),
+          .units = scale ? planner::kStateBlockSize : 1};
+}
+
+constexpr const char* kSuffixes[] = {"",          ".moment1",       ".moment2",
+                                     ".moment1_scale", ".moment2_scale", ".master"};
+constexpr int kStateKindCount = 6;
+
+bool IsScale(int kind) {
+  return kind == static_cast<int>(StateKind::kMoment1Scale) ||
+         kind == static_cast<int>(StateKind::kMoment2Scale);
+}
+
+template <typename States>
+int32_t StateBuffer(const States& states, int32_t weights, int kind) {
+  const int32_t ids[] = {weights,
+                         states.moment1,
+                         states.moment2,
+                         states.moment1_scale,
+                         states.moment2_scale,
+                         states.master};
+  return ids[kind];
+}
+
+class StateLister {
+ public:
+  StateLister(const Program& program, int64_t rank) : program_(program), rank_(rank) {}
+
+  std::vector<StateTensor> List() {
+    for (const Parameter& p : program_.parameters) {
+      if (!p.trainable) continue;
+      const Buffer& weight = BufferOf(program_, p.weight);
+      for (int kind = 0; kind < kStateKindCount; ++kind) {
+        for (int64_t i = 0; i < weight.instance_count; ++i) Add(p, weight, kind, i);
+      }
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  void Add(const Parameter& p, const Buffer& weight, int kind, int64_t instance) {
+    const Place place = Find(program_, p.weight);
+    const int32_t id = place.bucket == nullptr
+                           ? StateBuffer(p, p.weight, kind)
+                           : StateBuffer(*place.bucket, place.bucket->weights, kind);
+    if (id < 0) return;
+    StateTensor tensor{.name = weight.name.Text(instance) + kSuffixes[kind],
+                       .dtype = BufferOf(program_, id).dtype,
+                       .dims = {weight.dims.begin(), weight.dims.begin() + weight.rank}};
+    if (IsScale(kind))
+      tensor.dims = {CeilDivide(planner::ElementCount(weight), planner::kStateBlockSize)};
+    tensor.bytes = SizeOf(tensor.dtype);
+    for (int64_t dim : tensor.dims) tensor.bytes *= dim;
+    if (place.bucket == nullptr) {
+      tensor.held = tensor.saved = WholeBuffer(program_, id, instance);
+    } else {
+      const Holder holder =
+          kind == 0 ? WeightsOf(program_, *place.bucket, rank_)
+                    : StatesOf(program_, *place.bucket, rank_, id, IsScale(kind));
+      tensor.held = PieceOf(holder, *place.part, holder.held, instance);
+      tensor.saved = PieceOf(holder, *place.part, ShardOf(*place.bucket, rank_), instance);
+    }
+    tensors_.push_back(std::move(tensor));
+  }
+
+  const Program& program_;
+  const int64_t rank_;
+  std::vector<StateTensor> tensors_;
+};
+
+absl::Status Write(Arena& arena, const std::optional<Piece>& piece, const void* bytes) {
+  if (!piece) return absl::OkStatus();
+  return arena.Write(piece->buffer, piece->instance,
+                     static_cast<const std::byte*>(bytes) + piece->tensor_first, piece->bytes,
+                     piece->buffer_first);
+}
+
+}  // namespace
+
+std::optional<Piece> WeightPiece(const Program& program, int64_t rank, int32_t buffer,
+                                 int64_t instance) {
+  const Place place = Find(program, buffer);
+  if (place.bucket == nullptr) return WholeBuffer(program, buffer, instance);
+  const Holder holder = WeightsOf(program, *place.bucket, rank);
+  return PieceOf(holder, *place.part, holder.held, instance);
+}
+
+absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes) {
+  return Write(arena, WeightPiece(arena.program(), arena.rank(), buffer, instance), bytes);
+}
+
+absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
+                              const void* bytes) {
+  const Program& program = arena.program();
+  const Parameter& p = program.parameters[static_cast<size_t>(parameter)];
+  if (p.master >= 0) return Write(arena, WholeBuffer(program, p.master, instance), bytes);
+  const Place place = Find(program, p.weight);
+  if (place.bucket == nullptr || !p.trainable) return absl::OkStatus();
+  const Holder holder =
+      StatesOf(program, *place.bucket, arena.rank(), place.bucket->master, /*scale=*/false);
+  return Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes);
+}
+
+std::vector<StateTensor> StateTensorsOf(const Program& program, int64_t rank) {
+  return StateLister(program, rank).List();
+}
+
+std::optional<Piece> GradientPiece(const Program& program, int64_t rank, int32_t parameter,
+                                   int64_t instance) {
+  const Parameter& p = program.parameters[static_cast<size_t>(parameter)];
+  const Place place = Find(program, p.weight);
+  if (place.bucket == nullptr) return WholeBuffer(program, p.gradient, instance);
+  const Bucket& bucket = *place.bucket;
+  const bool shard = planner::SharesStates(program.inputs);
+  const int32_t buffer = shard ? bucket.gradient_shard : bucket.gradients;
+  const Holder holder{.buffer = buffer,
+                      .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
+                      .bytes = SizeOf(BufferOf(program, buffer).dtype)};
+  return PieceOf(holder, *place.part, holder.held, instance);
+}
+
+}  // namespace tunesmith::trainer

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "planner/program/program.h"
+#include "trainer/arena.h"
+
+// What a rank has of tensors that ranks share. A tensor is named, typed and shaped as one rank alone would have it; of a bucket a rank may hold
+// all or its shard.
+namespace tunesmith::trainer {
+
+// Bytes of a tensor, and where they lie.
+struct Piece {
+  int32_t buffer = -1;
+  int64_t instance = 0;
+  int64_t buffer_first = 0;  // bytes from the start of the buffer's instance
+  int64_t tensor_first = 0;  // and of the tensor
+  int64_t bytes = 0;
+};
+
+// What `rank` holds of a weight (or of its codes and magnitudes), by the buffer that ops read it from; none where that is nothing.
+std::optional<Piece> WeightPiece(const planner::Program& program, int64_t rank, int32_t buffer,
+                                 int64_t instance);
+
+// Writes what this rank holds of a weight, or of a master copy: `bytes` are of the whole tensor.
+absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes);
+absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
+                              const void* bytes);
+
+// Trained weights and what the optimizer keeps of them.
+enum class StateKind : uint8_t { kWeight, kMoment1, kMoment2, kMoment1Scale, kMoment2Scale, kMaster };
+
+struct StateTensor {
+  std::string name;  // the weight's, with ".moment1" and the like behind it
+  DType dtype = DType::kF32;
+  std::vector<int64_t> dims;
+  int64_t bytes = 0;  // of the whole tensor
+  // What this rank holds, and of that what it saves, so that every byte is saved by one rank.
+  std::optional<Piece> held;
+  std::optional<Piece> saved;
+};
+
+// Of every trained weight, in a fixed order; on every rank the same tensors.
+std::vector<StateTensor> StateTensorsOf(const planner::Program& program, int64_t rank);
+
+// What `rank` holds of the gradients at the end of a step's micro-batches: for tests.
+std::optional<Piece> GradientPiece(const planner::Program& program, int64_t rank,
+                                   int32_t parameter, int64_t instance);
+
+}  // namespace tunesmith::trainer
