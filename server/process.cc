@@ -6,11 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "common/status_macros.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::server {
@@ -52,9 +55,12 @@ void SetAttributes(const SpawnOptions& options, posix_spawnattr_t& attributes) {
   posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
 }
 
-}  // namespace
+// Fields of /proc/<pid>/stat from the third on: kState is its first.
+constexpr size_t kState = 0;        // field 3
+constexpr size_t kParent = 1;       // field 4
+constexpr size_t kStartTicks = 19;  // field 22
 
-absl::StatusOr<int64_t> StartTicks(int64_t pid) {
+absl::StatusOr<std::vector<std::string>> StatFields(int64_t pid) {
   std::ifstream file(StrCat("/proc/", pid, "/stat"));
   std::stringstream text;
   text << file.rdbuf();
@@ -63,9 +69,13 @@ absl::StatusOr<int64_t> StartTicks(int64_t pid) {
   const size_t command_end = line.rfind(')');
   if (!file || command_end == std::string::npos)
     return absl::NotFoundError(StrCat("no process ", pid));
-  const std::vector<std::string> fields = absl::StrSplit(line.substr(command_end + 2), ' ');
-  constexpr size_t kState = 0;        // field 3
-  constexpr size_t kStartTicks = 19;  // field 22
+  return absl::StrSplit(line.substr(command_end + 2), ' ');
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> StartTicks(int64_t pid) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<std::string> fields, StatFields(pid));
   int64_t ticks = 0;
   if (fields.size() <= kStartTicks || !absl::SimpleAtoi(fields[kStartTicks], &ticks)) {
     return absl::InternalError(StrCat("/proc/", pid, "/stat has an unknown form"));
@@ -107,6 +117,19 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return absl::ErrnoToStatus(error, StrCat("cannot start ", options.arguments[0]));
   return pid;
+}
+
+std::vector<pid_t> ChildrenOf(pid_t pid) {
+  std::vector<pid_t> children;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+    int64_t candidate = 0;
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &candidate)) continue;
+    const auto fields = StatFields(candidate);
+    if (fields.ok() && fields->size() > kParent && (*fields)[kParent] == StrCat(pid))
+      children.push_back(static_cast<pid_t>(candidate));
+  }
+  return children;
 }
 
 std::string SignalName(int signal) {

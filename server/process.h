@@ -38,6 +38,9 @@ struct SpawnOptions {
 // NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run.
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
 
+// The processes whose parent is `pid`, those that have ended and wait to be reaped included.
+std::vector<pid_t> ChildrenOf(pid_t pid);
+
 // "9 (SIGKILL)".
 std::string SignalName(int signal);
 

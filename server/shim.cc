@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <optional>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "common/file.h"
@@ -18,6 +19,7 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/process.h"
+#include "server/rank_launch.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
 namespace tunesmith::server {
@@ -26,6 +28,7 @@ namespace {
 using convert::InDirectory;
 
 constexpr absl::Duration kTick = absl::Milliseconds(200);
+constexpr absl::Duration kTimeForRemains = absl::Seconds(10);
 
 absl::Status ClaimAttempt(const ShimOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
@@ -89,13 +92,36 @@ std::optional<int> Reap(pid_t trainer) {
   return result;
 }
 
+// Asks all ranks to save and end. mpirun passes SIGUSR1 on to them, which the trainer takes as it does SIGTERM; SIGTERM would be taken by mpirun as an order
+// to kill them.
+void Stop(pid_t trainer, bool is_mpirun) {
+  if (is_mpirun) {
+    kill(trainer, SIGUSR1);
+  } else {
+    kill(-trainer, SIGTERM);
+  }
+}
+
+// Kills whatever the attempt has left behind, in whatever group: ranks that mpirun started become children of this process when mpirun ends.
+void KillRemains() {
+  const absl::Time end = absl::Now() + kTimeForRemains;
+  for (std::vector<pid_t> left = ChildrenOf(getpid()); !left.empty() && absl::Now() < end;
+       left = ChildrenOf(getpid())) {
+    for (const pid_t pid : left) kill(pid, SIGKILL);
+    absl::SleepFor(absl::Milliseconds(1));
+    (void)Reap(0);
+  }
+}
+
 struct TrainerEnd {
+  bool is_mpirun = false;
   int wait_status = 0;
   bool was_told_to_stop = false;
 };
 
-TrainerEnd WaitForTrainer(pid_t trainer, const sigset_t& signals, absl::Duration grace) {
-  TrainerEnd end;
+TrainerEnd WaitForTrainer(pid_t trainer, bool is_mpirun, const sigset_t& signals,
+                          absl::Duration grace) {
+  TrainerEnd end{.is_mpirun = is_mpirun};
   absl::Time kill_at = absl::InfiniteFuture();
   while (true) {
     const int signal = NextSignal(signals);
@@ -104,7 +130,7 @@ TrainerEnd WaitForTrainer(pid_t trainer, const sigset_t& signals, absl::Duration
       return end;
     }
     if ((signal == SIGTERM || signal == SIGINT) && !end.was_told_to_stop) {
-      kill(-trainer, SIGTERM);
+      Stop(trainer, is_mpirun);
       end.was_told_to_stop = true;
       kill_at = absl::Now() + grace;
     }
@@ -112,17 +138,23 @@ TrainerEnd WaitForTrainer(pid_t trainer, const sigset_t& signals, absl::Duration
   }
 }
 
+// The signal that killed the trainer; mpirun tells of a rank's with its exit status. 0: none.
+int KillerOf(const TrainerEnd& end) {
+  if (WIFSIGNALED(end.wait_status)) return WTERMSIG(end.wait_status);
+  const int status = WEXITSTATUS(end.wait_status);
+  return end.is_mpirun && status > 128 ? status - 128 : 0;
+}
+
 std::string EndReason(const ShimOptions& options, const TrainerEnd& end) {
   const std::string log =
       StrCat("; see ", InDirectory(options.run_directory, convert::kTrainerLogFile));
-  if (WIFSIGNALED(end.wait_status)) {
-    const std::string killed =
-        StrCat("the trainer was killed by signal ", SignalName(WTERMSIG(end.wait_status)));
+  if (const int killer = KillerOf(end); killer != 0) {
+    const std::string killed = StrCat(end.is_mpirun ? "a rank of the trainer" : "the trainer",
+                                      " was killed by signal ", SignalName(killer));
     if (end.was_told_to_stop) return StrCat(killed, " after it was told to stop", log);
     // The kernel kills with SIGKILL when memory runs out, and the trainer cannot say so itself.
-    const char* hint = WTERMSIG(end.wait_status) == SIGKILL
-                           ? ", perhaps because the host ran out of memory (see dmesg)"
-                           : "";
+    const char* hint =
+        killer == SIGKILL ? ", perhaps because the host ran out of memory (see dmesg)" : "";
     return StrCat(killed, hint, log);
   }
   return StrCat("the trainer ended with status ", WEXITSTATUS(end.wait_status),
@@ -131,9 +163,9 @@ std::string EndReason(const ShimOptions& options, const TrainerEnd& end) {
 
 v1::JobExit ExitOf(const ShimOptions& options, const TrainerEnd& end) {
   v1::JobExit exit;
-  const bool killed = WIFSIGNALED(end.wait_status);
-  exit.set_exit_code(killed ? 128 + WTERMSIG(end.wait_status) : WEXITSTATUS(end.wait_status));
-  exit.set_signal(killed ? WTERMSIG(end.wait_status) : 0);
+  const int killer = KillerOf(end);
+  exit.set_exit_code(killer != 0 ? 128 + killer : WEXITSTATUS(end.wait_status));
+  exit.set_signal(killer);
   exit.set_reason(EndReason(options, end));
   exit.set_state(end.was_told_to_stop ? v1::JOB_STATE_CANCELLED : v1::JOB_STATE_FAILED);
   v1::Heartbeat heartbeat;
@@ -152,8 +184,8 @@ absl::Status WriteExit(const ShimOptions& options, v1::JobExit exit) {
   return convert::WriteJsonFile(path, exit);
 }
 
-absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options) {
-  return Spawn({.arguments = {options.trainer_path, "run", "--run-dir", options.run_directory},
+absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch& launch) {
+  return Spawn({.arguments = launch.arguments,
                 .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
                 .output_path = InDirectory(options.run_directory, convert::kTrainerLogFile),
                 .new_group = true});
@@ -178,12 +210,15 @@ absl::Status RunShim(const ShimOptions& options) {
   TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
   TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
   TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
-  const absl::StatusOr<pid_t> trainer = StartTrainer(options);
+  const RankLaunch launch =
+      LaunchOf(options.trainer_path, options.run_directory, RankCountOf(options.run_directory));
+  const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch);
   if (!trainer.ok()) return WriteExit(options, NotStarted(trainer.status()));
   const absl::Status handle_written = WriteHandle(options, *trainer);
   if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
-  const TrainerEnd end = WaitForTrainer(*trainer, signals, options.grace);
+  const TrainerEnd end = WaitForTrainer(*trainer, launch.is_mpirun, signals, options.grace);
   kill(-*trainer, SIGKILL);  // children that it left in its group
+  KillRemains();
   TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
   return handle_written;
 }

@@ -20,8 +20,9 @@ struct ShimOptions {
 
 // Claims the attempt (attempt-N, created exclusively), moves the exit.json of an earlier attempt to
 // log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with
-// TUNESMITH_ATTEMPT in its environment, and waits for it. SIGTERM and SIGINT are passed on to the
-// group; when the grace has passed, SIGKILL. A trainer that cannot be started, or that ends without
+// TUNESMITH_ATTEMPT in its environment, and waits for it. A plan of several ranks is started as
+// rank_launch.h says. SIGTERM and SIGINT are passed on to the group, as SIGUSR1 where it is
+// mpirun's; when the grace has passed, SIGKILL. A trainer that cannot be started, or that ends without
 // exit.json, gets one that says why. Returns when nothing of the attempt runs any more.
 // ALREADY_EXISTS: another shim has this attempt, or a newer one; nothing was changed. Other errors:
 // the run directory cannot be written. REQUIRES: the process has one thread.

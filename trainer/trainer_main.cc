@@ -22,6 +22,7 @@ int Run(const std::string& run_directory) {
   action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
   sigaction(SIGTERM, &action, nullptr);
   sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGUSR1, &action, nullptr);  // what mpirun passes on to its ranks
   const v1::JobExit exit = RunJob(run_directory, stop);
   if (!exit.reason().empty())
     std::fprintf(stderr, "tunesmith-trainer: %s\n", exit.reason().c_str());
@@ -65,7 +66,7 @@ int Evaluate(EvaluateOptions options, const std::string& format, const std::stri
 
 int main(int argc, char** argv) {
   using namespace tunesmith::trainer;
-  CLI::App app{"Trains and evaluates language models on one device."};
+  CLI::App app{"Trains and evaluates language models."};
   app.require_subcommand(1);
   std::string run_directory, output = "table", format;
   EvaluateOptions options;

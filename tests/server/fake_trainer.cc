@@ -1,5 +1,6 @@
 // A stand-in for tunesmith-trainer that keeps its contract without training: `run --run-dir DIR` reads plan.json and job.json, appends events,
-// touches the heartbeat, saves checkpoints, goes on from the newest one, and writes exit.json. SIGTERM saves and ends as CANCELLED.
+// touches the heartbeat, saves checkpoints, goes on from the newest one, and writes exit.json. SIGTERM and SIGUSR1 save and end as CANCELLED.
+// Started by mpirun as another rank than 0, it sleeps, deaf to signals, until it is killed.
 //   FAKE_STEP_MILLISECONDS  time per step, default 5
 //   FAKE_CRASH_AT_STEP      the first attempt kills itself by SIGKILL after this step
 //   FAKE_IGNORE_SIGTERM     SIGTERM does nothing
@@ -105,6 +106,11 @@ int Train(const std::string& directory, const v1::JobSpec& spec) {
   return End(directory, step_count, v1::JOB_STATE_SUCCEEDED, **events);
 }
 
+[[noreturn]] void Sleep() {
+  for (const int signal_number : {SIGTERM, SIGUSR1, SIGINT, SIGHUP}) signal(signal_number, SIG_IGN);
+  while (true) pause();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -115,8 +121,9 @@ int main(int argc, char** argv) {
     if (FromEnvironment("FAKE_IGNORE_SIGTERM", 0) != 0) {
       signal(SIGTERM, SIG_IGN);
     } else {
-      signal(SIGTERM, [](int) { told_to_stop = true; });
+      for (const int stop : {SIGTERM, SIGUSR1}) signal(stop, [](int) { told_to_stop = true; });
     }
+    if (FromEnvironment("OMPI_COMM_WORLD_RANK", 0) > 0) Sleep();
     const auto plan = convert::ReadPlanFile(InDirectory(directory, convert::kPlanFile));
     const auto spec = convert::ReadJobSpecFile(InDirectory(directory, convert::kJobSpecFile));
     if (plan.ok() && spec.ok()) return Train(directory, *spec);

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -11,6 +13,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/launch/host_launcher.h"
 #include "server/process.h"
+#include "server/rank_launch.h"
 #include "tests/server/server_process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
@@ -113,6 +116,92 @@ TEST_F(ShimTest, PassesSigtermOnAndKillsAfterTheGrace) {
     EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
     EXPECT_EQ(Exit().signal(), ignores ? 9 : 0);
   }
+}
+
+class RankShimTest : public ShimTest {
+ protected:
+  void SetUp() override {
+    if (std::system("command -v mpirun >/dev/null") != 0)
+      GTEST_SKIP() << "mpirun is not installed (openmpi-bin)";
+    if (access(BinaryPath("libtunesmith_mpi.so").c_str(), R_OK) != 0)
+      GTEST_SKIP() << "the plugin was not built (libopenmpi-dev)";
+    unsetenv("FAKE_IGNORE_SIGTERM");  // of another test
+    setenv("TUNESMITH_MPI_PLUGIN", BinaryPath("libtunesmith_mpi.so").c_str(), 1);
+    ShimTest::SetUp();
+    job_.mutable_plan()->mutable_mix()->set_data_parallel(2);
+    job_.mutable_plan()->mutable_mix()->set_accumulation_count(1);
+    job_.mutable_plan()->mutable_inputs()->mutable_devices()->set_device_count(2);
+    job_.mutable_spec()->mutable_training()->set_step_count(1000);
+    job_.set_attempt(1);
+    ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  }
+  void TearDown() override { unsetenv("TUNESMITH_MPI_PLUGIN"); }
+
+  // Command lines of the attempt's processes, mpirun's among them.
+  std::vector<std::string> Processes() const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::ifstream file(entry.path() / "cmdline");
+      std::string command{std::istreambuf_iterator<char>(file), {}};
+      std::replace(command.begin(), command.end(), '\0', ' ');
+      if (command.find(job_.run_directory()) != std::string::npos &&
+          command.find("tunesmith-shim") == std::string::npos)
+        found.push_back(command);
+    }
+    return found;
+  }
+
+  // The shim, once mpirun and both ranks run and the first one has taken a step.
+  pid_t Start() {
+    setenv("FAKE_STEP_MILLISECONDS", "100", 1);
+    const auto pid = StartShim({.shim_path = BinaryPath("tunesmith-shim"),
+                                .trainer_path = FakeTrainerPath(),
+                                .grace = absl::Seconds(1)},
+                               job_);
+    unsetenv("FAKE_STEP_MILLISECONDS");
+    EXPECT_TRUE(pid.ok()) << pid.status();
+    const std::string heartbeat = InDirectory(job_.run_directory(), convert::kHeartbeatFile);
+    for (int i = 0; i < 1000 && (Processes().size() < 3 || !std::filesystem::exists(heartbeat));
+         ++i)
+      absl::SleepFor(absl::Milliseconds(10));
+    EXPECT_EQ(Processes().size(), 3u) << testing::PrintToString(Processes());
+    return pid.value_or(0);
+  }
+};
+
+TEST_F(RankShimTest, StopsAllRanksAndLeavesNothingBehind) {
+  const pid_t shim = Start();
+  kill(shim, SIGTERM);
+  int status = 0;
+  waitpid(shim, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_TRUE(Processes().empty()) << testing::PrintToString(Processes());
+  // The first rank has saved; the other one, which hears nothing, was killed.
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_EQ(Exit().reason(), "interrupted")
+      << std::ifstream(InDirectory(job_.run_directory(), convert::kTrainerLogFile)).rdbuf();
+}
+
+TEST_F(RankShimTest, NothingOutlivesAnMpirunThatIsKilled) {
+  const pid_t shim = Start();
+  v1::ShimHandle handle;
+  ASSERT_TRUE(
+      convert::ReadJsonFile(InDirectory(job_.run_directory(), convert::kShimFile), &handle).ok());
+  kill(static_cast<pid_t>(handle.trainer_pid()), SIGKILL);
+  int status = 0;
+  waitpid(shim, &status, 0);
+  EXPECT_TRUE(Processes().empty()) << testing::PrintToString(Processes());
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(Exit().reason(), HasSubstr("signal 9 (SIGKILL)"));
+}
+
+TEST_F(RankShimTest, WithoutThePluginOneProcessIsAllRanks) {
+  setenv("TUNESMITH_MPI_PLUGIN", "/nowhere/libtunesmith_mpi.so", 1);
+  const RankLaunch launch = LaunchOf("/bin/trainer", "/run", 2);
+  EXPECT_FALSE(launch.is_mpirun);
+  EXPECT_THAT(launch.arguments, testing::ElementsAre("/bin/trainer", "run", "--run-dir", "/run"));
+  EXPECT_EQ(RankCountOf(job_.run_directory()), 2);
+  EXPECT_EQ(RankCountOf("/nowhere"), 1);
 }
 
 TEST(ProcessTest, AProcessIsItsIdAndItsStartTime) {

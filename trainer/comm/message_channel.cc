@@ -177,7 +177,7 @@ absl::Status MessageChannel::LookForTheDead() {
   if (!death_seen_) death_seen_ = Clock::now();
   if (Clock::now() - *death_seen_ < kTimeForLastWords) return absl::OkStatus();
   return End(absl::UnavailableError(
-      StrCat(dead->name,
+      StrCat(*dead,
              " died without a word: killed, perhaps because the host ran out of "
              "memory (see dmesg), or crashed (see the log)")));
 }

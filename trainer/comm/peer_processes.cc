@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <string_view>
+#include <utility>
 
 #include "common/str_cat.h"
 
@@ -53,12 +54,15 @@ PeerProcesses::PeerProcesses(absl::Span<const ProcessIdentity> identities) {
     const ProcessIdentity& peer = identities[rank];
     if (std::string_view(peer.processes) != self.processes || peer.process_id == self.process_id)
       continue;
-    const int descriptor = OpenProcess(peer.process_id);
-    if (descriptor < 0) continue;
-    peers_.push_back(
-        {static_cast<int64_t>(rank), descriptor,
-         StrCat("rank ", rank, " (process ", peer.process_id, " on host ", peer.host, ")")});
+    Watch(static_cast<int64_t>(rank), peer.process_id,
+          StrCat("rank ", rank, " (process ", peer.process_id, " on host ", peer.host, ")"));
   }
+  Watch(kLauncher, getppid(), StrCat("what started the ranks (process ", getppid(), ")"));
+}
+
+void PeerProcesses::Watch(int64_t rank, int64_t process_id, std::string name) {
+  const int descriptor = OpenProcess(process_id);
+  if (descriptor >= 0) peers_.push_back({rank, descriptor, std::move(name)});
 }
 
 PeerProcesses::~PeerProcesses() {
@@ -73,9 +77,9 @@ bool PeerProcesses::HasEnded(int64_t rank) const {
   return poll(&entry, 1, 0) == 1;
 }
 
-std::optional<PeerProcesses::Ended> PeerProcesses::FindEnded() const {
+std::optional<std::string> PeerProcesses::FindEnded() const {
   for (const Peer& peer : peers_) {
-    if (HasEnded(peer.rank)) return Ended{peer.rank, peer.name};
+    if (HasEnded(peer.rank)) return peer.name;
   }
   return std::nullopt;
 }

@@ -214,13 +214,12 @@ absl::Status ReadTensors(const std::string& directory, int64_t rank_count, Sessi
 
 Communicator* RanksOf(Session& session) { return session.executor().context().comm; }
 
-// This rank's status; where it is OK and another's is not, an error that says so. All ranks must come.
+// This rank's status; where it is OK and another's is not, the other's, which ends the job. All ranks must come.
 absl::Status Agree(Communicator* ranks, const absl::Status& status) {
   if (ranks == nullptr) return status;
-  double failed = status.ok() ? 0 : 1;
-  TUNESMITH_RETURN_IF_ERROR(ranks->AllReduce(&failed, 1, DType::kF64));
-  if (!status.ok() || failed == 0) return status;
-  return absl::AbortedError(StrCat(failed, " of ", ranks->size(), " ranks could not do their part"));
+  if (status.ok()) return ranks->Barrier();
+  ranks->Abort(std::string(status.message()));
+  return status;
 }
 
 }  // namespace

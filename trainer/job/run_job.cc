@@ -246,24 +246,12 @@ class JobRunner {
       TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
     }
-    TUNESMITH_ASSIGN_OR_RETURN(result, OverAllRanks(result));
     v1::Event event;
     event.mutable_evaluation()->set_step(state_.step);
     event.mutable_evaluation()->set_mean_loss(result.mean_loss);
     event.mutable_evaluation()->set_token_count(result.predicted_token_count);
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return std::optional<double>(result.mean_loss);
-  }
-
-  absl::StatusOr<EvaluationResult> OverAllRanks(const EvaluationResult& own) {
-    if (ranks_.size() == 1) return own;
-    EvaluationResult all;
-    TUNESMITH_ASSIGN_OR_RETURN(all.predicted_token_count, ranks_.Sum(own.predicted_token_count));
-    TUNESMITH_ASSIGN_OR_RETURN(
-        const double loss_sum,
-        ranks_.Sum(own.mean_loss * static_cast<double>(own.predicted_token_count)));
-    all.mean_loss = loss_sum / static_cast<double>(all.predicted_token_count);
-    return all;
   }
 
   absl::Status Sample() {

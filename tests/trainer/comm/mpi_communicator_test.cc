@@ -2,9 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "common/str_cat.h"
@@ -65,6 +70,21 @@ TEST_F(MpiTest, EveryRankNamesTheOneThatDies) {
   for (const int culprit : {0, 2})
     ExpectCause(RunMpi(3, StrCat(kRank, " die ", culprit)), 3, culprit,
                 StrCat("rank ", culprit, " (process "));
+}
+
+// The launcher is killed, as where memory runs out: nothing goes on without it.
+TEST_F(MpiTest, RanksDoNotOutliveTheirLauncher) {
+  // What ranks print goes through mpirun, so here it goes into a file.
+  const std::string path = StrCat(testing::TempDir(), "tunesmith_orphans_", getpid());
+  RunMpi(3, StrCat("sh -c 'exec ", kRank, " orphan 1 >>", path, " 2>&1'"));
+  std::string text;
+  for (int i = 0; i < 100 && std::count(text.begin(), text.end(), '\n') < 3; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    std::ifstream file(path);
+    text.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  ExpectCause({.status = 1, .output = text}, 3, -1, "what started the ranks (process ");
+  std::remove(path.c_str());
 }
 
 TEST_F(MpiTest, EveryRankNamesTheOneThatDoesNotCome) {

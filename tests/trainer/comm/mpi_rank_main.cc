@@ -2,9 +2,12 @@
 //   exercise        Exercise, and its digest
 //   fail RANK       that rank says Abort; the others wait in a sum
 //   die RANK        that rank is killed; the others wait in a sum
+//   orphan RANK     that rank kills mpirun and does not come
 //   absent RANK     that rank never comes to the sum
 //   late RANK       that rank never joins
 //   differ RANK     that rank has another plan
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -37,6 +40,9 @@ absl::Status Misbehave(Communicator& communicator, const std::string& mode) {
     communicator.Abort("step 3: the loss is nan");
   } else if (mode == "die") {
     (void)raise(SIGKILL);
+  } else if (mode == "orphan") {
+    kill(getppid(), SIGKILL);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
   } else if (mode == "absent") {
     std::this_thread::sleep_for(std::chrono::seconds(5));
   }

@@ -13,7 +13,8 @@ namespace {
 
 std::string Plugin() {
   const char* folder = std::getenv("TUNESMITH_BIN_DIR");
-  return std::filesystem::absolute(folder == nullptr ? "build/bin" : folder) / "libtunesmith_mpi.so";
+  return std::filesystem::absolute(folder == nullptr ? "build/bin" : folder) /
+         "libtunesmith_mpi.so";
 }
 
 }  // namespace

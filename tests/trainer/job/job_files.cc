@@ -81,6 +81,8 @@ JobFiles::JobFiles(std::string_view mix) : mix_(*planner::ParseMix(mix)) {
   EXPECT_TRUE(WriteFileAtomically(File("held_out.jsonl"), SmallData(5)).ok());
   question_ = QuestionFor(File("model"));
   question_.devices.device_count = mix_.data_parallel;
+  question_.workload.rows_per_step =
+      mix_.micro_batch * mix_.accumulation_count * mix_.data_parallel;
   spec_.set_model_path(File("model"));
   spec_.set_dataset_path(File("train.jsonl"));
   spec_.set_thread_count(2);

@@ -76,18 +76,44 @@ std::vector<double> AllLosses(const std::string& run) {
 struct Case {
   const char* name;
   const char* mix;
-  const char* batch;
+  const char* batch;  // of micro-batch x accumulation x ranks
+  const char* batch_alone;
 };
 
-class RanksTest : public testing::TestWithParam<Case> {};
+class RanksTest : public testing::TestWithParam<Case> {
+ protected:
+  static std::string Mix(int64_t zero_stage) {
+    return StrCat(GetParam().mix, " zero_stage=", zero_stage);
+  }
+};
 
 INSTANTIATE_TEST_SUITE_P(Jobs, RanksTest,
-                         testing::Values(Case{"lora_2", kLora, "1x2x2"},
-                                         Case{"lora_4", kLora, "1x1x4"},
-                                         Case{"full_2", kFull, "2x1x2"},
-                                         Case{"full_4", kFull, "1x1x4"},
-                                         Case{"dropout_2", kDropout, "1x2x2"}),
+                         testing::Values(Case{"lora_2", kLora, "1x2x2", "4x1"},
+                                         Case{"lora_3", kLora, "2x1x3", "3x2"},
+                                         Case{"full_2", kFull, "2x1x2", "4x1"},
+                                         Case{"full_4", kFull, "1x1x4", "4x1"},
+                                         Case{"dropout_2", kDropout, "1x2x2", "4x1"}),
                          [](const auto& p) { return std::string(p.param.name); });
+
+TEST_P(RanksTest, RanksLearnWhatOneRankLearns) {
+  RankFiles alone(StrCat(GetParam().mix), GetParam().batch_alone);
+  const std::string run_alone = alone.WriteRun();
+  ASSERT_EQ(RunJob(run_alone, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
+  const std::vector<double> expected = AllLosses(run_alone);
+  for (const int64_t zero_stage : {0, 1, 2, 3}) {
+    SCOPED_TRACE(StrCat("zero_stage=", zero_stage));
+    RankFiles files(Mix(zero_stage), GetParam().batch);
+    const std::string run = files.WriteRun();
+    const v1::JobExit exit = RunJob(run, kNeverStops);
+    ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+    EXPECT_EQ(exit.summary().token_count(), ReadExit(run_alone).summary().token_count());
+    EXPECT_LE(exit.summary().used_arena_bytes(), exit.summary().predicted_arena_bytes());
+    const std::vector<double> losses = AllLosses(run);
+    ASSERT_EQ(losses.size(), expected.size());
+    for (size_t i = 0; i < losses.size(); ++i)
+      EXPECT_NEAR(losses[i], expected[i], 2e-5 * std::abs(expected[i])) << "loss " << i;
+  }
+}
 
 std::string ResultFile(const JobFiles& files) {
   return files.mix().method == planner::Method::kFull ? "/output/model.safetensors"
@@ -96,18 +122,20 @@ std::string ResultFile(const JobFiles& files) {
 
 TEST_P(RanksTest, ProcessesLearnWhatThreadsLearnBitForBit) {
   if (const std::string why = WhyNoMpi(); !why.empty()) GTEST_SKIP() << why;
-  RankFiles files(GetParam().mix, GetParam().batch);
-  const std::string threads = files.WriteRun("threads"), processes = files.WriteRun("processes");
-  ASSERT_EQ(RunJob(threads, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
-  const MpiRun run = RunMpi(static_cast<int>(files.mix().data_parallel), Trainer(processes));
-  ASSERT_EQ(run.status, 0) << run.output;
-  EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
-  EXPECT_EQ(AllLosses(processes), AllLosses(threads));
-  EXPECT_EQ(*ReadFile(processes + ResultFile(files)), *ReadFile(threads + ResultFile(files)));
+  for (const int64_t zero_stage : {0, 3}) {
+    RankFiles files(Mix(zero_stage), GetParam().batch);
+    const std::string threads = files.WriteRun("threads"), processes = files.WriteRun("processes");
+    ASSERT_EQ(RunJob(threads, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
+    const MpiRun run = RunMpi(static_cast<int>(files.mix().data_parallel), Trainer(processes));
+    ASSERT_EQ(run.status, 0) << run.output;
+    EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
+    EXPECT_EQ(AllLosses(processes), AllLosses(threads));
+    EXPECT_EQ(*ReadFile(processes + ResultFile(files)), *ReadFile(threads + ResultFile(files)));
+  }
 }
 
 TEST_P(RanksTest, AnInterruptedJobGoesOnBitForBit) {
-  RankFiles files(GetParam().mix, GetParam().batch);
+  RankFiles files(Mix(2), GetParam().batch);
   files.spec().mutable_training()->set_step_count(40);
   files.spec().set_checkpoint_every_step_count(3);
   const std::string whole = files.WriteRun("whole"), cut = files.WriteRun("cut");
@@ -129,7 +157,7 @@ TEST_P(RanksTest, AnInterruptedJobGoesOnBitForBit) {
 // A job that ends only when it is made to.
 class LongFiles : public RankFiles {
  public:
-  LongFiles() : RankFiles(kLora, "1x2x2") {
+  LongFiles() : RankFiles(StrCat(kLora, " zero_stage=3"), "1x2x2") {
     spec().mutable_training()->set_step_count(100'000);
     spec().set_checkpoint_every_step_count(3);
   }
