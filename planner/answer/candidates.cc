@@ -92,6 +92,37 @@ absl::Status CheckPinnedRungs(const Question& question) {
   return absl::OkStatus();
 }
 
+// The least stage that goes with what is offloaded: several ranks leave to their hosts what they share.
+int64_t LeastStage(Offload offload) {
+  return offload == Offload::kAll ? 3 : offload == Offload::kOptimizer ? 1 : 0;
+}
+
+absl::Status CheckPinnedSharing(const Question& question) {
+  const PinnedAxes& pinned = question.pinned;
+  const Hardware& h = question.devices.hardware;
+  const int64_t devices = question.devices.device_count;
+  if (pinned.zero_stage && (*pinned.zero_stage < 0 || *pinned.zero_stage > 3))
+    return absl::InvalidArgumentError(
+        StrCat("pinned zero_stage(", *pinned.zero_stage, ") must be 0 to 3"));
+  if (pinned.zero_stage.value_or(0) > 0 && devices == 1)
+    return absl::InvalidArgumentError(
+        StrCat("pinned zero_stage(", *pinned.zero_stage,
+               ") shares what one device has with others; ask for several devices, such as 2x",
+               h.name));
+  const Offload offload = pinned.offload.value_or(Offload::kNone);
+  if (offload == Offload::kNone) return absl::OkStatus();
+  if (h.compute_capability == 0 || h.host_bytes_per_second <= 0)
+    return absl::InvalidArgumentError(StrCat("offload is pinned to ", NameOf(kOffloadNames, offload),
+                                             ", but ", h.name,
+                                             " has no host memory apart from its own"));
+  if (devices > 1 && pinned.zero_stage.value_or(3) < LeastStage(offload))
+    return absl::InvalidArgumentError(
+        StrCat("pinned offload(", NameOf(kOffloadNames, offload), ") needs a pinned zero_stage(",
+               *pinned.zero_stage, ") of at least ", LeastStage(offload),
+               ": ranks leave to their hosts what they share"));
+  return absl::OkStatus();
+}
+
 absl::Status CheckPinned(const Question& question) {
   const PinnedAxes& pinned = question.pinned;
   const int64_t rows = question.workload.rows_per_step, devices = question.devices.device_count;
@@ -104,14 +135,7 @@ absl::Status CheckPinned(const Question& question) {
     return absl::InvalidArgumentError(StrCat("pinned mlp_tiles(", *pinned.mlp_tile_count,
                                              ") must be 1 to the tokens of a micro-batch(", tokens,
                                              ")"));
-  if (pinned.zero_stage && (*pinned.zero_stage < 0 || *pinned.zero_stage > 3))
-    return absl::InvalidArgumentError(
-        StrCat("pinned zero_stage(", *pinned.zero_stage, ") must be 0 to 3"));
-  if (pinned.zero_stage.value_or(0) > 0 && devices == 1)
-    return absl::InvalidArgumentError(
-        StrCat("pinned zero_stage(", *pinned.zero_stage,
-               ") shares what one device has with others; ask for several devices, such as 2x",
-               question.devices.hardware.name));
+  TUNESMITH_RETURN_IF_ERROR(CheckPinnedSharing(question));
   return CheckPinnedRungs(question);
 }
 
@@ -157,11 +181,16 @@ std::vector<int64_t> TileCountsOf(int64_t token_count) {
 
 std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
 
+
 // What ranks share, where there are several.
 std::vector<int64_t> ZeroStagesOf(const Question& question) {
   if (question.devices.device_count == 1) return {0};
-  return OnlyPinned<int64_t>({0, 1, 2, 3}, question.pinned.zero_stage);
+  std::vector<int64_t> stages = OnlyPinned<int64_t>({0, 1, 2, 3}, question.pinned.zero_stage);
+  const int64_t least = LeastStage(question.pinned.offload.value_or(Offload::kNone));
+  stages.erase(stages.begin(), std::lower_bound(stages.begin(), stages.end(), least));
+  return stages;
 }
+
 
 }  // namespace
 
@@ -236,6 +265,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
                                   .optimizer_state = question.optimizer_state,
                                   .accumulation_dtype = question.accumulation_dtype,
                                   .zero_stage = zero_stage,
+                                  .offload = question.pinned.offload.value_or(Offload::kNone),
                                   .attention = attention,
                                   .loss = loss,
                                   .mlp_tile_count = tile_count,
@@ -251,7 +281,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
   return families;
 }
 
-RecomputeLimits LimitsOf(const Question& question, const Mix& family) {
+RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t kept_bytes) {
   constexpr uint32_t kHost = BitOf(Rung::kHost);
   const Hardware& h = question.devices.hardware;
   RecomputeLimits limits{.rungs = question.pinned.rungs, .deadline = question.deadline};
@@ -268,12 +298,22 @@ RecomputeLimits LimitsOf(const Question& question, const Mix& family) {
   limits.host_layer_count = question.model.layer_count;
   const auto allow = [&](int64_t budget_bytes, int64_t outside_bytes) {
     if (budget_bytes > 0)
-      limits.host_layer_count = std::clamp<int64_t>((budget_bytes - outside_bytes) / input_bytes, 0,
-                                                    limits.host_layer_count);
+      limits.host_layer_count =
+          std::clamp<int64_t>((budget_bytes - outside_bytes - kept_bytes) / input_bytes, 0,
+                              limits.host_layer_count);
   };
   allow(budget.pinned_budget_bytes, 0);
   allow(budget.host_budget_bytes, budget.host_outside_bytes);
   return limits;
+}
+
+bool HostHolds(const Question& question, int64_t kept_bytes) {
+  const DeviceMemoryBudget budget = BudgetOf(question);
+  const auto holds = [&](int64_t budget_bytes, int64_t outside_bytes) {
+    return budget_bytes == 0 || kept_bytes + outside_bytes <= budget_bytes;
+  };
+  return holds(budget.pinned_budget_bytes, 0) &&
+         holds(budget.host_budget_bytes, budget.host_outside_bytes);
 }
 
 int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count) {
@@ -323,6 +363,11 @@ std::vector<std::string> NotesOn(const Question& question, const RowStatistics& 
         "Times come from datasheets, not from measurements: expect them within a factor, not "
         "within percents.");
   const DeviceGroup& devices = question.devices;
+  const bool offloads = question.pinned.offload.value_or(Offload::kNone) != Offload::kNone;
+  if (devices.hardware.compute_capability > 0 && (devices.device_count > 1 || offloads))
+    notes.push_back(
+        "The bundled trainer runs several ranks, and offload, on CPUs alone so far; on GPUs they "
+        "are planned.");
   if (devices.node_count > 1 && devices.network_bytes_per_second == 0)
     notes.push_back(StrCat("Nodes are assumed to be connected at ",
                            kAssumedNetworkBytesPerSecond * 1e-9,

@@ -29,8 +29,10 @@ Backend BackendOf(const Hardware& hardware);
 // does not pin them.
 std::vector<Mix> FamiliesOf(const Question& question);
 
-// The rungs that may be chosen from, and how many layers the host has room for.
-RecomputeLimits LimitsOf(const Question& question, const Mix& family);
+// The rungs that may be chosen from, and how many layers the host has room for beside the bytes of parameters that it keeps.
+RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t kept_bytes = 0);
+// Whether the host has room for these.
+bool HostHolds(const Question& question, int64_t kept_bytes);
 
 // How many mixes a family of `layer_count` layers has under the limits: ways to give each layer a rung, in canonical order. At most 2^62.
 int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count);

@@ -57,9 +57,10 @@ absl::Status FamilySearch::Create() {
     if (Late()) break;
     TUNESMITH_ASSIGN_OR_RETURN(MixFamily family,
                                MixFamily::Create(InputsFor(question_, mix), prices_, cache_));
-    const RecomputeLimits limits = LimitsOf(question_, mix);
+    const RecomputeLimits limits = LimitsOf(question_, mix, family.host_bytes());
     candidate_count_ += MixCount(limits, question_.model.layer_count);
-    const bool hopeless = family.FloorBytes() > arena_limit_bytes_;
+    const bool hopeless = family.FloorBytes() > arena_limit_bytes_ ||
+                          (family.host_bytes() > 0 && !HostHolds(question_, family.host_bytes()));
     auto added = std::make_unique<Family>(mix, std::move(family), limits);
     if (!hopeless) added->least_step_picoseconds = added->family.LeastStepPicoseconds();
     (hopeless ? hopeless_ : families_).push_back(std::move(added));

@@ -84,6 +84,9 @@ class MixFamily {
   // Whether compute may run beside what takes longer.
   bool hides_compute() const { return collectives().overlap; }
 
+  // Of the host's arena, whatever the rungs are.
+  int64_t host_bytes() const { return step_->host_bytes; }
+
   int64_t layer_count() const { return layer_count_; }
   int64_t block_input_bytes() const { return step_->block_input_bytes; }
 

@@ -94,6 +94,13 @@ class Planner {
   }
 
  private:
+  // Buffers that the same segments share.
+  struct Carried {
+    uint32_t segments = 0;
+    int64_t bytes = 0;
+    ClassBytes class_bytes = {};
+  };
+
   std::vector<int64_t>& offsets(size_t id) { return plan_.offsets[id]; }
   int64_t& arena(Space space) { return plan_.arena_bytes[static_cast<size_t>(space)]; }
 
@@ -120,28 +127,34 @@ class Planner {
     for (size_t id = 0; id < buffers_.size(); ++id) {
       const Buffer& b = buffers_[id];
       if (b.region != Region::kCarried) continue;
-      int64_t& top = CarriedBytes(b.segments);
+      Carried& carried = CarriedIn(b.segments);
+      int64_t& top = carried.bytes;
       const int64_t bytes = AlignedInstanceBytes(b), places = PlaceCount(b);
       Place(id, b.instance_count,
             [&](int64_t i) { return resident_bytes_ + top + i % places * bytes; });
       top += places * bytes;
+      carried.class_bytes[ClassIndex(b.memory_class)] += places * bytes;
     }
   }
 
-  int64_t& CarriedBytes(uint32_t segments) {
+  Carried& CarriedIn(uint32_t segments) {
     const auto found = std::find_if(carried_.begin(), carried_.end(),
-                                    [&](const auto& c) { return c.first == segments; });
-    if (found != carried_.end()) return found->second;
-    return carried_.emplace_back(segments, 0).second;
+                                    [&](const Carried& c) { return c.segments == segments; });
+    if (found != carried_.end()) return *found;
+    return carried_.emplace_back(Carried{.segments = segments});
   }
 
-  int64_t CarriedBytesOf(SegmentKind kind) const {
-    int64_t bytes = 0;
-    for (const auto& [segments, size] : carried_) {
-      if (segments >> static_cast<int>(kind) & 1u) bytes += size;
+  Carried CarriedOf(SegmentKind kind) const {
+    Carried all;
+    for (const Carried& carried : carried_) {
+      if ((carried.segments >> static_cast<int>(kind) & 1u) == 0) continue;
+      all.bytes += carried.bytes;
+      for (size_t c = 0; c < all.class_bytes.size(); ++c)
+        all.class_bytes[c] += carried.class_bytes[c];
     }
-    return bytes;
+    return all;
   }
+  int64_t CarriedBytesOf(SegmentKind kind) const { return CarriedOf(kind).bytes; }
 
   void PlaceHost() {
     for (size_t id = 0; id < buffers_.size(); ++id) {
@@ -189,7 +202,6 @@ class Planner {
   // Live at one execution of a block, the block's locals apart.
   struct Instant {
     int64_t locals_base = 0;  // where the block's locals begin
-    int64_t carried_bytes = 0;
     int64_t gradient_bytes = 0;
     const ClassBytes* saved = nullptr;  // by class; null: none
   };
@@ -210,15 +222,12 @@ class Planner {
   Instant MicroInstant(int64_t step) const {
     const MicroTimeline::Instant& live = timeline_.instant(step);
     return {.locals_base = stack_base_ + live.stack_top_bytes,
-            .carried_bytes = stack_base_ - resident_bytes_,
             .gradient_bytes = live.gradient_bytes,
             .saved = &live.class_bytes};
   }
 
   Instant OtherInstant(SegmentKind kind) const {
-    const int64_t carried = CarriedBytesOf(kind);
-    return {.locals_base = resident_bytes_ + carried,
-            .carried_bytes = carried,
+    return {.locals_base = resident_bytes_ + CarriedBytesOf(kind),
             .gradient_bytes = kind == SegmentKind::kOptimizer ? timeline_.gradient_bytes() : 0};
   }
 
@@ -235,16 +244,17 @@ class Planner {
     if (needed <= arena(Space::kDevice)) return;
     arena(Space::kDevice) = needed;
     binding_ = kind;
-    plan_.class_bytes = ClassesAt(instant, packed, needed);
+    plan_.class_bytes = ClassesAt(segment.kind, instant, packed, needed);
   }
 
-  ClassBytes ClassesAt(const Instant& instant, const PackedBlock& packed, int64_t needed) const {
+  ClassBytes ClassesAt(SegmentKind kind, const Instant& instant, const PackedBlock& packed,
+                       int64_t needed) const {
     ClassBytes bytes = resident_class_;
+    const Carried carried = CarriedOf(kind);
     for (size_t c = 0; c < bytes.size(); ++c) {
-      bytes[c] += packed.class_bytes[c];
+      bytes[c] += packed.class_bytes[c] + carried.class_bytes[c];
       if (instant.saved != nullptr) bytes[c] += (*instant.saved)[c];
     }
-    bytes[ClassIndex(MemoryClass::kActivations)] += instant.carried_bytes;
     bytes[ClassIndex(MemoryClass::kGradients)] += instant.gradient_bytes;
     // What lies dead between live buffers of the stack.
     bytes[ClassIndex(MemoryClass::kActivations)] += needed - Sum(bytes);
@@ -292,7 +302,7 @@ class Planner {
   std::vector<PackedBlock> packed_;  // by block
   int64_t resident_bytes_ = 0;
   ClassBytes resident_class_ = {};
-  std::vector<std::pair<uint32_t, int64_t>> carried_;  // by the segments that share them
+  std::vector<Carried> carried_;
   int64_t stack_base_ = 0;
   MicroTimeline timeline_;
   std::array<Most, kInstantKindCount> most_ = {};

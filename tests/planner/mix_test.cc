@@ -75,7 +75,6 @@ Mix RandomMix(std::mt19937_64& random) {
       mix.optimizer == Optimizer::kAdamW ? pick(0, 2)
                                          : pick(0, mix.precision == Precision::kBf16 ? 1 : 0));
   mix.accumulation_dtype = static_cast<AccumulationDtype>(pick(0, 1));
-  mix.zero_stage = pick(0, 3);
   for (int64_t& layers : mix.recompute) layers = pick(0, 2) * pick(0, 40);
   mix.attention = static_cast<AttentionKernel>(pick(0, 1));
   mix.loss = static_cast<LossKernel>(pick(0, 1));
@@ -83,6 +82,10 @@ Mix RandomMix(std::mt19937_64& random) {
   mix.micro_batch = pick(1, 1000);
   mix.accumulation_count = pick(1, 1000);
   mix.data_parallel = pick(1, 3);
+  mix.offload = static_cast<Offload>(pick(0, 2));
+  const int64_t least_stage =
+      mix.offload == Offload::kAll ? 3 : mix.offload == Offload::kOptimizer ? 1 : 0;
+  mix.zero_stage = mix.data_parallel > 1 ? pick(least_stage, 3) : 0;
   return mix;
 }
 

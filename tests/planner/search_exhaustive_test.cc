@@ -159,6 +159,25 @@ TEST(SearchExhaustiveTest, OnSeveralDevices) {
   }
 }
 
+TEST(SearchExhaustiveTest, WithOffload) {
+  for (Offload offload : {Offload::kOptimizer, Offload::kAll}) {
+    for (int64_t layers : {1, 3}) {
+      for (int64_t devices : {1, 2}) {
+        SCOPED_TRACE(std::to_string(layers) + " layers, devices " + std::to_string(devices));
+        Question question = SmallQuestion(layers, 2, "A100-80GB");
+        question.devices.device_count = devices;
+        question.pinned.offload = offload;
+        ExpectSearchFindsBruteForce(question);
+        question.model.hidden_size *= 128;
+        question.model.intermediate_size *= 128;
+        question.method = MethodChoice::kFull;
+        ExpectSearchFindsBruteForce(question);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
 TEST(SearchExhaustiveTest, ForEveryFamilyOfModels) {
   for (const ModelSpec& model : FamilyModels(3)) {
     for (const char* device : {"cpu", "A100-80GB"}) {
