@@ -8,6 +8,7 @@
 #include "planner/program/memory_plan.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
+#include "tests/trainer/comm/delaying_communicator.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_team.h"
 
@@ -160,6 +161,19 @@ TEST(RanksTest, RanksChangeNothingOfAnyFamily) {
     ExpectSameTensors(alone.Weights(), team.Weights(), 1e-5, what);
     EXPECT_NEAR(alone.Evaluate(), team.Evaluate(), 1e-6) << what;
     if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST(RanksTest, DelaysOfRanksChangeNoBit) {
+  size_t turn = 0;
+  for (const ProgramInputs& inputs : RankGrid(2)) {
+    if (++turn % 7 != 0 || inputs.mix.data_parallel == 1) continue;
+    RankTeam prompt(inputs), delayed(inputs, false, [&](std::unique_ptr<Communicator> real) {
+      return std::make_unique<DelayingCommunicator>(std::move(real), turn,
+                                                    std::chrono::microseconds(300));
+    });
+    for (int step = 0; step < 2; ++step) EXPECT_EQ(prompt.Step(true), delayed.Step(true));
+    ExpectSameTensors(prompt.Weights(), delayed.Weights(), 0, FormatMix(inputs.mix));
   }
 }
 
