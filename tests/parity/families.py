@@ -237,6 +237,16 @@ def quantized_model(name, path, double):
     return model
 
 
+def check_stored(from_wide, from_stored, label, worst):
+    """Training on the codes that bitsandbytes wrote into a checkpoint, against training on codes made at load."""
+    same = torch.equal(from_wide[0], from_stored[0]) and from_wide[2] == from_stored[2]
+    error = relative(from_stored[0], from_wide[0])
+    print(f"{label:32}  from stored codes {'bit for bit the same' if same else f'logits {error:.1e}'}", file=sys.stderr, flush=True)
+    worst["stored_code_run_count"] = worst.get("stored_code_run_count", 0) + 1
+    worst["stored_code_bit_mismatch_count"] = worst.get("stored_code_bit_mismatch_count", 0) + (not same)
+    worst["worst_stored_code_error"] = max(worst.get("worst_stored_code_error", 0.0), error)
+
+
 def adapter_on(base, name, modules):
     """PEFT's adapter on a base, with a B that is not zero."""
     config = peft.LoraConfig(r=4, lora_alpha=6, target_modules=modules, fan_in_fan_out=name == "gpt2", use_rslora=len(modules) % 2 == 0,
@@ -264,7 +274,11 @@ def adapted(arguments, directory, name, method, attention, worst):
         path = directory / "whole-blocks"
         random_model(name, seed=1, whole_blocks=True).save_pretrained(path)
     tokens, labels = batches(seed=2)
-    model = adapter_on(make_base(name, path), name, modules)
+    base = make_base(name, path)
+    stored = directory / f"{method}-stored"
+    if any(isinstance(module, bitsandbytes.nn.Linear4bit) for module in base.modules()):
+        base.save_pretrained(stored)
+    model = adapter_on(base, name, modules)
     start = directory / f"{method}-start"
     model.save_pretrained(start)
     letters = "+".join(LETTERS[module] for module in modules)
@@ -275,6 +289,9 @@ def adapted(arguments, directory, name, method, attention, worst):
     logits, gradients, losses = train(model, tokens, labels)
     renamed = {key.removeprefix("base_model.model.").replace(".default", ""): g for key, g in gradients.items()}
     compare(ours, (logits, renamed, losses), f"{name} {method} {attention}", worst)
+    if stored.exists():
+        again = run_ours(arguments, stored, start, directory / "batches.json", mix, directory / f"{method}-from-stored")
+        check_stored(ours, again, f"{name} {method}", worst)
     loaded = peft.PeftModel.from_pretrained(make_base(name, path), output / "adapter").eval()
     check_saved(loaded, tokens, model, f"{name} {method}", worst)
 

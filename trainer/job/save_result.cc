@@ -74,6 +74,7 @@ absl::Status KeepConfig(const std::string& model_path, const std::string& direct
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(source));
   TUNESMITH_ASSIGN_OR_RETURN(nlohmann::json config, ParseJson(text, source));
   config["tie_word_embeddings"] = model.tied_head;
+  config.erase("quantization_config");  // what is written is not
   config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] =
       dtype == DType::kBF16 ? "bfloat16" : "float32";
   return WriteFileAtomically(directory + "/config.json", FormatJson(config));
