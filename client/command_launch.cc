@@ -40,6 +40,7 @@ struct LaunchFlags {
   int64_t evaluate_every = 0;
   int64_t keep_checkpoints = 1;
   bool keep_best = false;
+  bool merges = false;
   int64_t patience = 0;
   double least_improvement = 0;
   double most_loss_spike = 0;
@@ -118,6 +119,8 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
                  "Plan file of recommend --plan-out, instead of asking for a plan");
   app.add_option("--output", flags.output,
                  "Directory for the adapter or model; in the run directory by default");
+  app.add_flag("--merge", flags.merges,
+               "LoRA and QLoRA: also write the model with the adapter added, into merged/");
   app.add_option("--checkpoint-every", flags.checkpoint_every, "Steps between checkpoints")
       ->check(Positive());
   app.add_option("--keep-checkpoints", flags.keep_checkpoints, "Newest checkpoints that are kept")
@@ -208,6 +211,7 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
   spec.set_evaluate_every_step_count(flags.evaluate_every);
   spec.set_kept_checkpoint_count(flags.keep_checkpoints);
   spec.set_keep_best(flags.keep_best);
+  spec.set_merge_output(flags.merges);
   spec.set_patience_evaluation_count(flags.patience);
   spec.set_least_improvement(flags.least_improvement);
   spec.set_most_loss_spike(flags.most_loss_spike);
@@ -224,6 +228,13 @@ absl::Status RequireOneDevice(const v1::Plan& plan) {
   return absl::InvalidArgumentError(StrCat("the plan is for ", count,
                                            " devices, and launch runs on one; plan for --gpus ",
                                            plan.inputs().devices().hardware().name()));
+}
+
+absl::Status RequireAdapterToMerge(const v1::Plan& plan, bool merges) {
+  if (!merges || plan.mix().method() != v1::METHOD_FULL) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--merge adds an adapter to its model, and full fine-tuning makes none: it writes the whole "
+      "model anyway; leave --merge out, or choose --method lora or qlora");
 }
 
 // The plan of --plan, or the choice of a recommendation; none when nothing fits, which was then said.
@@ -254,6 +265,8 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   if (!plan.ok()) return Fail(plan.status());
   if (!plan->has_value()) return kExitNothingFits;
   if (const absl::Status status = RequireOneDevice(**plan); !status.ok()) return Fail(status);
+  if (const absl::Status status = RequireAdapterToMerge(**plan, flags.merges); !status.ok())
+    return Fail(status);
   v1::CreateJobRequest request;
   *request.mutable_plan() = **plan;
   *request.mutable_spec() = *spec;

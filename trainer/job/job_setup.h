@@ -28,6 +28,10 @@ struct JobSetup {
 // another digest (the plan was made by another version), or the model is not the plan's. Otherwise the errors of the files.
 absl::StatusOr<JobSetup> SetUpJob(const std::string& run_directory);
 
+// The base model of a job.
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spec,
+                                                          const planner::ModelSpec& model);
+
 // Optimizer steps that the job takes: training.step_count, or as many as its epochs take.
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step);
 

@@ -20,6 +20,7 @@
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
+#include "trainer/job/merge_adapter.h"
 #include "trainer/job/model_card.h"
 #include "trainer/job/run_limits.h"
 #include "trainer/job/save_result.h"
@@ -315,6 +316,7 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Sample());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
+    if (setup_.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(output));
     TUNESMITH_RETURN_IF_ERROR(WriteCard(output, output_step, loss_after));
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
                                setup_.session->executor().arena().CountUsedBytes());
@@ -330,6 +332,7 @@ class JobRunner {
     summary.set_predicted_step_seconds(setup_.plan.prediction.time.step_seconds);
     summary.set_measured_step_seconds(SteadyStepSeconds());
     summary.set_adapter_dir(output);
+    if (setup_.spec.merge_output()) summary.set_merged_dir(MergedDirectory(output));
     summary.set_token_count(state_.token_count);
     summary.set_final_loss(last_loss_);
     summary.set_peak_resident_bytes(PeakResidentBytes());
@@ -342,6 +345,20 @@ class JobRunner {
     *event.mutable_finished() = summary;
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return exit;
+  }
+
+  static std::string MergedDirectory(const std::string& output) { return output + "/merged"; }
+
+  // The base model with the adapter that was just written.
+  absl::Status SaveMerged(const std::string& output) const {
+    TUNESMITH_ASSIGN_OR_RETURN(Adapter adapter, ReadAdapter(output));
+    const BaseForm form = adapter.base_form;
+    TUNESMITH_ASSIGN_OR_RETURN(auto base, OpenWeights(setup_.spec, setup_.plan.question.model));
+    TUNESMITH_ASSIGN_OR_RETURN(const auto merged,
+                               MergeAdapter(std::move(base), form, std::move(adapter)));
+    const bool bf16 = mix().precision == planner::Precision::kBf16;
+    return SaveModel(*merged, setup_.spec.model_path(), bf16 ? DType::kBF16 : DType::kF32,
+                     MergedDirectory(output));
   }
 
   // What is written is what the model was after `step`.

@@ -12,7 +12,6 @@
 #include "common/text.h"
 #include "planner/program/layer_parameters.h"
 #include "trainer/model_io/adapter.h"
-#include "trainer/model_io/model_writer.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -38,6 +37,11 @@ std::set<std::string> TargetModules(const planner::ModelSpec& model,
   return targets;
 }
 
+BaseForm BaseFormOf(const planner::Mix& mix) {
+  if (mix.method != planner::Method::kQlora) return BaseForm::kWide;
+  return mix.double_quantization ? BaseForm::kNf4Double : BaseForm::kNf4;
+}
+
 absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& model_path) {
   const planner::Program& program = session.program();
   const planner::LoraSpec& lora = program.inputs.mix.lora;
@@ -47,7 +51,8 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
                   .rank_stabilized = lora.rank_stabilized,
                   .dropout = lora.dropout,
                   .fan_in_fan_out = program.inputs.model.family == "gpt2",
-                  .target_modules = TargetModules(program.inputs.model, lora)};
+                  .target_modules = TargetModules(program.inputs.model, lora),
+                  .base_form = BaseFormOf(program.inputs.mix)};
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& a = program.buffers[static_cast<size_t>(p.weight)];
     if (!a.name.Text().ends_with(kLoraA)) continue;
@@ -104,6 +109,17 @@ absl::Status SaveResult(Session& session, const std::string& model_path,
     TUNESMITH_RETURN_IF_ERROR(KeepConfig(model_path, directory, model, dtype));
   }
   return WriteTokenizerFiles(model_path, directory);
+}
+
+absl::Status SaveModel(const WeightSource& weights, const std::string& model_path, DType dtype,
+                       const std::string& directory, int64_t shard_bytes) {
+  // First what is quick and may not be known, then what takes long.
+  TUNESMITH_RETURN_IF_ERROR(WriteTokenizerFiles(model_path, directory));
+  const auto read = [&](std::string_view name, absl::Span<float> out) {
+    return weights.Read(name, out);
+  };
+  TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, weights.spec(), dtype, read, shard_bytes));
+  return KeepConfig(model_path, directory, weights.spec(), dtype);
 }
 
 }  // namespace tunesmith::trainer
