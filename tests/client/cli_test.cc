@@ -325,6 +325,15 @@ TEST_F(CliJobsTest, WhatEvaluationsDecideIsRefusedWithoutThem) {
   EXPECT_THAT(errors({"--keep-checkpoints", "0"}), HasSubstr("--keep-checkpoints"));
 }
 
+TEST_F(CliJobsTest, MergingIsForAdapters) {
+  ServerProcess server(scratch_.path() + "/data");
+  const ProcessResult full = Ask(server, Launch({"--method", "full", "--merge"}));
+  EXPECT_EQ(full.status, 2);
+  EXPECT_THAT(full.errors, HasSubstr("--merge adds an adapter to its model, and full"));
+  EXPECT_EQ(Ask(server, Launch({"--method", "lora", "--merge"})).status, 0);
+  EXPECT_EQ(Json(Ask(server, {"jobs", "get", "1", "-o", "json"}))["spec"]["merge_output"], true);
+}
+
 TEST_F(CliJobsTest, AWatchedJobThatFailsIsStatus5AndCanBeResumed) {
   ServerProcess server(scratch_.path() + "/data", {{"FAKE_CRASH_AT_STEP", "2"}});
   const ProcessResult launched = Ask(server, Launch({"--watch", "-o", "json"}));

@@ -374,7 +374,7 @@ def main():
     arguments = parser.parse_args()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # the models are tiny: threads would wait for each other
     bitsandbytes.functional.quantize_blockwise = generic_quantize_blockwise
     if arguments.golden:
         return write_golden(arguments.golden)
