@@ -50,15 +50,16 @@ void AddTrainerVerb(CLI::App& app, Globals& globals, const std::string& verb,
 }  // namespace
 
 void AddEvaluate(CLI::App& app, Globals& globals) {
-  AddTrainerVerb(app, globals, "evaluate",
-                 "Loss of a model on a data set, on this host: --model DIR|FILE.gguf "
-                 "[--adapter DIR] --dataset F.jsonl --context N [-o json]");
+  AddTrainerVerb(
+      app, globals, "evaluate",
+      "Loss of a model on a data set, on this host: --model DIR|FILE.gguf "
+      "[--adapter DIR] [--base wide|nf4|nf4-double] --dataset F.jsonl --context N [-o json]");
 }
 
 void AddConvert(CLI::App& app, Globals& globals) {
   AddTrainerVerb(app, globals, "convert",
                  "A model as a Hugging Face directory, on this host: --model FILE.gguf|DIR "
-                 "--output DIR [--dtype bf16|f32]");
+                 "--output DIR [--merge ADAPTER] [--base wide|nf4|nf4-double] [--dtype bf16|f32]");
 }
 
 }  // namespace tunesmith::client

@@ -38,6 +38,12 @@ struct LaunchFlags {
   double weight_decay = 0;
   int64_t checkpoint_every = 0;
   int64_t evaluate_every = 0;
+  int64_t keep_checkpoints = 1;
+  bool keep_best = false;
+  bool merges = false;
+  int64_t patience = 0;
+  double least_improvement = 0;
+  double most_loss_spike = 0;
   int64_t threads = 0;
   bool skip_bad_rows = false;
   bool watch = false;
@@ -113,10 +119,29 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
                  "Plan file of recommend --plan-out, instead of asking for a plan");
   app.add_option("--output", flags.output,
                  "Directory for the adapter or model; in the run directory by default");
+  app.add_flag("--merge", flags.merges,
+               "LoRA and QLoRA: also write the model with the adapter added, into merged/");
   app.add_option("--checkpoint-every", flags.checkpoint_every, "Steps between checkpoints")
       ->check(Positive());
+  app.add_option("--keep-checkpoints", flags.keep_checkpoints, "Newest checkpoints that are kept")
+      ->check(Positive())
+      ->capture_default_str();
   app.add_option("--eval-every", flags.evaluate_every, "Steps between evaluations")
       ->check(Positive());
+  app.add_flag("--keep-best", flags.keep_best,
+               "Keep the checkpoint of the best evaluation, and write its model at the end");
+  CLI::Option* patience = app.add_option(
+      "--patience", flags.patience,
+      "End early when so many evaluations in a row were no improvement; needs --eval-every");
+  patience->check(Positive())->needs("--eval-every");
+  app.add_option("--least-improvement", flags.least_improvement,
+                 "By how much the loss must fall to count as an improvement, nats per token")
+      ->check(NotNegative())
+      ->needs(patience);
+  app.add_option("--fail-on-spike", flags.most_loss_spike,
+                 "Fail at a step whose loss is above so many times the median of the last 16; a "
+                 "warning is given from 2 on")
+      ->check(CLI::Range(1.01, 1e6));
   app.add_option("--sample-prompt", flags.sample_prompts,
                  "Prompt to answer before and after; may be repeated");
   app.add_option("--sample-tokens", flags.sample_tokens, "Longest answer, tokens")
@@ -156,6 +181,12 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
     return absl::InvalidArgumentError("--model is missing; name a model directory or a .gguf file");
   if (flags.question.dataset.empty())
     return absl::InvalidArgumentError("--dataset is missing; name a JSONL file");
+  if ((flags.keep_best || flags.patience > 0) && flags.evaluation.empty() &&
+      flags.evaluation_share == 0) {
+    return absl::InvalidArgumentError(
+        StrCat(flags.keep_best ? "--keep-best" : "--patience",
+               " needs held-out data; give --eval FILE or --eval-share SHARE"));
+  }
   std::error_code error;
   if (!std::filesystem::exists(flags.question.model, error)) {
     return absl::NotFoundError(StrCat("--model ", flags.question.model,
@@ -178,6 +209,12 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
   *spec.mutable_training() = TrainingOf(flags);
   spec.set_checkpoint_every_step_count(flags.checkpoint_every);
   spec.set_evaluate_every_step_count(flags.evaluate_every);
+  spec.set_kept_checkpoint_count(flags.keep_checkpoints);
+  spec.set_keep_best(flags.keep_best);
+  spec.set_merge_output(flags.merges);
+  spec.set_patience_evaluation_count(flags.patience);
+  spec.set_least_improvement(flags.least_improvement);
+  spec.set_most_loss_spike(flags.most_loss_spike);
   spec.set_skip_bad_rows(flags.skip_bad_rows);
   for (const std::string& prompt : flags.sample_prompts) spec.add_sample_prompts(prompt);
   if (flags.sample_tokens) spec.set_sample_token_count(*flags.sample_tokens);
@@ -191,6 +228,13 @@ absl::Status RequireOneDevice(const v1::Plan& plan) {
   return absl::InvalidArgumentError(StrCat("the plan is for ", count,
                                            " devices, and launch runs on one; plan for --gpus ",
                                            plan.inputs().devices().hardware().name()));
+}
+
+absl::Status RequireAdapterToMerge(const v1::Plan& plan, bool merges) {
+  if (!merges || plan.mix().method() != v1::METHOD_FULL) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "--merge adds an adapter to its model, and full fine-tuning makes none: it writes the whole "
+      "model anyway; leave --merge out, or choose --method lora or qlora");
 }
 
 // The plan of --plan, or the choice of a recommendation; none when nothing fits, which was then said.
@@ -221,6 +265,8 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   if (!plan.ok()) return Fail(plan.status());
   if (!plan->has_value()) return kExitNothingFits;
   if (const absl::Status status = RequireOneDevice(**plan); !status.ok()) return Fail(status);
+  if (const absl::Status status = RequireAdapterToMerge(**plan, flags.merges); !status.ok())
+    return Fail(status);
   v1::CreateJobRequest request;
   *request.mutable_plan() = **plan;
   *request.mutable_spec() = *spec;

@@ -236,8 +236,10 @@ absl::Status SafetensorsDirectory::OpenShards(const std::string& directory,
 namespace {
 
 // The header, padded so that the data begin aligned.
-absl::StatusOr<std::string> FormatHeader(const std::vector<SafetensorsWriter::Declaration>& order) {
+absl::StatusOr<std::string> FormatHeader(const std::vector<SafetensorsWriter::Declaration>& order,
+                                         const std::map<std::string, std::string>& added_metadata) {
   json header = {{"__metadata__", {{"format", "pt"}}}};
+  header["__metadata__"].update(json(added_metadata));
   int64_t begin = 0;
   for (const SafetensorsWriter::Declaration& tensor : order) {
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t bytes, TensorBytes(tensor.dtype, tensor.shape));
@@ -257,13 +259,14 @@ absl::StatusOr<std::string> FormatHeader(const std::vector<SafetensorsWriter::De
 
 }  // namespace
 
-absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(const std::string& path,
-                                                            std::vector<Declaration> declarations) {
+absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(
+    const std::string& path, std::vector<Declaration> declarations,
+    const std::map<std::string, std::string>& added_metadata) {
   std::sort(declarations.begin(), declarations.end(),
             [](const Declaration& a, const Declaration& b) {
               return std::tuple(-SizeOf(a.dtype), a.name) < std::tuple(-SizeOf(b.dtype), b.name);
             });
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string header, FormatHeader(declarations));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string header, FormatHeader(declarations, added_metadata));
   TUNESMITH_ASSIGN_OR_RETURN(AtomicFileWriter file, AtomicFileWriter::Open(path));
   const uint64_t length = header.size();
   TUNESMITH_RETURN_IF_ERROR(file.Write({reinterpret_cast<const char*>(&length), kLengthBytes}));

@@ -77,8 +77,8 @@ class SafetensorsDirectory {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
-// Writes a file tensor by tensor: data begin at a multiple of 64 bytes, the metadata is {"format":
-// "pt"}, the file appears when committed (common/file.h).
+// Writes a file tensor by tensor: data begin at a multiple of 64 bytes, the metadata are {"format":
+// "pt"} and what is added, the file appears when committed (common/file.h).
 class SafetensorsWriter {
  public:
   struct Declaration {
@@ -88,8 +88,9 @@ class SafetensorsWriter {
   };
 
   // Writes the header. INVALID_ARGUMENT for a name that occurs twice or a shape that is not a size.
-  static absl::StatusOr<SafetensorsWriter> Create(const std::string& path,
-                                                  std::vector<Declaration> declarations);
+  static absl::StatusOr<SafetensorsWriter> Create(
+      const std::string& path, std::vector<Declaration> declarations,
+      const std::map<std::string, std::string>& added_metadata = {});
 
   // The order in which the tensors must be written: larger elements first, then by name.
   const std::vector<Declaration>& order() const { return order_; }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "trainer/job/convert_model.h"
@@ -34,7 +35,14 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-int Convert(ConvertOptions options, const std::string& dtype, double shard_gigabytes) {
+std::optional<BaseForm> FormNamed(const std::string& name) {
+  if (name == "auto") return std::nullopt;
+  return BaseFormFromName(name);
+}
+
+int Convert(ConvertOptions options, const std::string& dtype, const std::string& base,
+            double shard_gigabytes) {
+  options.base_form = FormNamed(base);
   options.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
   options.shard_bytes = static_cast<int64_t>(shard_gigabytes * 1e9);
   const absl::Status status = ConvertModel(options);
@@ -43,20 +51,29 @@ int Convert(ConvertOptions options, const std::string& dtype, double shard_gigab
   return 0;
 }
 
-int Evaluate(EvaluateOptions options, const std::string& format, const std::string& output) {
+int Evaluate(EvaluateOptions options, const std::string& format, const std::string& base,
+             const std::string& output) {
   const absl::StatusOr<std::optional<RowFormat>> named = RowFormatNamed(format);
   if (!named.ok()) return Fail(named.status());
   options.data.format = *named;
-  const absl::StatusOr<EvaluationResult> result = EvaluateModel(options);
+  options.base_form = FormNamed(base);
+  absl::StatusOr<Evaluation> evaluation = SetUpEvaluation(options);
+  if (!evaluation.ok()) return Fail(evaluation.status());
+  const absl::StatusOr<EvaluationResult> result = Evaluate(*evaluation);
   if (!result.ok()) return Fail(result.status());
+  const std::string form(BaseFormName(evaluation->base_form));
   const long long tokens = result->predicted_token_count;
   const double perplexity = std::exp(result->mean_loss);
   if (output == "json") {
-    std::printf("{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g}\n", tokens,
-                result->mean_loss, perplexity);
+    std::printf(
+        "{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g, \"base\": \"%s\"}\n",
+        tokens, result->mean_loss, perplexity, form.c_str());
   } else {
-    std::printf("predicted tokens  %lld\nmean loss         %.6f nats\nperplexity        %.4f\n",
-                tokens, result->mean_loss, perplexity);
+    std::printf(
+        "predicted tokens  %lld\nmean loss         %.6f nats\nperplexity        %.4f\nbase         "
+        " "
+        "    %s\n",
+        tokens, result->mean_loss, perplexity, form.c_str());
   }
   return 0;
 }
@@ -106,11 +123,23 @@ int main(int argc, char** argv) {
   convert->add_option("--shard-gb", shard_gigabytes, "largest file, in 1e9 bytes")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
+  convert->add_option("--merge", conversion.adapter_path,
+                      "PEFT adapter directory to add to the weights");
+  std::string base = "auto";
+  for (CLI::App* command : {evaluate, convert}) {
+    command
+        ->add_option(
+            "--base", base,
+            "what the adapter meets: the weights as they are (wide), or in 4 bits as QLoRA "
+            "trains (nf4, nf4-double); auto: what it was trained on")
+        ->check(CLI::IsMember({"auto", "wide", "nf4", "nf4-double"}))
+        ->capture_default_str();
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (convert->parsed()) return Convert(conversion, dtype, shard_gigabytes);
-  return run->parsed() ? Run(run_directory) : Evaluate(options, format, output);
+  if (convert->parsed()) return Convert(conversion, dtype, base, shard_gigabytes);
+  return run->parsed() ? Run(run_directory) : Evaluate(options, format, base, output);
 }

@@ -22,14 +22,18 @@ int64_t ElementCountOf(const planner::Program& program, const planner::Parameter
 }
 
 absl::Status WriteQuantized(Arena& arena, const planner::Parameter& p, int64_t instance,
-                            absl::Span<const float> values) {
+                            const Nf4Weight& w) {
   const bool twice = p.absmax_scale >= 0;
-  const Nf4Weight w = QuantizeNf4(values, twice);
   TUNESMITH_RETURN_IF_ERROR(WriteAll(arena, p.weight, instance, w.codes));
   if (!twice) return WriteAll(arena, p.absmax, instance, w.absmax);
   TUNESMITH_RETURN_IF_ERROR(WriteAll(arena, p.absmax, instance, w.absmax_codes));
   TUNESMITH_RETURN_IF_ERROR(WriteAll(arena, p.absmax_scale, instance, w.absmax_scales));
   return WriteWeightPiece(arena, p.absmax_offset, instance, &w.absmax_offset);
+}
+
+absl::Status WriteQuantized(Arena& arena, const planner::Parameter& p, int64_t instance,
+                            absl::Span<const float> values) {
+  return WriteQuantized(arena, p, instance, QuantizeNf4(values, p.absmax_scale >= 0));
 }
 
 }  // namespace tunesmith::trainer

@@ -150,6 +150,21 @@ void ReadGpt2(ConfigReader& config) {
     config.Unsupported("scale_attn_weights false is not implemented");
 }
 
+// What bitsandbytes stored in 4 bits is read; the files say whether it is NF4.
+void CheckQuantization(ConfigReader& config) {
+  const nlohmann::json* object = config.Object("quantization_config");
+  if (object == nullptr) return;
+  ConfigReader quantization(*object, "quantization_config.", config.problems());
+  const std::string method = quantization.Text("quant_method").value_or("unknown");
+  if (method != "bitsandbytes") {
+    config.Unsupported(StrCat("quantization_config: weights quantized by ", method,
+                              " are not implemented; bitsandbytes' 4-bit ones are"));
+  } else if (!quantization.Boolean("load_in_4bit").value_or(false)) {
+    config.Unsupported(
+        "quantization_config: bitsandbytes' 8-bit weights are not implemented; its 4-bit ones are");
+  }
+}
+
 }  // namespace
 
 const char* ActivationName(Activation activation) {
@@ -162,8 +177,7 @@ const char* ActivationName(Activation activation) {
 void ReadStructure(ConfigReader& config, ModelSpec* spec) {
   const std::string_view family = spec->family;
   ReadActivation(config, spec);
-  if (config.Has("quantization_config"))
-    config.Unsupported("quantization_config: quantized weights are not implemented");
+  CheckQuantization(config);
   if (family == "llama" || family == "smollm3") {
     ReadAttentionBias(config, false, spec);
     spec->mlp_bias = config.Boolean("mlp_bias").value_or(false);

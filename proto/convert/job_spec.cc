@@ -43,6 +43,33 @@ void ValidateTraining(const v1::Training& training, std::string_view field,
   if (training.has_epoch_count()) violations.Positive(path("epoch_count"), training.epoch_count());
 }
 
+// What is decided by evaluations needs them.
+void ValidateStopping(const v1::JobSpec& spec, std::string_view field, Violations& violations) {
+  const auto path = [&](std::string_view name) { return FieldPath(field, name); };
+  const bool holds_out = !spec.evaluation_path().empty() || spec.evaluation_share() > 0;
+  violations.AtLeast(path("kept_checkpoint_count"), spec.kept_checkpoint_count(), 0);
+  violations.AtLeast(path("patience_evaluation_count"), spec.patience_evaluation_count(), 0);
+  violations.NonNegative(path("least_improvement"), spec.least_improvement());
+  if (spec.keep_best() && !holds_out) {
+    violations.Add(path("keep_best"),
+                   "needs held-out data; set evaluation_path or evaluation_share");
+  }
+  if (spec.patience_evaluation_count() > 0 &&
+      (!holds_out || spec.evaluate_every_step_count() == 0)) {
+    violations.Add(path("patience_evaluation_count"),
+                   "needs evaluations; set evaluate_every_step_count, and evaluation_path or "
+                   "evaluation_share");
+  }
+  if (spec.least_improvement() > 0 && spec.patience_evaluation_count() == 0) {
+    violations.Add(path("least_improvement"),
+                   "is read with patience_evaluation_count only, which is 0");
+  }
+  const double spike = spec.most_loss_spike();
+  if (spike != 0 && !(spike > 1 && std::isfinite(spike))) {
+    violations.Add(path("most_loss_spike"), StrCat("is ", spike, ", must be above 1, or 0"));
+  }
+}
+
 }  // namespace
 
 void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations& violations) {
@@ -66,6 +93,7 @@ void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations
   ValidateTraining(spec.training(), path("training"), violations);
   violations.AtLeast(path("checkpoint_every_step_count"), spec.checkpoint_every_step_count(), 0);
   violations.AtLeast(path("evaluate_every_step_count"), spec.evaluate_every_step_count(), 0);
+  ValidateStopping(spec, field, violations);
   if (!IsDevice(spec.device())) {
     violations.Add(path("device"),
                    StrCat("is \"", spec.device(), "\", must be \"cpu\" or \"cuda:0\""));
@@ -84,6 +112,7 @@ v1::JobSpec WithDefaults(v1::JobSpec spec, bool lora) {
   if (!training.has_epsilon()) training.set_epsilon(1e-8);
   if (!training.has_max_gradient_norm()) training.set_max_gradient_norm(1.0);
   if (!training.has_epoch_count()) training.set_epoch_count(1.0);
+  if (spec.kept_checkpoint_count() == 0) spec.set_kept_checkpoint_count(1);
   if (spec.device().empty()) spec.set_device("cpu");
   if (!spec.has_sample_token_count()) spec.set_sample_token_count(64);
   return spec;

@@ -13,18 +13,21 @@
 // The run directory: the contract between server, shim and trainer. All names stand here, and
 // nowhere else.
 //
-//   plan.json       Plan          how to train; written before the first attempt
-//   job.json        JobSpec       what to train; written before the first attempt
-//   attempt-N       empty         created exclusively by attempt N (1, 2, ...); an attempt that
-//   finds a newer one exits shim.json       ShimHandle    how the server finds the shim of the
-//   newest attempt events.jsonl    Event lines   append-only; written by the trainer heartbeat
-//   Heartbeat     rewritten by the trainer log/            text          trainer.log: what the
-//   trainer wrote to stdout and stderr, over all attempts; shim.log checkpoints/    step-<N>/
-//   written by the trainer; the one with the greatest N is the newest output/         adapter or
-//   model, unless JobSpec.output_dir names another place exit.json       JobExit       how the
-//   newest attempt ended
+//   plan.json     Plan: how to train; written before the first attempt
+//   job.json      JobSpec: what to train; written before the first attempt
+//   attempt-N     empty; created exclusively by attempt N (1, 2, ...); an attempt that finds a
+//                 newer one exits
+//   shim.json     ShimHandle: how the server finds the shim of the newest attempt
+//   events.jsonl  Event lines, append-only; written by the trainer
+//   heartbeat     Heartbeat, rewritten by the trainer
+//   log/          trainer.log: what the trainer wrote to stdout and stderr, over all attempts;
+//                 shim.log
+//   checkpoints/  step-<N>/, written by the trainer; the one with the greatest N is the newest
+//   tensorboard/  TensorBoardEvent records, a file for each attempt: the curves of events.jsonl
+//   output/       adapter or model, unless JobSpec.output_dir names another place
+//   exit.json     JobExit: how the newest attempt ended
 //
-// Every file except events.jsonl and the logs is written under a temporary name, synced and
+// Every file except events.jsonl, tensorboard/ and the logs is written under a temporary name, synced and
 // renamed.
 namespace tunesmith::convert {
 
@@ -39,6 +42,7 @@ inline constexpr char kTrainerLogFile[] = "log/trainer.log";
 inline constexpr char kShimLogFile[] = "log/shim.log";
 inline constexpr char kCheckpointsDirectory[] = "checkpoints";
 inline constexpr char kOutputDirectory[] = "output";
+inline constexpr char kTensorBoardDirectory[] = "tensorboard";
 
 // `directory`/`name`.
 std::string InDirectory(std::string_view directory, std::string_view name);

@@ -13,7 +13,7 @@ SLURM_PACKAGES=(slurm-wlm)
 BROWSER_PACKAGES=(chromium)
 
 VENV_PACKAGES=(buf-bin codespell)
-PARITY_PACKAGES=(torch transformers peft accelerate gguf safetensors)
+PARITY_PACKAGES=(torch transformers peft accelerate bitsandbytes gguf safetensors tensorboard)
 # What reads the exported configuration files. Trainers bound the versions of what they stand on, so they are installed without it, and beside
 # them what their configuration classes import.
 EXPORT_PACKAGES=(wheel hjson msgpack ninja py-cpuinfo einops datasets pillow trl omegaconf sentencepiece tiktoken blobfile)

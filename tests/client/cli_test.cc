@@ -294,6 +294,46 @@ TEST_F(CliJobsTest, LaunchWatchesAJobToItsEnd) {
   EXPECT_THAT(Ask(server, {"jobs", "list"}).output, HasSubstr("jobs/job-1"));
 }
 
+TEST_F(CliJobsTest, WhenToStopAndWhatToKeepBecomesTheJobs) {
+  ServerProcess server(scratch_.path() + "/data");
+  const ProcessResult launched =
+      Ask(server, Launch({"--eval-share", "0.5", "--eval-every", "2", "--keep-best", "--patience",
+                          "3", "--least-improvement", "0.01", "--keep-checkpoints", "4",
+                          "--fail-on-spike", "2.5", "--schedule", "linear", "--warmup", "2"}));
+  ASSERT_EQ(launched.status, 0) << launched.errors;
+  const nlohmann::json spec = Json(Ask(server, {"jobs", "get", "1", "-o", "json"}))["spec"];
+  EXPECT_EQ(spec["keep_best"], true);
+  EXPECT_EQ(spec["patience_evaluation_count"], "3");
+  EXPECT_EQ(spec["least_improvement"], 0.01);
+  EXPECT_EQ(spec["kept_checkpoint_count"], "4");
+  EXPECT_EQ(spec["most_loss_spike"], 2.5);
+  EXPECT_EQ(spec["training"]["schedule"], "SCHEDULE_LINEAR");
+}
+
+TEST_F(CliJobsTest, WhatEvaluationsDecideIsRefusedWithoutThem) {
+  const auto errors = [&](const std::vector<std::string>& more) {
+    const ProcessResult result = Tunesmith(Launch(more));
+    EXPECT_EQ(result.status, 2) << result.errors;
+    return result.errors;
+  };
+  EXPECT_THAT(errors({"--keep-best"}), HasSubstr("--keep-best needs held-out data; give --eval"));
+  EXPECT_THAT(errors({"--eval-every", "2", "--patience", "3"}),
+              HasSubstr("--patience needs held-out data"));
+  EXPECT_THAT(errors({"--patience", "3"}), HasSubstr("--eval-every"));
+  EXPECT_THAT(errors({"--least-improvement", "0.1"}), HasSubstr("--patience"));
+  EXPECT_THAT(errors({"--fail-on-spike", "0.5"}), HasSubstr("--fail-on-spike"));
+  EXPECT_THAT(errors({"--keep-checkpoints", "0"}), HasSubstr("--keep-checkpoints"));
+}
+
+TEST_F(CliJobsTest, MergingIsForAdapters) {
+  ServerProcess server(scratch_.path() + "/data");
+  const ProcessResult full = Ask(server, Launch({"--method", "full", "--merge"}));
+  EXPECT_EQ(full.status, 2);
+  EXPECT_THAT(full.errors, HasSubstr("--merge adds an adapter to its model, and full"));
+  EXPECT_EQ(Ask(server, Launch({"--method", "lora", "--merge"})).status, 0);
+  EXPECT_EQ(Json(Ask(server, {"jobs", "get", "1", "-o", "json"}))["spec"]["merge_output"], true);
+}
+
 TEST_F(CliJobsTest, AWatchedJobThatFailsIsStatus5AndCanBeResumed) {
   ServerProcess server(scratch_.path() + "/data", {{"FAKE_CRASH_AT_STEP", "2"}});
   const ProcessResult launched = Ask(server, Launch({"--watch", "-o", "json"}));

@@ -121,7 +121,7 @@ absl::Status Run(const Arguments& arguments) {
   }
   TUNESMITH_RETURN_IF_ERROR(
       WriteFileAtomically(arguments.output + "/losses.json", json(losses).dump()));
-  const bool adapts = inputs.mix.method == planner::Method::kLora;
+  const bool adapts = inputs.mix.method != planner::Method::kFull;
   return SaveResult(*session, arguments.model, arguments.output + (adapts ? "/adapter" : "/model"));
 }
 

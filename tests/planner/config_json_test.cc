@@ -162,6 +162,16 @@ TEST(ConfigJsonTest, UnsupportedFeaturesAreListed) {
   EXPECT_TRUE(Read(With(Llama(), "attention_bias", false)).ok());
 }
 
+TEST(ConfigJsonTest, FourBitsOfBitsandbytesAreRead) {
+  json config = Llama();
+  config["quantization_config"] = {{"quant_method", "bitsandbytes"}, {"load_in_4bit", true}};
+  EXPECT_EQ(*Read(config), *Read(Llama()));
+  config["quantization_config"]["load_in_4bit"] = false;
+  EXPECT_THAT(ErrorOf(config), HasSubstr("8-bit weights are not implemented"));
+  config["quantization_config"] = {{"quant_method", "awq"}};
+  EXPECT_THAT(ErrorOf(config), HasSubstr("quantized by awq are not implemented"));
+}
+
 TEST(ConfigJsonTest, RopeInBothSpellings) {
   const json llama3 = {{"rope_type", "llama3"},
                        {"factor", 8.0},

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "absl/strings/cord.h"
 
 namespace tunesmith::convert {
@@ -58,6 +60,40 @@ TEST(JobSpecTest, DevicesAreCpuOrNumberedCuda) {
   }
 }
 
+std::string Problem(const v1::JobSpec& spec) { return std::string(Check(spec).message()); }
+
+TEST(JobSpecTest, WhatEvaluationsDecideNeedsEvaluations) {
+  v1::JobSpec spec = GoodSpec();
+  spec.set_keep_best(true);
+  EXPECT_THAT(Problem(spec), HasSubstr("spec.keep_best: needs held-out data"));
+  spec.set_evaluation_share(0.1);
+  EXPECT_TRUE(Check(spec).ok()) << Check(spec);
+  spec.set_patience_evaluation_count(2);
+  EXPECT_THAT(Problem(spec), HasSubstr("spec.patience_evaluation_count: needs evaluations"));
+  spec.set_evaluate_every_step_count(10);
+  EXPECT_TRUE(Check(spec).ok()) << Check(spec);
+  spec.set_least_improvement(0.01);
+  EXPECT_TRUE(Check(spec).ok()) << Check(spec);
+  spec.set_patience_evaluation_count(0);
+  EXPECT_THAT(Problem(spec), HasSubstr("spec.least_improvement: is read with"));
+  spec.set_patience_evaluation_count(-1);
+  spec.set_kept_checkpoint_count(-1);
+  EXPECT_THAT(Problem(spec), HasSubstr("spec.patience_evaluation_count"));
+  EXPECT_THAT(Problem(spec), HasSubstr("spec.kept_checkpoint_count"));
+}
+
+TEST(JobSpecTest, ASpikeIsMoreThanTheMedian) {
+  v1::JobSpec spec = GoodSpec();
+  for (const double good : {0.0, 1.5, 10.0}) {
+    spec.set_most_loss_spike(good);
+    EXPECT_TRUE(Check(spec).ok()) << good;
+  }
+  for (const double bad : {1.0, 0.5, -2.0, HUGE_VAL, std::nan("")}) {
+    spec.set_most_loss_spike(bad);
+    EXPECT_THAT(Problem(spec), HasSubstr("spec.most_loss_spike: is ")) << bad;
+  }
+}
+
 TEST(JobSpecTest, DefaultsLeaveWhatIsSetAsItIs) {
   v1::JobSpec spec = GoodSpec();
   spec.mutable_training()->set_beta1(0.0);
@@ -69,6 +105,7 @@ TEST(JobSpecTest, DefaultsLeaveWhatIsSetAsItIs) {
   EXPECT_EQ(filled.training().learning_rate(), 2e-4);
   EXPECT_EQ(WithDefaults(spec, false).training().learning_rate(), 1e-5);
   EXPECT_EQ(filled.device(), "cpu");
+  EXPECT_EQ(filled.kept_checkpoint_count(), 1);
 }
 
 }  // namespace

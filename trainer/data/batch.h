@@ -6,7 +6,7 @@
 namespace tunesmith::trainer {
 
 // One micro-batch of packed rows: the only inputs of a step program that change from step to step.
-// Every array but the last two is (row_count, context), row-major. A token t of a row attends to the tokens
+// Every array but the last three is (row_count, context), row-major. A token t of a row attends to the tokens
 // document_starts[t] .. t of the same row, so attention never crosses documents.
 struct Batch {
   int64_t row_count = 0;
@@ -22,8 +22,9 @@ struct Batch {
   // no loss: padding, prompt tokens, the last token of a document. For every token, or, where
   // loss_rows is not empty, for every entry of it.
   std::vector<int32_t> labels;
-  int64_t token_count = 0;        // that are not padding
-  int64_t valid_label_count = 0;  // labels that are not -1
+  std::vector<int64_t> documents;  // that it holds: DocumentSource::RowOf of each, row by row
+  int64_t token_count = 0;         // that are not padding
+  int64_t valid_label_count = 0;   // labels that are not -1
 };
 
 }  // namespace tunesmith::trainer

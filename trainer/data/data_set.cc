@@ -169,6 +169,7 @@ class FileSource : public DocumentSource {
 
   int64_t document_count() const override { return static_cast<int64_t>(lines_.size()); }
   DocumentSize SizeOf(int64_t index) const override { return sizes_[static_cast<size_t>(index)]; }
+  int64_t RowOf(int64_t index) const override { return lines_[static_cast<size_t>(index)] + 1; }
   absl::StatusOr<Document> Read(int64_t index) const override {
     TUNESMITH_ASSIGN_OR_RETURN(Document document, index_->Read(lines_[static_cast<size_t>(index)]));
     if (static_cast<int64_t>(document.tokens.size()) == SizeOf(index).token_count) return document;
@@ -193,6 +194,9 @@ class ChosenSource : public DocumentSource {
   int64_t document_count() const override { return static_cast<int64_t>(chosen_.size()); }
   DocumentSize SizeOf(int64_t index) const override {
     return all_->SizeOf(chosen_[static_cast<size_t>(index)]);
+  }
+  int64_t RowOf(int64_t index) const override {
+    return all_->RowOf(chosen_[static_cast<size_t>(index)]);
   }
   absl::StatusOr<Document> Read(int64_t index) const override {
     return all_->Read(chosen_[static_cast<size_t>(index)]);

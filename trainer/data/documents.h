@@ -35,6 +35,8 @@ class DocumentSource {
   virtual int64_t document_count() const = 0;
   // REQUIRES, here and below: 0 <= index < document_count().
   virtual DocumentSize SizeOf(int64_t index) const = 0;
+  // Where people find the document: the number of its line in the file, from 1.
+  virtual int64_t RowOf(int64_t index) const { return index + 1; }
   // The document, uncut. Errors: the file cannot be read any more, or is another than when it was opened.
   virtual absl::StatusOr<Document> Read(int64_t index) const = 0;
 };

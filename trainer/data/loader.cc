@@ -145,6 +145,10 @@ void Loader::AddDocuments() {
 }
 
 void Loader::AddDocument(int64_t index, const DocumentSize& size) {
+  if (size.predicted_count == 0) {
+    ++unlearned_document_count_;
+    return;
+  }
   const int64_t cut_size = std::min(size.token_count, options_.context);
   const int64_t capacity =
       options_.loss_token_capacity > 0 ? options_.loss_token_capacity : options_.context;
@@ -166,7 +170,7 @@ absl::StatusOr<Loader> Loader::Create(std::shared_ptr<const DocumentSource> docu
     return absl::InvalidArgumentError("the data set has no documents");
   TUNESMITH_RETURN_IF_ERROR(CheckOptions(options));
   Loader loader(std::move(documents), options);
-  if (loader.documents_.empty()) {
+  if (loader.documents_.empty() && loader.unlearned_document_count_ == 0) {
     return absl::InvalidArgumentError(StrCat(
         "all ", loader.dropped_document_count_, " documents are longer than the context of ",
         options.context, " tokens and would be dropped; raise the context, or have them cut"));
@@ -202,6 +206,7 @@ absl::Status Loader::FillRow(const RowDocuments& row, int64_t index, Batch* batc
     MaskAllBut(packed.first_predicted, packed.predicted_count, &document);
     WriteDocument(document, packed.size, row_begin, begin, batch, labels);
     begin += static_cast<size_t>(packed.size);
+    batch->documents.push_back(source_->RowOf(packed.document));
   }
   batch->token_count += static_cast<int64_t>(begin);
   return absl::OkStatus();

@@ -78,6 +78,8 @@ class Loader {
   int64_t rows_in_epoch() const { return static_cast<int64_t>(rows_.size()); }
   int64_t document_count() const { return static_cast<int64_t>(documents_.size()); }
   int64_t dropped_document_count() const { return dropped_document_count_; }
+  // Documents without a token to learn within the context. They are left out, so that every row has one.
+  int64_t unlearned_document_count() const { return unlearned_document_count_; }
   int64_t token_count() const { return token_count_; }  // of an epoch, after cutting
   int64_t cut_document_count() const {
     return cut_document_count_;
@@ -104,6 +106,7 @@ class Loader {
   std::vector<PackedDocument> documents_;
   PackingOptions options_;
   int64_t dropped_document_count_ = 0;
+  int64_t unlearned_document_count_ = 0;
   int64_t token_count_ = 0;
   int64_t cut_document_count_ = 0;
   int64_t cut_token_count_ = 0;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -119,12 +120,16 @@ std::vector<int64_t> CheckpointSteps(const std::string& run_directory) {
   return steps;
 }
 
-void RemoveOthers(const std::string& run_directory, int64_t step) {
-  for (int64_t other : CheckpointSteps(run_directory)) {
+// Checkpoints of later steps than `step` are of an attempt that was given up.
+void RemoveOthers(const std::string& run_directory, int64_t step, const KeptCheckpoints& kept) {
+  std::vector<int64_t> steps = CheckpointSteps(run_directory);
+  std::sort(steps.begin(), steps.end(), std::greater<>());
+  int64_t newest_count = 0;
+  for (int64_t other : steps) {
+    if (other <= step && newest_count++ < kept.newest_count) continue;
+    if (other == kept.best) continue;
     std::error_code error;
-    if (other != step)
-      fs::remove_all(convert::InDirectory(run_directory, convert::CheckpointDirectory(other)),
-                     error);
+    fs::remove_all(convert::InDirectory(run_directory, convert::CheckpointDirectory(other)), error);
   }
 }
 
@@ -225,7 +230,8 @@ absl::Status Agree(Communicator* ranks, const absl::Status& status) {
 }  // namespace
 
 absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
-                                           const CheckpointState& state) {
+                                           const CheckpointState& state,
+                                           const KeptCheckpoints& kept) {
   const std::string relative = convert::CheckpointDirectory(state.step);
   const std::string path = convert::InDirectory(run_directory, relative),
                     temporary = path + ".partial";
@@ -247,6 +253,7 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
                                  {"next_row", state.loader.next_row},
                                  {"seed", state.loader.seed},
                                  {"token_count", state.token_count},
+                                 {"history", state.history.ToJson()},
                                  {"rank_count", rank_count},
                                  {"semantics", SemanticsOf(session.program())}};
     status = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
@@ -257,7 +264,7 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
     if (leads) fs::remove_all(temporary, error);
     return status;
   }
-  if (leads) RemoveOthers(run_directory, state.step);
+  if (leads) RemoveOthers(run_directory, state.step, kept);
   return relative;
 }
 
@@ -282,6 +289,9 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
   state.loader.seed = static_cast<uint64_t>(seed);
   TUNESMITH_ASSIGN_OR_RETURN(state.token_count,
                              JsonField<int64_t>(json, "token_count", state_path));
+  TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json* history,
+                             JsonObject(json, "history", state_path));
+  TUNESMITH_ASSIGN_OR_RETURN(state.history, RunHistory::FromJson(*history, state_path));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics,
                              JsonField<std::string>(json, "semantics", state_path));
   if (semantics != SemanticsOf(session.program())) {

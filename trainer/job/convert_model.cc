@@ -1,9 +1,12 @@
 #include "trainer/job/convert_model.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "trainer/job/merge_adapter.h"
+#include "trainer/job/save_result.h"
 #include "trainer/model_io/weight_source.h"
 
 namespace tunesmith::trainer {
@@ -14,13 +17,16 @@ absl::Status ConvertModel(const ConvertOptions& options) {
     return absl::InvalidArgumentError(
         StrCat("the output ", options.output_path, " is the model itself; name another directory"));
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenModel(options.model_path));
-  // First what is quick and may not be known, then what takes long.
-  TUNESMITH_RETURN_IF_ERROR(WriteTokenizerFiles(options.model_path, options.output_path));
-  const auto read = [&](std::string_view name, absl::Span<float> out) {
-    return weights->Read(name, out);
-  };
-  return WriteModel(options.output_path, weights->spec(), options.dtype, read, options.shard_bytes);
+  TUNESMITH_ASSIGN_OR_RETURN(auto base, OpenModel(options.model_path));
+  std::optional<Adapter> adapter;
+  if (!options.adapter_path.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
+  }
+  const BaseForm form = options.base_form.value_or(adapter ? adapter->base_form : BaseForm::kWide);
+  TUNESMITH_ASSIGN_OR_RETURN(const auto weights,
+                             MergeAdapter(std::move(base), form, std::move(adapter)));
+  return SaveModel(*weights, options.model_path, options.dtype, options.output_path,
+                   options.shard_bytes);
 }
 
 }  // namespace tunesmith::trainer

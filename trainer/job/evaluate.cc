@@ -12,6 +12,7 @@
 #include "planner/program/build_program.h"
 #include "trainer/job/job_setup.h"
 #include "trainer/job/load_adapter.h"
+#include "trainer/job/merge_adapter.h"
 #include "trainer/model_io/adapter.h"
 
 namespace tunesmith::trainer {
@@ -22,9 +23,13 @@ constexpr int64_t kTokensAtOnce = 2048;
 
 planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::ModelSpec& model,
                                 const OpContext& context,
-                                const std::optional<planner::LoraSpec>& lora) {
+                                const std::optional<planner::LoraSpec>& lora, BaseForm form) {
   planner::ProgramInputs in{.model = model, .backend = {.kind = context.device}, .trains = false};
-  in.mix.method = lora ? planner::Method::kLora : planner::Method::kFull;
+  const bool quantizes = form == BaseForm::kNf4 || form == BaseForm::kNf4Double;
+  in.mix.method = !lora       ? planner::Method::kFull
+                  : quantizes ? planner::Method::kQlora
+                              : planner::Method::kLora;
+  in.mix.double_quantization = form == BaseForm::kNf4Double;
   if (lora) in.mix.lora = *lora;
   if (context.device == planner::BackendKind::kCuda) in.mix.precision = planner::Precision::kBf16;
   if (context.device == planner::BackendKind::kCpu)
@@ -36,13 +41,19 @@ planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::M
   return in;
 }
 
+BaseForm FormOf(const EvaluateOptions& options, const std::optional<Adapter>& adapter) {
+  if (options.base_form) return *options.base_form;
+  const bool says = adapter && adapter->base_form != BaseForm::kUnknown;
+  return says ? adapter->base_form : BaseForm::kWide;
+}
+
 }  // namespace
 
 absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
   if (options.context < 2)
     return absl::InvalidArgumentError(
         StrCat("context: ", options.context, " tokens, must be at least 2"));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto weights, OpenModel(options.model_path));
+  TUNESMITH_ASSIGN_OR_RETURN(auto weights, OpenModel(options.model_path));
   TUNESMITH_ASSIGN_OR_RETURN(const RowTokenizer rows,
                              OpenRowTokenizer(options.model_path, options.data.chat_template_path,
                                               absl::ToUnixSeconds(absl::Now())));
@@ -52,9 +63,14 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
     TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter, *weights));
   }
+  const BaseForm form = FormOf(options, adapter);
+  if (!adapter) {
+    TUNESMITH_ASSIGN_OR_RETURN(weights, MergeAdapter(std::move(weights), form, std::nullopt));
+  }
   TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
                              OpenDevice::Open(options.device, options.thread_count));
-  const planner::ProgramInputs inputs = InputsOf(options, weights->spec(), device.context(), lora);
+  const planner::ProgramInputs inputs =
+      InputsOf(options, weights->spec(), device.context(), lora, form);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
   TUNESMITH_ASSIGN_OR_RETURN(DataSet data_set,
                              OpenDataSet(options.dataset_path, rows,
@@ -70,11 +86,16 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
   return Evaluation{.device = std::move(device),
                     .session = std::move(session),
                     .data = std::move(loader),
-                    .row_count = inputs.mix.micro_batch};
+                    .row_count = inputs.mix.micro_batch,
+                    .base_form = form};
 }
 
 absl::StatusOr<EvaluationResult> EvaluateModel(const EvaluateOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(Evaluation evaluation, SetUpEvaluation(options));
+  return Evaluate(evaluation);
+}
+
+absl::StatusOr<EvaluationResult> Evaluate(Evaluation& evaluation) {
   EvaluationResult result;
   for (;;) {
     TUNESMITH_ASSIGN_OR_RETURN(const Batch batch,

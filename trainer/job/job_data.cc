@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
@@ -33,19 +34,25 @@ struct Documents {
   std::shared_ptr<const DocumentSource> held_out;
   int64_t skipped_row_count = 0;
   uint64_t digest = 0;
+  double held_out_share = 0;
 };
 
 absl::StatusOr<Documents> OpenDocuments(const v1::JobSpec& spec, const DataOptions& options,
                                         const planner::Workload& workload,
                                         const RowTokenizer& with) {
   TUNESMITH_ASSIGN_OR_RETURN(DataSet all, OpenFor(spec.dataset_path(), with, options, workload));
-  Documents documents{all.documents, nullptr, all.skipped_row_count, all.digest};
+  Documents documents{.training = all.documents,
+                      .held_out = nullptr,
+                      .skipped_row_count = all.skipped_row_count,
+                      .digest = all.digest};
   if (spec.evaluation_share() > 0) {
     TUNESMITH_ASSIGN_OR_RETURN(SplitDocuments split,
                                HoldOut(all.documents, spec.evaluation_share(),
                                        static_cast<uint64_t>(spec.training().seed())));
     documents.training = std::move(split.training);
     documents.held_out = std::move(split.held_out);
+    documents.held_out_share = static_cast<double>(documents.held_out->document_count()) /
+                               static_cast<double>(all.documents->document_count());
   } else if (!spec.evaluation_path().empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(DataSet held_out,
                                OpenFor(spec.evaluation_path(), with, options, workload));
@@ -111,6 +118,12 @@ absl::StatusOr<Loader> MakeLoader(std::shared_ptr<const DocumentSource> document
        .seed = seed});
 }
 
+std::string HeldOutText(const JobData& data) {
+  const std::string documents = StrCat(data.held_out_document_count, " documents");
+  if (data.held_out_share == 0) return StrCat(documents, " of another file");
+  return StrCat(documents, absl::StrFormat(", %.2f %% of the data set", 100 * data.held_out_share));
+}
+
 absl::StatusOr<JobData> OpenJobData(const v1::JobSpec& spec, const planner::Workload& workload,
                                     const RowTokenizer& with) {
   const DataOptions options = DataOptionsOf(spec);
@@ -123,6 +136,8 @@ absl::StatusOr<JobData> OpenJobData(const v1::JobSpec& spec, const planner::Work
                .skipped_row_count = documents.skipped_row_count,
                .digest = documents.digest};
   if (documents.held_out != nullptr) {
+    data.held_out_document_count = documents.held_out->document_count();
+    data.held_out_share = documents.held_out_share;
     TUNESMITH_ASSIGN_OR_RETURN(
         data.evaluation, MakeLoader(std::move(documents.held_out), workload, options, false, seed));
   }

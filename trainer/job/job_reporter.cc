@@ -13,11 +13,19 @@ using google::protobuf::util::TimeUtil;
 
 absl::StatusOr<std::unique_ptr<JobReporter>> JobReporter::Open(const std::string& run_directory) {
   TUNESMITH_ASSIGN_OR_RETURN(auto events, convert::EventWriter::Open(run_directory));
-  return std::unique_ptr<JobReporter>(new JobReporter(run_directory, std::move(events)));
+  TUNESMITH_ASSIGN_OR_RETURN(auto curves, TensorBoardWriter::Open(run_directory));
+  return std::unique_ptr<JobReporter>(
+      new JobReporter(run_directory, std::move(events), std::move(curves)));
+}
+
+absl::Status JobReporter::Report(const v1::Event& event) {
+  if (events_ == nullptr) return absl::OkStatus();
+  TUNESMITH_RETURN_IF_ERROR(curves_->Write(event));
+  return events_->Append(event);
 }
 
 std::unique_ptr<JobReporter> JobReporter::Silent(const std::string& run_directory) {
-  return std::unique_ptr<JobReporter>(new JobReporter(run_directory, nullptr));
+  return std::unique_ptr<JobReporter>(new JobReporter(run_directory, nullptr, nullptr));
 }
 
 absl::Status JobReporter::Log(v1::LogSeverity severity, const std::string& text) {

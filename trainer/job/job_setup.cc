@@ -34,13 +34,6 @@ absl::StatusOr<planner::Program> BuildPlanned(const convert::Plan& plan) {
   return program;
 }
 
-absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spec,
-                                                          const planner::ModelSpec& model) {
-  if (spec.has_random_weights_seed())
-    return RandomModel(model, static_cast<uint64_t>(spec.random_weights_seed()));
-  return OpenModel(spec.model_path());
-}
-
 // When a file was last written: the date that a job's chat template sees, the same however often the job goes on.
 int64_t TimeOf(const std::string& path) {
   struct stat status = {};
@@ -54,7 +47,21 @@ absl::Status CheckVocabulary(const Tokenizer& tokenizer, const planner::ModelSpe
                                               model.vocab_size, ": they do not belong together"));
 }
 
+absl::Status CheckMerge(const v1::JobSpec& spec, const planner::Mix& mix) {
+  if (!spec.merge_output() || mix.method != planner::Method::kFull) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "merge_output is for adapters, and full fine-tuning makes none: it writes the whole model "
+      "anyway; leave merge_output out");
+}
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spec,
+                                                          const planner::ModelSpec& model) {
+  if (spec.has_random_weights_seed())
+    return RandomModel(model, static_cast<uint64_t>(spec.random_weights_seed()));
+  return OpenModel(spec.model_path());
+}
 
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step) {
   if (training.step_count() > 0) return training.step_count();
@@ -69,6 +76,7 @@ absl::StatusOr<JobDescription> ReadJobFiles(const std::string& run_directory) {
                                                    run_directory, convert::kJobSpecFile)));
   spec =
       convert::WithDefaults(std::move(spec), plan.prediction.mix.method != planner::Method::kFull);
+  TUNESMITH_RETURN_IF_ERROR(CheckMerge(spec, plan.prediction.mix));
   return JobDescription{run_directory, std::move(plan), std::move(spec)};
 }
 

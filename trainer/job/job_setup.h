@@ -47,6 +47,10 @@ struct JobSetup {
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
                                    int64_t thread_count);
 
+// The base model of a job.
+absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spec,
+                                                          const planner::ModelSpec& model);
+
 // Optimizer steps that the job takes: training.step_count, or as many as its epochs take.
 int64_t StepCountOf(const v1::Training& training, const Loader& loader, int64_t rows_per_step);
 

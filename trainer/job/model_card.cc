@@ -33,6 +33,9 @@ std::string DataRows(const ModelCard& card) {
       Row("data digest", absl::StrFormat("%016x", card.data.digest));
   if (card.data.skipped_row_count > 0)
     rows += Row("rows skipped", StrCat(card.data.skipped_row_count));
+  if (data.unlearned_document_count() > 0)
+    rows += Row("documents with nothing to learn", StrCat(data.unlearned_document_count()));
+  if (card.data.held_out_document_count > 0) rows += Row("held out", HeldOutText(card.data));
   if (data.cut_document_count() > 0)
     rows += Row("documents cut", StrCat(data.cut_document_count()));
   if (data.dropped_document_count() > 0)

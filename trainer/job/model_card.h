@@ -15,7 +15,7 @@ struct ModelCard {
   const convert::Plan& plan;
   const v1::JobSpec& spec;
   const JobData& data;
-  int64_t step_count = 0;
+  int64_t step_count = 0;   // after which the model is that of this card
   int64_t token_count = 0;  // trained on
   double final_loss = 0;
   std::optional<double> held_out_loss_before;

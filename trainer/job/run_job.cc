@@ -21,8 +21,10 @@
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
 #include "trainer/job/job_world.h"
+#include "trainer/job/merge_adapter.h"
 #include "trainer/job/model_card.h"
 #include "trainer/job/rank_group.h"
+#include "trainer/job/run_limits.h"
 #include "trainer/job/save_result.h"
 #include "trainer/job/schedule.h"
 
@@ -67,7 +69,7 @@ class JobRunner {
       TUNESMITH_ASSIGN_OR_RETURN(loss_before_, EvaluateHeldOut());
       TUNESMITH_RETURN_IF_ERROR(Sample());
     }
-    while (state_.step < step_count_) {
+    while (state_.step < step_count_ && !OutOfPatience()) {
       TUNESMITH_ASSIGN_OR_RETURN(const bool stops, ranks_.Any(stop_));
       if (stops) return Interrupt();
       TUNESMITH_RETURN_IF_ERROR(TakeStep());
@@ -101,6 +103,14 @@ class JobRunner {
       TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
           v1::LOG_SEVERITY_WARNING,
           StrCat(setup_.data.skipped_row_count, " rows could not be used and were skipped")));
+    if (setup_.data.held_out_document_count > 0)
+      TUNESMITH_RETURN_IF_ERROR(
+          reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("held out: ", HeldOutText(setup_.data))));
+    if (data.unlearned_document_count() > 0)
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
+          v1::LOG_SEVERITY_WARNING,
+          StrCat(data.unlearned_document_count(),
+                 " documents have no token to learn within the context and are left out")));
     if (data.masked_document_count() > 0) {
       TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
           v1::LOG_SEVERITY_WARNING,
@@ -129,6 +139,7 @@ class JobRunner {
     TUNESMITH_ASSIGN_OR_RETURN(
         const int64_t step,
         ranks_.FromFirst(NewestCheckpoint(reporter_.run_directory()).value_or(-1)));
+    state_.loader = setup_.data.training.state();
     if (step < 0) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(state_,
                                LoadCheckpoint(reporter_.run_directory(), step, *setup_.session));
@@ -163,16 +174,29 @@ class JobRunner {
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t token_count, ranks_.Sum(own_token_count));
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
-    if (!result.ok())
-      return absl::Status(result.status().code(),
-                          StrCat("step ", step, ": ", std::string(result.status().message())));
+    if (!result.ok()) return StepFailure(result.status(), step, RowsOfStep(batches));
     const double seconds = SecondsSince(start);
     step_seconds_.push_back(seconds);
     last_loss_ = result->mean_loss;
     state_.step = step;
     state_.loader = setup_.data.training.state();
     state_.token_count += token_count;
-    return ReportStep(*result, token_count, seconds);
+    TUNESMITH_RETURN_IF_ERROR(ReportStep(*result, token_count, seconds));
+    return CheckSpike(result->mean_loss, batches);
+  }
+
+  std::string RowsOfStep(const std::vector<Batch>& batches) const {
+    return RowsOf(batches, setup_.spec.dataset_path());
+  }
+
+  absl::Status CheckSpike(double loss, const std::vector<Batch>& batches) {
+    const double ratio = state_.history.AddLoss(loss), most = setup_.spec.most_loss_spike();
+    const bool fails = most > 0 && ratio > most;
+    if (!fails && ratio < kToldSpike) return absl::OkStatus();
+    const std::string text = SpikeText(loss, ratio), rows = RowsOfStep(batches);
+    if (fails) return StepFailure(absl::DataLossError(text), state_.step, rows);
+    return reporter_.Log(v1::LOG_SEVERITY_WARNING,
+                         StrCat("step ", state_.step, " (", rows, "): ", text));
   }
 
   StepConstants ConstantsOf(int64_t step) const {
@@ -209,8 +233,19 @@ class JobRunner {
     const auto due = [this](int64_t every) { return every > 0 && state_.step % every == 0; };
     if (due(setup_.spec.evaluate_every_step_count()))
       TUNESMITH_RETURN_IF_ERROR(EvaluateHeldOut().status());
-    if (due(setup_.spec.checkpoint_every_step_count())) return Save();
+    if (due(setup_.spec.checkpoint_every_step_count()) || KeptBest() == state_.step) return Save();
     return absl::OkStatus();
+  }
+
+  bool OutOfPatience() const {
+    const int64_t patience = setup_.spec.patience_evaluation_count();
+    return patience > 0 && state_.history.evaluations_without_improvement() >= patience;
+  }
+
+  // The step whose checkpoint is kept for its evaluation.
+  std::optional<int64_t> KeptBest() const {
+    if (!setup_.spec.keep_best() || !state_.history.best()) return std::nullopt;
+    return state_.history.best()->step;
   }
 
   // An error where a newer attempt of the job runs, which alone may write then.
@@ -226,7 +261,8 @@ class JobRunner {
   absl::Status Save() {
     TUNESMITH_RETURN_IF_ERROR(CheckAttempt());
     TUNESMITH_ASSIGN_OR_RETURN(const std::string path,
-                               SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_));
+                               SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_,
+                                              {setup_.spec.kept_checkpoint_count(), KeptBest()}));
     v1::Event event;
     event.mutable_checkpoint_saved()->set_step(state_.step);
     event.mutable_checkpoint_saved()->set_path(path);
@@ -236,6 +272,8 @@ class JobRunner {
   // Mean loss over the held-out data; none where there is none.
   absl::StatusOr<std::optional<double>> EvaluateHeldOut() {
     if (!setup_.data.evaluation.has_value()) return std::optional<double>();
+    const auto& last = state_.history.last();
+    if (last && last->step == state_.step) return std::optional<double>(last->loss);
     Loader& loader = *setup_.data.evaluation;
     loader.StartEpoch(0);
     EvaluationResult result;
@@ -250,6 +288,9 @@ class JobRunner {
     event.mutable_evaluation()->set_step(state_.step);
     event.mutable_evaluation()->set_mean_loss(result.mean_loss);
     event.mutable_evaluation()->set_token_count(result.predicted_token_count);
+    event.mutable_evaluation()->set_best(
+        state_.step > 0 && state_.history.AddEvaluation({state_.step, result.mean_loss},
+                                                        setup_.spec.least_improvement()));
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return std::optional<double>(result.mean_loss);
   }
@@ -283,12 +324,20 @@ class JobRunner {
   }
 
   absl::StatusOr<v1::JobExit> Finish() {
-    TUNESMITH_ASSIGN_OR_RETURN(const std::optional<double> loss_after, EvaluateHeldOut());
-    TUNESMITH_RETURN_IF_ERROR(Sample());
+    TUNESMITH_ASSIGN_OR_RETURN(std::optional<double> loss_after, EvaluateHeldOut());
     TUNESMITH_RETURN_IF_ERROR(Save());
+    const int64_t output_step = KeptBest().value_or(state_.step);
+    if (output_step != state_.step) {
+      TUNESMITH_RETURN_IF_ERROR(GoBackTo(output_step));
+      loss_after = state_.history.best()->loss;
+    }
+    TUNESMITH_RETURN_IF_ERROR(Sample());
     const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
-    if (ranks_.is_first()) TUNESMITH_RETURN_IF_ERROR(WriteCard(output, loss_after));
+    if (ranks_.is_first()) {
+      if (setup_.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(output));
+      TUNESMITH_RETURN_IF_ERROR(WriteCard(output, output_step, loss_after));
+    }
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
                                setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
@@ -303,18 +352,47 @@ class JobRunner {
     summary.set_predicted_step_seconds(setup_.plan.prediction.time.step_seconds);
     summary.set_measured_step_seconds(SteadyStepSeconds());
     summary.set_adapter_dir(output);
+    if (setup_.spec.merge_output()) summary.set_merged_dir(MergedDirectory(output));
     summary.set_token_count(state_.token_count);
     summary.set_final_loss(last_loss_);
     summary.set_peak_resident_bytes(PeakResidentBytes());
     summary.set_skipped_row_count(setup_.data.skipped_row_count);
+    summary.set_output_step(output_step);
+    summary.set_stopped_early(state_.step < step_count_);
+    summary.set_held_out_document_count(setup_.data.held_out_document_count);
+    summary.set_held_out_share(setup_.data.held_out_share);
     v1::Event event;
     *event.mutable_finished() = summary;
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return exit;
   }
 
+  static std::string MergedDirectory(const std::string& output) { return output + "/merged"; }
+
+  // The base model with the adapter that was just written.
+  absl::Status SaveMerged(const std::string& output) const {
+    TUNESMITH_ASSIGN_OR_RETURN(Adapter adapter, ReadAdapter(output));
+    const BaseForm form = adapter.base_form;
+    TUNESMITH_ASSIGN_OR_RETURN(auto base, OpenWeights(setup_.spec, setup_.plan.question.model));
+    TUNESMITH_ASSIGN_OR_RETURN(const auto merged,
+                               MergeAdapter(std::move(base), form, std::move(adapter)));
+    const bool bf16 = mix().precision == planner::Precision::kBf16;
+    return SaveModel(*merged, setup_.spec.model_path(), bf16 ? DType::kBF16 : DType::kF32,
+                     MergedDirectory(output));
+  }
+
+  // What is written is what the model was after `step`.
+  absl::Status GoBackTo(int64_t step) {
+    TUNESMITH_RETURN_IF_ERROR(
+        LoadCheckpoint(reporter_.run_directory(), step, *setup_.session).status());
+    return reporter_.Log(v1::LOG_SEVERITY_INFO,
+                         StrCat("the model of step ", step, ", whose evaluation was the best of ",
+                                state_.step, " steps, is written"));
+  }
+
   // The model card, and the chat template that the job's conversations were written by, where it is not the model's own.
-  absl::Status WriteCard(const std::string& output, const std::optional<double>& loss_after) const {
+  absl::Status WriteCard(const std::string& output, int64_t output_step,
+                         const std::optional<double>& loss_after) const {
     if (!setup_.spec.chat_template_path().empty()) {
       TUNESMITH_ASSIGN_OR_RETURN(const std::string source,
                                  ReadFile(setup_.spec.chat_template_path()));
@@ -324,7 +402,7 @@ class JobRunner {
                                FormatModelCard({.plan = setup_.plan,
                                                 .spec = setup_.spec,
                                                 .data = setup_.data,
-                                                .step_count = state_.step,
+                                                .step_count = output_step,
                                                 .token_count = state_.token_count,
                                                 .final_loss = last_loss_,
                                                 .held_out_loss_before = loss_before_,

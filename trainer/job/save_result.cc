@@ -14,7 +14,6 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/job/shared_weights.h"
 #include "trainer/model_io/adapter.h"
-#include "trainer/model_io/model_writer.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -40,6 +39,11 @@ std::set<std::string> TargetModules(const planner::ModelSpec& model,
   return targets;
 }
 
+BaseForm BaseFormOf(const planner::Mix& mix) {
+  if (mix.method != planner::Method::kQlora) return BaseForm::kWide;
+  return mix.double_quantization ? BaseForm::kNf4Double : BaseForm::kNf4;
+}
+
 absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& model_path) {
   const planner::Program& program = session.program();
   const planner::LoraSpec& lora = program.inputs.mix.lora;
@@ -49,7 +53,8 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
                   .rank_stabilized = lora.rank_stabilized,
                   .dropout = lora.dropout,
                   .fan_in_fan_out = program.inputs.model.family == "gpt2",
-                  .target_modules = TargetModules(program.inputs.model, lora)};
+                  .target_modules = TargetModules(program.inputs.model, lora),
+                  .base_form = BaseFormOf(program.inputs.mix)};
   for (const planner::Parameter& p : program.parameters) {
     const planner::Buffer& a = program.buffers[static_cast<size_t>(p.weight)];
     if (!a.name.Text().ends_with(kLoraA)) continue;
@@ -77,6 +82,7 @@ absl::Status KeepConfig(const std::string& model_path, const std::string& direct
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(source));
   TUNESMITH_ASSIGN_OR_RETURN(nlohmann::json config, ParseJson(text, source));
   config["tie_word_embeddings"] = model.tied_head;
+  config.erase("quantization_config");  // what is written is not
   config[config.contains("torch_dtype") ? "torch_dtype" : "dtype"] =
       dtype == DType::kBF16 ? "bfloat16" : "float32";
   return WriteFileAtomically(directory + "/config.json", FormatJson(config));
@@ -114,6 +120,17 @@ absl::Status SaveResult(Session& session, const std::string& model_path,
   const Communicator* comm = session.executor().context().comm;
   if (comm != nullptr && comm->rank() > 0) return FollowSharedReads(session);
   return WriteResult(session, model_path, directory);
+}
+
+absl::Status SaveModel(const WeightSource& weights, const std::string& model_path, DType dtype,
+                       const std::string& directory, int64_t shard_bytes) {
+  // First what is quick and may not be known, then what takes long.
+  TUNESMITH_RETURN_IF_ERROR(WriteTokenizerFiles(model_path, directory));
+  const auto read = [&](std::string_view name, absl::Span<float> out) {
+    return weights.Read(name, out);
+  };
+  TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, weights.spec(), dtype, read, shard_bytes));
+  return KeepConfig(model_path, directory, weights.spec(), dtype);
 }
 
 }  // namespace tunesmith::trainer

@@ -4,6 +4,8 @@
 
 #include "absl/status/status.h"
 #include "trainer/job/session.h"
+#include "trainer/model_io/model_writer.h"
+#include "trainer/model_io/weight_source.h"
 
 namespace tunesmith::trainer {
 
@@ -11,5 +13,10 @@ namespace tunesmith::trainer {
 // `model_path`. Every file is whole or absent. Every rank calls this; the first one writes.
 absl::Status SaveResult(Session& session, const std::string& model_path,
                         const std::string& directory);
+
+// Writes the weights as a Hugging Face model in `dtype` into `directory`, with the tokenizer's files of `model_path` and what its config.json, if it has one, says beside the
+// model's structure.
+absl::Status SaveModel(const WeightSource& weights, const std::string& model_path, DType dtype,
+                       const std::string& directory, int64_t shard_bytes = kShardBytes);
 
 }  // namespace tunesmith::trainer

@@ -104,6 +104,16 @@ planner::TensorLayout Session::LayoutOf(const std::string& name) const {
   return found == layouts_.end() ? planner::TensorLayout::kPlain : found->second;
 }
 
+std::optional<Nf4Weight> Session::StoredCodes(const WeightSource& weights,
+                                              const planner::Parameter& p,
+                                              const std::string& name) const {
+  if (p.absmax < 0) return std::nullopt;
+  std::optional<Nf4Weight> stored = weights.ReadNf4(name);
+  if (!stored || stored->double_quantized() != (p.absmax_scale >= 0)) return std::nullopt;
+  const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
+  return ToProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0], *std::move(stored));
+}
+
 absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
   Arena& arena = executor_->arena();
   std::vector<float> values;
@@ -112,6 +122,10 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
     const Buffer& buffer = program().buffers[static_cast<size_t>(p.weight)];
     for (int64_t i = 0; i < buffer.instance_count; ++i) {
       const std::string name = buffer.name.Text(i);
+      if (const std::optional<Nf4Weight> stored = StoredCodes(weights, p, name); stored) {
+        TUNESMITH_RETURN_IF_ERROR(WriteQuantized(arena, p, i, *stored));
+        continue;
+      }
       if (IsAdapter(name)) {
         values = InitialAdapter(buffer, name, seed);
       } else {

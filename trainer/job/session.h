@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,8 @@ struct EvaluationResult {
 // rank has a session and makes the same calls; what differs are the batches. Results are of all ranks, and the same on all.
 class Session {
  public:
-  // Reads every weight of `weights` into the arena and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
+  // Reads every weight of `weights` into the arena, codes of 4 bits as they are where the mix quantizes alike and their rows can be put into the program's
+  // order (else they are quantized anew from what they stand for), and starts adapters at their initial values: A uniform in +-1/sqrt(inputs) keyed by (seed,
   // name, element), B zero (as PEFT does). Stochastic rounding is keyed by `seed` too. `context` as for Executor. FAILED_PRECONDITION: weights of another model than the program's.
   static absl::StatusOr<std::unique_ptr<Session>> Create(planner::Program program,
                                                          const OpContext& context,
@@ -79,6 +81,10 @@ class Session {
       : executor_(std::move(executor)), seed_(seed) {}
 
   void FindLayouts();
+  // Codes of 4 bits that a parameter can take as they are.
+  std::optional<Nf4Weight> StoredCodes(const WeightSource& weights,
+                                       const planner::Parameter& parameter,
+                                       const std::string& name) const;
   absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
   absl::Status LoadBatch(const Batch& batch);
   absl::Status WriteDropoutKey(int64_t optimizer_step, int64_t first_row);

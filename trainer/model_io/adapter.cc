@@ -22,6 +22,9 @@ constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kSuffixA = ".lora_A.weight";
 constexpr std::string_view kSuffixB = ".lora_B.weight";
 
+constexpr std::string_view kBaseForms[] = {"unknown", "wide", "nf4", "nf4-double"};
+constexpr const char* kBaseFormKey = "tunesmith.base";
+
 std::string ConfigPath(const std::string& directory) { return directory + "/adapter_config.json"; }
 std::string WeightsPath(const std::string& directory) {
   return directory + "/adapter_model.safetensors";
@@ -79,6 +82,9 @@ std::string ConfigText(const Adapter& adapter) {
 }
 
 absl::Status WriteWeights(const std::string& path, const Adapter& adapter, DType dtype) {
+  std::map<std::string, std::string> metadata;
+  if (adapter.base_form != BaseForm::kUnknown)
+    metadata[kBaseFormKey] = BaseFormName(adapter.base_form);
   std::map<std::string, const std::vector<float>*> values;
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const AdapterModule& module : adapter.modules) {
@@ -90,7 +96,7 @@ absl::Status WriteWeights(const std::string& path, const Adapter& adapter, DType
     values[b] = &module.b;
   }
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer,
-                             SafetensorsWriter::Create(path, std::move(declarations)));
+                             SafetensorsWriter::Create(path, std::move(declarations), metadata));
   std::string bytes;
   for (const SafetensorsWriter::Declaration& tensor : writer.order()) {
     TUNESMITH_RETURN_IF_ERROR(BytesFromFloats(dtype, *values.at(tensor.name), &bytes));
@@ -190,6 +196,19 @@ absl::StatusOr<AdapterModule> ReadModule(const SafetensorsFile& file, const std:
 
 }  // namespace
 
+std::string_view BaseFormName(BaseForm form) { return kBaseForms[static_cast<size_t>(form)]; }
+
+BaseForm BaseFormFromName(std::string_view name) {
+  for (size_t i = 0; i < std::size(kBaseForms); ++i)
+    if (kBaseForms[i] == name) return static_cast<BaseForm>(i);
+  return BaseForm::kUnknown;
+}
+
+double ScaleOf(const Adapter& adapter) {
+  const auto rank = static_cast<double>(adapter.rank);
+  return adapter.alpha / (adapter.rank_stabilized ? std::sqrt(rank) : rank);
+}
+
 absl::Status WriteAdapter(const std::string& directory, const Adapter& adapter, DType dtype) {
   for (const AdapterModule& module : adapter.modules)
     TUNESMITH_RETURN_IF_ERROR(CheckModule(adapter, module));
@@ -202,6 +221,9 @@ absl::StatusOr<Adapter> ReadAdapter(const std::string& directory) {
   TUNESMITH_ASSIGN_OR_RETURN(Adapter adapter, ReadConfig(ConfigPath(directory)));
   const std::string path = WeightsPath(directory);
   TUNESMITH_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::Open(path));
+  const auto& metadata = file.header().metadata;
+  if (const auto form = metadata.find(kBaseFormKey); form != metadata.end())
+    adapter.base_form = BaseFormFromName(form->second);
   TUNESMITH_ASSIGN_OR_RETURN(const auto modules, FindModules(file, path));
   for (const auto& [name, halves] : modules) {
     TUNESMITH_ASSIGN_OR_RETURN(AdapterModule module,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +23,14 @@ struct AdapterModule {
   std::vector<float> b;  // (output_size, rank)
 };
 
+// What an adapter was trained on: the base model's weights as they are, or their linear layers in 4-bit NormalFloat (trainer/ops/nf4.h) with or without double
+// quantization. PEFT's files do not say it; ours do, in the metadata of adapter_model.safetensors.
+enum class BaseForm { kUnknown, kWide, kNf4, kNf4Double };
+
+// "unknown", "wide", "nf4", "nf4-double", and back; kUnknown for any other text.
+std::string_view BaseFormName(BaseForm form);
+BaseForm BaseFormFromName(std::string_view name);
+
 struct Adapter {
   std::string base_model;  // what it was trained on, as PEFT shows it
   int64_t rank = 0;        // of every module
@@ -33,7 +42,11 @@ struct Adapter {
   // What PEFT finds the modules by; empty: the last parts of their names.
   std::set<std::string> target_modules;
   std::vector<AdapterModule> modules;
+  BaseForm base_form = BaseForm::kUnknown;
 };
+
+// What the product B A is multiplied with.
+double ScaleOf(const Adapter& adapter);
 
 // Writes both files, each complete or not at all; `directory` is created. `dtype` is kF32 or kBF16. INVALID_ARGUMENT names a module whose arrays contradict
 // its sizes, or whose rank is not the adapter's.

@@ -31,16 +31,27 @@ int64_t ProgramRow(const planner::ModelSpec& spec, int64_t row) {
   return place * spec.head_size + element;
 }
 
-std::vector<float> MoveRows(const planner::ModelSpec& spec, int64_t rows, bool to_program,
-                            const std::vector<float>& values) {
+template <typename T>
+std::vector<T> MoveRows(const planner::ModelSpec& spec, int64_t rows, bool to_program,
+                        const std::vector<T>& values) {
   const auto columns = static_cast<int64_t>(values.size()) / rows;
-  std::vector<float> moved(values.size());
+  std::vector<T> moved(values.size());
   for (int64_t row = 0; row < rows; ++row) {
     const int64_t program_row = ProgramRow(spec, row);
     const auto from = values.begin() + (to_program ? row : program_row) * columns;
     std::copy_n(from, columns, moved.begin() + (to_program ? program_row : row) * columns);
   }
   return moved;
+}
+
+// The scales of magnitudes that were moved, which come with their old ones; nothing where magnitudes of one block have several.
+std::optional<std::vector<float>> ScalesOf(const std::vector<float>& scale_of_magnitude) {
+  std::vector<float> scales;
+  for (size_t i = 0; i < scale_of_magnitude.size(); ++i) {
+    if (i % planner::kNf4ScaleBlockSize == 0) scales.push_back(scale_of_magnitude[i]);
+    if (scale_of_magnitude[i] != scales.back()) return std::nullopt;
+  }
+  return scales;
 }
 
 }  // namespace
@@ -56,6 +67,24 @@ std::vector<float> ToProgramOrder(const planner::ModelSpec& spec, TensorLayout l
       break;
   }
   return values;
+}
+
+std::optional<Nf4Weight> ToProgramOrder(const planner::ModelSpec& spec, TensorLayout layout,
+                                        int64_t rows, Nf4Weight weight) {
+  if (layout != TensorLayout::kHeadGroups) return weight;
+  const auto columns = static_cast<int64_t>(weight.codes.size()) * 2 / rows;
+  if (columns % planner::kNf4BlockSize != 0) return std::nullopt;
+  weight.codes = MoveRows(spec, rows, true, weight.codes);
+  weight.absmax = MoveRows(spec, rows, true, weight.absmax);
+  if (!weight.double_quantized()) return weight;
+  std::vector<float> scales(weight.absmax_codes.size());
+  for (size_t i = 0; i < scales.size(); ++i)
+    scales[i] = weight.absmax_scales[i / planner::kNf4ScaleBlockSize];
+  std::optional<std::vector<float>> moved = ScalesOf(MoveRows(spec, rows, true, scales));
+  if (!moved) return std::nullopt;
+  weight.absmax_codes = MoveRows(spec, rows, true, weight.absmax_codes);
+  weight.absmax_scales = *std::move(moved);
+  return weight;
 }
 
 std::vector<float> FromProgramOrder(const planner::ModelSpec& spec, TensorLayout layout,

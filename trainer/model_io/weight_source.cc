@@ -59,6 +59,8 @@ absl::StatusOr<std::vector<int64_t>> WeightSource::Shape(std::string_view name) 
   return at->second.shape;
 }
 
+std::optional<Nf4Weight> WeightSource::ReadNf4(std::string_view) const { return std::nullopt; }
+
 absl::Status WeightSource::CheckRead(std::string_view name, size_t out_size) const {
   const absl::StatusOr<std::vector<int64_t>> shape = Shape(name);
   if (!shape.ok()) return shape.status();

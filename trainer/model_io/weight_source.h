@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "planner/model/model_spec.h"
+#include "trainer/ops/nf4.h"
 
 namespace tunesmith::trainer {
 
@@ -29,6 +31,9 @@ class WeightSource {
   // unless out.size() is the product of the shape.
   virtual absl::Status Read(std::string_view name, absl::Span<float> out) const = 0;
 
+  // The codes of a matrix that the files hold in 4 bits, as rows of outputs; nothing for any other.
+  virtual std::optional<Nf4Weight> ReadNf4(std::string_view name) const;
+
  protected:
   explicit WeightSource(planner::ModelSpec spec);
 
@@ -42,7 +47,7 @@ class WeightSource {
 };
 
 // `path` is a Hugging Face directory (config.json with model.safetensors or a sharded index; F32,
-// F16 or BF16) or a .gguf file. The head is tied where lm_head.weight is absent. Errors: those of
+// F16, BF16, or 4 bits as bitsandbytes stores NF4) or a .gguf file. The head is tied where lm_head.weight is absent. Errors: those of
 // the file formats; INVALID_ARGUMENT that lists every missing, unexpected or wrongly shaped tensor;
 // NOT_FOUND for a path that is neither.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenModel(const std::string& path);

@@ -57,4 +57,20 @@ Nf4Weight QuantizeNf4(absl::Span<const float> values, bool double_quantization) 
   return w;
 }
 
+void ReadNf4(const Nf4Weight& weight, absl::Span<float> out) {
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t block = i / kNf4BlockSize;
+    float magnitude = 0;
+    if (weight.double_quantized()) {
+      magnitude = kSignedMap.values[weight.absmax_codes[block]] *
+                  weight.absmax_scales[block / kNf4ScaleBlockSize];
+      magnitude += weight.absmax_offset;
+    } else {
+      magnitude = weight.absmax[block];
+    }
+    const uint8_t pair = weight.codes[i / 2];
+    out[i] = kNf4Values[i % 2 == 0 ? pair >> 4 : pair & 15] * magnitude;
+  }
+}
+
 }  // namespace tunesmith::trainer

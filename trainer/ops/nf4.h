@@ -47,9 +47,14 @@ struct Nf4Weight {
   std::vector<uint8_t> absmax_codes;
   std::vector<float> absmax_scales;
   float absmax_offset = 0;
+
+  bool double_quantized() const { return !absmax_codes.empty(); }
 };
 
 // REQUIRES: an even number of values. A block of zeros has the magnitude 0.
 Nf4Weight QuantizeNf4(absl::Span<const float> values, bool double_quantization);
+
+// What the codes stand for, rounded as bitsandbytes rounds. REQUIRES: out has two elements for each byte of codes.
+void ReadNf4(const Nf4Weight& weight, absl::Span<float> out);
 
 }  // namespace tunesmith::trainer

@@ -78,12 +78,28 @@ TEST(LoaderTest, BatchesNameTheTokensThatAreLearned) {
   ASSERT_TRUE(loader.ok()) << loader.status();
   EXPECT_EQ(loader->predicted_token_count(), 7);
   EXPECT_EQ(loader->masked_document_count(), 0);
+  EXPECT_EQ(loader->unlearned_document_count(), 1);
   const Batch batch = *loader->NextBatchOfEpoch(3);
-  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 7, 8, 9, 0, 0, 4, 5, 6, 7, 8, 5, 6, 0,  //
+  EXPECT_THAT(batch.documents, ElementsAre(1, 2, 3));
+  EXPECT_THAT(batch.tokens, ElementsAre(1, 2, 3, 7, 8, 9, 0, 0, 4, 5, 6, 7, 8, 0, 0, 0,  //
                                         0, 0, 0, 0, 0, 0, 0, 0));
   EXPECT_THAT(batch.loss_rows, ElementsAre(0, 1, 4, -1, 8, 9, 10, 11, -1, -1, -1, -1));
   EXPECT_THAT(batch.labels, ElementsAre(2, 3, 9, -1, 5, 6, 7, 8, -1, -1, -1, -1));
   EXPECT_EQ(batch.valid_label_count, 7);
+}
+
+// What has nothing to learn is left out, so that there is no step without a loss, whatever the order.
+TEST(LoaderTest, EveryRowHasATokenToLearn) {
+  std::vector<Document> documents;
+  for (int32_t d = 0; d < 40; ++d) {
+    documents.push_back(Learned({d, d, d, d, d, d, d, d}));
+    if (d % 4 != 0) documents.back().loss_mask.assign(8, 0);
+  }
+  auto loader = Make(documents, {.context = 8, .seed = 3});
+  ASSERT_TRUE(loader.ok()) << loader.status();
+  EXPECT_EQ(loader->unlearned_document_count(), 30);
+  EXPECT_EQ(loader->document_count(), 10);
+  for (int i = 0; i < 25; ++i) EXPECT_EQ(loader->NextBatch(1)->valid_label_count, 7);
 }
 
 TEST(LoaderTest, TokensBeyondTheCapacityAreNotLearnedOrTheDocumentIsRepeated) {

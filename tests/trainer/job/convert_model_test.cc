@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "common/float_conversion.h"
+#include "common/json.h"
 #include "tests/trainer/job/job_files.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/tokenizer.h"
@@ -40,6 +43,66 @@ TEST(ConvertModelTest, Bf16IsRoundedOnce) {
   ASSERT_TRUE(BytesFromFloats(DType::kBF16, expected, &bytes).ok());
   ASSERT_TRUE(FloatsFromBytes(DType::kBF16, bytes, absl::MakeSpan(expected)).ok());
   EXPECT_EQ(ReadTensor(**OpenModel(to), name), expected);
+}
+
+// W + scale * B A, in the order of the checkpoint's rows; what the configuration says beside sizes is kept.
+TEST(ConvertModelTest, AnAdapterIsAdded) {
+  const TemporaryDirectory directory;
+  const std::string from = directory.File("from"), to = directory.File("to"),
+                    adapter_path = directory.File("adapter");
+  WriteModelDirectory(from, SmallModel());
+  auto config = *ParseJson(*ReadFile(from + "/config.json"), "config");
+  config["eos_token_id"] = 2;
+  ASSERT_TRUE(WriteFileAtomically(from + "/config.json", config.dump()).ok());
+  Adapter adapter{.rank = 2, .alpha = 3, .rank_stabilized = true};
+  adapter.modules.push_back({.name = "model.layers.1.mlp.down_proj",
+                             .rank = 2,
+                             .input_size = 64,
+                             .output_size = 32,
+                             .a = std::vector<float>(2 * 64),
+                             .b = std::vector<float>(32 * 2)});
+  AdapterModule& module = adapter.modules[0];
+  for (size_t i = 0; i < module.a.size(); ++i) module.a[i] = 0.01f * static_cast<float>(i);
+  for (size_t i = 0; i < module.b.size(); ++i) module.b[i] = 0.1f * static_cast<float>(i % 7);
+  ASSERT_TRUE(WriteAdapter(adapter_path, adapter).ok());
+  const absl::Status status = ConvertModel(
+      {.model_path = from, .output_path = to, .dtype = DType::kF32, .adapter_path = adapter_path});
+  ASSERT_TRUE(status.ok()) << status;
+  const auto before = OpenModel(from), after = OpenModel(to);
+  ASSERT_TRUE(after.ok()) << after.status();
+  for (const NamedShape& tensor : TensorsOfModel(SmallModel())) {
+    std::vector<float> expected = ReadTensor(**before, tensor.name);
+    if (tensor.name == module.name + ".weight") {
+      for (size_t o = 0; o < 32; ++o) {
+        for (size_t i = 0; i < 64; ++i)
+          expected[o * 64 + i] += static_cast<float>(
+              3 / std::sqrt(2.0) *
+              (module.b[o * 2] * module.a[i] + module.b[o * 2 + 1] * module.a[64 + i]));
+      }
+    }
+    EXPECT_THAT(ReadTensor(**after, tensor.name),
+                testing::Pointwise(testing::FloatNear(2e-6f), expected))
+        << tensor.name;
+  }
+  EXPECT_EQ((*ParseJson(*ReadFile(to + "/config.json"), "config"))["eos_token_id"], 2);
+}
+
+TEST(ConvertModelTest, ABaseInFourBitsIsWhatItsCodesStandFor) {
+  const TemporaryDirectory directory;
+  const std::string from = directory.File("from"), to = directory.File("to");
+  WriteModelDirectory(from, SmallModel());
+  ASSERT_TRUE(ConvertModel({.model_path = from,
+                            .output_path = to,
+                            .dtype = DType::kF32,
+                            .base_form = BaseForm::kNf4Double})
+                  .ok());
+  const auto before = OpenModel(from), after = OpenModel(to);
+  for (const NamedShape& tensor : TensorsOfModel(SmallModel())) {
+    std::vector<float> expected = ReadTensor(**before, tensor.name);
+    if (tensor.role == planner::TensorRole::kProjection)
+      ReadNf4(QuantizeNf4(expected, true), absl::MakeSpan(expected));
+    EXPECT_EQ(ReadTensor(**after, tensor.name), expected) << tensor.name;
+  }
 }
 
 TEST(ConvertModelTest, ItselfAndNoModelAreRefused) {

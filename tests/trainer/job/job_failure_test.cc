@@ -1,5 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <filesystem>
@@ -8,7 +10,10 @@
 #include "proto/convert/plan.h"
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
+#include "tests/trainer/model_io/nf4_files.h"
 #include "trainer/job/checkpoint.h"
+#include "trainer/job/convert_model.h"
+#include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
@@ -162,6 +167,100 @@ TEST(JobFailureTest, ADamagedCheckpointIsNamed) {
   ASSERT_EQ(NewestCheckpoint(run), 0);
   fs::resize_file(run + "/checkpoints/step-0/state.safetensors", 100);
   ExpectFailure(run, "step-0/state.safetensors");
+}
+
+// Files may not grow beyond a size while this lives: a disk that is full for large files.
+class SmallDisk {
+ public:
+  explicit SmallDisk(rlim_t most_bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const struct rlimit limit = {most_bytes, before_.rlim_max};
+    handler_ = signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~SmallDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    signal(SIGXFSZ, handler_);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+ private:
+  struct rlimit before_ = {};
+  void (*handler_)(int) = SIG_DFL;
+};
+
+// The job fails and says where there is no room; the checkpoint from before is whole, and goes on as if nothing had been.
+TEST(JobFailureTest, AFullDiskLeavesTheOldCheckpoint) {
+  for (const char* mix : {kLoraMix, kFullMix}) {
+    JobFiles files(mix);
+    files.spec().set_checkpoint_every_step_count(5);
+    const std::string whole = files.WriteRun("whole"), run = files.WriteRun();
+    const std::atomic<bool> never_stops{false}, stops{true};
+    ASSERT_EQ(RunJob(whole, never_stops).state(), v1::JOB_STATE_SUCCEEDED);
+    ASSERT_EQ(RunJob(run, stops).state(), v1::JOB_STATE_CANCELLED);
+    {
+      const SmallDisk disk(20'000);
+      ExpectFailure(run, "state.safetensors: File too large; free space there");
+    }
+    EXPECT_EQ(NewestCheckpoint(run), 0);
+    ASSERT_EQ(RunJob(run, never_stops).state(), v1::JOB_STATE_SUCCEEDED);
+    EXPECT_EQ(*ReadFile(run + "/checkpoints/step-12/state.safetensors"),
+              *ReadFile(whole + "/checkpoints/step-12/state.safetensors"));
+  }
+}
+
+TEST(JobFailureTest, EveryMissingAndEveryForeignTensorIsNamed) {
+  JobFiles files;
+  const std::string run = files.WriteRun();
+  const auto model = OpenModel(files.File("model"));
+  RawTensors tensors;
+  for (const NamedShape& tensor : TensorsOfModel(SmallModel())) {
+    const std::vector<float> values = ReadTensor(**model, tensor.name);
+    RawTensor& raw = tensors[tensor.name] = RawOf(DType::kF32, values.data(), values.size());
+    raw.shape = tensor.shape;
+  }
+  const std::string first = "model.layers.0.mlp.up_proj.weight", second = "model.norm.weight";
+  for (const std::string& name : {first, second}) {
+    tensors["my." + name] = tensors.at(name);
+    tensors.erase(name);
+  }
+  WriteRaw(files.File("model/model.safetensors"), tensors);
+  for (const std::string& name : {first, second}) {
+    ExpectFailure(run, name + " is missing");
+    ExpectFailure(run, "my." + name + " is unexpected");
+  }
+}
+
+absl::Status EvaluateWith(const JobFiles& files, const std::string& adapter) {
+  return EvaluateModel({.model_path = files.File("model"),
+                        .adapter_path = adapter,
+                        .dataset_path = files.File("held_out.jsonl"),
+                        .context = 32})
+      .status();
+}
+
+// Of other sizes, and of other modules.
+TEST(JobFailureTest, AnAdapterOfAnotherModelIsRefusedWithWhatDiffers) {
+  JobFiles files;
+  ASSERT_EQ(RunJob(files.WriteRun(), std::atomic<bool>(false)).state(), v1::JOB_STATE_SUCCEEDED);
+  const std::string output = files.File("run/output");
+  ASSERT_TRUE(EvaluateWith(files, output).ok());
+  planner::ModelSpec other = SmallModel();
+  other.intermediate_size = 96;
+  other.layer_count = 1;
+  WriteModelDirectory(files.File("model"), other);
+  const absl::Status status = EvaluateWith(files, output);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  const std::string text(status.message());
+  EXPECT_THAT(text, HasSubstr("the adapter was made for another model ("));
+  EXPECT_THAT(text, HasSubstr("model.layers.0.mlp.up_proj is for a layer of 64 x 32, the model's "
+                              "has 96 x 32"));
+  EXPECT_THAT(text, HasSubstr("model.layers.1.self_attn.q_proj is not a linear layer of this"));
+  const absl::Status merged = ConvertModel({.model_path = files.File("model"),
+                                            .output_path = files.File("merged"),
+                                            .adapter_path = output});
+  EXPECT_EQ(merged.message(), status.message());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -16,10 +17,12 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
+#include "tests/trainer/model_io/nf4_files.h"
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 #include "trainer/model_io/adapter.h"
+#include "trainer/model_io/model_writer.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
 namespace tunesmith::trainer {
@@ -37,12 +40,14 @@ v1::JobExit ReadExit(const std::string& run) {
   return exit;
 }
 
-double LossOf(const JobFiles& files, const std::string& model, const std::string& adapter) {
+double LossOf(const JobFiles& files, const std::string& model, const std::string& adapter,
+              std::optional<BaseForm> base_form = std::nullopt) {
   const auto result = EvaluateModel({.model_path = model,
                                      .adapter_path = adapter,
                                      .dataset_path = files.File("held_out.jsonl"),
                                      .context = files.question().workload.context,
-                                     .thread_count = 2});
+                                     .thread_count = 2,
+                                     .base_form = base_form});
   EXPECT_TRUE(result.ok()) << result.status();
   return result->mean_loss;
 }
@@ -54,8 +59,11 @@ std::string ResultFile(const JobFiles& files) {
 
 class EitherMethodTest : public testing::TestWithParam<const char*> {};
 
-INSTANTIATE_TEST_SUITE_P(Methods, EitherMethodTest, testing::Values(kLoraMix, kFullMix),
-                         [](const auto& p) { return std::string(p.index == 0 ? "lora" : "full"); });
+INSTANTIATE_TEST_SUITE_P(Methods, EitherMethodTest, testing::Values(kLoraMix, kFullMix, kQloraMix),
+                         [](const auto& p) {
+                           const std::string_view mix(p.param + sizeof("method=") - 1);
+                           return std::string(mix.substr(0, mix.find_first_of(": ")));
+                         });
 
 TEST_P(EitherMethodTest, LearnsReportsAndSaves) {
   JobFiles files(GetParam());
@@ -101,11 +109,18 @@ TEST_P(EitherMethodTest, WhatWasSavedHasTheReportedLoss) {
   const std::string run = files.WriteRun();
   const v1::JobExit exit = RunToEnd(run);
   ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
-  EXPECT_NEAR(LossOf(files, files.File("model"), ""), exit.summary().held_out_loss_before(), 1e-5);
-  const bool lora = files.mix().method == planner::Method::kLora;
-  const double after = lora ? LossOf(files, files.File("model"), run + "/output")
-                            : LossOf(files, run + "/output", "");
+  const bool qlora = files.mix().method == planner::Method::kQlora;
+  const BaseForm form = qlora ? BaseForm::kNf4Double : BaseForm::kWide;
+  EXPECT_NEAR(LossOf(files, files.File("model"), "", form), exit.summary().held_out_loss_before(),
+              1e-5);
+  const bool full = files.mix().method == planner::Method::kFull;
+  // An adapter says by itself what it was trained on.
+  const double after = full ? LossOf(files, run + "/output", "")
+                            : LossOf(files, files.File("model"), run + "/output");
   EXPECT_NEAR(after, exit.summary().held_out_loss_after(), 1e-5);
+  if (!qlora) return;
+  const double wide = LossOf(files, files.File("model"), run + "/output", BaseForm::kWide);
+  EXPECT_GT(std::abs(wide - after), 1e-4);
 }
 
 // Conversations by the model's own template, a share of them held out.
@@ -180,6 +195,26 @@ TEST(JobTest, TheAdapterHasEveryLinearLayerAndHasMoved) {
   }
 }
 
+// What bitsandbytes stored is what we would have made of the same weights.
+TEST(JobTest, ABaseStoredInFourBitsTrainsBitForBitTheSame) {
+  for (const char* mix : {kQloraMix,
+                          "method=qlora:r4:single precision=fp32 recompute=keep:2 attention=flash "
+                          "loss=full batch=2x2"}) {
+    JobFiles files(mix);
+    const auto wide = OpenModel(files.File("model"));
+    const RawTensors tensors = Nf4Checkpoint(**wide, files.mix().double_quantization);
+    WriteNf4Model(files.File("stored"), SmallModel(), tensors);
+    ASSERT_TRUE(WriteTokenizerFiles(files.File("model"), files.File("stored")).ok());
+    ASSERT_EQ(RunToEnd(files.WriteRun("a")).state(), v1::JOB_STATE_SUCCEEDED);
+    files.spec().set_model_path(files.File("stored"));
+    const v1::JobExit exit = RunToEnd(files.WriteRun("b"));
+    ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+    EXPECT_EQ(LossesOf(files.File("b")), LossesOf(files.File("a")));
+    EXPECT_EQ(*ReadFile(files.File("b") + ResultFile(files)),
+              *ReadFile(files.File("a") + ResultFile(files)));
+  }
+}
+
 // Starts the trainer on `run` as a process of its own.
 pid_t StartTrainer(const std::string& run) {
   const std::string binary = std::string(std::getenv("TUNESMITH_BIN_DIR")) + "/tunesmith-trainer";
@@ -225,6 +260,24 @@ TEST_P(EitherMethodTest, AnInterruptedJobGoesOnBitForBit) {
   ExpectGoesOnBitForBit(JobFiles(GetParam()));
 }
 
+// What the adapter adds to its base is what it does beside it.
+TEST_P(EitherMethodTest, TheMergedModelHasTheReportedLoss) {
+  JobFiles files(GetParam());
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  files.spec().set_merge_output(true);
+  const std::string run = files.WriteRun();
+  const v1::JobExit exit = RunToEnd(run);
+  if (files.mix().method == planner::Method::kFull) {
+    EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+    EXPECT_THAT(exit.reason(), HasSubstr("full fine-tuning makes none"));
+    return;
+  }
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
+  EXPECT_EQ(exit.summary().merged_dir(), run + "/output/merged");
+  EXPECT_NEAR(LossOf(files, run + "/output/merged", ""), exit.summary().held_out_loss_after(),
+              1e-5);
+}
+
 // A checkpoint holds every kind of state exactly, and the random bits of a step are the same the second time.
 TEST(JobTest, AnInterruptedJobGoesOnBitForBitWithEveryOptimizer) {
   for (const char* axes :
@@ -245,7 +298,6 @@ TEST(JobTest, AnInterruptedJobGoesOnBitForBitInBf16) {
 
 // The base is quantized anew at every start, to the same codes.
 TEST(JobTest, AnInterruptedJobGoesOnBitForBitOnAQuantizedBase) {
-  ExpectGoesOnBitForBit(JobFiles(kQloraMix));
   ExpectGoesOnBitForBit(
       JobFiles("method=qlora:r4:single precision=bf16 recompute=keep:2 "
                "attention=flash loss=full batch=2x2"));
@@ -271,9 +323,10 @@ TEST_P(EitherMethodTest, AKilledJobGoesOnFromItsCheckpoint) {
 }
 
 // SIGTERM, as the server's cancel sends it.
-TEST(JobTest, TheProcessSavesAndEndsWellWhenItIsAskedToStop) {
-  JobFiles files;
-  const std::string run = Lengthen(files).WriteRun();
+TEST_P(EitherMethodTest, TheProcessSavesAndEndsWellWhenItIsAskedToStopAndGoesOn) {
+  JobFiles files(GetParam());
+  const std::string whole = Lengthen(files).WriteRun("whole"), run = files.WriteRun();
+  ASSERT_EQ(RunToEnd(whole).state(), v1::JOB_STATE_SUCCEEDED);
   const pid_t child = StartTrainer(run);
   EXPECT_TRUE(WaitForStep(run, 3));
   kill(child, SIGTERM);
@@ -284,6 +337,9 @@ TEST(JobTest, TheProcessSavesAndEndsWellWhenItIsAskedToStop) {
   const v1::JobExit exit = ReadExit(run);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED);
   EXPECT_EQ(NewestCheckpoint(run), exit.last_step());
+  ASSERT_EQ(RunToEnd(run).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(LossesOf(run), LossesOf(whole));
+  EXPECT_EQ(*ReadFile(run + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
 }
 
 }  // namespace

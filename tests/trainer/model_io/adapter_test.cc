@@ -68,6 +68,25 @@ TEST_F(AdapterTest, RoundTripUnderPeftsNames) {
   EXPECT_EQ(config["peft_type"], "LORA");
 }
 
+TEST_F(AdapterTest, ItSaysWhatItWasTrainedOnOrNothing) {
+  for (const BaseForm form :
+       {BaseForm::kUnknown, BaseForm::kWide, BaseForm::kNf4, BaseForm::kNf4Double}) {
+    Adapter adapter = SmallAdapter();
+    adapter.base_form = form;
+    ASSERT_TRUE(WriteAdapter(directory_.path(), adapter).ok());
+    EXPECT_EQ(ReadAdapter(directory_.path())->base_form, form);
+    EXPECT_EQ(BaseFormFromName(BaseFormName(form)), form);
+  }
+  EXPECT_EQ(BaseFormFromName("int8"), BaseForm::kUnknown);
+}
+
+TEST_F(AdapterTest, TheScaleIsAlphaOverTheRankOrItsRoot) {
+  Adapter adapter{.rank = 16, .alpha = 8};
+  EXPECT_EQ(ScaleOf(adapter), 0.5);
+  adapter.rank_stabilized = true;
+  EXPECT_EQ(ScaleOf(adapter), 2.0);
+}
+
 TEST_F(AdapterTest, WhatTrainingChoseIsKept) {
   Adapter adapter = SmallAdapter();
   adapter.rank_stabilized = adapter.fan_in_fan_out = true;
