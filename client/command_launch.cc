@@ -222,12 +222,14 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
   return spec;
 }
 
-absl::Status RequireOneDevice(const v1::Plan& plan) {
-  const int64_t count = plan.inputs().devices().device_count();
-  if (count <= 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat("the plan is for ", count,
-                                           " devices, and launch runs on one; plan for --gpus ",
-                                           plan.inputs().devices().hardware().name()));
+// Several ranks run on CPUs so far.
+absl::Status RequireOneGpu(const v1::Plan& plan) {
+  const v1::DeviceGroup& devices = plan.inputs().devices();
+  if (devices.device_count() <= 1 || devices.hardware().compute_capability() == 0)
+    return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("the plan is for ", devices.device_count(),
+                                           " GPUs, and launch runs on one; plan for --gpus ",
+                                           devices.hardware().name()));
 }
 
 absl::Status RequireAdapterToMerge(const v1::Plan& plan, bool merges) {
@@ -264,7 +266,7 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   const auto plan = PlanOf(globals, flags);
   if (!plan.ok()) return Fail(plan.status());
   if (!plan->has_value()) return kExitNothingFits;
-  if (const absl::Status status = RequireOneDevice(**plan); !status.ok()) return Fail(status);
+  if (const absl::Status status = RequireOneGpu(**plan); !status.ok()) return Fail(status);
   if (const absl::Status status = RequireAdapterToMerge(**plan, flags.merges); !status.ok())
     return Fail(status);
   v1::CreateJobRequest request;

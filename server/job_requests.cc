@@ -41,16 +41,16 @@ void CheckRequestId(const std::string& id, Violations& violations) {
 }
 
 absl::Status CheckDevices(const planner::DeviceGroup& devices, const v1::JobSpec& spec) {
-  if (devices.device_count != 1) {
-    return absl::FailedPreconditionError(
-        StrCat("the plan is for ", devices.device_count,
-               " devices; this server launches jobs of one device"));
-  }
   if (!devices.hardware.trainer_runs) {
     return absl::FailedPreconditionError(
         StrCat("the bundled trainer does not run on ", devices.hardware.name));
   }
   const bool plan_is_for_cpu = devices.hardware.compute_capability == 0;
+  if (devices.device_count != 1 && !plan_is_for_cpu) {
+    return absl::FailedPreconditionError(
+        StrCat("the plan is for ", devices.device_count,
+               " GPUs; the trainer connects ranks on CPUs so far: make a plan for one"));
+  }
   if (plan_is_for_cpu != (spec.device() == "cpu")) {
     return absl::FailedPreconditionError(StrCat("the plan is for ", devices.hardware.name,
                                                 " but spec.device is \"", spec.device(), "\""));

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -107,9 +108,10 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments,
 ServerProcess::ServerProcess(const std::string& data_directory,
                              const std::map<std::string, std::string>& environment,
                              const std::vector<std::string>& flags, const std::string& listen) {
-  std::vector<std::string> arguments = {
-      BinaryPath("tunesmithd"), "--listen",  listen,           "--data-dir",
-      data_directory,           "--trainer", FakeTrainerPath()};
+  std::vector<std::string> arguments = {BinaryPath("tunesmithd"), "--listen", listen, "--data-dir",
+                                        data_directory};
+  if (std::find(flags.begin(), flags.end(), "--trainer") == flags.end())
+    arguments.insert(arguments.end(), {"--trainer", FakeTrainerPath()});
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   log_path_ = data_directory + ".log";
   pid_ = Start(arguments, environment, "/dev/null", log_path_);

@@ -315,7 +315,10 @@ TEST_F(ServerTest, CreateJobNamesEveryFieldThatIsWrong) {
 TEST_F(ServerTest, CreateJobRefusesWhatTheTrainerCannotRun) {
   ServerProcess server(DataDirectory());
   v1::CreateJobRequest request = TestJob(scratch_, 1);
-  request.mutable_plan()->mutable_inputs()->mutable_devices()->set_device_count(2);
+  v1::DeviceGroup& devices = *request.mutable_plan()->mutable_inputs()->mutable_devices();
+  devices.set_device_count(2);
+  devices.mutable_hardware()->set_compute_capability(90);
+  request.mutable_spec()->set_device("cuda:0");
   request.mutable_plan()->mutable_mix()->set_data_parallel(2);
   request.mutable_plan()->mutable_mix()->set_accumulation_count(1);
   grpc::ClientContext context;
