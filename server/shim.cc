@@ -17,6 +17,7 @@
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/fail_point.h"
 #include "server/process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
@@ -27,6 +28,20 @@ using convert::InDirectory;
 
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 
+absl::StatusOr<v1::ShimHandle> HandleOf(const ShimOptions& options, pid_t trainer) {
+  v1::ShimHandle handle;
+  handle.set_pid(getpid());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
+  handle.set_start_ticks(ticks);
+  handle.set_attempt(options.attempt);
+  handle.set_trainer_pid(trainer);
+  // A trainer that has ended already has no start time, and nobody needs to find it.
+  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
+  return handle;
+}
+
+// The claim says who made it from the moment at which it is there: it is written under another
+// name and linked, which fails where the name is taken, on network file systems too.
 absl::Status ClaimAttempt(const ShimOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
   if (newest >= options.attempt) {
@@ -35,10 +50,14 @@ absl::Status ClaimAttempt(const ShimOptions& options) {
   }
   const std::string path =
       InDirectory(options.run_directory, convert::AttemptFile(options.attempt));
-  const int fd = open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-  if (fd < 0) return absl::ErrnoToStatus(errno, StrCat("cannot create ", path));
-  close(fd);
-  return absl::OkStatus();
+  const std::string draft = InDirectory(options.run_directory, StrCat("claim-", getpid()));
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, 0));
+  TUNESMITH_RETURN_IF_ERROR(convert::WriteJsonFile(draft, handle));
+  const bool claimed = link(draft.c_str(), path.c_str()) == 0;
+  const int error = errno;
+  unlink(draft.c_str());
+  if (claimed) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, StrCat("cannot create ", path));
 }
 
 // An exit.json that is there from now on is this attempt's.
@@ -51,14 +70,7 @@ absl::Status PutOldExitAway(const ShimOptions& options) {
 }
 
 absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
-  v1::ShimHandle handle;
-  handle.set_pid(getpid());
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
-  handle.set_start_ticks(ticks);
-  handle.set_attempt(options.attempt);
-  handle.set_trainer_pid(trainer);
-  // A trainer that has ended already has no start time, and nobody needs to find it.
-  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, trainer));
   return convert::WriteJsonFile(InDirectory(options.run_directory, convert::kShimFile), handle);
 }
 
@@ -136,6 +148,9 @@ v1::JobExit ExitOf(const ShimOptions& options, const TrainerEnd& end) {
   exit.set_signal(killed ? WTERMSIG(end.wait_status) : 0);
   exit.set_reason(EndReason(options, end));
   exit.set_state(end.was_told_to_stop ? v1::JOB_STATE_CANCELLED : v1::JOB_STATE_FAILED);
+  // Who told it, and why, the server knows.
+  if (!end.was_told_to_stop)
+    exit.set_cause(killed ? v1::END_CAUSE_KILLED : v1::END_CAUSE_TRAINER_FAILED);
   v1::Heartbeat heartbeat;
   if (convert::ReadJsonFile(InDirectory(options.run_directory, convert::kHeartbeatFile), &heartbeat)
           .ok()) {
@@ -156,7 +171,8 @@ absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options) {
   return Spawn({.arguments = {options.trainer_path, "run", "--run-dir", options.run_directory},
                 .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
                 .output_path = InDirectory(options.run_directory, convert::kTrainerLogFile),
-                .new_group = true});
+                .new_group = true,
+                .dies_with_parent = true});
 }
 
 v1::JobExit NotStarted(const absl::Status& status) {
@@ -164,6 +180,7 @@ v1::JobExit NotStarted(const absl::Status& status) {
   exit.set_exit_code(127);
   exit.set_reason(std::string(status.message()));
   exit.set_state(v1::JOB_STATE_FAILED);
+  exit.set_cause(v1::END_CAUSE_NOT_STARTED);
   return exit;
 }
 
@@ -176,14 +193,17 @@ absl::Status RunShim(const ShimOptions& options) {
   TUNESMITH_RETURN_IF_ERROR(
       MakeDirectories(InDirectory(options.run_directory, convert::kLogDirectory)));
   TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
+  FailPoint("shim_claimed");
   TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
   TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
   const absl::StatusOr<pid_t> trainer = StartTrainer(options);
   if (!trainer.ok()) return WriteExit(options, NotStarted(trainer.status()));
+  FailPoint("shim_started");
   const absl::Status handle_written = WriteHandle(options, *trainer);
   if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
   const TrainerEnd end = WaitForTrainer(*trainer, signals, options.grace);
   kill(-*trainer, SIGKILL);  // children that it left in its group
+  FailPoint("shim_ended");
   TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
   return handle_written;
 }
