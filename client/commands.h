@@ -37,6 +37,7 @@ void AddRecommend(CLI::App& app, Globals& globals);
 void AddEstimate(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddGpus(CLI::App& app, Globals& globals);
+void AddClusters(CLI::App& app, Globals& globals);
 void AddLaunch(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddConvert(CLI::App& app, Globals& globals);

@@ -94,6 +94,8 @@ int Train(const std::string& directory, const v1::JobSpec& spec) {
   for (int64_t step = NewestCheckpoint(directory) + 1; step <= step_count; ++step) {
     absl::SleepFor(absl::Milliseconds(FromEnvironment("FAKE_STEP_MILLISECONDS", 5)));
     ReportStep(directory, step, step_count, **events);
+    std::printf("step %lld\n", static_cast<long long>(step));
+    std::fflush(stdout);
     const bool stop = told_to_stop;
     if (stop || (spec.checkpoint_every_step_count() > 0 &&
                  step % spec.checkpoint_every_step_count() == 0)) {

@@ -121,11 +121,15 @@ ServerProcess::ServerProcess(const std::string& data_directory,
   const auto channel = grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
   jobs_ = v1::JobService::NewStub(channel);
   recommender_ = v1::RecommenderService::NewStub(channel);
+  clusters_ = v1::ClusterService::NewStub(channel);
+  measurements_ = v1::MeasurementService::NewStub(channel);
 }
 
 ServerProcess::~ServerProcess() {
   jobs_.reset();  // a connection that is open keeps the server from ending at once
   recommender_.reset();
+  clusters_.reset();
+  measurements_.reset();
   Terminate();
 }
 
