@@ -139,6 +139,11 @@ void ServerProcess::Kill() {
   pid_ = 0;
 }
 
+bool ServerProcess::HasEnded() {
+  if (pid_ > 0 && waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = 0;
+  return pid_ == 0;
+}
+
 int ServerProcess::Terminate() {
   if (pid_ <= 0) return -1;
   kill(pid_, SIGTERM);

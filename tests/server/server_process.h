@@ -53,6 +53,7 @@ class ServerProcess {
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   void Kill();      // SIGKILL, as a crash
+  bool HasEnded();  // by itself, or by a signal from elsewhere
   int Terminate();  // SIGTERM; its exit status
 
   pid_t pid() const { return pid_; }
