@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/utf8.h"
 #include "tunesmith/v1/events.pb.h"
 
 namespace tunesmith::server {
@@ -87,7 +88,8 @@ absl::StatusOr<std::vector<Token>> Tokenize(std::string_view rest) {
     } else if (IsWordCharacter(rest[0])) {
       tokens.push_back({TakeWhile(rest, IsWordCharacter)});
     } else {
-      return Refuse(StrCat("'", std::string(1, rest[0]), "' is not understood"));
+      const auto bytes = std::max<int64_t>(1, Utf8CharacterBytes(rest));
+      return Refuse(StrCat("'", rest.substr(0, static_cast<size_t>(bytes)), "' is not understood"));
     }
   }
 }

@@ -13,6 +13,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/access_log.h"
+#include "server/malformed_requests.h"
 
 namespace tunesmith::server {
 namespace {
@@ -106,12 +107,11 @@ absl::Status Server::Listen(const ServerOptions& options) {
   builder.RegisterService(&jobs_);
   builder.RegisterService(&clusters_);
   builder.RegisterService(&measurements_);
-  if (options.logs_calls) {
-    std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
-        interceptors;
-    interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
-    builder.experimental().SetInterceptorCreators(std::move(interceptors));
-  }
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  // What is sent passes the last one first, so that the log has what the client gets.
+  if (options.logs_calls) interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
+  interceptors.push_back(std::make_unique<MalformedRequestFactory>());
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server_ = builder.BuildAndStart();
   if (server_ != nullptr && port_ > 0) return absl::OkStatus();
   return absl::UnavailableError(StrCat("cannot listen on ", options.listen,
