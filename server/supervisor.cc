@@ -63,13 +63,14 @@ void Supervisor::Stop() {
 }
 
 void Supervisor::Wake() {
-  if (std::this_thread::get_id() == thread_.get_id()) return;
+  if (std::this_thread::get_id() == loop_id_.load()) return;
   std::lock_guard lock(mutex_);
   woken_ = true;
   wake_.notify_all();
 }
 
 void Supervisor::Loop() {
+  loop_id_ = std::this_thread::get_id();
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -66,6 +67,7 @@ class Supervisor {
   bool stopping_ = false;
   bool woken_ = false;
   std::thread thread_;
+  std::atomic<std::thread::id> loop_id_;
 };
 
 }  // namespace tunesmith::server
