@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -525,6 +526,40 @@ TEST_F(ApiTest, JobsRunBesideEachOtherAndTheClusterTellsWhatIsFree) {
   EXPECT_EQ(DetailsOf(Call(server.clusters(), &v1::ClusterService::Stub::GetCluster, wrong, &none))
                 .reason,
             "CLUSTER_NOT_FOUND");
+}
+
+// What a call of any method with any bytes comes to.
+grpc::Status CallRaw(const std::string& address, const std::string& method,
+                     const std::string& bytes) {
+  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  const grpc::Slice slice(bytes);
+  grpc::ByteBuffer answer;
+  grpc::Status status;
+  grpc::CompletionQueue queue;
+  const auto reader = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  reader->StartCall();
+  reader->Finish(&answer, &status, &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  return status;
+}
+
+TEST_F(ApiTest, WhatDoesNotParseIsInvalidAndWhatIsNotThereUnimplemented) {
+  ServerProcess server(DataDirectory());
+  for (const char* method :
+       {"/tunesmith.v1.JobService/GetJob", "/tunesmith.v1.RecommenderService/Recommend",
+        "/tunesmith.v1.RecommenderService/Estimate", "/tunesmith.v1.ClusterService/GetCluster"}) {
+    const grpc::Status status = CallRaw(server.address(), method, "\xff\xff");
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << method;
+    EXPECT_EQ(DetailsOf(status).reason, "MALFORMED_REQUEST");
+  }
+  for (const char* method : {"/tunesmith.v1.JobService/Nonsense",
+                             "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"}) {
+    EXPECT_EQ(CallRaw(server.address(), method, "").error_code(), grpc::StatusCode::UNIMPLEMENTED)
+        << method;
+  }
 }
 
 TEST_F(ApiTest, CapabilitiesNameServicesAndFamilies) {
