@@ -108,6 +108,7 @@ constexpr char kEndOfLaunchersAndRequests[] = R"sql(
   CREATE INDEX jobs_by_state_and_id ON jobs (state, job_id);
   CREATE INDEX jobs_by_position ON jobs (queue_position);
   CREATE INDEX jobs_by_model ON jobs (model, job_id);
+  CREATE INDEX jobs_by_launcher ON jobs (launcher, job_id);
   CREATE INDEX jobs_by_end ON jobs (end_micros) WHERE end_micros > 0;
   CREATE INDEX jobs_by_plan ON jobs (plan_id);
 )sql";

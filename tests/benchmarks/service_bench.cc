@@ -329,8 +329,11 @@ bool FillDatabase(const std::string& data_directory, int64_t count) {
 
 v1::ListJobsRequest ListRequest(int64_t i, int64_t jobs, std::mt19937_64& random) {
   v1::ListJobsRequest request;
-  switch (i % 4) {
+  switch (i % 5) {
     case 0:
+      break;
+    case 4:
+      request.set_filter("launcher = elsewhere");  // no job
       break;
     case 1:
       request.set_filter("model = \"model-" + std::to_string(random() % 1000) + "\"");
