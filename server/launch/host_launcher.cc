@@ -104,8 +104,8 @@ AttemptView Waiting(const std::string& reason) {
 }
 
 // Nobody claimed the attempt: its shim is about to, or ended before it could.
-AttemptView ViewUnclaimed(const v1::Job& job, const std::string& handle) {
-  if (IsHandleAlive(handle)) return Waiting("");
+AttemptView ViewUnclaimed(const v1::Job& job, bool shim_was_alive) {
+  if (shim_was_alive) return Waiting("");
   return Ended(v1::END_CAUSE_NOT_STARTED,
                StrCat("tunesmith-shim did not start attempt ", job.attempt(), ShimLog(job)));
 }
@@ -257,8 +257,10 @@ absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
 
 absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::string& handle) {
   ReapShims();
+  // In this order: a shim that is gone has claimed the attempt, or never will.
+  const bool shim_was_alive = IsHandleAlive(handle);
   const Sight sight = SightOf(job);
-  if (!sight.claimed) return ViewUnclaimed(job, handle);
+  if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
   if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
     return Waiting("");
   // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
