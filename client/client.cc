@@ -15,6 +15,7 @@
 #include "proto/convert/model.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
+#include "tunesmith/v1/measurements.grpc.pb.h"
 #include "tunesmith/v1/recommender.grpc.pb.h"
 
 namespace tunesmith::client {
@@ -287,7 +288,30 @@ class RemoteClusterClient final : public ClusterClient {
   std::unique_ptr<v1::ClusterService::Stub> stub_;
 };
 
+class RemoteMeasurementClient final : public MeasurementClient {
+ public:
+  explicit RemoteMeasurementClient(const ClientOptions& options)
+      : options_(options), stub_(v1::MeasurementService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::ReportMeasurementResponse> Report(
+      const v1::ReportMeasurementRequest& request) override {
+    return Call(*stub_, &v1::MeasurementService::Stub::ReportMeasurement, request, options_);
+  }
+  absl::StatusOr<v1::ListMeasurementsResponse> List(
+      const v1::ListMeasurementsRequest& request) override {
+    return Call(*stub_, &v1::MeasurementService::Stub::ListMeasurements, request, options_);
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<v1::MeasurementService::Stub> stub_;
+};
+
 }  // namespace
+
+std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options) {
+  return std::make_unique<RemoteMeasurementClient>(options);
+}
 
 std::unique_ptr<ClusterClient> MakeClusterClient(const ClientOptions& options) {
   return std::make_unique<RemoteClusterClient>(options);

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/measurements.pb.h"
 #include "tunesmith/v1/recommender.pb.h"
 
 // The C++ client of Tunesmith. Every call has a deadline. Errors carry the server's code and message; UNAVAILABLE also says which server
@@ -73,6 +74,18 @@ class ClusterClient {
   virtual ~ClusterClient() = default;
   virtual absl::StatusOr<v1::ListClustersResponse> List() = 0;
 };
+
+// Measurements on a server. Errors as measurements.proto states them.
+class MeasurementClient {
+ public:
+  virtual ~MeasurementClient() = default;
+  virtual absl::StatusOr<v1::ReportMeasurementResponse> Report(
+      const v1::ReportMeasurementRequest& request) = 0;
+  virtual absl::StatusOr<v1::ListMeasurementsResponse> List(
+      const v1::ListMeasurementsRequest& request) = 0;
+};
+
+std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options);
 
 std::unique_ptr<ClusterClient> MakeClusterClient(const ClientOptions& options);
 

@@ -25,13 +25,6 @@ struct JobFlags {
   Format format = Format::kTable;
 };
 
-// People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".
-std::string FullName(const std::string& name) {
-  if (name.starts_with("jobs/")) return name;
-  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
-  return StrCat("jobs/", number ? "job-" : "", name);
-}
-
 int PrintJob(const absl::StatusOr<v1::Job>& job, Format format) {
   if (!job.ok()) return Fail(job.status());
   std::fputs(
@@ -71,17 +64,17 @@ using JobMethod = absl::StatusOr<v1::Job> (JobClient::*)(const std::string&);
 
 int RunOne(const Globals& globals, const JobFlags& flags, JobMethod method) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return PrintJob((jobs.get()->*method)(FullName(flags.name)), flags.format);
+  return PrintJob((jobs.get()->*method)(FullJobName(flags.name)), flags.format);
 }
 
 int RunWatch(const Globals& globals, const JobFlags& flags) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return FollowAndReport(*jobs, FullName(flags.name), flags.after_sequence, flags.format);
+  return FollowAndReport(*jobs, FullJobName(flags.name), flags.after_sequence, flags.format);
 }
 
 int RunResume(const Globals& globals, const JobFlags& flags) {
   v1::ResumeJobRequest request;
-  request.set_name(FullName(flags.name));
+  request.set_name(FullJobName(flags.name));
   request.set_request_id(flags.request_id);
   return PrintJob(MakeJobClient(globals.Options())->Resume(request), flags.format);
 }
@@ -89,7 +82,7 @@ int RunResume(const Globals& globals, const JobFlags& flags) {
 // The log's bytes go to stdout as they are.
 int RunLogs(const Globals& globals, const JobFlags& flags) {
   v1::StreamLogsRequest request;
-  request.set_name(FullName(flags.name));
+  request.set_name(FullJobName(flags.name));
   request.set_follow(flags.follow);
   request.set_tail_bytes(flags.tail_bytes);
   const absl::Status status = MakeJobClient(globals.Options())
@@ -123,6 +116,12 @@ void AddNamed(CLI::App& parent, Globals& globals, const char* name, const char* 
 }
 
 }  // namespace
+
+std::string FullJobName(const std::string& name) {
+  if (name.starts_with("jobs/")) return name;
+  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+  return StrCat("jobs/", number ? "job-" : "", name);
+}
 
 void AddJobs(CLI::App& app, Globals& globals) {
   CLI::App* parent = app.add_subcommand("jobs", "List, follow, stop and resume jobs");

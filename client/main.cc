@@ -72,6 +72,7 @@ int main(int argc, char** argv) {
   tunesmith::client::AddModels(app, globals);
   tunesmith::client::AddGpus(app, globals);
   tunesmith::client::AddClusters(app, globals);
+  tunesmith::client::AddMeasurements(app, globals);
   tunesmith::client::AddVersion(app, globals);
   try {
     app.parse(argc, argv);

@@ -212,6 +212,24 @@ std::string ShowSubmission(const v1::RenderedSubmission& submission) {
   return text;
 }
 
+std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer) {
+  const auto beside = [](const std::string& measured, const std::string& predicted, double ratio) {
+    return ratio > 0 ? StrCat(measured, " of ", predicted, absl::StrFormat(" (%.2f)", ratio)) : "-";
+  };
+  Table table(
+      {"measurement", "job", "step of predicted", "memory GiB of predicted", "source", "mix"});
+  for (const v1::Measurement& m : answer.measurements()) {
+    table.AddRow(
+        {m.name(), m.job().empty() ? "-" : m.job(),
+         beside(FormatSeconds(m.measured().step_seconds()),
+                FormatSeconds(m.predicted().time().step_seconds()), m.step_seconds_ratio()),
+         beside(Gib(m.measured().peak_device_bytes()), Gib(m.predicted().memory().total_bytes()),
+                m.device_memory_ratio()),
+         m.source(), m.mix_line()});
+  }
+  return table.ToString();
+}
+
 std::string ShowClusters(const v1::ListClustersResponse& answer) {
   Table table(
       {"cluster", "GPUs free", "threads free", "memory free", "queued", "active", "description"},

@@ -5,6 +5,7 @@
 
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/measurements.pb.h"
 #include "tunesmith/v1/recommender.pb.h"
 
 // Answers as text for people: GiB, times in words. Each ends in a newline.
@@ -22,6 +23,7 @@ std::string ShowGpus(const v1::ListGpusResponse& answer);
 std::string ShowJobs(const v1::ListJobsResponse& answer);
 std::string ShowJob(const v1::Job& job);
 std::string ShowSubmission(const v1::RenderedSubmission& submission);
+std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer);
 std::string ShowClusters(const v1::ListClustersResponse& answer);
 
 // "PREEMPTED".

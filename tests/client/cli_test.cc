@@ -403,6 +403,14 @@ TEST(CliTest, ValidatesLaunchesOnceAndShowsTheLog) {
       Tunesmith({"--server", server.address(), "jobs", "list", "--filter", "nonsense"}).status, 2);
   EXPECT_THAT(Tunesmith({"--server", server.address(), "clusters"}).output,
               HasSubstr("clusters/host"));
+  const ProcessResult reported =
+      Tunesmith({"--server", server.address(), "measurements", "report", "--job", "1",
+                 "--step-seconds", "0.5", "--peak-device-memory", "2GiB", "--source", "a hook"});
+  EXPECT_EQ(reported.status, 0) << reported.errors;
+  const ProcessResult measured =
+      Tunesmith({"--server", server.address(), "measurements", "--of", "job-1"});
+  EXPECT_THAT(measured.output, HasSubstr("a hook")) << measured.errors;
+  EXPECT_THAT(measured.output, HasSubstr("500.0 ms of"));
 }
 
 TEST(CliTest, AddsModelsAndDevicesToTheServersCatalog) {
