@@ -9,9 +9,13 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "grpcpp/grpcpp.h"
+#include "planner/model/catalog.h"
 #include "proto/convert/answer.h"
 #include "proto/convert/data_directory.h"
+#include "proto/convert/model.h"
+#include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
+#include "tunesmith/v1/measurements.grpc.pb.h"
 #include "tunesmith/v1/recommender.grpc.pb.h"
 
 namespace tunesmith::client {
@@ -54,6 +58,13 @@ absl::StatusOr<Response> Call(Stub& stub,
   return response;
 }
 
+template <typename Request>
+Request Named(const std::string& name) {
+  Request request;
+  request.set_name(name);
+  return request;
+}
+
 class RemoteRecommender final : public Recommender {
  public:
   explicit RemoteRecommender(const ClientOptions& options)
@@ -71,6 +82,21 @@ class RemoteRecommender final : public Recommender {
   }
   absl::StatusOr<v1::ListGpusResponse> ListGpus() override {
     return Call(*stub_, &v1::RecommenderService::Stub::ListGpus, v1::ListGpusRequest(), options_);
+  }
+  absl::StatusOr<v1::GetModelResponse> GetModel(const std::string& name) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::GetModel, Named<v1::GetModelRequest>(name),
+                options_);
+  }
+  absl::StatusOr<v1::GetGpuResponse> GetGpu(const std::string& name) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::GetGpu, Named<v1::GetGpuRequest>(name),
+                options_);
+  }
+  absl::StatusOr<v1::CreateModelResponse> CreateModel(
+      const v1::CreateModelRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::CreateModel, request, options_);
+  }
+  absl::StatusOr<v1::CreateGpuResponse> CreateGpu(const v1::CreateGpuRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::CreateGpu, request, options_);
   }
 
  private:
@@ -97,8 +123,31 @@ class OfflineRecommender final : public Recommender {
     return convert::AnswerListModels();
   }
   absl::StatusOr<v1::ListGpusResponse> ListGpus() override { return convert::AnswerListGpus(); }
+  absl::StatusOr<v1::GetModelResponse> GetModel(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec model, planner::FindModel(name));
+    v1::GetModelResponse response;
+    *response.mutable_model() = convert::ToProto(model);
+    return response;
+  }
+  absl::StatusOr<v1::GetGpuResponse> GetGpu(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware gpu, planner::FindHardware(name));
+    v1::GetGpuResponse response;
+    *response.mutable_gpu() = convert::ToProto(gpu);
+    return response;
+  }
+  absl::StatusOr<v1::CreateModelResponse> CreateModel(const v1::CreateModelRequest&) override {
+    return NeedsServer();
+  }
+  absl::StatusOr<v1::CreateGpuResponse> CreateGpu(const v1::CreateGpuRequest&) override {
+    return NeedsServer();
+  }
 
  private:
+  static absl::Status NeedsServer() {
+    return absl::FailedPreconditionError(
+        "additions to the catalog are kept by a server; leave --offline out");
+  }
+
   const absl::Duration timeout_;
 };
 
@@ -125,8 +174,8 @@ class RemoteJobClient final : public JobClient {
   explicit RemoteJobClient(const ClientOptions& options)
       : options_(options), stub_(v1::JobService::NewStub(MakeChannel(options.server))) {}
 
-  absl::StatusOr<v1::Job> Create(const v1::CreateJobRequest& request) override {
-    return JobOf(Call(*stub_, &v1::JobService::Stub::CreateJob, request, options_));
+  absl::StatusOr<v1::CreateJobResponse> Create(const v1::CreateJobRequest& request) override {
+    return Call(*stub_, &v1::JobService::Stub::CreateJob, request, options_);
   }
   absl::StatusOr<v1::Job> Get(const std::string& name) override {
     return JobOf(
@@ -139,22 +188,17 @@ class RemoteJobClient final : public JobClient {
     return JobOf(Call(*stub_, &v1::JobService::Stub::CancelJob, Named<v1::CancelJobRequest>(name),
                       options_));
   }
-  absl::StatusOr<v1::Job> Resume(const std::string& name) override {
-    return JobOf(Call(*stub_, &v1::JobService::Stub::ResumeJob, Named<v1::ResumeJobRequest>(name),
-                      options_));
+  absl::StatusOr<v1::Job> Resume(const v1::ResumeJobRequest& request) override {
+    return JobOf(Call(*stub_, &v1::JobService::Stub::ResumeJob, request, options_));
   }
+  absl::Status Logs(const v1::StreamLogsRequest& request,
+                    const std::function<void(const std::string& bytes)>& sink,
+                    const std::function<bool()>& interrupted) override;
   absl::StatusOr<v1::Job> Watch(const std::string& name, int64_t after_sequence,
                                 const std::function<void(const v1::WatchJobResponse&)>& sink,
                                 const std::function<bool()>& interrupted) override;
 
  private:
-  template <typename Request>
-  static Request Named(const std::string& name) {
-    Request request;
-    request.set_name(name);
-    return request;
-  }
-
   template <typename Response>
   static absl::StatusOr<v1::Job> JobOf(absl::StatusOr<Response> response) {
     TUNESMITH_RETURN_IF_ERROR(response.status());
@@ -199,7 +243,79 @@ absl::StatusOr<v1::Job> RemoteJobClient::Watch(
   }
 }
 
+absl::Status RemoteJobClient::Logs(const v1::StreamLogsRequest& asked,
+                                   const std::function<void(const std::string& bytes)>& sink,
+                                   const std::function<bool()>& interrupted) {
+  v1::StreamLogsRequest request = asked;
+  absl::Time last_answer = absl::Now();
+  bool had_answer = false;
+  while (true) {
+    grpc::ClientContext context;
+    grpc::Status status;
+    {
+      const Interrupter interrupter(context, interrupted);
+      const auto reader = stub_->StreamLogs(&context, request);
+      v1::StreamLogsResponse response;
+      while (reader->Read(&response)) {
+        had_answer = true;
+        last_answer = absl::Now();
+        request.set_offset(response.next_offset());
+        request.clear_tail_bytes();
+        sink(response.data());
+      }
+      status = reader->Finish();
+    }
+    if (interrupted()) return absl::CancelledError("interrupted");
+    const bool try_again = status.error_code() == grpc::StatusCode::UNAVAILABLE && had_answer &&
+                           absl::Now() - last_answer < kWatchPatience;
+    if (!try_again) return FromGrpc(status, options_.server);
+    absl::SleepFor(kWatchPause);
+  }
+}
+
+class RemoteClusterClient final : public ClusterClient {
+ public:
+  explicit RemoteClusterClient(const ClientOptions& options)
+      : options_(options), stub_(v1::ClusterService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::ListClustersResponse> List() override {
+    return Call(*stub_, &v1::ClusterService::Stub::ListClusters, v1::ListClustersRequest(),
+                options_);
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<v1::ClusterService::Stub> stub_;
+};
+
+class RemoteMeasurementClient final : public MeasurementClient {
+ public:
+  explicit RemoteMeasurementClient(const ClientOptions& options)
+      : options_(options), stub_(v1::MeasurementService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::ReportMeasurementResponse> Report(
+      const v1::ReportMeasurementRequest& request) override {
+    return Call(*stub_, &v1::MeasurementService::Stub::ReportMeasurement, request, options_);
+  }
+  absl::StatusOr<v1::ListMeasurementsResponse> List(
+      const v1::ListMeasurementsRequest& request) override {
+    return Call(*stub_, &v1::MeasurementService::Stub::ListMeasurements, request, options_);
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<v1::MeasurementService::Stub> stub_;
+};
+
 }  // namespace
+
+std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options) {
+  return std::make_unique<RemoteMeasurementClient>(options);
+}
+
+std::unique_ptr<ClusterClient> MakeClusterClient(const ClientOptions& options) {
+  return std::make_unique<RemoteClusterClient>(options);
+}
 
 std::unique_ptr<Recommender> MakeRemoteRecommender(const ClientOptions& options) {
   return std::make_unique<RemoteRecommender>(options);

@@ -18,15 +18,12 @@ struct JobFlags {
   std::string name;
   int64_t after_sequence = 0;
   int64_t limit = 50;
+  std::string filter;
+  std::string request_id;
+  bool follow = false;
+  int64_t tail_bytes = 0;
   Format format = Format::kTable;
 };
-
-// People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".
-std::string FullName(const std::string& name) {
-  if (name.starts_with("jobs/")) return name;
-  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
-  return StrCat("jobs/", number ? "job-" : "", name);
-}
 
 int PrintJob(const absl::StatusOr<v1::Job>& job, Format format) {
   if (!job.ok()) return Fail(job.status());
@@ -37,9 +34,11 @@ int PrintJob(const absl::StatusOr<v1::Job>& job, Format format) {
 }
 
 // Pages are fetched until the limit is reached.
-absl::StatusOr<v1::ListJobsResponse> ListUpTo(JobClient& jobs, int64_t limit) {
+absl::StatusOr<v1::ListJobsResponse> ListUpTo(JobClient& jobs, int64_t limit,
+                                              const std::string& filter) {
   v1::ListJobsResponse all;
   v1::ListJobsRequest request;
+  request.set_filter(filter);
   do {
     request.set_page_size(limit - all.jobs_size());
     const auto page = jobs.List(request);
@@ -52,7 +51,7 @@ absl::StatusOr<v1::ListJobsResponse> ListUpTo(JobClient& jobs, int64_t limit) {
 }
 
 int RunList(const Globals& globals, const JobFlags& flags) {
-  const auto answer = ListUpTo(*MakeJobClient(globals.Options()), flags.limit);
+  const auto answer = ListUpTo(*MakeJobClient(globals.Options()), flags.limit, flags.filter);
   if (!answer.ok()) return Fail(answer.status());
   std::fputs(flags.format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str()
                                            : ShowJobs(*answer).c_str(),
@@ -65,12 +64,36 @@ using JobMethod = absl::StatusOr<v1::Job> (JobClient::*)(const std::string&);
 
 int RunOne(const Globals& globals, const JobFlags& flags, JobMethod method) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return PrintJob((jobs.get()->*method)(FullName(flags.name)), flags.format);
+  return PrintJob((jobs.get()->*method)(FullJobName(flags.name)), flags.format);
 }
 
 int RunWatch(const Globals& globals, const JobFlags& flags) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return FollowAndReport(*jobs, FullName(flags.name), flags.after_sequence, flags.format);
+  return FollowAndReport(*jobs, FullJobName(flags.name), flags.after_sequence, flags.format);
+}
+
+int RunResume(const Globals& globals, const JobFlags& flags) {
+  v1::ResumeJobRequest request;
+  request.set_name(FullJobName(flags.name));
+  request.set_request_id(flags.request_id);
+  return PrintJob(MakeJobClient(globals.Options())->Resume(request), flags.format);
+}
+
+// The log's bytes go to stdout as they are.
+int RunLogs(const Globals& globals, const JobFlags& flags) {
+  v1::StreamLogsRequest request;
+  request.set_name(FullJobName(flags.name));
+  request.set_follow(flags.follow);
+  request.set_tail_bytes(flags.tail_bytes);
+  const absl::Status status = MakeJobClient(globals.Options())
+                                  ->Logs(
+                                      request,
+                                      [](const std::string& bytes) {
+                                        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+                                        std::fflush(stdout);
+                                      },
+                                      [] { return false; });
+  return status.ok() ? kExitOk : Fail(status);
 }
 
 CLI::App* AddJobCommand(CLI::App& parent, Globals& globals, const char* name,
@@ -94,15 +117,24 @@ void AddNamed(CLI::App& parent, Globals& globals, const char* name, const char* 
 
 }  // namespace
 
+std::string FullJobName(const std::string& name) {
+  if (name.starts_with("jobs/")) return name;
+  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), absl::ascii_isdigit);
+  return StrCat("jobs/", number ? "job-" : "", name);
+}
+
 void AddJobs(CLI::App& app, Globals& globals) {
   CLI::App* parent = app.add_subcommand("jobs", "List, follow, stop and resume jobs");
   parent->require_subcommand(1);
   auto list = std::make_shared<JobFlags>();
-  AddJobCommand(*parent, globals, "list", "List jobs, newest first", list,
-                [&globals, list] { return RunList(globals, *list); })
-      ->add_option("--limit", list->limit, "Most jobs to list")
+  CLI::App* list_command = AddJobCommand(*parent, globals, "list", "List jobs, newest first", list,
+                                         [&globals, list] { return RunList(globals, *list); });
+  list_command->add_option("--limit", list->limit, "Most jobs to list")
       ->check(Positive())
       ->capture_default_str();
+  list_command->add_option("--filter", list->filter,
+                           "Comparisons joined by AND of state, model, launcher, uid, create_time "
+                           "and end_time: 'state = FAILED AND model = \"SmolLM2-135M\"'");
   AddNamed(*parent, globals, "get", "Show a job", &JobClient::Get);
   auto watch = std::make_shared<JobFlags>();
   CLI::App* command = AddJobCommand(*parent, globals, "watch", "Follow a job to its end", watch,
@@ -111,7 +143,19 @@ void AddJobs(CLI::App& app, Globals& globals) {
   command->add_option("--after", watch->after_sequence, "Only events after this sequence")
       ->check(NotNegative());
   AddNamed(*parent, globals, "cancel", "Stop a job; it saves a checkpoint", &JobClient::Cancel);
-  AddNamed(*parent, globals, "resume", "Go on with a failed or cancelled job", &JobClient::Resume);
+  auto resume = std::make_shared<JobFlags>();
+  command = AddJobCommand(*parent, globals, "resume", "Go on with a failed or cancelled job",
+                          resume, [&globals, resume] { return RunResume(globals, *resume); });
+  command->add_option("JOB", resume->name, "jobs/job-7, job-7 or 7")->required();
+  command->add_option("--request-id", resume->request_id,
+                      "Repeating it with the same id resumes once");
+  auto logs = std::make_shared<JobFlags>();
+  command = AddJobCommand(*parent, globals, "logs", "Print what the trainer wrote", logs,
+                          [&globals, logs] { return RunLogs(globals, *logs); });
+  command->add_option("JOB", logs->name, "jobs/job-7, job-7 or 7")->required();
+  command->add_flag("-f,--follow", logs->follow, "Go on until the job ends");
+  command->add_option("--tail-bytes", logs->tail_bytes, "Only the last so many bytes")
+      ->check(Positive());
 }
 
 }  // namespace tunesmith::client

@@ -48,6 +48,8 @@ struct LaunchFlags {
   bool skip_bad_rows = false;
   bool watch = false;
   std::string request_id;
+  std::string cluster;
+  bool validate_only = false;
   Format format = Format::kTable;
 };
 
@@ -151,6 +153,10 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
   app.add_flag("--watch", flags.watch, "Follow the job to its end");
   app.add_option("--request-id", flags.request_id,
                  "Repeating a launch with the same id gives the same job");
+  app.add_flag("--validate-only", flags.validate_only,
+               "Check, and print what would be submitted, without doing it");
+  app.add_option("--cluster", flags.cluster,
+                 "Where to run, as `clusters` lists them; the server's first by default");
 }
 
 std::string Absolute(const std::string& path) {
@@ -260,6 +266,13 @@ absl::StatusOr<std::optional<v1::Plan>> PlanOf(const Globals& globals, const Lau
   return answer.plan();
 }
 
+int PrintSubmission(const v1::CreateJobResponse& made, Format format) {
+  std::fputs(format == Format::kJson ? (convert::ToJson(made) + "\n").c_str()
+                                     : ShowSubmission(made.submission()).c_str(),
+             stdout);
+  return kExitOk;
+}
+
 int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   const absl::StatusOr<v1::JobSpec> spec = SpecOf(flags);
   if (!spec.ok()) return Fail(spec.status());
@@ -274,11 +287,15 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   *request.mutable_spec() = *spec;
   request.set_request_id(flags.request_id);
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  const absl::StatusOr<v1::Job> job = jobs->Create(request);
-  if (!job.ok()) return Fail(job.status());
-  std::fprintf(stderr, "%s created\n", job->name().c_str());
-  if (flags.watch) return FollowAndReport(*jobs, job->name(), 0, flags.format);
-  std::puts(flags.format == Format::kJson ? convert::ToJson(*job).c_str() : job->name().c_str());
+  request.set_validate_only(flags.validate_only);
+  request.set_cluster(flags.cluster);
+  const absl::StatusOr<v1::CreateJobResponse> made = jobs->Create(request);
+  if (!made.ok()) return Fail(made.status());
+  if (flags.validate_only) return PrintSubmission(*made, flags.format);
+  const v1::Job& job = made->job();
+  std::fprintf(stderr, "%s created\n", job.name().c_str());
+  if (flags.watch) return FollowAndReport(*jobs, job.name(), 0, flags.format);
+  std::puts(flags.format == Format::kJson ? convert::ToJson(job).c_str() : job.name().c_str());
   return kExitOk;
 }
 

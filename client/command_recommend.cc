@@ -106,25 +106,6 @@ int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
   return answer->estimate().prediction().fits() ? kExitOk : kExitNothingFits;
 }
 
-template <typename Answer>
-void AddCatalog(CLI::App& app, Globals& globals, const char* name, const char* description,
-                std::string (*show)(const Answer&), absl::StatusOr<Answer> (Recommender::*list)()) {
-  CLI::App* command = app.add_subcommand(name, description);
-  auto format = std::make_shared<Format>(Format::kTable);
-  AddFormatFlag(*command, *format);
-  command->callback([&globals, format, show, list] {
-    globals.run = [&globals, format, show, list] {
-      const std::unique_ptr<Recommender> recommender = globals.MakeRecommender();
-      const absl::StatusOr<Answer> answer = (recommender.get()->*list)();
-      if (!answer.ok()) return Fail(answer.status());
-      std::fputs(*format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str()
-                                          : show(*answer).c_str(),
-                 stdout);
-      return static_cast<int>(kExitOk);
-    };
-  });
-}
-
 }  // namespace
 
 void AddRecommend(CLI::App& app, Globals& globals) {
@@ -161,16 +142,6 @@ void AddEstimate(CLI::App& app, Globals& globals) {
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunEstimate(globals, *flags); };
   });
-}
-
-void AddModels(CLI::App& app, Globals& globals) {
-  AddCatalog<v1::ListModelsResponse>(app, globals, "models", "List the models known by name",
-                                     ShowModels, &Recommender::ListModels);
-}
-
-void AddGpus(CLI::App& app, Globals& globals) {
-  AddCatalog<v1::ListGpusResponse>(app, globals, "gpus", "List the devices known by name", ShowGpus,
-                                   &Recommender::ListGpus);
 }
 
 }  // namespace tunesmith::client

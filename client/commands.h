@@ -30,6 +30,9 @@ enum class Format { kTable, kJson };
 // -o, --format table|json.
 void AddFormatFlag(CLI::App& app, Format& format);
 
+// People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".
+std::string FullJobName(const std::string& name);
+
 // Prints the error on stderr; its exit status.
 int Fail(const absl::Status& status);
 
@@ -37,10 +40,12 @@ void AddRecommend(CLI::App& app, Globals& globals);
 void AddEstimate(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddGpus(CLI::App& app, Globals& globals);
+void AddClusters(CLI::App& app, Globals& globals);
 void AddLaunch(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddConvert(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
+void AddMeasurements(CLI::App& app, Globals& globals);
 void AddVersion(CLI::App& app, Globals& globals);
 
 // Follows a job to its end and prints it; 5 unless it SUCCEEDED.

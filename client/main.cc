@@ -71,6 +71,8 @@ int main(int argc, char** argv) {
   tunesmith::client::AddConvert(app, globals);
   tunesmith::client::AddModels(app, globals);
   tunesmith::client::AddGpus(app, globals);
+  tunesmith::client::AddClusters(app, globals);
+  tunesmith::client::AddMeasurements(app, globals);
   tunesmith::client::AddVersion(app, globals);
   try {
     app.parse(argc, argv);

@@ -97,18 +97,16 @@ absl::StatusOr<planner::ModelSpec> SpecFromGgufFile(const std::string& path) {
   return planner::ModelSpecFromGguf(file, path);
 }
 
+bool IsPath(const std::string& model) {
+  std::error_code error;
+  return std::filesystem::is_directory(model, error) || model.ends_with(".gguf") ||
+         model.starts_with('/') || model.starts_with('.');
+}
+
 // A path is resolved here, where the file is; a name by whoever answers.
 absl::Status SetModel(const std::string& model, v1::Question& question) {
-  std::error_code error;
-  if (std::filesystem::is_directory(model, error)) {
-    TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec spec, SpecFromDirectory(model));
-    *question.mutable_model_spec() = convert::ToProto(spec);
-  } else if (model.ends_with(".gguf")) {
-    TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec spec, SpecFromGgufFile(model));
-    *question.mutable_model_spec() = convert::ToProto(spec);
-  } else if (model.starts_with('/') || model.starts_with('.')) {
-    return absl::NotFoundError(
-        StrCat("--model ", model, ": there is no such directory or .gguf file"));
+  if (IsPath(model)) {
+    TUNESMITH_ASSIGN_OR_RETURN(*question.mutable_model_spec(), ModelSpecOfFiles(model));
   } else {
     question.set_model_name(model);
   }
@@ -233,6 +231,17 @@ v1::Method MethodOf(const std::string& text) {
 }
 
 }  // namespace
+
+absl::StatusOr<v1::ModelSpec> ModelSpecOfFiles(const std::string& path) {
+  std::error_code error;
+  const bool directory = std::filesystem::is_directory(path, error);
+  if (!directory && !path.ends_with(".gguf"))
+    return absl::NotFoundError(
+        StrCat("--model ", path, ": there is no such directory or .gguf file"));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::ModelSpec spec,
+                             directory ? SpecFromDirectory(path) : SpecFromGgufFile(path));
+  return convert::ToProto(spec);
+}
 
 absl::StatusOr<int64_t> ParseBytes(const std::string& text) {
   const std::string lower = absl::AsciiStrToLower(absl::StripAsciiWhitespace(text));

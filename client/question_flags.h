@@ -55,6 +55,9 @@ struct AskedQuestion {
 // NOT_FOUND name the flag and what is wrong.
 absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags);
 
+// The model in a directory with config.json or in a .gguf file. Errors name the file.
+absl::StatusOr<v1::ModelSpec> ModelSpecOfFiles(const std::string& path);
+
 // "20GiB", "20 GB", "1.5T", "1073741824": bytes. A decimal unit (GB) is a power of ten, a binary one (GiB, G) a power of two.
 absl::StatusOr<int64_t> ParseBytes(const std::string& text);
 

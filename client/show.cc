@@ -127,6 +127,10 @@ std::string Gib(int64_t bytes) {
   return absl::StrFormat("%.2f", static_cast<double>(bytes) / static_cast<double>(kGiB));
 }
 
+std::string CauseName(v1::EndCause cause) {
+  return v1::EndCause_Name(cause).substr(std::string_view("END_CAUSE_").size());
+}
+
 std::string StateName(v1::JobState state) {
   return v1::JobState_Name(state).substr(std::string_view("JOB_STATE_").size());
 }
@@ -197,11 +201,58 @@ std::string ShowJobs(const v1::ListJobsResponse& answer) {
   return table.ToString();
 }
 
+std::string ShowSubmission(const v1::RenderedSubmission& submission) {
+  std::string text = StrCat("Nothing was submitted. ", submission.launcher(),
+                            " would be given this command:\n\n  ");
+  for (const std::string& argument : submission.arguments()) absl::StrAppend(&text, argument, " ");
+  text.back() = '\n';
+  for (const v1::RenderedFile& file : submission.files())
+    absl::StrAppend(&text, "\n--- ", file.path(), "\n", file.text(), "\n");
+  absl::StrAppend(&text, "\noutlook: ", submission.outlook(), "\n");
+  return text;
+}
+
+std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer) {
+  const auto beside = [](const std::string& measured, const std::string& predicted, double ratio) {
+    return ratio > 0 ? StrCat(measured, " of ", predicted, absl::StrFormat(" (%.2f)", ratio)) : "-";
+  };
+  Table table(
+      {"measurement", "job", "step of predicted", "memory GiB of predicted", "source", "mix"});
+  for (const v1::Measurement& m : answer.measurements()) {
+    table.AddRow(
+        {m.name(), m.job().empty() ? "-" : m.job(),
+         beside(FormatSeconds(m.measured().step_seconds()),
+                FormatSeconds(m.predicted().time().step_seconds()), m.step_seconds_ratio()),
+         beside(Gib(m.measured().peak_device_bytes()), Gib(m.predicted().memory().total_bytes()),
+                m.device_memory_ratio()),
+         m.source(), m.mix_line()});
+  }
+  return table.ToString();
+}
+
+std::string ShowClusters(const v1::ListClustersResponse& answer) {
+  Table table(
+      {"cluster", "GPUs free", "threads free", "memory free", "queued", "active", "description"},
+      {1, 2, 3, 4, 5});
+  for (const v1::Cluster& cluster : answer.clusters()) {
+    table.AddRow({cluster.name(), StrCat(cluster.free_gpu_count(), " of ", cluster.gpu_count()),
+                  StrCat(cluster.free_cpu_thread_count(), " of ", cluster.cpu_thread_count()),
+                  StrCat(Gib(cluster.free_host_memory_bytes()), " of ",
+                         Gib(cluster.host_memory_bytes()), " GiB"),
+                  StrCat(cluster.queued_job_count()), StrCat(cluster.active_job_count()),
+                  cluster.description()});
+  }
+  return table.ToString();
+}
+
 std::string ShowJob(const v1::Job& job) {
   Table table({"job", job.name()});
   const bool stopping = job.cancel_requested() && job.end_time().seconds() == 0;
   table.AddRow({"state", StateName(job.state()) + (stopping ? ", stopping" : "")});
   if (!job.reason().empty()) table.AddRow({"reason", job.reason()});
+  if (job.cause() != v1::END_CAUSE_UNSPECIFIED) table.AddRow({"cause", CauseName(job.cause())});
+  if (job.has_expected_start_time())
+    table.AddRow({"starts", StrCat(When(job.expected_start_time()), ", as expected now")});
   table.AddRow({"model", job.spec().model_path()});
   table.AddRow({"data set", job.spec().dataset_path()});
   table.AddRow({"attempt", StrCat(job.attempt())});

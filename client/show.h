@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/measurements.pb.h"
 #include "tunesmith/v1/recommender.pb.h"
 
 // Answers as text for people: GiB, times in words. Each ends in a newline.
@@ -20,6 +22,12 @@ std::string ShowModels(const v1::ListModelsResponse& answer);
 std::string ShowGpus(const v1::ListGpusResponse& answer);
 std::string ShowJobs(const v1::ListJobsResponse& answer);
 std::string ShowJob(const v1::Job& job);
+std::string ShowSubmission(const v1::RenderedSubmission& submission);
+std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer);
+std::string ShowClusters(const v1::ListClustersResponse& answer);
+
+// "PREEMPTED".
+std::string CauseName(v1::EndCause cause);
 
 // "RUNNING".
 std::string StateName(v1::JobState state);

@@ -3,31 +3,36 @@
 namespace tunesmith::server {
 
 bool EventHub::Add(const std::string& name, EventListener* listener) {
-  std::lock_guard lock(mutex_);
-  if (!closed_) listeners_[name].insert(listener);
-  return !closed_;
+  Part& part = PartOf(name);
+  std::lock_guard lock(part.mutex);
+  if (!part.closed) part.listeners[name].insert(listener);
+  return !part.closed;
 }
 
 void EventHub::Remove(const std::string& name, EventListener* listener) {
-  std::lock_guard lock(mutex_);
-  const auto entry = listeners_.find(name);
-  if (entry == listeners_.end()) return;
+  Part& part = PartOf(name);
+  std::lock_guard lock(part.mutex);
+  const auto entry = part.listeners.find(name);
+  if (entry == part.listeners.end()) return;
   entry->second.erase(listener);
-  if (entry->second.empty()) listeners_.erase(entry);
+  if (entry->second.empty()) part.listeners.erase(entry);
 }
 
 void EventHub::Notify(const std::string& name) {
-  std::lock_guard lock(mutex_);
-  const auto entry = listeners_.find(name);
-  if (entry == listeners_.end()) return;
+  Part& part = PartOf(name);
+  std::lock_guard lock(part.mutex);
+  const auto entry = part.listeners.find(name);
+  if (entry == part.listeners.end()) return;
   for (EventListener* listener : entry->second) listener->OnJobChanged();
 }
 
 void EventHub::Close() {
-  std::lock_guard lock(mutex_);
-  closed_ = true;
-  for (const auto& [name, listeners] : listeners_) {
-    for (EventListener* listener : listeners) listener->OnHubClosed();
+  for (Part& part : parts_) {
+    std::lock_guard lock(part.mutex);
+    part.closed = true;
+    for (const auto& [name, listeners] : part.listeners) {
+      for (EventListener* listener : listeners) listener->OnHubClosed();
+    }
   }
 }
 

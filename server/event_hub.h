@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <mutex>
 #include <set>
@@ -15,8 +16,8 @@ class EventListener {
   virtual void OnHubClosed() = 0;  // nothing will be told any more
 };
 
-// Thread-safe. Listeners are called with the hub's lock held: they must not call the hub, and may
-// not end while called.
+// Thread-safe. Listeners are called with the lock of their job's part of the hub held: they must
+// not call the hub, and may not end while called.
 class EventHub {
  public:
   // False when the hub is closed; the listener is then not added.
@@ -29,9 +30,17 @@ class EventHub {
   void Close();
 
  private:
-  std::mutex mutex_;
-  std::map<std::string, std::set<EventListener*>> listeners_;
-  bool closed_ = false;
+  // Jobs are spread over parts, so that one job's many watchers do not hold up another's.
+  struct Part {
+    std::mutex mutex;
+    std::map<std::string, std::set<EventListener*>> listeners;
+    bool closed = false;
+  };
+  Part& PartOf(const std::string& name) {
+    return parts_[std::hash<std::string>()(name) % parts_.size()];
+  }
+
+  std::array<Part, 16> parts_;
 };
 
 }  // namespace tunesmith::server

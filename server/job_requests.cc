@@ -5,12 +5,13 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/model/family.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/plan.h"
-#include "proto/convert/violations.h"
+#include "server/error_info.h"
 
 namespace tunesmith::server {
 namespace {
@@ -19,7 +20,6 @@ using convert::Violations;
 
 constexpr size_t kMaxRequestIdBytes = 36;
 constexpr int64_t kDefaultPageSize = 50;
-constexpr int64_t kMaxPageSize = 1000;
 
 void CheckPath(std::string_view field, const std::string& path, bool must_exist,
                Violations& violations) {
@@ -33,89 +33,147 @@ void CheckPath(std::string_view field, const std::string& path, bool must_exist,
   }
 }
 
-void CheckRequestId(const std::string& id, Violations& violations) {
-  if (id.size() > kMaxRequestIdBytes || !std::all_of(id.begin(), id.end(), absl::ascii_isgraph)) {
-    violations.Add("request_id",
-                   StrCat("must be at most ", kMaxRequestIdBytes, " printable ASCII characters"));
-  }
+absl::Status RefusedBecause(const std::string& reason, const std::string& message) {
+  return WithReason(absl::FailedPreconditionError(message), reason);
 }
 
 absl::Status CheckDevices(const planner::DeviceGroup& devices, const v1::JobSpec& spec) {
   if (!devices.hardware.trainer_runs) {
-    return absl::FailedPreconditionError(
-        StrCat("the bundled trainer does not run on ", devices.hardware.name));
+    return RefusedBecause("DEVICE_NOT_TRAINED",
+                          StrCat("the bundled trainer does not run on ", devices.hardware.name));
   }
   const bool plan_is_for_cpu = devices.hardware.compute_capability == 0;
   if (devices.device_count != 1 && !plan_is_for_cpu) {
-    return absl::FailedPreconditionError(
+    return RefusedBecause(
+        "NOT_ENOUGH_DEVICES",
         StrCat("the plan is for ", devices.device_count,
                " GPUs; the trainer connects ranks on CPUs so far: make a plan for one"));
   }
   if (plan_is_for_cpu != (spec.device() == "cpu")) {
-    return absl::FailedPreconditionError(StrCat("the plan is for ", devices.hardware.name,
-                                                " but spec.device is \"", spec.device(), "\""));
+    return RefusedBecause("DEVICES_CONTRADICT",
+                          StrCat("the plan is for ", devices.hardware.name,
+                                 " but spec.device is \"", spec.device(), "\""));
   }
   return absl::OkStatus();
 }
 
-// A token is "<state>.<id>": it goes on below that id, for the same filter.
-std::string PageToken(v1::JobState state, int64_t id) {
-  return StrCat(static_cast<int>(state), ".", id);
+absl::Status CheckFamily(const planner::ModelSpec& model) {
+  const planner::Family* family = planner::FindFamily(model.family);
+  if (family == nullptr || family->not_trained_because.empty()) return absl::OkStatus();
+  return RefusedBecause(
+      "FAMILY_NOT_TRAINED",
+      StrCat("the plan's model is of the family ", model.family, ", and ",
+             family->not_trained_because, "; recommend --runtime plans for stacks that run it"));
 }
 
-absl::StatusOr<int64_t> BeforeId(const v1::ListJobsRequest& request) {
-  if (request.page_token().empty()) return 0;
-  const std::vector<std::string> parts = absl::StrSplit(request.page_token(), '.');
-  int64_t id = 0;
-  if (parts.size() == 2 && absl::SimpleAtoi(parts[1], &id) && id > 0 &&
-      PageToken(request.state(), id) == request.page_token()) {
-    return id;
+Launcher* FindLauncher(const std::vector<Launcher*>& launchers, const std::string& cluster) {
+  if (cluster.empty()) return launchers.front();
+  for (Launcher* launcher : launchers) {
+    if (StrCat("clusters/", launcher->name()) == cluster) return launcher;
   }
-  Violations violations;
-  violations.Add("page_token", "is not one that ListJobs returned for this state");
-  return violations.ToStatus();
+  return nullptr;
 }
 
-}  // namespace
+void CheckCluster(const std::vector<Launcher*>& launchers, const std::string& cluster,
+                  Violations& violations) {
+  if (FindLauncher(launchers, cluster) != nullptr) return;
+  std::vector<std::string> names;
+  for (const Launcher* launcher : launchers) names.push_back(StrCat("clusters/", launcher->name()));
+  violations.Add("cluster",
+                 StrCat("is \"", cluster, "\", which is none of ", absl::StrJoin(names, ", ")));
+}
 
-absl::StatusOr<v1::CreateJobRequest> CheckCreateJob(v1::CreateJobRequest request) {
-  Violations violations;
-  const v1::JobSpec& spec = request.spec();
+void CheckSpec(const v1::JobSpec& spec, Violations& violations) {
   convert::ValidateJobSpec(spec, "spec", violations);
   CheckPath("spec.model_path", spec.model_path(), true, violations);
   CheckPath("spec.dataset_path", spec.dataset_path(), true, violations);
   CheckPath("spec.evaluation_path", spec.evaluation_path(), true, violations);
   CheckPath("spec.chat_template_path", spec.chat_template_path(), true, violations);
   CheckPath("spec.output_dir", spec.output_dir(), false, violations);
-  CheckRequestId(request.request_id(), violations);
+}
+
+// FNV-1a: page tokens guard against mistakes, not against attacks.
+std::string Fingerprint(const std::string& text) {
+  uint64_t hash = 14695981039346656037u;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 1099511628211u;
+  return StrCat(absl::Hex(hash, absl::kZeroPad16));
+}
+
+}  // namespace
+
+void CheckRequestId(std::string_view field, const std::string& id, Violations& violations) {
+  if (id.size() > kMaxRequestIdBytes || !std::all_of(id.begin(), id.end(), absl::ascii_isgraph)) {
+    violations.Add(field,
+                   StrCat("must be at most ", kMaxRequestIdBytes, " printable ASCII characters"));
+  }
+}
+
+absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
+                                          const std::vector<Launcher*>& launchers) {
+  Violations violations;
+  CheckSpec(request.spec(), violations);
+  CheckRequestId("request_id", request.request_id(), violations);
+  CheckCluster(launchers, request.cluster(), violations);
+  const absl::StatusOr<convert::Plan> plan = convert::PlanFromProto(request.plan(), "plan");
+  if (absl::IsInvalidArgument(plan.status())) violations.AddStatus("", plan.status());
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
-  TUNESMITH_ASSIGN_OR_RETURN(const convert::Plan plan,
-                             convert::PlanFromProto(request.plan(), "plan"));
+  TUNESMITH_RETURN_IF_ERROR(plan.status());
+  CheckedJob checked{.job = {}, .launcher = FindLauncher(launchers, request.cluster())};
+  v1::JobSpec spec = request.spec();
+  const planner::DeviceGroup& devices = plan->question.devices;
   if (spec.device().empty())
-    request.mutable_spec()->set_device(
-        plan.question.devices.hardware.compute_capability == 0 ? "cpu" : "cuda:0");
-  TUNESMITH_RETURN_IF_ERROR(CheckDevices(plan.question.devices, request.spec()));
-  *request.mutable_spec() =
-      convert::WithDefaults(request.spec(), plan.prediction.mix.method != planner::Method::kFull);
-  return request;
+    spec.set_device(devices.hardware.compute_capability == 0 ? "cpu" : "cuda:0");
+  TUNESMITH_RETURN_IF_ERROR(CheckDevices(devices, spec));
+  TUNESMITH_RETURN_IF_ERROR(CheckFamily(plan->question.model));
+  TUNESMITH_ASSIGN_OR_RETURN(*checked.job.mutable_claim(),
+                             checked.launcher->Check(request.plan(), spec));
+  *checked.job.mutable_plan() = request.plan();
+  *checked.job.mutable_spec() =
+      convert::WithDefaults(spec, plan->prediction.mix.method != planner::Method::kFull);
+  checked.job.set_launcher(std::string(checked.launcher->name()));
+  return checked;
+}
+
+int64_t PageSize(int64_t asked, Violations& violations) {
+  violations.AtLeast("page_size", asked, 0);
+  return asked == 0 ? kDefaultPageSize : std::min(asked, kMaxPageSize);
+}
+
+std::string PageToken(const std::string& query, int64_t id) {
+  return StrCat(Fingerprint(query), ".", id);
+}
+
+int64_t BeforeId(const std::string& query, const std::string& token, Violations& violations) {
+  if (token.empty()) return 0;
+  int64_t id = 0;
+  const std::string_view text = std::string_view(token).substr(std::min<size_t>(17, token.size()));
+  if (absl::SimpleAtoi(ToAbsl(text), &id) && id > 0 && PageToken(query, id) == token) return id;
+  violations.Add("page_token", "is not one that this method returned for the same query");
+  return 0;
 }
 
 absl::StatusOr<v1::ListJobsResponse> ListJobsPage(Store& store,
                                                   const v1::ListJobsRequest& request) {
   Violations violations;
-  violations.AtLeast("page_size", request.page_size(), 0);
+  const int64_t size = PageSize(request.page_size(), violations);
+  absl::StatusOr<std::vector<JobCondition>> conditions = ParseJobFilter(request.filter());
+  violations.AddStatus("filter", conditions.status());
+  if (!v1::JobState_IsValid(request.state())) violations.Add("state", "is not a known state");
+  const std::string query = StrCat(static_cast<int>(request.state()), " ", request.filter());
+  const int64_t before_id = BeforeId(query, request.page_token(), violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t before_id, BeforeId(request));
-  const int64_t size =
-      request.page_size() == 0 ? kDefaultPageSize : std::min(request.page_size(), kMaxPageSize);
+  if (request.state() != v1::JOB_STATE_UNSPECIFIED) {
+    conditions->push_back(
+        {.column = "state", .operator_text = "=", .text = {}, .integer = request.state()});
+  }
   // One more than the page tells whether there is another.
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<v1::Job> jobs,
-                             store.ListJobs(request.state(), before_id, size + 1));
+                             store.ListJobs(*conditions, before_id, size + 1));
   v1::ListJobsResponse response;
   if (static_cast<int64_t>(jobs.size()) > size) {
     jobs.pop_back();
     TUNESMITH_ASSIGN_OR_RETURN(const int64_t last_id, JobId(jobs.back().name()));
-    response.set_next_page_token(PageToken(request.state(), last_id));
+    response.set_next_page_token(PageToken(query, last_id));
   }
   for (v1::Job& job : jobs) *response.add_jobs() = std::move(job);
   return response;

@@ -3,15 +3,19 @@
 #include <utility>
 
 #include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/run_directory.h"
 #include "server/job_requests.h"
 #include "server/job_states.h"
+#include "server/log_reactor.h"
+#include "server/requests.h"
 #include "server/unary.h"
 #include "server/watch_reactor.h"
 
 namespace tunesmith::server {
 namespace {
 
-// Every response but ListJobs' is a job.
+// Of calls whose answer is a job.
 template <typename Response>
 grpc::ServerUnaryReactor* ReplyJob(grpc::CallbackServerContext* context,
                                    absl::StatusOr<v1::Job> job, Response* response) {
@@ -21,10 +25,45 @@ grpc::ServerUnaryReactor* ReplyJob(grpc::CallbackServerContext* context,
   return Reply(context, std::move(result), response);
 }
 
-absl::StatusOr<v1::Job> Create(Store& store, const std::string& jobs_directory,
-                               const v1::CreateJobRequest& request) {
-  TUNESMITH_ASSIGN_OR_RETURN(const v1::CreateJobRequest checked, CheckCreateJob(request));
-  return store.CreateJob(checked, jobs_directory);
+absl::StatusOr<v1::CreateJobResponse> Validate(Store& store, CheckedJob checked,
+                                               const std::string& jobs_directory) {
+  checked.job.set_run_directory(convert::InDirectory(jobs_directory, "<job>"));
+  checked.job.set_attempt(1);
+  v1::CreateJobResponse response;
+  TUNESMITH_ASSIGN_OR_RETURN(*response.mutable_submission(), checked.launcher->Render(checked.job));
+  checked.job.clear_attempt();
+  const std::string launcher(checked.launcher->name());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t waiting,
+                             store.CountInState(v1::JOB_STATE_QUEUED, launcher));
+  if (response.submission().outlook().empty()) {
+    response.mutable_submission()->set_outlook(
+        waiting == 0 ? "no job waits before it" : StrCat(waiting, " jobs wait before it"));
+  }
+  *response.mutable_job() = std::move(checked.job);
+  return response;
+}
+
+// A repeated request is answered before it is checked: files may have gone since.
+absl::StatusOr<v1::CreateJobResponse> Create(Store& store, const std::vector<Launcher*>& launchers,
+                                             const std::string& jobs_directory,
+                                             const v1::CreateJobRequest& request) {
+  v1::CreateJobResponse response;
+  const RequestKey key =
+      KeyOf("CreateJob", request.validate_only() ? "" : request.request_id(), request);
+  TUNESMITH_ASSIGN_OR_RETURN(const auto before, AnswerBefore(store.pool(), key));
+  if (before && response.ParseFromString(*before)) return response;
+  TUNESMITH_ASSIGN_OR_RETURN(CheckedJob checked, CheckCreateJob(request, launchers));
+  if (request.validate_only()) return Validate(store, std::move(checked), jobs_directory);
+  TUNESMITH_ASSIGN_OR_RETURN(*response.mutable_job(),
+                             store.CreateJob(checked.job, jobs_directory, key));
+  return response;
+}
+
+absl::StatusOr<v1::Job> Resume(Store& store, const v1::ResumeJobRequest& request) {
+  convert::Violations violations;
+  CheckRequestId("request_id", request.request_id(), violations);
+  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
+  return Requeue(store, request.name(), KeyOf("ResumeJob", request.request_id(), request));
 }
 
 }  // namespace
@@ -32,7 +71,7 @@ absl::StatusOr<v1::Job> Create(Store& store, const std::string& jobs_directory,
 grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
                                                 const v1::CreateJobRequest* request,
                                                 v1::CreateJobResponse* response) {
-  return ReplyJob(context, Create(store_, jobs_directory_, *request), response);
+  return Reply(context, Create(store_, launchers_, jobs_directory_, *request), response);
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* context,
@@ -52,6 +91,11 @@ grpc::ServerWriteReactor<v1::WatchJobResponse>* JobService::WatchJob(
   return new WatchReactor(store_, hub_, *request);
 }
 
+grpc::ServerWriteReactor<v1::StreamLogsResponse>* JobService::StreamLogs(
+    grpc::CallbackServerContext*, const v1::StreamLogsRequest* request) {
+  return new LogReactor(store_, hub_, *request);
+}
+
 grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* context,
                                                 const v1::CancelJobRequest* request,
                                                 v1::CancelJobResponse* response) {
@@ -61,7 +105,7 @@ grpc::ServerUnaryReactor* JobService::CancelJob(grpc::CallbackServerContext* con
 grpc::ServerUnaryReactor* JobService::ResumeJob(grpc::CallbackServerContext* context,
                                                 const v1::ResumeJobRequest* request,
                                                 v1::ResumeJobResponse* response) {
-  return ReplyJob(context, Requeue(store_, request->name()), response);
+  return ReplyJob(context, Resume(store_, *request), response);
 }
 
 }  // namespace tunesmith::server

@@ -1,19 +1,25 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "server/event_hub.h"
+#include "server/launch/launcher.h"
 #include "server/store.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 
 namespace tunesmith::server {
 
-// tunesmith.v1.JobService over the store; the supervisor does the rest. Store and hub outlive the
-// service.
+// tunesmith.v1.JobService over the store; the supervisor does the rest. Store, hub and launchers
+// outlive the service.
 class JobService final : public v1::JobService::CallbackService {
  public:
-  JobService(Store& store, EventHub& hub, std::string jobs_directory)
-      : store_(store), hub_(hub), jobs_directory_(std::move(jobs_directory)) {}
+  JobService(Store& store, EventHub& hub, std::vector<Launcher*> launchers,
+             std::string jobs_directory)
+      : store_(store),
+        hub_(hub),
+        launchers_(std::move(launchers)),
+        jobs_directory_(std::move(jobs_directory)) {}
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
@@ -26,6 +32,8 @@ class JobService final : public v1::JobService::CallbackService {
                                      v1::ListJobsResponse* response) override;
   grpc::ServerWriteReactor<v1::WatchJobResponse>* WatchJob(
       grpc::CallbackServerContext* context, const v1::WatchJobRequest* request) override;
+  grpc::ServerWriteReactor<v1::StreamLogsResponse>* StreamLogs(
+      grpc::CallbackServerContext* context, const v1::StreamLogsRequest* request) override;
   grpc::ServerUnaryReactor* CancelJob(grpc::CallbackServerContext* context,
                                       const v1::CancelJobRequest* request,
                                       v1::CancelJobResponse* response) override;
@@ -36,6 +44,7 @@ class JobService final : public v1::JobService::CallbackService {
  private:
   Store& store_;
   EventHub& hub_;
+  const std::vector<Launcher*> launchers_;
   const std::string jobs_directory_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "server/store.h"
@@ -11,24 +12,31 @@
 // records a StateChanged event.
 namespace tunesmith::server {
 
-// QUEUED -> LAUNCHING, as the next attempt.
-absl::StatusOr<v1::Job> MarkLaunching(Store& store, const std::string& name);
+// QUEUED -> LAUNCHING, as the next attempt, on these GPUs (empty: the launcher's own choice).
+absl::StatusOr<v1::Job> MarkLaunching(Store& store, const std::string& name,
+                                      const std::vector<int64_t>& gpu_indices = {});
+
+// LAUNCHING: what the launcher called the attempt. No event.
+absl::StatusOr<v1::Job> KeepHandle(Store& store, const std::string& name,
+                                   const std::string& handle);
+
+// QUEUED or LAUNCHING: what the job waits for, and until when. No event.
+absl::StatusOr<v1::Job> MarkWaiting(Store& store, const std::string& name,
+                                    const std::string& reason,
+                                    absl::Time expected_start = absl::InfiniteFuture());
 
 // LAUNCHING -> RUNNING.
 absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name);
 
-// LAUNCHING or RUNNING -> what the attempt's exit file says.
+// LAUNCHING or RUNNING -> what the attempt's exit says. One that was stopped without CancelJob
+// having asked for it was preempted: the job goes back to QUEUED, at its old place.
 absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit);
-
-// LAUNCHING or RUNNING -> FAILED with a reason.
-absl::StatusOr<v1::Job> MarkFailed(Store& store, const std::string& name,
-                                   const std::string& reason);
 
 // QUEUED -> CANCELLED; LAUNCHING or RUNNING: the wish is recorded for the supervisor.
 absl::StatusOr<v1::Job> RequestCancel(Store& store, const std::string& name);
 
-// FAILED or CANCELLED -> QUEUED.
-absl::StatusOr<v1::Job> Requeue(Store& store, const std::string& name);
+// FAILED or CANCELLED -> QUEUED, behind those that wait.
+absl::StatusOr<v1::Job> Requeue(Store& store, const std::string& name, const RequestKey& key = {});
 
 // Stores lines of the job's events.jsonl and the offset behind them. The job's progress and summary
 // follow the events. A line that does not parse becomes a Log event that says so.

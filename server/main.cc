@@ -10,9 +10,12 @@
 #include <string>
 
 #include "common/str_cat.h"
+#include "common/units.h"
 #include "common/version.h"
 #include "proto/convert/data_directory.h"
+#include "proto/convert/run_directory.h"
 #include "server/access_log.h"
+#include "server/backup.h"
 #include "server/server.h"
 
 namespace {
@@ -32,7 +35,41 @@ std::string BinaryDirectory() {
 struct Flags {
   tunesmith::server::ServerOptions server;
   double grace_seconds = 60;
+  double keep_days = 0;
+  double host_memory_gib = 0;
+  std::string backup;
+  std::string restore;
+  std::string access_log = "all";
 };
+
+void AddHostFlags(CLI::App& app, Flags& flags) {
+  tunesmith::server::HostCapacity& capacity = flags.server.launcher.capacity;
+  capacity = tunesmith::server::CapacityOfThisHost();
+  flags.host_memory_gib = static_cast<double>(capacity.host_memory_bytes) / tunesmith::kGiB;
+  app.add_option("--gpu-count", capacity.gpu_count, "GPUs of this host for jobs")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--cpu-threads", capacity.cpu_thread_count,
+                 "Threads of this host for jobs that compute on the CPU")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--host-memory", flags.host_memory_gib, "Memory of this host for jobs, GiB")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+}
+
+void AddDatabaseFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--keep-days", flags.keep_days,
+                 "Days after which ended jobs leave the database; their run directories stay. 0: "
+                 "never")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--backup", flags.backup,
+                 "Copy the database to this new file and end; a server may run meanwhile");
+  app.add_option("--restore", flags.restore,
+                 "Put this copy in the place of the database and end; no server may run meanwhile")
+      ->excludes("--backup");
+}
 
 void AddFlags(CLI::App& app, Flags& flags) {
   const std::string directory = BinaryDirectory();
@@ -54,6 +91,11 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "From asking a trainer to stop to killing it")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
+      ->check(CLI::IsMember({"all", "none"}))
+      ->capture_default_str();
+  AddHostFlags(app, flags);
+  AddDatabaseFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
 
@@ -67,12 +109,40 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
-int Run(Flags& flags) {
-  const sigset_t signals = BlockStopSignals();
+int Report(const absl::Status& status, const std::string& done) {
+  if (status.ok()) std::printf("%s\n", done.c_str());
+  if (!status.ok()) std::fprintf(stderr, "tunesmithd: %s\n", std::string(status.message()).c_str());
+  return status.ok() ? 0 : 1;
+}
+
+int BackUp(const Flags& flags) {
+  const std::string database = tunesmith::convert::InDirectory(flags.server.data_directory,
+                                                               tunesmith::convert::kDatabaseFile);
+  return Report(tunesmith::server::BackUpDatabase(database, flags.backup),
+                StrCat("the database was copied to ", flags.backup));
+}
+
+int Restore(const Flags& flags) {
+  return Report(tunesmith::server::RestoreDatabase(flags.restore, flags.server.data_directory),
+                StrCat("the database is now ", flags.restore, "'s copy; the one before is kept"));
+}
+
+void Finish(Flags& flags) {
   flags.server.launcher.grace = absl::Seconds(flags.grace_seconds);
+  flags.server.launcher.capacity.host_memory_bytes =
+      static_cast<int64_t>(flags.host_memory_gib * tunesmith::kGiB);
+  if (flags.keep_days > 0) flags.server.retention.ended_jobs = absl::Hours(24 * flags.keep_days);
+  flags.server.logs_calls = flags.access_log == "all";
   // Run directories appear in files that other processes read.
   flags.server.data_directory =
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();
+}
+
+int Run(Flags& flags) {
+  const sigset_t signals = BlockStopSignals();
+  Finish(flags);
+  if (!flags.backup.empty()) return BackUp(flags);
+  if (!flags.restore.empty()) return Restore(flags);
   const auto logger = tunesmith::server::MakeLogger();
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {

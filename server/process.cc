@@ -4,8 +4,11 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -60,6 +63,42 @@ constexpr size_t kState = 0;        // field 3
 constexpr size_t kParent = 1;       // field 4
 constexpr size_t kStartTicks = 19;  // field 22
 
+// What posix_spawn cannot do. The child tells through a pipe, which exec closes, that it could not.
+absl::StatusOr<pid_t> ForkTied(const SpawnOptions& options) {
+  int failed[2];
+  if (pipe2(failed, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "cannot make a pipe");
+  const std::vector<std::string> environment = Environment(options.environment);
+  const std::vector<char*> arguments = Pointers(options.arguments);
+  const std::vector<char*> variables = Pointers(environment);
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid == 0) {
+    if (options.new_session) setsid();
+    if (options.new_group) setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);  // it died before we asked
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    const int null = open("/dev/null", O_RDONLY);
+    const int output = open(options.output_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    dup2(null, STDIN_FILENO);
+    dup2(output, STDOUT_FILENO);
+    dup2(output, STDERR_FILENO);
+    execve(arguments[0], arguments.data(), variables.data());
+    const int error = errno;
+    (void)!write(failed[1], &error, sizeof error);
+    _exit(127);
+  }
+  close(failed[1]);
+  int error = pid < 0 ? errno : 0;
+  if (pid > 0 && read(failed[0], &error, sizeof error) != sizeof error) error = 0;
+  close(failed[0]);
+  if (error == 0) return pid;
+  if (pid > 0) waitpid(pid, nullptr, 0);
+  return absl::ErrnoToStatus(error, StrCat("cannot start ", options.arguments[0]));
+}
+
 absl::StatusOr<std::vector<std::string>> StatFields(int64_t pid) {
   std::ifstream file(StrCat("/proc/", pid, "/stat"));
   std::stringstream text;
@@ -100,6 +139,7 @@ void SignalGroup(int64_t pid, int64_t start_ticks, int signal) {
 }
 
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
+  if (options.dies_with_parent) return ForkTied(options);
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);

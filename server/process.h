@@ -32,6 +32,8 @@ struct SpawnOptions {
   std::string output_path;   // stdout and stderr are appended here
   bool new_session = false;  // setsid
   bool new_group = false;    // its own process group
+  // The kernel kills it (SIGKILL) when this process ends. REQUIRES: this process has one thread.
+  bool dies_with_parent = false;
 };
 
 // Starts a process with stdin from /dev/null, no signal blocked and default signal handling.

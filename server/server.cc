@@ -13,45 +13,35 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/access_log.h"
+#include "server/malformed_requests.h"
 
 namespace tunesmith::server {
 namespace {
 
 using convert::InDirectory;
 
-constexpr int kMaxMessageBytes = 4 << 20;  // a plan is a few KiB, a calibration some hundred
-constexpr char kCpu[] = "cpu";
-
-// Rates were measured on this host, so they price its own processor; other devices are priced from
-// datasheets.
-convert::CalibrationSource SourceFor(const std::string& data_directory,
-                                     std::optional<planner::Calibration> fixed) {
-  return [=](std::string_view device_name) -> std::optional<planner::Calibration> {
-    if (fixed && fixed->device_name == device_name) return fixed;
-    if (device_name != kCpu) return std::nullopt;
-    return convert::NewestCalibration(data_directory, device_name);
+std::function<void(const std::string&)> ErrorLog(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](const std::string& line) {
+    LogLine(*logger, spdlog::level::err, line);
   };
-}
-
-void SetHealth(grpc::Server& server, bool serving) {
-  grpc::HealthCheckServiceInterface* health = server.GetHealthCheckService();
-  if (health == nullptr) return;
-  for (const std::string name :
-       {v1::RecommenderService::service_full_name(), v1::JobService::service_full_name()}) {
-    health->SetServingStatus(name, serving);
-  }
-  health->SetServingStatus("", serving);
 }
 
 }  // namespace
 
-Server::Server(DataLock lock, std::unique_ptr<Store> store, convert::CalibrationSource calibrations,
-               std::string jobs_directory, std::shared_ptr<spdlog::logger> logger)
+Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
+               std::optional<planner::Calibration> fixed, std::shared_ptr<spdlog::logger> logger)
     : lock_(std::move(lock)),
       store_(std::move(store)),
       logger_(std::move(logger)),
-      recommender_(std::move(calibrations)),
-      jobs_(*store_, hub_, std::move(jobs_directory)) {}
+      catalog_(store_->pool()),
+      calibrations_(options.data_directory, std::move(fixed)),
+      host_launcher_(options.launcher),
+      recommender_(catalog_, calibrations_),
+      jobs_(*store_, hub_, {&host_launcher_},
+            InDirectory(options.data_directory, convert::kJobsDirectory)),
+      clusters_(*store_, {&host_launcher_}, [this] { return check_.problem(); }),
+      measurements_(*store_),
+      supervisor_(*store_, {&host_launcher_}, options.retention, ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
@@ -60,60 +50,87 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,
-      Store::Open(InDirectory(options.data_directory, convert::kDatabaseFile)));
+      Store::Open(InDirectory(options.data_directory, convert::kDatabaseFile),
+                  InDirectory(options.data_directory, convert::kBackupsDirectory)));
   std::optional<planner::Calibration> fixed;
   if (!options.calibration_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(fixed, convert::ReadCalibrationFile(options.calibration_path));
   }
-  std::unique_ptr<Server> server(new Server(
-      std::move(lock), std::move(store), SourceFor(options.data_directory, std::move(fixed)),
-      InDirectory(options.data_directory, convert::kJobsDirectory), logger));
-  server->supervisor_ = std::make_unique<Supervisor>(
-      *server->store_, options.launcher,
-      [logger](const std::string& line) { LogLine(*logger, spdlog::level::err, line); });
+  std::unique_ptr<Server> server(
+      new Server(std::move(lock), std::move(store), options, std::move(fixed), logger));
+  TUNESMITH_RETURN_IF_ERROR(server->catalog_.Load());
   server->store_->SetListener([raw = server.get()](const std::string& name) {
     raw->hub_.Notify(name);
-    raw->supervisor_->Wake();
+    raw->supervisor_.Wake();
   });
-  TUNESMITH_RETURN_IF_ERROR(server->Listen(options.listen));
+  TUNESMITH_RETURN_IF_ERROR(server->Listen(options));
   // After the port, so that a server that cannot serve launches nothing.
-  server->supervisor_->Start();
-  SetHealth(*server->server_, true);
+  server->supervisor_.Start();
+  server->SetHealth(true);
+  if (!server->store_->pool().was_closed()) server->CheckDatabase();
   return server;
 }
 
-absl::Status Server::Listen(const std::string& address) {
+// Reading every page of a large database takes a while, and is needed only when the last server
+// may have been cut off.
+void Server::CheckDatabase() {
+  check_.Start(store_->pool().path(), [this](const absl::Status& status) {
+    if (absl::IsCancelled(status)) return;
+    LogLine(*logger_, status.ok() ? spdlog::level::info : spdlog::level::err,
+            StrCat("the last stop was not orderly; the database was checked: ", status.ToString()));
+  });
+}
+
+void Server::SetHealth(bool serving) {
+  grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
+  if (health == nullptr) return;
+  for (const std::string name :
+       {v1::RecommenderService::service_full_name(), v1::JobService::service_full_name(),
+        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name()}) {
+    health->SetServingStatus(name, serving);
+  }
+  health->SetServingStatus("", serving);
+}
+
+absl::Status Server::Listen(const ServerOptions& options) {
   // A descriptor that no code mentions is not linked, and reflection fails without the health
   // service's (grpc/grpc#36665).
   (void)grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
                              0);  // else a second server would share the port in silence
-  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.RegisterService(&recommender_);
   builder.RegisterService(&jobs_);
+  builder.RegisterService(&clusters_);
+  builder.RegisterService(&measurements_);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
+  // What is sent passes the last one first, so that the log has what the client gets.
+  if (options.logs_calls) interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
+  interceptors.push_back(std::make_unique<MalformedRequestFactory>());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   server_ = builder.BuildAndStart();
   if (server_ != nullptr && port_ > 0) return absl::OkStatus();
-  return absl::UnavailableError(StrCat("cannot listen on ", address,
+  return absl::UnavailableError(StrCat("cannot listen on ", options.listen,
                                        "; another process may have the port, or the address is not "
                                        "this host's: choose another --listen"));
 }
 
 void Server::Shutdown(absl::Duration patience) {
   if (server_ == nullptr) return;
-  SetHealth(*server_, false);
+  SetHealth(false);
   hub_.Close();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
+  // Calls that wait for a search are answered by it, and end the server's wait.
+  recommender_.Stop();
   server_->Wait();
   server_.reset();
-  supervisor_->Stop();
-  store_->Checkpoint();
+  supervisor_.Stop();
+  check_.Stop();
+  store_->pool().Close();
 }
 
 }  // namespace tunesmith::server

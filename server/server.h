@@ -1,16 +1,21 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/grpcpp.h"
-#include "proto/convert/answer.h"
+#include "server/calibrations.h"
+#include "server/catalog.h"
+#include "server/cluster_service.h"
 #include "server/data_lock.h"
+#include "server/database_check.h"
 #include "server/event_hub.h"
 #include "server/job_service.h"
 #include "server/launch/host_launcher.h"
+#include "server/measurement_service.h"
 #include "server/recommender_service.h"
 #include "server/store.h"
 #include "server/supervisor.h"
@@ -25,6 +30,8 @@ struct ServerOptions {
   HostLauncherOptions launcher;
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
+  Retention retention;
+  bool logs_calls = true;  // one line per call
 };
 
 class Server {
@@ -45,17 +52,25 @@ class Server {
   void Shutdown(absl::Duration patience);
 
  private:
-  Server(DataLock lock, std::unique_ptr<Store> store, convert::CalibrationSource calibrations,
-         std::string jobs_directory, std::shared_ptr<spdlog::logger> logger);
-  absl::Status Listen(const std::string& address);
+  Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
+         std::optional<planner::Calibration> fixed, std::shared_ptr<spdlog::logger> logger);
+  absl::Status Listen(const ServerOptions& options);
+  void SetHealth(bool serving);
+  void CheckDatabase();
 
   DataLock lock_;
   std::unique_ptr<Store> store_;
   std::shared_ptr<spdlog::logger> logger_;
   EventHub hub_;
+  Catalog catalog_;
+  Calibrations calibrations_;
+  HostLauncher host_launcher_;
+  DatabaseCheck check_;
   RecommenderService recommender_;
   JobService jobs_;
-  std::unique_ptr<Supervisor> supervisor_;
+  ClusterService clusters_;
+  MeasurementService measurements_;
+  Supervisor supervisor_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

@@ -18,6 +18,7 @@
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/fail_point.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
 #include "tunesmith/v1/run_directory.pb.h"
@@ -30,6 +31,20 @@ using convert::InDirectory;
 constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kTimeForRemains = absl::Seconds(10);
 
+absl::StatusOr<v1::ShimHandle> HandleOf(const ShimOptions& options, pid_t trainer) {
+  v1::ShimHandle handle;
+  handle.set_pid(getpid());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
+  handle.set_start_ticks(ticks);
+  handle.set_attempt(options.attempt);
+  handle.set_trainer_pid(trainer);
+  // A trainer that has ended already has no start time, and nobody needs to find it.
+  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
+  return handle;
+}
+
+// The claim says who made it from the moment at which it is there: it is written under another
+// name and linked, which fails where the name is taken, on network file systems too.
 absl::Status ClaimAttempt(const ShimOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
   if (newest >= options.attempt) {
@@ -38,10 +53,14 @@ absl::Status ClaimAttempt(const ShimOptions& options) {
   }
   const std::string path =
       InDirectory(options.run_directory, convert::AttemptFile(options.attempt));
-  const int fd = open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-  if (fd < 0) return absl::ErrnoToStatus(errno, StrCat("cannot create ", path));
-  close(fd);
-  return absl::OkStatus();
+  const std::string draft = InDirectory(options.run_directory, StrCat("claim-", getpid()));
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, 0));
+  TUNESMITH_RETURN_IF_ERROR(convert::WriteJsonFile(draft, handle));
+  const bool claimed = link(draft.c_str(), path.c_str()) == 0;
+  const int error = errno;
+  unlink(draft.c_str());
+  if (claimed) return absl::OkStatus();
+  return absl::ErrnoToStatus(error, StrCat("cannot create ", path));
 }
 
 // An exit.json that is there from now on is this attempt's.
@@ -54,14 +73,7 @@ absl::Status PutOldExitAway(const ShimOptions& options) {
 }
 
 absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
-  v1::ShimHandle handle;
-  handle.set_pid(getpid());
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
-  handle.set_start_ticks(ticks);
-  handle.set_attempt(options.attempt);
-  handle.set_trainer_pid(trainer);
-  // A trainer that has ended already has no start time, and nobody needs to find it.
-  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, trainer));
   return convert::WriteJsonFile(InDirectory(options.run_directory, convert::kShimFile), handle);
 }
 
@@ -168,6 +180,9 @@ v1::JobExit ExitOf(const ShimOptions& options, const TrainerEnd& end) {
   exit.set_signal(killer);
   exit.set_reason(EndReason(options, end));
   exit.set_state(end.was_told_to_stop ? v1::JOB_STATE_CANCELLED : v1::JOB_STATE_FAILED);
+  // Who told it, and why, the server knows.
+  if (!end.was_told_to_stop)
+    exit.set_cause(killer != 0 ? v1::END_CAUSE_KILLED : v1::END_CAUSE_TRAINER_FAILED);
   v1::Heartbeat heartbeat;
   if (convert::ReadJsonFile(InDirectory(options.run_directory, convert::kHeartbeatFile), &heartbeat)
           .ok()) {
@@ -188,7 +203,8 @@ absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch&
   return Spawn({.arguments = launch.arguments,
                 .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
                 .output_path = InDirectory(options.run_directory, convert::kTrainerLogFile),
-                .new_group = true});
+                .new_group = true,
+                .dies_with_parent = true});
 }
 
 v1::JobExit NotStarted(const absl::Status& status) {
@@ -196,6 +212,7 @@ v1::JobExit NotStarted(const absl::Status& status) {
   exit.set_exit_code(127);
   exit.set_reason(std::string(status.message()));
   exit.set_state(v1::JOB_STATE_FAILED);
+  exit.set_cause(v1::END_CAUSE_NOT_STARTED);
   return exit;
 }
 
@@ -208,17 +225,20 @@ absl::Status RunShim(const ShimOptions& options) {
   TUNESMITH_RETURN_IF_ERROR(
       MakeDirectories(InDirectory(options.run_directory, convert::kLogDirectory)));
   TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
+  FailPoint("shim_claimed");
   TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
   TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
   const RankLaunch launch =
       LaunchOf(options.trainer_path, options.run_directory, RankCountOf(options.run_directory));
   const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch);
   if (!trainer.ok()) return WriteExit(options, NotStarted(trainer.status()));
+  FailPoint("shim_started");
   const absl::Status handle_written = WriteHandle(options, *trainer);
   if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
   const TrainerEnd end = WaitForTrainer(*trainer, launch.is_mpirun, signals, options.grace);
   kill(-*trainer, SIGKILL);  // children that it left in its group
   KillRemains();
+  FailPoint("shim_ended");
   TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
   return handle_written;
 }

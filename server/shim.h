@@ -18,10 +18,11 @@ struct ShimOptions {
   absl::Duration grace = absl::Seconds(60);  // from SIGTERM to SIGKILL
 };
 
-// Claims the attempt (attempt-N, created exclusively), moves the exit.json of an earlier attempt to
+// Claims the attempt (attempt-N, created exclusively, telling who claims it), moves the exit.json of an earlier attempt to
 // log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with
 // TUNESMITH_ATTEMPT in its environment, and waits for it. A plan of several ranks is started as
-// rank_launch.h says. SIGTERM and SIGINT are passed on to the group, as SIGUSR1 where it is
+// rank_launch.h says. A trainer whose shim is killed is killed by the kernel, since nobody would hear of
+// its end. SIGTERM and SIGINT are passed on to the group, as SIGUSR1 where it is
 // mpirun's; when the grace has passed, SIGKILL. A trainer that cannot be started, or that ends without
 // exit.json, gets one that says why. Returns when nothing of the attempt runs any more.
 // ALREADY_EXISTS: another shim has this attempt, or a newer one; nothing was changed. Other errors:

@@ -28,9 +28,23 @@ absl::StatusCode CodeOf(int result) {
       return absl::StatusCode::kDataLoss;
     case SQLITE_CONSTRAINT:
       return absl::StatusCode::kAlreadyExists;
+    case SQLITE_INTERRUPT:
+      return absl::StatusCode::kCancelled;
     default:
       return absl::StatusCode::kInternal;
   }
+}
+
+int FlagsOf(OpenMode mode) {
+  switch (mode) {
+    case OpenMode::kCreate:
+      return SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    case OpenMode::kReadWrite:
+      return SQLITE_OPEN_READWRITE;
+    case OpenMode::kReadOnly:
+      break;
+  }
+  return SQLITE_OPEN_READONLY;
 }
 
 absl::Status ErrorOf(sqlite3* database, int result) {
@@ -96,10 +110,9 @@ std::string Statement::Bytes(int column) const {
               : std::string();
 }
 
-absl::StatusOr<Database> Database::Open(const std::string& path) {
+absl::StatusOr<Database> Database::Open(const std::string& path, OpenMode mode) {
   sqlite3* handle = nullptr;
-  const int result =
-      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  const int result = sqlite3_open_v2(path.c_str(), &handle, FlagsOf(mode), nullptr);
   Database database(handle);
   if (result != SQLITE_OK)
     return absl::Status(CodeOf(result),
@@ -132,6 +145,33 @@ absl::StatusOr<int64_t> Database::QueryInteger(std::string_view sql) {
 }
 
 int64_t Database::LastInsertRowId() const { return sqlite3_last_insert_rowid(handle_); }
+
+absl::Status Database::CopyTo(const std::string& path, const std::function<void()>& between_pages) {
+  constexpr int kPagesPerStep = 256;
+  TUNESMITH_ASSIGN_OR_RETURN(Database copy, Open(path));
+  sqlite3_backup* backup = sqlite3_backup_init(copy.handle_, "main", handle_, "main");
+  if (backup == nullptr) return ErrorOf(copy.handle_, sqlite3_errcode(copy.handle_));
+  int result = SQLITE_OK;
+  while (result == SQLITE_OK || result == SQLITE_BUSY || result == SQLITE_LOCKED) {
+    result = sqlite3_backup_step(backup, kPagesPerStep);
+    if (result == SQLITE_BUSY || result == SQLITE_LOCKED) sqlite3_sleep(10);
+    between_pages();
+  }
+  const int finished = sqlite3_backup_finish(backup);
+  if (result == SQLITE_DONE && finished == SQLITE_OK) return absl::OkStatus();
+  return ErrorOf(copy.handle_, finished != SQLITE_OK ? finished : result);
+}
+
+absl::Status Database::CheckIntegrity() {
+  TUNESMITH_ASSIGN_OR_RETURN(Statement statement, Prepare("PRAGMA integrity_check(1)"));
+  TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  const std::string found = row ? statement.Bytes(0) : "";
+  if (found == "ok") return absl::OkStatus();
+  return absl::DataLossError(StrCat("database ", sqlite3_db_filename(handle_, "main"),
+                                    " is damaged: ", found, "; restore a backup of it"));
+}
+
+void Database::Interrupt() { sqlite3_interrupt(handle_); }
 
 absl::StatusOr<std::unique_ptr<Transaction>> Transaction::Begin(Database& database) {
   TUNESMITH_RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -47,10 +48,13 @@ class Statement {
   int next_parameter_ = 1;
 };
 
+enum class OpenMode { kCreate, kReadWrite, kReadOnly };
+
 class Database {
  public:
-  // Opens or creates the file. Waits up to 5 s for other processes' locks.
-  static absl::StatusOr<Database> Open(const std::string& path);
+  // Opens the file, and creates it where the mode says so. Waits up to 5 s for other processes'
+  // locks.
+  static absl::StatusOr<Database> Open(const std::string& path, OpenMode mode = OpenMode::kCreate);
   Database(Database&& other) noexcept;
   Database& operator=(Database&&) = delete;
   ~Database();
@@ -64,6 +68,16 @@ class Database {
   absl::StatusOr<int64_t> QueryInteger(std::string_view sql);
 
   int64_t LastInsertRowId() const;
+
+  // Copies the whole database to a new file, page by page, while others read and write it. The copy
+  // is of one moment. `between_pages` is called now and then. Errors name the file.
+  absl::Status CopyTo(const std::string& path, const std::function<void()>& between_pages);
+
+  // The first thing that PRAGMA integrity_check finds; OK: nothing. CANCELLED by Interrupt().
+  absl::Status CheckIntegrity();
+
+  // Ends what runs on this connection. From any thread.
+  void Interrupt();
 
  private:
   explicit Database(sqlite3* handle) : handle_(handle) {}

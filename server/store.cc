@@ -1,12 +1,16 @@
 #include "server/store.h"
 
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
+#include "server/error_info.h"
 #include "server/migrations.h"
 
 namespace tunesmith::server {
@@ -15,6 +19,8 @@ namespace {
 using google::protobuf::util::TimeUtil;
 
 constexpr std::string_view kNamePrefix = "jobs/job-";
+constexpr char kRecordColumns[] = "job, job_id, state, uid, launcher, event_offset, handle";
+constexpr char kNextPosition[] = "(SELECT coalesce(max(queue_position), 0) + 1 FROM jobs)";
 
 template <typename Message>
 absl::Status ParseInto(const std::string& bytes, Message& message) {
@@ -23,30 +29,130 @@ absl::Status ParseInto(const std::string& bytes, Message& message) {
                                     " does not parse; restore a backup of the database"));
 }
 
-// The columns job, event_offset of the row that `statement` is at.
+// The columns kRecordColumns of the row that `statement` is at.
 absl::StatusOr<JobRecord> RecordOf(const Statement& statement) {
   JobRecord record;
   TUNESMITH_RETURN_IF_ERROR(ParseInto(statement.Bytes(0), record.job));
-  record.event_offset = statement.Integer(1);
+  record.job.set_name(JobName(statement.Integer(1)));
+  record.job.set_state(static_cast<v1::JobState>(statement.Integer(2)));
+  record.job.set_uid(statement.Bytes(3));
+  record.job.set_launcher(statement.Bytes(4));
+  record.event_offset = statement.Integer(5);
+  record.handle = statement.Bytes(6);
   return record;
 }
 
+absl::StatusOr<std::vector<JobRecord>> RecordsOf(Statement& statement) {
+  std::vector<JobRecord> records;
+  while (true) {
+    TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return records;
+    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
+    records.push_back(std::move(record));
+  }
+}
+
 absl::Status NoSuchJob(const std::string& name) {
-  return absl::NotFoundError(
-      StrCat("there is no job \"", name, "\"; `tunesmith jobs list` shows those there are"));
+  return WithReason(absl::NotFoundError(StrCat("there is no job \"", name,
+                                               "\"; `tunesmith jobs list` shows those there are")),
+                    "JOB_NOT_FOUND", {{"job", name}});
 }
 
-v1::Job NewJob(int64_t id, const v1::JobSpec& spec, const std::string& jobs_directory) {
-  v1::Job job;
-  job.set_name(JobName(id));
+absl::StatusOr<JobRecord> ReadRecord(Database& database, const std::string& name) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(name));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare(StrCat("SELECT ", kRecordColumns, " FROM jobs WHERE job_id = ?")));
+  TUNESMITH_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
+  if (!found) return NoSuchJob(name);
+  return RecordOf(statement);
+}
+
+absl::StatusOr<int64_t> PlanId(Database& database, const v1::Plan& plan) {
+  const std::string bytes = plan.SerializeAsString();
+  TUNESMITH_ASSIGN_OR_RETURN(
+      Statement insert,
+      database.Prepare("INSERT OR IGNORE INTO plans (program_digest, plan) VALUES (?, ?)"));
+  TUNESMITH_RETURN_IF_ERROR(insert.BindText(plan.program_digest()).BindBlob(bytes).Run());
+  TUNESMITH_ASSIGN_OR_RETURN(Statement select,
+                             database.Prepare("SELECT plan_id FROM plans WHERE plan = ?"));
+  TUNESMITH_ASSIGN_OR_RETURN(const bool found, select.BindBlob(bytes).Step());
+  return found ? absl::StatusOr<int64_t>(select.Integer(0))
+               : absl::InternalError("a plan was not stored");
+}
+
+absl::Status AddEvents(Database& database, v1::Job& job, std::vector<v1::Event>& events) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(job.name()));
+  for (v1::Event& event : events) {
+    job.set_last_sequence(job.last_sequence() + 1);
+    event.set_sequence(job.last_sequence());
+    if (!event.has_time()) *event.mutable_time() = TimeUtil::GetCurrentTime();
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement insert,
+        database.Prepare("INSERT INTO events (job_id, sequence, event) VALUES (?, ?, ?)"));
+    TUNESMITH_RETURN_IF_ERROR(
+        insert.Bind(id).Bind(event.sequence()).BindBlob(event.SerializeAsString()).Run());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteRecord(Database& database, JobRecord& record, std::vector<v1::Event>& events) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(record.job.name()));
+  TUNESMITH_RETURN_IF_ERROR(AddEvents(database, record.job, events));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      Statement update,
+      database.Prepare(StrCat("UPDATE jobs SET state = ?, event_offset = ?, handle = ?, "
+                              "end_micros = ?, job = ?, queue_position = ",
+                              record.to_queue_end ? kNextPosition : "queue_position",
+                              " WHERE job_id = ?")));
+  const v1::Job& job = record.job;
+  return update.Bind(job.state())
+      .Bind(record.event_offset)
+      .BindText(record.handle)
+      .Bind(job.has_end_time() ? TimeUtil::TimestampToMicroseconds(job.end_time()) : 0)
+      .BindBlob(job.SerializeAsString())
+      .Bind(id)
+      .Run();
+}
+
+// The job of the answer that was given to this key before, if it was.
+template <typename Response>
+absl::StatusOr<std::optional<v1::Job>> AnsweredBefore(Database& database, const RequestKey& key) {
+  TUNESMITH_ASSIGN_OR_RETURN(const auto stored, StoredAnswer(database, key));
+  if (!stored) return std::nullopt;
+  Response response;
+  TUNESMITH_RETURN_IF_ERROR(ParseInto(*stored, response));
+  return std::move(*response.mutable_job());
+}
+
+absl::StatusOr<v1::Job> InsertJob(Database& database, v1::Job job,
+                                  const std::string& jobs_directory) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t plan_id, PlanId(database, job.plan()));
+  job.set_uid(NewUid());
   job.set_state(v1::JOB_STATE_QUEUED);
-  *job.mutable_spec() = spec;
-  job.set_run_directory(convert::InDirectory(jobs_directory, StrCat("job-", id)));
   *job.mutable_create_time() = TimeUtil::GetCurrentTime();
-  return job;
+  TUNESMITH_ASSIGN_OR_RETURN(
+      Statement insert,
+      database.Prepare(StrCat("INSERT INTO jobs (plan_id, uid, state, queue_position, launcher, "
+                              "model, create_micros, job) VALUES (?, ?, ?, ",
+                              kNextPosition, ", ?, ?, ?, x'')")));
+  TUNESMITH_RETURN_IF_ERROR(insert.Bind(plan_id)
+                                .BindText(job.uid())
+                                .Bind(job.state())
+                                .BindText(job.launcher())
+                                .BindText(job.plan().inputs().model().name())
+                                .Bind(TimeUtil::TimestampToMicroseconds(job.create_time()))
+                                .Run());
+  const int64_t id = database.LastInsertRowId();
+  job.clear_plan();
+  job.set_name(JobName(id));
+  job.set_run_directory(convert::InDirectory(jobs_directory, StrCat("job-", id)));
+  JobRecord record = {.job = std::move(job)};
+  std::vector<v1::Event> events(1);
+  events[0].mutable_state_changed()->set_state(v1::JOB_STATE_QUEUED);
+  TUNESMITH_RETURN_IF_ERROR(WriteRecord(database, record, events));
+  return std::move(record.job);
 }
-
-constexpr char kNextPosition[] = "(SELECT coalesce(max(queue_position), 0) + 1 FROM jobs)";
 
 }  // namespace
 
@@ -58,8 +164,9 @@ absl::StatusOr<int64_t> JobId(const std::string& name) {
       JobName(id) == name) {
     return id;
   }
-  return absl::InvalidArgumentError(
-      StrCat("\"", name, "\" is not the name of a job, such as \"jobs/job-7\""));
+  return WithReason(absl::InvalidArgumentError(
+                        StrCat("\"", name, "\" is not the name of a job, such as \"jobs/job-7\"")),
+                    "MALFORMED_NAME");
 }
 
 bool IsTerminal(v1::JobState state) {
@@ -67,200 +174,152 @@ bool IsTerminal(v1::JobState state) {
          state == v1::JOB_STATE_CANCELLED;
 }
 
-absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path) {
-  TUNESMITH_ASSIGN_OR_RETURN(Database database, Database::Open(path));
-  TUNESMITH_RETURN_IF_ERROR(Migrate(database, path));
-  return std::unique_ptr<Store>(new Store(std::move(database)));
+absl::StatusOr<std::unique_ptr<Store>> Store::Open(const std::string& path,
+                                                   const std::string& backups) {
+  TUNESMITH_ASSIGN_OR_RETURN(std::unique_ptr<DatabasePool> pool, DatabasePool::Open(path, backups));
+  return std::unique_ptr<Store>(new Store(std::move(pool)));
 }
 
-absl::StatusOr<v1::Job> Store::CreateJob(const v1::CreateJobRequest& request,
-                                         const std::string& jobs_directory) {
-  absl::StatusOr<v1::Job> job;
+absl::StatusOr<v1::Job> Store::CreateJob(const v1::Job& job, const std::string& jobs_directory,
+                                         const RequestKey& key) {
   bool made = false;
-  {
-    std::lock_guard lock(mutex_);
-    job = CreateLocked(request, jobs_directory, &made);
-  }
-  if (made && job.ok()) listener_(job->name());
-  return job;
-}
-
-absl::StatusOr<v1::Job> Store::CreateLocked(const v1::CreateJobRequest& request,
-                                            const std::string& jobs_directory, bool* made) {
-  TUNESMITH_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database_));
-  const std::string request_bytes = request.SerializeAsString();
-  if (!request.request_id().empty()) {
-    TUNESMITH_ASSIGN_OR_RETURN(
-        Statement known, database_.Prepare("SELECT job, request FROM jobs WHERE request_id = ?"));
-    known.BindText(request.request_id());
-    TUNESMITH_ASSIGN_OR_RETURN(const bool found, known.Step());
-    if (found && known.Bytes(1) != request_bytes) {
-      return absl::AlreadyExistsError(
-          StrCat("request_id \"", request.request_id(), "\" was used with another request"));
-    }
-    v1::Job job;
-    if (found) {
-      TUNESMITH_RETURN_IF_ERROR(ParseInto(known.Bytes(0), job));
-      return job;
-    }
-  }
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t plan_id, PlanIdLocked(request.plan()));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement insert,
-      database_.Prepare(
-          StrCat("INSERT INTO jobs (plan_id, state, queue_position, request_id, request, job) "
-                 "VALUES (?, 0, ",
-                 kNextPosition, ", ?, ?, x'')")));
-  insert.Bind(plan_id);
-  request.request_id().empty() ? insert.BindNull() : insert.BindText(request.request_id());
-  TUNESMITH_RETURN_IF_ERROR(insert.BindBlob(request_bytes).Run());
-  JobRecord record = {.job = NewJob(database_.LastInsertRowId(), request.spec(), jobs_directory)};
-  std::vector<v1::Event> events(1);
-  events[0].mutable_state_changed()->set_state(v1::JOB_STATE_QUEUED);
-  TUNESMITH_RETURN_IF_ERROR(WriteLocked(record, events, false));
-  TUNESMITH_RETURN_IF_ERROR(transaction->Commit());
-  *made = true;
-  return record.job;
-}
-
-absl::StatusOr<int64_t> Store::PlanIdLocked(const v1::Plan& plan) {
-  const std::string bytes = plan.SerializeAsString();
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement insert,
-      database_.Prepare("INSERT OR IGNORE INTO plans (program_digest, plan) VALUES (?, ?)"));
-  TUNESMITH_RETURN_IF_ERROR(insert.BindText(plan.program_digest()).BindBlob(bytes).Run());
-  TUNESMITH_ASSIGN_OR_RETURN(Statement select,
-                             database_.Prepare("SELECT plan_id FROM plans WHERE plan = ?"));
-  TUNESMITH_ASSIGN_OR_RETURN(const bool found, select.BindBlob(bytes).Step());
-  return found ? absl::StatusOr<int64_t>(select.Integer(0))
-               : absl::InternalError("a plan was not stored");
+  auto stored = pool_->Write([&](Database& database) -> absl::StatusOr<v1::Job> {
+    TUNESMITH_ASSIGN_OR_RETURN(auto before, AnsweredBefore<v1::CreateJobResponse>(database, key));
+    made = !before.has_value();
+    if (before) return *std::move(before);
+    v1::CreateJobResponse answer;
+    TUNESMITH_ASSIGN_OR_RETURN(*answer.mutable_job(), InsertJob(database, job, jobs_directory));
+    TUNESMITH_RETURN_IF_ERROR(StoreAnswer(database, key, answer));
+    return std::move(*answer.mutable_job());
+  });
+  if (made && stored.ok()) listener_(stored->name());
+  return stored;
 }
 
 absl::StatusOr<v1::Job> Store::GetJob(const std::string& name) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(name));
-  std::lock_guard lock(mutex_);
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement statement,
-      database_.Prepare(
-          "SELECT job, event_offset, plan FROM jobs JOIN plans USING (plan_id) WHERE job_id = ?"));
-  TUNESMITH_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
-  if (!found) return NoSuchJob(name);
-  TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
-  TUNESMITH_RETURN_IF_ERROR(ParseInto(statement.Bytes(2), *record.job.mutable_plan()));
-  return std::move(record.job);
+  return pool_->Read([&](Database& database) -> absl::StatusOr<v1::Job> {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement statement,
+        database.Prepare(StrCat("SELECT ", kRecordColumns,
+                                ", plan FROM jobs JOIN plans USING (plan_id) WHERE job_id = ?")));
+    TUNESMITH_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
+    if (!found) return NoSuchJob(name);
+    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
+    TUNESMITH_RETURN_IF_ERROR(ParseInto(statement.Bytes(7), *record.job.mutable_plan()));
+    return std::move(record.job);
+  });
 }
 
 absl::StatusOr<JobRecord> Store::GetRecord(const std::string& name) {
-  std::lock_guard lock(mutex_);
-  return ReadLocked(name);
+  return pool_->Read([&](Database& database) { return ReadRecord(database, name); });
 }
 
-absl::StatusOr<JobRecord> Store::ReadLocked(const std::string& name) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(name));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement statement,
-      database_.Prepare("SELECT job, event_offset FROM jobs WHERE job_id = ?"));
-  TUNESMITH_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
-  if (!found) return NoSuchJob(name);
-  return RecordOf(statement);
+absl::StatusOr<std::vector<v1::Job>> Store::ListJobs(const std::vector<JobCondition>& conditions,
+                                                     int64_t before_id, int64_t limit) {
+  std::string sql = StrCat("SELECT ", kRecordColumns, " FROM jobs WHERE job_id < ?");
+  for (const JobCondition& condition : conditions)
+    absl::StrAppend(&sql, " AND ", condition.column, " ", condition.operator_text, " ?");
+  absl::StrAppend(&sql, " ORDER BY job_id DESC LIMIT ?");
+  return pool_->Read([&](Database& database) -> absl::StatusOr<std::vector<v1::Job>> {
+    TUNESMITH_ASSIGN_OR_RETURN(Statement statement, database.Prepare(sql));
+    statement.Bind(before_id == 0 ? std::numeric_limits<int64_t>::max() : before_id);
+    for (const JobCondition& condition : conditions)
+      condition.is_text ? statement.BindText(condition.text) : statement.Bind(condition.integer);
+    TUNESMITH_ASSIGN_OR_RETURN(std::vector<JobRecord> records, RecordsOf(statement.Bind(limit)));
+    std::vector<v1::Job> jobs;
+    for (JobRecord& record : records) jobs.push_back(std::move(record.job));
+    return jobs;
+  });
 }
 
-absl::StatusOr<std::vector<v1::Job>> Store::ListJobs(v1::JobState state, int64_t before_id,
-                                                     int64_t limit) {
-  std::lock_guard lock(mutex_);
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement statement,
-      database_.Prepare("SELECT job, event_offset FROM jobs WHERE (?1 = 0 OR state = ?1) AND "
-                        "(?2 = 0 OR job_id < ?2) ORDER BY job_id DESC LIMIT ?3"));
-  statement.Bind(state).Bind(before_id).Bind(limit);
-  std::vector<v1::Job> jobs;
-  while (true) {
-    TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return jobs;
-    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
-    jobs.push_back(std::move(record.job));
-  }
+absl::StatusOr<std::vector<JobRecord>> Store::JobsInState(v1::JobState state,
+                                                          const std::string& launcher,
+                                                          int64_t limit) {
+  return pool_->Read([&](Database& database) -> absl::StatusOr<std::vector<JobRecord>> {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement statement,
+        database.Prepare(StrCat("SELECT ", kRecordColumns,
+                                " FROM jobs WHERE state = ?1 AND (?2 = '' OR launcher = ?2) "
+                                "ORDER BY queue_position LIMIT ?3")));
+    return RecordsOf(statement.Bind(state).BindText(launcher).Bind(limit));
+  });
 }
 
-absl::StatusOr<std::vector<JobRecord>> Store::JobsInState(v1::JobState state) {
-  std::lock_guard lock(mutex_);
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement statement,
-      database_.Prepare(
-          "SELECT job, event_offset FROM jobs WHERE state = ? ORDER BY queue_position"));
-  statement.Bind(state);
-  std::vector<JobRecord> records;
-  while (true) {
-    TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return records;
-    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
-    records.push_back(std::move(record));
-  }
+absl::StatusOr<int64_t> Store::CountInState(v1::JobState state, const std::string& launcher) {
+  return pool_->Read([&](Database& database) -> absl::StatusOr<int64_t> {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement statement,
+        database.Prepare("SELECT count(*) FROM jobs WHERE state = ? AND launcher = ?"));
+    TUNESMITH_RETURN_IF_ERROR(statement.Bind(state).BindText(launcher).Step().status());
+    return statement.Integer(0);
+  });
 }
 
 absl::StatusOr<std::vector<v1::Event>> Store::EventsAfter(const std::string& name,
                                                           int64_t after_sequence, int64_t limit) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(name));
-  std::lock_guard lock(mutex_);
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement statement,
-      database_.Prepare(
-          "SELECT event FROM events WHERE job_id = ? AND sequence > ? ORDER BY sequence LIMIT ?"));
-  statement.Bind(id).Bind(after_sequence).Bind(limit);
-  std::vector<v1::Event> events;
-  while (true) {
-    TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return events;
-    TUNESMITH_RETURN_IF_ERROR(ParseInto(statement.Bytes(0), events.emplace_back()));
-  }
+  return pool_->Read([&](Database& database) -> absl::StatusOr<std::vector<v1::Event>> {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement statement,
+        database.Prepare("SELECT event FROM events WHERE job_id = ? AND sequence > ? "
+                         "ORDER BY sequence LIMIT ?"));
+    statement.Bind(id).Bind(after_sequence).Bind(limit);
+    std::vector<v1::Event> events;
+    while (true) {
+      TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
+      if (!row) return events;
+      TUNESMITH_RETURN_IF_ERROR(ParseInto(statement.Bytes(0), events.emplace_back()));
+    }
+  });
 }
 
-absl::StatusOr<v1::Job> Store::Update(const std::string& name, const Change& change) {
-  JobRecord record;
-  {
-    std::lock_guard lock(mutex_);
-    TUNESMITH_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(database_));
-    TUNESMITH_ASSIGN_OR_RETURN(record, ReadLocked(name));
-    const v1::JobState before = record.job.state();
+absl::StatusOr<v1::Job> Store::Update(const std::string& name, const Change& change,
+                                      const RequestKey& key) {
+  bool changed = false;
+  auto stored = pool_->Write([&](Database& database) -> absl::StatusOr<v1::Job> {
+    TUNESMITH_ASSIGN_OR_RETURN(auto before, AnsweredBefore<v1::ResumeJobResponse>(database, key));
+    changed = !before.has_value();
+    if (before) return *std::move(before);
+    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(database, name));
     std::vector<v1::Event> events;
     TUNESMITH_RETURN_IF_ERROR(change(record, events));
-    const bool to_queue_end =
-        record.job.state() == v1::JOB_STATE_QUEUED && before != v1::JOB_STATE_QUEUED;
-    TUNESMITH_RETURN_IF_ERROR(WriteLocked(record, events, to_queue_end));
-    TUNESMITH_RETURN_IF_ERROR(transaction->Commit());
-  }
-  listener_(name);
-  return std::move(record.job);
+    TUNESMITH_RETURN_IF_ERROR(WriteRecord(database, record, events));
+    v1::ResumeJobResponse answer;
+    *answer.mutable_job() = std::move(record.job);
+    TUNESMITH_RETURN_IF_ERROR(StoreAnswer(database, key, answer));
+    return std::move(*answer.mutable_job());
+  });
+  if (changed && stored.ok()) listener_(name);
+  return stored;
 }
 
-absl::Status Store::WriteLocked(JobRecord& record, std::vector<v1::Event>& events,
-                                bool to_queue_end) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t id, JobId(record.job.name()));
-  for (v1::Event& event : events) {
-    record.job.set_last_sequence(record.job.last_sequence() + 1);
-    event.set_sequence(record.job.last_sequence());
-    if (!event.has_time()) *event.mutable_time() = TimeUtil::GetCurrentTime();
-    TUNESMITH_ASSIGN_OR_RETURN(
-        Statement insert,
-        database_.Prepare("INSERT INTO events (job_id, sequence, event) VALUES (?, ?, ?)"));
+absl::StatusOr<int64_t> Store::DeleteEnded(absl::Time end, int64_t limit) {
+  return pool_->Write([&](Database& database) -> absl::StatusOr<int64_t> {
     TUNESMITH_RETURN_IF_ERROR(
-        insert.Bind(id).Bind(event.sequence()).BindBlob(event.SerializeAsString()).Run());
-  }
-  TUNESMITH_ASSIGN_OR_RETURN(
-      Statement update,
-      database_.Prepare(
-          StrCat("UPDATE jobs SET state = ?, event_offset = ?, job = ?, queue_position = ",
-                 to_queue_end ? kNextPosition : "queue_position", " WHERE job_id = ?")));
-  return update.Bind(record.job.state())
-      .Bind(record.event_offset)
-      .BindBlob(record.job.SerializeAsString())
-      .Bind(id)
-      .Run();
+        database.Execute("CREATE TEMP TABLE IF NOT EXISTS old_jobs (job_id INTEGER PRIMARY KEY); "
+                         "DELETE FROM old_jobs; "
+                         "CREATE TEMP TABLE IF NOT EXISTS old_plans (plan_id INTEGER PRIMARY KEY); "
+                         "DELETE FROM old_plans"));
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement choose, database.Prepare("INSERT INTO old_jobs SELECT job_id FROM jobs WHERE "
+                                           "end_micros > 0 AND end_micros < ? LIMIT ?"));
+    TUNESMITH_RETURN_IF_ERROR(choose.Bind(absl::ToUnixMicros(end)).Bind(limit).Run());
+    TUNESMITH_RETURN_IF_ERROR(database.Execute(
+        "INSERT INTO old_plans SELECT DISTINCT plan_id FROM jobs WHERE job_id IN old_jobs; "
+        "DELETE FROM events WHERE job_id IN old_jobs; DELETE FROM jobs WHERE job_id IN old_jobs; "
+        "DELETE FROM plans WHERE plan_id IN old_plans "
+        "AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.plan_id = plans.plan_id)"));
+    return database.QueryInteger("SELECT count(*) FROM old_jobs");
+  });
 }
 
-void Store::Checkpoint() {
-  std::lock_guard lock(mutex_);
-  (void)database_.Execute("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+absl::Status Store::DeleteRequests(absl::Time time) {
+  return pool_->Write([&](Database& database) {
+    TUNESMITH_ASSIGN_OR_RETURN(Statement statement,
+                               database.Prepare("DELETE FROM requests WHERE time_micros < ?"));
+    return statement.Bind(absl::ToUnixMicros(time)).Run();
+  });
 }
 
 }  // namespace tunesmith::server

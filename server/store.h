@@ -3,30 +3,35 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/sqlite.h"
+#include "absl/time/time.h"
+#include "server/database_pool.h"
+#include "server/job_filter.h"
+#include "server/requests.h"
 #include "tunesmith/v1/events.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
 
-// Plans, jobs and events in SQLite. The only owner of the database file. Thread-safe.
+// Plans, jobs and events in SQLite. Thread-safe.
 namespace tunesmith::server {
 
 // A job with what only the server needs of it. Jobs are given without their plan unless a function
 // says otherwise.
 struct JobRecord {
   v1::Job job;
-  int64_t event_offset = 0;  // bytes of events.jsonl that are stored
+  int64_t event_offset = 0;   // bytes of events.jsonl that are stored
+  std::string handle;         // what the launcher called the present attempt; empty: not stored
+  bool to_queue_end = false;  // set by a change: the job goes behind those that wait
 };
 
 class Store {
  public:
-  // Opens or creates the database, and migrates it. Errors as Database and Migrate.
-  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path);
+  // Opens or creates the database, and migrates it. Errors as DatabasePool::Open.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(const std::string& path,
+                                                     const std::string& backups = "");
 
   // Called after every change of a job, with its name, from the thread that made it and without a
   // lock held. Set before other threads start.
@@ -34,11 +39,11 @@ class Store {
     listener_ = std::move(listener);
   }
 
-  // Stores a QUEUED job with its first event; its run directory will be `jobs_directory`/<id>. A
-  // request_id that is known gives the job that was made with it, or ALREADY_EXISTS when the
-  // request differs. REQUIRES: the request is valid.
-  absl::StatusOr<v1::Job> CreateJob(const v1::CreateJobRequest& request,
-                                    const std::string& jobs_directory);
+  // Stores `job`, which needs spec, launcher, claim and plan, as QUEUED with its first event; its
+  // run directory will be `jobs_directory`/<id>. A key that is known gives the stored answer, or
+  // ALREADY_EXISTS as StoredAnswer.
+  absl::StatusOr<v1::Job> CreateJob(const v1::Job& job, const std::string& jobs_directory,
+                                    const RequestKey& key);
 
   // With its plan. NOT_FOUND names the job.
   absl::StatusOr<v1::Job> GetJob(const std::string& name);
@@ -46,13 +51,18 @@ class Store {
   // Without its plan. NOT_FOUND names the job.
   absl::StatusOr<JobRecord> GetRecord(const std::string& name);
 
-  // Newest first: at most `limit` jobs in `state` (unspecified: any) with an id below `before_id`
+  // Newest first: at most `limit` jobs for which all conditions hold, with an id below `before_id`
   // (0: any).
-  absl::StatusOr<std::vector<v1::Job>> ListJobs(v1::JobState state, int64_t before_id,
-                                                int64_t limit);
+  absl::StatusOr<std::vector<v1::Job>> ListJobs(const std::vector<JobCondition>& conditions,
+                                                int64_t before_id, int64_t limit);
 
-  // The jobs in a state, in the order of the queue.
-  absl::StatusOr<std::vector<JobRecord>> JobsInState(v1::JobState state);
+  // At most `limit` jobs in a state, in the order of the queue; those of one launcher where it is
+  // given.
+  absl::StatusOr<std::vector<JobRecord>> JobsInState(v1::JobState state,
+                                                     const std::string& launcher = "",
+                                                     int64_t limit = -1);
+
+  absl::StatusOr<int64_t> CountInState(v1::JobState state, const std::string& launcher);
 
   // At most `limit` events with a sequence above `after_sequence`, in order.
   absl::StatusOr<std::vector<v1::Event>> EventsAfter(const std::string& name,
@@ -60,25 +70,25 @@ class Store {
 
   // Reads a job, lets `change` alter it and add events, and stores both in one transaction. Events
   // get the job's next sequences, and the present time unless they have one. An error from `change`
-  // leaves everything as it was. A job that `change` takes to QUEUED goes to the end of the queue.
-  // Returns the job as stored.
+  // leaves everything as it was. Returns the job as stored. A key that is known gives the stored
+  // job instead, and `change` is not called.
   using Change = std::function<absl::Status(JobRecord& record, std::vector<v1::Event>& events)>;
-  absl::StatusOr<v1::Job> Update(const std::string& name, const Change& change);
+  absl::StatusOr<v1::Job> Update(const std::string& name, const Change& change,
+                                 const RequestKey& key = {});
 
-  // Brings the write-ahead log into the database file. For shutdown.
-  void Checkpoint();
+  // Deletes up to `limit` terminal jobs that ended before `end`, with their events and the plans
+  // that no job has any more. Run directories stay. How many were deleted.
+  absl::StatusOr<int64_t> DeleteEnded(absl::Time end, int64_t limit);
+
+  // Deletes request ids from before `time`.
+  absl::Status DeleteRequests(absl::Time time);
+
+  DatabasePool& pool() { return *pool_; }
 
  private:
-  explicit Store(Database database) : database_(std::move(database)) {}
+  explicit Store(std::unique_ptr<DatabasePool> pool) : pool_(std::move(pool)) {}
 
-  absl::StatusOr<v1::Job> CreateLocked(const v1::CreateJobRequest& request,
-                                       const std::string& jobs_directory, bool* made);
-  absl::StatusOr<JobRecord> ReadLocked(const std::string& name);
-  absl::Status WriteLocked(JobRecord& record, std::vector<v1::Event>& events, bool to_queue_end);
-  absl::StatusOr<int64_t> PlanIdLocked(const v1::Plan& plan);
-
-  std::mutex mutex_;
-  Database database_;
+  std::unique_ptr<DatabasePool> pool_;
   std::function<void(const std::string& name)> listener_ = [](const std::string&) {};
 };
 

@@ -1,42 +1,52 @@
 #include "server/supervisor.h"
 
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "proto/convert/json.h"
+#include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
+#include "server/fail_point.h"
 #include "server/job_states.h"
-#include "server/process.h"
+#include "server/measurements.h"
 
 namespace tunesmith::server {
 namespace {
 
-using convert::InDirectory;
-
 constexpr std::chrono::milliseconds kTick(100);
-// A shim writes shim.json within milliseconds of its start; a host that swaps may need longer.
-constexpr absl::Duration kShimStartLimit = absl::Seconds(20);
-constexpr absl::Duration kShimGoneLimit = absl::Seconds(1);
+// Of a long queue so many are looked at for room, and told what they wait for.
+constexpr int64_t kQueueWindow = 100;
+constexpr absl::Duration kHousekeepingInterval = absl::Minutes(1);
+constexpr int64_t kDeletedAtOnce = 500;
 
-bool Exists(const v1::Job& job, const std::string& name) {
-  return access(InDirectory(job.run_directory(), name).c_str(), F_OK) == 0;
+std::vector<v1::Job> JobsOf(const std::vector<JobRecord>& records) {
+  std::vector<v1::Job> jobs;
+  for (const JobRecord& record : records) jobs.push_back(record.job);
+  return jobs;
 }
 
-std::string ShimLog(const v1::Job& job) {
-  return StrCat("; see ", InDirectory(job.run_directory(), convert::kShimLogFile));
+bool IsAtLauncher(const JobRecord& record, const Launcher& launcher) {
+  return record.job.launcher() == launcher.name();
+}
+
+absl::Time ExpectedStart(const v1::Job& job) {
+  if (!job.has_expected_start_time()) return absl::InfiniteFuture();
+  return absl::FromUnixMicros(
+      google::protobuf::util::TimeUtil::TimestampToMicroseconds(job.expected_start_time()));
 }
 
 }  // namespace
 
-Supervisor::Supervisor(Store& store, HostLauncherOptions launcher,
+Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
                        std::function<void(const std::string& line)> log)
-    : store_(store), launcher_(std::move(launcher)), log_(std::move(log)) {}
+    : store_(store),
+      launchers_(std::move(launchers)),
+      retention_(retention),
+      log_(std::move(log)) {}
 
 void Supervisor::Start() {
   thread_ = std::thread([this] { Loop(); });
@@ -53,128 +63,135 @@ void Supervisor::Stop() {
 }
 
 void Supervisor::Wake() {
+  if (std::this_thread::get_id() == loop_id_.load()) return;
   std::lock_guard lock(mutex_);
   woken_ = true;
   wake_.notify_all();
 }
 
 void Supervisor::Loop() {
+  loop_id_ = std::this_thread::get_id();
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     woken_ = false;
     lock.unlock();
-    if (const absl::Status status = Tick(); !status.ok())
-      log_(StrCat("supervision: ", status.ToString()));
+    Tick();
     lock.lock();
     wake_.wait_for(lock, kTick, [this] { return stopping_ || woken_; });
   }
 }
 
-absl::Status Supervisor::Tick() {
-  ReapShims();
-  bool slot_is_free = true;
+// A trouble that lasts is said once, and again when it has changed.
+void Supervisor::Report(const std::string& subject, const absl::Status& status) {
+  if (status.ok()) {
+    last_problems_.erase(subject);
+    return;
+  }
+  std::string& last = last_problems_[subject];
+  if (last != status.ToString()) log_(StrCat(subject, ": ", status.ToString()));
+  last = status.ToString();
+}
+
+void Supervisor::Tick() {
+  std::vector<JobRecord> active;
   for (const v1::JobState state : {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}) {
-    TUNESMITH_ASSIGN_OR_RETURN(const std::vector<JobRecord> records, store_.JobsInState(state));
-    for (const JobRecord& record : records) {
-      slot_is_free = false;
-      // One job's trouble (its directory was removed, say) does not keep the others from being
-      // looked at.
-      const absl::Status status = Supervise(record.job);
-      if (!status.ok()) log_(StrCat(record.job.name(), ": ", status.ToString()));
+    auto records = store_.JobsInState(state);
+    Report("supervision", records.status());
+    if (!records.ok()) return;
+    std::move(records->begin(), records->end(), std::back_inserter(active));
+  }
+  for (Launcher* launcher : launchers_)
+    Report(std::string(launcher->name()), TickLauncher(*launcher, active));
+  Report("housekeeping", KeepHouse());
+}
+
+absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobRecord>& active) {
+  std::vector<v1::Job> here;
+  for (const JobRecord& record : active) {
+    if (!IsAtLauncher(record, launcher)) continue;
+    here.push_back(record.job);
+    // One job's trouble (its directory was removed, say) does not keep the others from being
+    // looked at.
+    Report(record.job.name(), Supervise(launcher, record));
+  }
+  // A job that ended in this tick holds its place until the next.
+  return LaunchWaiting(launcher, here);
+}
+
+absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1::Job>& active) {
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const std::vector<JobRecord> queue,
+      store_.JobsInState(v1::JOB_STATE_QUEUED, std::string(launcher.name()), kQueueWindow));
+  const std::vector<Admission> admissions = launcher.Admit(JobsOf(queue), active);
+  for (size_t i = 0; i < queue.size(); ++i) {
+    const v1::Job& job = queue[i].job;
+    if (admissions[i].admitted) {
+      Report(job.name(), Launch(launcher, job.name(), admissions[i]));
+    } else if (admissions[i].reason != job.reason()) {
+      Report(job.name(), MarkWaiting(store_, job.name(), admissions[i].reason).status());
     }
   }
-  return slot_is_free ? LaunchNext() : absl::OkStatus();
-}
-
-absl::Status Supervisor::LaunchNext() {
-  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<JobRecord> queued,
-                             store_.JobsInState(v1::JOB_STATE_QUEUED));
-  return queued.empty() ? absl::OkStatus() : Launch(queued.front().job.name());
-}
-
-// The state is stored before the shim is started, so that a server that is killed in between finds
-// the job in LAUNCHING and starts the same attempt again; of two shims of one attempt, one ends.
-absl::Status Supervisor::Launch(const std::string& name) {
-  TUNESMITH_RETURN_IF_ERROR(MarkLaunching(store_, name).status());
-  TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
-  absl::Status status = PrepareRunDirectory(job);
-  if (status.ok()) {
-    const absl::StatusOr<pid_t> pid = StartShim(launcher_, job);
-    status = pid.status();
-    if (pid.ok()) shims_[name] = *pid;
-  }
-  if (status.ok()) return status;
-  return MarkFailed(store_, name, std::string(status.message())).status();
-}
-
-Supervisor::Sight Supervisor::Look(const v1::Job& job) {
-  Sight sight;
-  sight.claimed = Exists(job, convert::AttemptFile(job.attempt()));
-  sight.has_handle = sight.claimed &&
-                     convert::ReadJsonFile(InDirectory(job.run_directory(), convert::kShimFile),
-                                           &sight.handle, convert::UnknownFields::kIgnore)
-                         .ok() &&
-                     sight.handle.attempt() == job.attempt();
-  if (!sight.has_handle) return sight;
-  // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
-  sight.shim_alive = IsAlive(sight.handle.pid(), sight.handle.start_ticks());
-  const absl::Status exit =
-      convert::ReadJsonFile(InDirectory(job.run_directory(), convert::kExitFile), &sight.exit,
-                            convert::UnknownFields::kIgnore);
-  sight.has_exit = exit.ok();
-  sight.exit_problem = std::string(exit.message());
-  return sight;
-}
-
-absl::Status Supervisor::Supervise(const v1::Job& job) {
-  const Sight sight = Look(job);
-  if (!sight.has_handle) return SuperviseUnclaimed(job, sight);
-  waiting_since_.erase(job.name());
-  if (job.state() == v1::JOB_STATE_LAUNCHING)
-    TUNESMITH_RETURN_IF_ERROR(MarkRunning(store_, job.name()).status());
-  // Also after the shim's end: what the trainer wrote last is read before the job's end is
-  // recorded.
-  TUNESMITH_RETURN_IF_ERROR(Ingest(job.name(), job.run_directory()));
-  if (!sight.shim_alive) return SuperviseGone(job, sight);
-  // Told again at every tick, which the shim takes for once; so nothing is lost when this server is
-  // killed in between.
-  if (job.cancel_requested())
-    SignalProcess(sight.handle.pid(), sight.handle.start_ticks(), SIGTERM);
   return absl::OkStatus();
 }
 
-// No shim.json of this attempt: the shim is about to write it, or ended before it could, or was
-// never started.
-absl::Status Supervisor::SuperviseUnclaimed(const v1::Job& job, const Sight& sight) {
-  const absl::Time since = waiting_since_.try_emplace(job.name(), absl::Now()).first->second;
-  const bool started_here = shims_.contains(job.name());
-  if (job.state() == v1::JOB_STATE_LAUNCHING && !sight.claimed && !started_here) {
-    // The server that stored LAUNCHING was killed before, or just after, it started the shim.
-    TUNESMITH_ASSIGN_OR_RETURN(const v1::Job whole, store_.GetJob(job.name()));
-    TUNESMITH_RETURN_IF_ERROR(PrepareRunDirectory(whole));
-    TUNESMITH_ASSIGN_OR_RETURN(shims_[job.name()], StartShim(launcher_, whole));
-    return absl::OkStatus();
-  }
-  const bool may_still_come = started_here ? IsOurShimAlive(job.name()) : sight.claimed;
-  if (absl::Now() - since < (may_still_come ? kShimStartLimit : kShimGoneLimit))
-    return absl::OkStatus();
-  waiting_since_.erase(job.name());
-  return MarkFailed(store_, job.name(),
-                    StrCat("tunesmith-shim did not start attempt ", job.attempt(), ShimLog(job)))
+// The wish is stored before the attempt is started, so that a server that is killed in between
+// finds the job in LAUNCHING and asks the launcher whether it was.
+absl::Status Supervisor::Launch(Launcher& launcher, const std::string& name,
+                                const Admission& admission) {
+  TUNESMITH_RETURN_IF_ERROR(MarkLaunching(store_, name, admission.gpu_indices).status());
+  FailPoint("before_launch");
+  return StartAttempt(launcher, name);
+}
+
+absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& name) {
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
+  const absl::Status prepared = PrepareRunDirectory(job);
+  const absl::StatusOr<std::string> handle =
+      prepared.ok() ? launcher.Start(job) : absl::StatusOr<std::string>(prepared);
+  FailPoint("after_launch");
+  if (handle.ok()) return KeepHandle(store_, name, *handle).status();
+  if (absl::IsUnavailable(handle.status())) return handle.status();  // tried again at the next tick
+  return MarkEnded(store_, name,
+                   ExitFor(v1::END_CAUSE_NOT_STARTED, std::string(handle.status().message())))
       .status();
 }
 
-absl::Status Supervisor::SuperviseGone(const v1::Job& job, const Sight& sight) {
-  if (sight.has_exit) return MarkEnded(store_, job.name(), sight.exit).status();
-  // The shim itself was killed, or the host was restarted. A trainer without a shim is stopped,
-  // since nobody would hear of its end.
-  SignalGroup(sight.handle.trainer_pid(), sight.handle.trainer_start_ticks(), SIGKILL);
-  return MarkFailed(store_, job.name(),
-                    StrCat("lost: tunesmith-shim (process ", sight.handle.pid(),
-                           ") is gone, killed or ended by a restart of the host, and left no good "
-                           "exit.json: ",
-                           sight.exit_problem, ShimLog(job)))
-      .status();
+absl::Status Supervisor::Supervise(Launcher& launcher, const JobRecord& record) {
+  const std::string& name = record.job.name();
+  std::string handle = record.handle;
+  if (handle.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(handle, launcher.Find(record.job));
+    if (handle.empty()) return StartAttempt(launcher, name);
+    TUNESMITH_RETURN_IF_ERROR(KeepHandle(store_, name, handle).status());
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const AttemptView view, launcher.Look(record.job, handle));
+  return SuperviseView(launcher, record, handle, view);
+}
+
+absl::Status Supervisor::SuperviseView(Launcher& launcher, const JobRecord& record,
+                                       const std::string& handle, const AttemptView& view) {
+  const v1::Job& job = record.job;
+  if (view.phase == AttemptView::Phase::kWaiting) {
+    if (job.state() == v1::JOB_STATE_LAUNCHING &&
+        (view.reason != job.reason() || view.expected_start != ExpectedStart(job)))
+      TUNESMITH_RETURN_IF_ERROR(
+          MarkWaiting(store_, job.name(), view.reason, view.expected_start).status());
+  } else {
+    if (job.state() == v1::JOB_STATE_LAUNCHING && view.phase == AttemptView::Phase::kRunning)
+      TUNESMITH_RETURN_IF_ERROR(MarkRunning(store_, job.name()).status());
+    // Also after the end: what the trainer wrote last is read before the end is recorded.
+    TUNESMITH_RETURN_IF_ERROR(Ingest(job.name(), job.run_directory()));
+  }
+  FailPoint("running");
+  if (view.phase == AttemptView::Phase::kEnded) {
+    FailPoint("before_end");
+    TUNESMITH_ASSIGN_OR_RETURN(const v1::Job ended, MarkEnded(store_, job.name(), view.exit));
+    return ended.cause() == v1::END_CAUSE_COMPLETED ? ReportOwnMeasurement(store_, ended)
+                                                    : absl::OkStatus();
+  }
+  // Told again at every tick, which launchers take for once; so nothing is lost when this server is
+  // killed in between.
+  return job.cancel_requested() ? launcher.Cancel(job, handle) : absl::OkStatus();
 }
 
 absl::Status Supervisor::Ingest(const std::string& name, const std::string& run_directory) {
@@ -187,15 +204,16 @@ absl::Status Supervisor::Ingest(const std::string& name, const std::string& run_
   }
 }
 
-bool Supervisor::IsOurShimAlive(const std::string& name) {
-  const auto shim = shims_.find(name);
-  return shim != shims_.end() && StartTicks(shim->second).ok();
-}
-
-void Supervisor::ReapShims() {
-  for (auto& [name, pid] : shims_) {
-    if (pid > 0 && waitpid(pid, nullptr, WNOHANG) == pid) pid = 0;
-  }
+absl::Status Supervisor::KeepHouse() {
+  if (absl::Now() < next_housekeeping_) return absl::OkStatus();
+  next_housekeeping_ = absl::Now() + kHousekeepingInterval;
+  TUNESMITH_RETURN_IF_ERROR(store_.DeleteRequests(absl::Now() - absl::Hours(24) * kRequestIdDays));
+  if (retention_.ended_jobs == absl::InfiniteDuration()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const int64_t count, store_.DeleteEnded(absl::Now() - retention_.ended_jobs, kDeletedAtOnce));
+  // There may be more, and jobs are looked at meanwhile.
+  if (count == kDeletedAtOnce) next_housekeeping_ = absl::Now();
+  return absl::OkStatus();
 }
 
 }  // namespace tunesmith::server

@@ -62,12 +62,12 @@ absl::Status WatchReactor::Fill() {
     *outbox_.emplace_back().mutable_event() = std::move(event);
   }
   if (!events.empty()) return absl::OkStatus();
-  TUNESMITH_ASSIGN_OR_RETURN(v1::Job job, store_.GetJob(name_));
+  TUNESMITH_ASSIGN_OR_RETURN(const JobRecord record, store_.GetRecord(name_));
   // An event that came between the two reads is sent first; its notification waits for our lock.
-  if (IsTerminal(job.state()) && job.last_sequence() == sent_sequence_) {
-    last_snapshot_queued_ = true;
-    *outbox_.emplace_back().mutable_snapshot() = std::move(job);
-  }
+  if (!IsTerminal(record.job.state()) || record.job.last_sequence() != sent_sequence_)
+    return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(*outbox_.emplace_back().mutable_snapshot(), store_.GetJob(name_));
+  last_snapshot_queued_ = true;
   return absl::OkStatus();
 }
 

@@ -43,6 +43,17 @@ absl::Status CheckCounts(const v1::RecommendRequest& request) {
   return violations.ToStatus();
 }
 
+// Field violations of both are told together; another error goes before them.
+absl::Status BothOf(const absl::Status& first, const absl::Status& second) {
+  if (!absl::IsInvalidArgument(first) || !first.GetPayload(kBadRequestUrl)) {
+    return first.ok() ? second : first;
+  }
+  Violations violations;
+  violations.AddStatus("", first);
+  violations.AddStatus("", second);
+  return violations.ToStatus();
+}
+
 void AddRejections(const planner::SearchResult& result, v1::RecommendResponse& response) {
   for (const planner::Rejection& rejection : result.rejections) {
     v1::Rejection* proto = response.add_rejections();
@@ -103,9 +114,9 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
                                                       const CalibrationSource& calibrations,
                                                       absl::Time deadline) {
   if (request.question().has_runtime()) return AnswerRuntimeRequest(request);
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Question question,
-                             ResolveQuestion(request.question(), calibrations));
-  TUNESMITH_RETURN_IF_ERROR(CheckCounts(request));
+  absl::StatusOr<planner::Question> resolved = ResolveQuestion(request.question(), calibrations);
+  TUNESMITH_RETURN_IF_ERROR(BothOf(resolved.status(), CheckCounts(request)));
+  planner::Question question = *std::move(resolved);
   question.ranked_count =
       request.ranked_count() == 0 ? kDefaultRankedCount : request.ranked_count();
   question.pareto_count = request.pareto_count();
@@ -129,14 +140,15 @@ absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& r
     return absl::UnimplementedError(
         "a given mix of another runtime is not estimated; ask recommend with its axes pinned");
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question,
-                             ResolveQuestion(request.question(), calibrations));
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, MixChoiceFromProto(request));
+  const absl::StatusOr<planner::Question> question =
+      ResolveQuestion(request.question(), calibrations);
+  const absl::StatusOr<planner::Mix> mix = MixChoiceFromProto(request);
+  TUNESMITH_RETURN_IF_ERROR(BothOf(question.status(), mix.status()));
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Prediction prediction,
-                             planner::Estimate(question, mix));
+                             planner::Estimate(*question, *mix));
   v1::EstimateResponse response;
   *response.mutable_estimate() = RankedToProto(prediction);
-  if (prediction.fits) *response.mutable_plan() = ToProto(MakePlan(question, prediction));
+  if (prediction.fits) *response.mutable_plan() = ToProto(MakePlan(*question, prediction));
   return response;
 }
 

@@ -10,16 +10,18 @@
 // The data directory: what tunesmithd keeps, and where the client looks for calibrations when it
 // answers without a server.
 //
-//   tunesmith.db       plans, jobs and events
+//   tunesmith.db       plans, jobs, events, measurements and what was added to the catalog
 //   lock               held by the server that owns the directory
 //   calibrations/      <id>.json, written by tunesmith-profiler
 //   jobs/<id>/         one run directory per job
+//   backups/           copies of the database from before its schema was changed
 namespace tunesmith::convert {
 
 inline constexpr char kDatabaseFile[] = "tunesmith.db";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kCalibrationsDirectory[] = "calibrations";
 inline constexpr char kJobsDirectory[] = "jobs";
+inline constexpr char kBackupsDirectory[] = "backups";
 
 // $XDG_STATE_HOME/tunesmith, else $HOME/.local/state/tunesmith, else /var/lib/tunesmith.
 std::string DefaultDataDirectory();

@@ -15,7 +15,13 @@ void Violations::Add(std::string_view field, std::string_view description) {
 }
 
 void Violations::AddStatus(std::string_view field, const absl::Status& status) {
-  if (!status.ok()) Add(field, ToStd(status.message()));
+  if (status.ok()) return;
+  const auto payload = status.GetPayload(kBadRequestUrl);
+  v1::BadRequest inner;
+  if (!payload || !inner.ParseFromString(std::string(*payload)))
+    return Add(field, ToStd(status.message()));
+  for (const v1::FieldViolation& violation : inner.field_violations())
+    Add(FieldPath(field, violation.field()), violation.description());
 }
 
 void Violations::AtLeast(std::string_view field, int64_t value, int64_t least) {

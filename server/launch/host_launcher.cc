@@ -1,31 +1,283 @@
 #include "server/launch/host_launcher.h"
 
-#include "common/file.h"
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/error_info.h"
 #include "server/process.h"
 
 namespace tunesmith::server {
+namespace {
 
 using convert::InDirectory;
 
-absl::Status PrepareRunDirectory(const v1::Job& job) {
-  const std::string& directory = job.run_directory();
-  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(InDirectory(directory, convert::kLogDirectory)));
-  TUNESMITH_RETURN_IF_ERROR(
-      convert::WriteJsonFile(InDirectory(directory, convert::kPlanFile), job.plan()));
-  return convert::WriteJsonFile(InDirectory(directory, convert::kJobSpecFile), job.spec());
+// A claim of an earlier version is an empty file; its shim.json follows within milliseconds.
+constexpr absl::Duration kOldShimStartLimit = absl::Seconds(20);
+
+std::string ShimLog(const v1::Job& job) {
+  return StrCat("; see ", InDirectory(job.run_directory(), convert::kShimLogFile));
 }
 
-absl::StatusOr<pid_t> StartShim(const HostLauncherOptions& options, const v1::Job& job) {
-  return Spawn({.arguments = {options.shim_path, "--run-dir", job.run_directory(), "--attempt",
-                              StrCat(job.attempt()), "--trainer", options.trainer_path,
-                              "--grace-seconds", StrCat(absl::ToDoubleSeconds(options.grace))},
-                .environment = {},
-                .output_path = InDirectory(job.run_directory(), convert::kShimLogFile),
-                .new_session = true});
+std::vector<std::string> ShimArguments(const HostLauncherOptions& options, const v1::Job& job) {
+  return {options.shim_path,
+          "--run-dir",
+          job.run_directory(),
+          "--attempt",
+          StrCat(std::max<int64_t>(1, job.attempt())),
+          "--trainer",
+          options.trainer_path,
+          "--grace-seconds",
+          StrCat(absl::ToDoubleSeconds(options.grace))};
+}
+
+// GPUs that were chosen for the job are all that its trainer sees.
+std::vector<std::string> ShimEnvironment(const v1::Job& job) {
+  if (job.spec().device() != "cuda:0" || job.claim().gpu_indices().empty()) return {};
+  return {StrCat("CUDA_VISIBLE_DEVICES=", absl::StrJoin(job.claim().gpu_indices(), ","))};
+}
+
+std::string HandleOf(int64_t pid, int64_t start_ticks) { return StrCat(pid, ":", start_ticks); }
+
+bool IsHandleAlive(const std::string& handle) {
+  const std::vector<std::string> parts = absl::StrSplit(handle, ':');
+  int64_t pid = 0;
+  int64_t ticks = 0;
+  return parts.size() == 2 && absl::SimpleAtoi(parts[0], &pid) &&
+         absl::SimpleAtoi(parts[1], &ticks) && IsAlive(pid, ticks);
+}
+
+// What the run directory says of the job's present attempt.
+struct Sight {
+  bool claimed = false;      // attempt-N exists
+  bool has_claimer = false;  // and tells who claimed it
+  bool has_handle = false;   // shim.json is of this attempt
+  v1::ShimHandle shim;       // the newest that is known
+};
+
+bool ReadHandle(const v1::Job& job, const std::string& name, v1::ShimHandle& handle) {
+  const std::string path = InDirectory(job.run_directory(), name);
+  return convert::ReadJsonFile(path, &handle, convert::UnknownFields::kIgnore).ok() &&
+         handle.attempt() == job.attempt();
+}
+
+Sight SightOf(const v1::Job& job) {
+  Sight sight;
+  const std::string claim = convert::AttemptFile(job.attempt());
+  sight.claimed = access(InDirectory(job.run_directory(), claim).c_str(), F_OK) == 0;
+  if (!sight.claimed) return sight;
+  sight.has_claimer = ReadHandle(job, claim, sight.shim);
+  v1::ShimHandle newest;
+  sight.has_handle = ReadHandle(job, convert::kShimFile, newest);
+  if (sight.has_handle) sight.shim = newest;
+  return sight;
+}
+
+absl::Duration AgeOfClaim(const v1::Job& job) {
+  struct stat info = {};
+  const std::string path = InDirectory(job.run_directory(), convert::AttemptFile(job.attempt()));
+  if (stat(path.c_str(), &info) != 0) return absl::InfiniteDuration();
+  return absl::Now() - absl::TimeFromTimespec(info.st_mtim);
+}
+
+AttemptView Ended(v1::EndCause cause, const std::string& reason) {
+  return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = ExitFor(cause, reason)};
+}
+
+AttemptView Running() { return {.phase = AttemptView::Phase::kRunning, .reason = {}, .exit = {}}; }
+
+AttemptView Waiting(const std::string& reason) {
+  return {.phase = AttemptView::Phase::kWaiting, .reason = reason, .exit = {}};
+}
+
+// Nobody claimed the attempt: its shim is about to, or ended before it could.
+AttemptView ViewUnclaimed(const v1::Job& job, bool shim_was_alive) {
+  if (shim_was_alive) return Waiting("");
+  return Ended(v1::END_CAUSE_NOT_STARTED,
+               StrCat("tunesmith-shim did not start attempt ", job.attempt(), ShimLog(job)));
+}
+
+// The shim is gone. An exit.json counts only beside a shim.json of this attempt: before that is
+// written, the exit.json of the attempt before may still lie there.
+AttemptView ViewGone(const v1::Job& job, const Sight& sight) {
+  // The kernel ends trainers with their shim; one of an earlier version may have stayed.
+  if (IsAlive(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks())) {
+    SignalGroup(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks(), SIGKILL);
+    return Running();
+  }
+  AttemptView view{.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = {}};
+  const absl::Status read =
+      convert::ReadJsonFile(InDirectory(job.run_directory(), convert::kExitFile), &view.exit,
+                            convert::UnknownFields::kIgnore);
+  if (sight.has_handle && read.ok()) return view;
+  return Ended(
+      v1::END_CAUSE_LOST,
+      StrCat("lost: tunesmith-shim (process ", sight.shim.pid(),
+             ") is gone, killed or ended by a restart of the host, and left no good exit.json",
+             read.ok() ? "" : StrCat(": ", ToStd(read.message())), ShimLog(job)));
+}
+
+int64_t CountGpus() {
+  std::error_code error;
+  int64_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev", error)) {
+    constexpr std::string_view kPrefix = "nvidia";
+    const std::string name = entry.path().filename().string();
+    int64_t index = 0;
+    if (name.starts_with(kPrefix) && absl::SimpleAtoi(name.substr(kPrefix.size()), &index)) ++count;
+  }
+  return count;
+}
+
+// The N of "cuda:<N>".
+int64_t GpuIndex(const std::string& device) {
+  int64_t index = 0;
+  (void)absl::SimpleAtoi(device.substr(device.find(':') + 1), &index);
+  return index;
+}
+
+absl::Status CheckGpus(const HostCapacity& capacity, int64_t wanted, const std::string& device) {
+  const int64_t index = GpuIndex(device);
+  if (wanted > capacity.gpu_count || index >= capacity.gpu_count) {
+    return WithReason(absl::FailedPreconditionError(
+                          StrCat("the job wants ", wanted, wanted == 1 ? " GPU" : " GPUs", " from ",
+                                 device, " on, and this host has ", capacity.gpu_count,
+                                 "; plan for fewer, or start tunesmithd with --gpu-count")),
+                      "NOT_ENOUGH_DEVICES",
+                      {{"wanted", StrCat(wanted)}, {"available", StrCat(capacity.gpu_count)}});
+  }
+  if (index > 0 && wanted > 1) {
+    return WithReason(absl::FailedPreconditionError(
+                          StrCat("spec.device is \"", device, "\" and the plan wants ", wanted,
+                                 " devices; give \"cuda:0\", which means any that are free")),
+                      "DEVICES_CONTRADICT");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+HostCapacity CapacityOfThisHost() {
+  struct sysinfo info = {};
+  sysinfo(&info);
+  return {.gpu_count = CountGpus(),
+          .cpu_thread_count = std::max<int64_t>(1, std::thread::hardware_concurrency()),
+          .host_memory_bytes = static_cast<int64_t>(info.totalram) * info.mem_unit};
+}
+
+HostLauncher::~HostLauncher() { ReapShims(); }
+
+absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Plan& plan,
+                                                      const v1::JobSpec& spec) const {
+  v1::ResourceClaim claim;
+  const v1::MemoryPrediction& memory = plan.prediction().memory();
+  if (spec.device() == "cpu") {
+    claim.set_cpu_thread_count(spec.thread_count() > 0 ? spec.thread_count()
+                                                       : options_.capacity.cpu_thread_count);
+    claim.set_host_memory_bytes(memory.total_bytes());
+    return claim;
+  }
+  const int64_t count = plan.inputs().devices().device_count();
+  TUNESMITH_RETURN_IF_ERROR(CheckGpus(options_.capacity, count, spec.device()));
+  claim.set_gpu_count(count);
+  if (const int64_t index = GpuIndex(spec.device()); index > 0) claim.add_gpu_indices(index);
+  claim.set_host_memory_bytes(memory.host_bytes());
+  return claim;
+}
+
+absl::StatusOr<v1::RenderedSubmission> HostLauncher::Render(const v1::Job& job) const {
+  v1::RenderedSubmission submission;
+  submission.set_launcher(std::string(name()));
+  for (const std::string& argument : ShimArguments(options_, job))
+    submission.add_arguments(argument);
+  const auto add = [&](const char* file, const std::string& text) {
+    v1::RenderedFile& rendered = *submission.add_files();
+    rendered.set_path(InDirectory(job.run_directory(), file));
+    rendered.set_text(text);
+  };
+  add(convert::kPlanFile, convert::ToJson(job.plan()));
+  add(convert::kJobSpecFile, convert::ToJson(job.spec()));
+  return submission;
+}
+
+v1::Cluster HostLauncher::Describe(const std::vector<v1::Job>& active) const {
+  const HostCapacity& capacity = options_.capacity;
+  const FreeSlots free = FreeOf(capacity, active);
+  v1::Cluster cluster;
+  cluster.set_name(StrCat("clusters/", name()));
+  cluster.set_launcher(std::string(name()));
+  cluster.set_description("the host that tunesmithd runs on");
+  cluster.set_gpu_count(capacity.gpu_count);
+  for (size_t i = 0; i < free.gpu_is_free.size(); ++i) {
+    if (free.gpu_is_free[i]) cluster.add_free_gpu_indices(static_cast<int64_t>(i));
+  }
+  cluster.set_free_gpu_count(cluster.free_gpu_indices_size());
+  cluster.set_cpu_thread_count(capacity.cpu_thread_count);
+  cluster.set_free_cpu_thread_count(free.cpu_thread_count);
+  cluster.set_host_memory_bytes(capacity.host_memory_bytes);
+  cluster.set_free_host_memory_bytes(free.host_memory_bytes);
+  return cluster;
+}
+
+std::vector<Admission> HostLauncher::Admit(const std::vector<v1::Job>& queue,
+                                           const std::vector<v1::Job>& active) {
+  return AdmitInOrder(options_.capacity, queue, active);
+}
+
+absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const pid_t pid,
+      Spawn({.arguments = ShimArguments(options_, job),
+             .environment = ShimEnvironment(job),
+             .output_path = InDirectory(job.run_directory(), convert::kShimLogFile),
+             .new_session = true}));
+  shims_[pid] = job.name();
+  // A shim that ended at once has no start time; Look then finds its reason in the run directory.
+  return HandleOf(pid, StartTicks(pid).value_or(0));
+}
+
+absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
+  const Sight sight = SightOf(job);
+  if (!sight.claimed) return "";
+  return HandleOf(sight.shim.pid(), sight.shim.start_ticks());
+}
+
+absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::string& handle) {
+  ReapShims();
+  // In this order: a shim that is gone has claimed the attempt, or never will.
+  const bool shim_was_alive = IsHandleAlive(handle);
+  const Sight sight = SightOf(job);
+  if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
+  if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
+    return Waiting("");
+  // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
+  if (IsAlive(sight.shim.pid(), sight.shim.start_ticks()))
+    return sight.has_handle ? Running() : Waiting("");
+  return ViewGone(job, SightOf(job));
+}
+
+absl::Status HostLauncher::Cancel(const v1::Job& job, const std::string&) {
+  const Sight sight = SightOf(job);
+  SignalProcess(sight.shim.pid(), sight.shim.start_ticks(), SIGTERM);
+  return absl::OkStatus();
+}
+
+void HostLauncher::ReapShims() {
+  std::erase_if(shims_,
+                [](const auto& shim) { return waitpid(shim.first, nullptr, WNOHANG) != 0; });
 }
 
 }  // namespace tunesmith::server

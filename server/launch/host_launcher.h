@@ -1,28 +1,50 @@
 #pragma once
 
+#include <map>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "tunesmith/v1/jobs.pb.h"
+#include "server/launch/launcher.h"
+#include "server/launch/slots.h"
 
-// Starts attempts on this host, through tunesmith-shim.
 namespace tunesmith::server {
 
 struct HostLauncherOptions {
   std::string shim_path;
   std::string trainer_path;
   absl::Duration grace = absl::Seconds(60);  // from SIGTERM to SIGKILL
+  HostCapacity capacity;
 };
 
-// Makes the job's run directory with plan.json and job.json; they are the same at every attempt.
-// REQUIRES: the job has its plan.
-absl::Status PrepareRunDirectory(const v1::Job& job);
+// GPUs by /dev/nvidia<N>, hardware threads, and memory of this host.
+HostCapacity CapacityOfThisHost();
 
-// Starts the shim of the job's present attempt in a session of its own and returns its process id;
-// the caller reaps it. Starting an attempt twice is harmless: the second shim finds attempt-N and
-// ends.
-absl::StatusOr<pid_t> StartShim(const HostLauncherOptions& options, const v1::Job& job);
+// Starts attempts on this host, through tunesmith-shim, as many at once as devices, threads and
+// memory allow. An attempt's handle is "<process id>:<start ticks>" of its shim; what attempt-N and
+// shim.json say goes before it. Jobs on "cuda:0" get any free GPUs, made visible to them as 0, 1,
+// ...; on "cuda:<N>", N > 0, that GPU of the host.
+class HostLauncher final : public Launcher {
+ public:
+  explicit HostLauncher(HostLauncherOptions options) : options_(std::move(options)) {}
+  ~HostLauncher() override;
+
+  std::string_view name() const override { return "host"; }
+  absl::StatusOr<v1::ResourceClaim> Check(const v1::Plan& plan,
+                                          const v1::JobSpec& spec) const override;
+  absl::StatusOr<v1::RenderedSubmission> Render(const v1::Job& job) const override;
+  v1::Cluster Describe(const std::vector<v1::Job>& active) const override;
+  std::vector<Admission> Admit(const std::vector<v1::Job>& queue,
+                               const std::vector<v1::Job>& active) override;
+  absl::StatusOr<std::string> Start(const v1::Job& job) override;
+  absl::StatusOr<std::string> Find(const v1::Job& job) override;
+  absl::StatusOr<AttemptView> Look(const v1::Job& job, const std::string& handle) override;
+  absl::Status Cancel(const v1::Job& job, const std::string& handle) override;
+
+ private:
+  void ReapShims();
+
+  const HostLauncherOptions options_;
+  std::map<pid_t, std::string> shims_;  // children of this process that were not reaped, by id
+};
 
 }  // namespace tunesmith::server

@@ -395,5 +395,87 @@ TEST_F(CliJobsTest, LaunchTakesAPlanFileAndRefusesSeveralDevices) {
   EXPECT_EQ(Ask(server, no_files).status, 7);
 }
 
+// What `launch` needs beside a plan: files that exist. The trainer is a stand-in.
+std::vector<std::string> Launch(const ServerProcess& server, const ScratchDirectory& scratch,
+                                std::vector<std::string> more) {
+  scratch.File("config.json", R"({"model_type":"llama","hidden_size":64,"intermediate_size":128,
+      "num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":4,"vocab_size":256,
+      "max_position_embeddings":256,"rms_norm_eps":1e-5,"rope_theta":10000.0,"hidden_act":"silu",
+      "tie_word_embeddings":true})");
+  std::vector<std::string> arguments = {"--server",
+                                        server.address(),
+                                        "launch",
+                                        "--model",
+                                        scratch.path(),
+                                        "--gpus",
+                                        "cpu",
+                                        "--context",
+                                        "128",
+                                        "--batch",
+                                        "4",
+                                        "--dataset",
+                                        scratch.File("train.jsonl", "{\"text\":\"a\"}\n"),
+                                        "--steps",
+                                        "3"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(CliTest, ValidatesLaunchesOnceAndShowsTheLog) {
+  const ScratchDirectory scratch;
+  ServerProcess server(scratch.path() + "/data");
+  const ProcessResult checked = Tunesmith(Launch(server, scratch, {"--validate-only"}));
+  EXPECT_EQ(checked.status, 0) << checked.errors;
+  EXPECT_THAT(checked.output, HasSubstr("Nothing was submitted"));
+  EXPECT_THAT(checked.output, HasSubstr("tunesmith-shim --run-dir"));
+  for (int i = 0; i < 2; ++i) {
+    const ProcessResult launched = Tunesmith(Launch(server, scratch, {"--request-id", "once"}));
+    EXPECT_EQ(launched.output, "jobs/job-1\n") << launched.errors;
+  }
+  const ProcessResult log = Tunesmith({"--server", server.address(), "jobs", "logs", "-f", "1"});
+  EXPECT_EQ(log.status, 0) << log.errors;
+  EXPECT_EQ(log.output, "step 1\nstep 2\nstep 3\n");
+  const ProcessResult listed = Tunesmith({"--server", server.address(), "jobs", "list", "--filter",
+                                          "state = SUCCEEDED", "-o", "json"});
+  EXPECT_EQ(Json(listed)["jobs"].size(), 1u) << listed.errors;
+  EXPECT_EQ(Json(listed)["jobs"][0]["cause"], "END_CAUSE_COMPLETED");
+  EXPECT_EQ(
+      Tunesmith({"--server", server.address(), "jobs", "list", "--filter", "nonsense"}).status, 2);
+  EXPECT_THAT(Tunesmith({"--server", server.address(), "clusters"}).output,
+              HasSubstr("clusters/host"));
+  const ProcessResult reported =
+      Tunesmith({"--server", server.address(), "measurements", "report", "--job", "1",
+                 "--step-seconds", "0.5", "--peak-device-memory", "2GiB", "--source", "a hook"});
+  EXPECT_EQ(reported.status, 0) << reported.errors;
+  const ProcessResult measured =
+      Tunesmith({"--server", server.address(), "measurements", "--of", "job-1"});
+  EXPECT_THAT(measured.output, HasSubstr("a hook")) << measured.errors;
+  EXPECT_THAT(measured.output, HasSubstr("500.0 ms of"));
+}
+
+TEST(CliTest, AddsModelsAndDevicesToTheServersCatalog) {
+  const ScratchDirectory scratch;
+  ServerProcess server(scratch.path() + "/data");
+  Launch(server, scratch, {});  // writes config.json
+  const ProcessResult made = Tunesmith({"--server", server.address(), "models", "create", "tiny",
+                                        "--from", scratch.path(), "--request-id", "m"});
+  EXPECT_EQ(made.status, 0) << made.errors;
+  const ProcessResult got = Tunesmith({"--server", server.address(), "models", "get", "TINY"});
+  EXPECT_THAT(got.output, HasSubstr("tiny")) << got.errors;
+  EXPECT_THAT(Tunesmith({"--server", server.address(), "models"}).output, HasSubstr("tiny"));
+  const std::string gpu = Tunesmith({"gpus", "get", "A100-80GB", "-o", "json", "--offline"}).output;
+  EXPECT_EQ(Tunesmith({"--server", server.address(), "gpus", "create", "A100-ours", "--from",
+                       scratch.File("gpu.json", gpu)})
+                .status,
+            0);
+  const ProcessResult asked =
+      Tunesmith({"--server", server.address(), "recommend", "--model", "tiny", "--gpus",
+                 "2xA100-ours", "--context", "128", "--batch", "4"});
+  EXPECT_EQ(asked.status, 0) << asked.errors;
+  EXPECT_EQ(Tunesmith({"--offline", "models", "create", "tiny", "--from", scratch.path()}).status,
+            1);
+  EXPECT_EQ(Tunesmith({"--offline", "models", "get", "no-such-model"}).status, 7);
+}
+
 }  // namespace
 }  // namespace tunesmith::client

@@ -11,6 +11,8 @@
 #include "tests/common/gguf_builder.h"
 #include "tests/planner/program_fixture.h"
 #include "trainer/model_io/tokenizer_json.h"
+#include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/recommender.pb.h"
 
 namespace tunesmith {
 namespace {
@@ -125,12 +127,41 @@ absl::Status WritePlanSeeds(const std::string& directory) {
   return status;
 }
 
+// The first byte chooses the method; see request_fuzz.cc.
+absl::Status WriteRequestSeeds(const std::string& directory) {
+  const auto json = PlanSeed(planner::Method::kLora, planner::AttentionKernel::kFlash);
+  if (!json.ok()) return json.status();
+  v1::CreateJobRequest create;
+  absl::Status status = convert::FromJson(*json, "the seed", create.mutable_plan());
+  create.mutable_spec()->set_model_path("/");
+  create.mutable_spec()->set_dataset_path("/");
+  create.set_request_id("id");
+  v1::RecommendRequest recommend;
+  recommend.mutable_question()->set_model_name("7B");
+  recommend.mutable_question()->set_device_name("2xA100-80GB");
+  recommend.mutable_question()->mutable_workload()->set_context(128);
+  recommend.mutable_question()->mutable_workload()->set_rows_per_step(4);
+  v1::EstimateRequest estimate;
+  *estimate.mutable_mix() = create.plan().mix();
+  const std::string zero(1, '\0');
+  status.Update(WriteFileAtomically(directory + "/create_job", zero + create.SerializeAsString()));
+  status.Update(
+      WriteFileAtomically(directory + "/recommend", "\x01" + recommend.SerializeAsString()));
+  status.Update(
+      WriteFileAtomically(directory + "/estimate", "\x02" + estimate.SerializeAsString()));
+  status.Update(WriteFileAtomically(directory + "/filter",
+                                    "\x03state = FAILED AND model != \"a\" AND create_time < "
+                                    "\"2026-01-01T00:00:00Z\""));
+  return status;
+}
+
 absl::Status WriteSeeds(const std::string& directory) {
   absl::Status status;
-  for (const char* name :
-       {"safetensors", "gguf", "tokenizer_json", "jsonl", "plan_json", "calibration_json"}) {
+  for (const char* name : {"safetensors", "gguf", "tokenizer_json", "jsonl", "plan_json",
+                           "calibration_json", "request"}) {
     status.Update(MakeDirectories(directory + "/" + name));
   }
+  status.Update(WriteRequestSeeds(directory + "/request"));
   status.Update(WriteSafetensorsSeed(directory + "/safetensors/seed"));
   status.Update(WriteFileAtomically(directory + "/gguf/seed", GgufSeed()));
   status.Update(WriteFileAtomically(directory + "/tokenizer_json/seed", TokenizerSeed()));

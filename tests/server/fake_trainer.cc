@@ -5,8 +5,13 @@
 //   FAKE_CRASH_AT_STEP      the first attempt kills itself by SIGKILL after this step
 //   FAKE_IGNORE_SIGTERM     SIGTERM does nothing
 //   FAKE_EXIT_CODE          ends at once with this status, without exit.json
+//   FAKE_CRASH_AT_END       the first attempt kills itself when all is done but exit.json
+// Files of its own in the run directory tell a test what ran: `starts` has a line per attempt that was started, and `double_launch` is there
+// if two trainers ever ran at once.
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -80,6 +85,9 @@ int End(const std::string& directory, int64_t step, v1::JobState state,
     v1::Event event;
     *event.mutable_finished() = exit.summary();
     (void)events.Append(event);
+    if (FromEnvironment("FAKE_CRASH_AT_END", 0) != 0 &&
+        FromEnvironment("TUNESMITH_ATTEMPT", 0) == 1)
+      kill(getpid(), SIGKILL);
   } else {
     exit.set_reason("interrupted");
   }
@@ -87,7 +95,17 @@ int End(const std::string& directory, int64_t step, v1::JobState state,
   return 0;
 }
 
+// The kernel lets the lock go when the process ends, however it ends.
+void NoteStart(const std::string& directory) {
+  const int lock = open((directory + "/trainer.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (flock(lock, LOCK_EX | LOCK_NB) != 0)
+    (void)tunesmith::AppendLine(directory + "/double_launch", "two trainers at once");
+  (void)tunesmith::AppendLine(directory + "/starts",
+                              std::to_string(FromEnvironment("TUNESMITH_ATTEMPT", 0)));
+}
+
 int Train(const std::string& directory, const v1::JobSpec& spec) {
+  NoteStart(directory);
   auto events = convert::EventWriter::Open(directory);
   const int64_t step_count = spec.training().step_count();
   const int64_t crash_step = FromEnvironment("FAKE_CRASH_AT_STEP", 0);
@@ -95,6 +113,8 @@ int Train(const std::string& directory, const v1::JobSpec& spec) {
   for (int64_t step = NewestCheckpoint(directory) + 1; step <= step_count; ++step) {
     absl::SleepFor(absl::Milliseconds(FromEnvironment("FAKE_STEP_MILLISECONDS", 5)));
     ReportStep(directory, step, step_count, **events);
+    std::printf("step %lld\n", static_cast<long long>(step));
+    std::fflush(stdout);
     const bool stop = told_to_stop;
     if (stop || (spec.checkpoint_every_step_count() > 0 &&
                  step % spec.checkpoint_every_step_count() == 0)) {

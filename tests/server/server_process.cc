@@ -123,11 +123,15 @@ ServerProcess::ServerProcess(const std::string& data_directory,
   const auto channel = grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
   jobs_ = v1::JobService::NewStub(channel);
   recommender_ = v1::RecommenderService::NewStub(channel);
+  clusters_ = v1::ClusterService::NewStub(channel);
+  measurements_ = v1::MeasurementService::NewStub(channel);
 }
 
 ServerProcess::~ServerProcess() {
   jobs_.reset();  // a connection that is open keeps the server from ending at once
   recommender_.reset();
+  clusters_.reset();
+  measurements_.reset();
   Terminate();
 }
 
@@ -135,6 +139,11 @@ void ServerProcess::Kill() {
   if (pid_ > 0) kill(pid_, SIGKILL);
   if (pid_ > 0) Wait(pid_);
   pid_ = 0;
+}
+
+bool ServerProcess::HasEnded() {
+  if (pid_ > 0 && waitpid(pid_, nullptr, WNOHANG) == pid_) pid_ = 0;
+  return pid_ == 0;
 }
 
 int ServerProcess::Terminate() {

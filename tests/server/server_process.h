@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/measurements.grpc.pb.h"
 #include "tunesmith/v1/recommender.grpc.pb.h"
 
 // tunesmithd as a process of its own, with the fake trainer, and what tests ask of it.
@@ -51,9 +53,13 @@ class ServerProcess {
   int port() const { return port_; }
   std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
   void Kill();      // SIGKILL, as a crash
+  bool HasEnded();  // by itself, or by a signal from elsewhere
   int Terminate();  // SIGTERM; its exit status
 
+  pid_t pid() const { return pid_; }
   v1::JobService::Stub& jobs() { return *jobs_; }
+  v1::ClusterService::Stub& clusters() { return *clusters_; }
+  v1::MeasurementService::Stub& measurements() { return *measurements_; }
   v1::RecommenderService::Stub& recommender() { return *recommender_; }
 
   // Waits until the job is in a terminal state, or in `state`; the job as it is then. Fails the test after `seconds`.
@@ -69,6 +75,8 @@ class ServerProcess {
   std::string log_path_;
   std::unique_ptr<v1::JobService::Stub> jobs_;
   std::unique_ptr<v1::RecommenderService::Stub> recommender_;
+  std::unique_ptr<v1::ClusterService::Stub> clusters_;
+  std::unique_ptr<v1::MeasurementService::Stub> measurements_;
 };
 
 // A request that CreateJob accepts: a small model on this host, files in `scratch`.

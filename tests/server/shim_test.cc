@@ -11,7 +11,7 @@
 #include "absl/time/clock.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
-#include "server/launch/host_launcher.h"
+#include "server/launch/launcher.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
 #include "tests/server/server_process.h"
@@ -103,10 +103,12 @@ TEST_F(ShimTest, PassesSigtermOnAndKillsAfterTheGrace) {
     setenv("FAKE_IGNORE_SIGTERM", ignores ? "1" : "0", 1);
     job_.mutable_spec()->mutable_training()->set_step_count(1000);
     ASSERT_TRUE(PrepareRunDirectory(job_).ok());
-    const auto pid = StartShim({.shim_path = BinaryPath("tunesmith-shim"),
-                                .trainer_path = FakeTrainerPath(),
-                                .grace = absl::Seconds(0.5)},
-                               job_);
+    const auto pid =
+        Spawn({.arguments = {BinaryPath("tunesmith-shim"), "--run-dir", job_.run_directory(),
+                             "--attempt", std::to_string(job_.attempt()), "--trainer",
+                             FakeTrainerPath(), "--grace-seconds", "0.5"},
+               .environment = {},
+               .output_path = scratch_.path() + "/shim.log"});
     ASSERT_TRUE(pid.ok()) << pid.status();
     absl::SleepFor(absl::Milliseconds(500));
     kill(*pid, SIGTERM);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "server/job_states.h"
+#include "server/launch/launcher.h"
 #include "server/migrations.h"
 #include "tests/server/server_process.h"
 
@@ -20,10 +21,17 @@ class StoreTest : public ::testing::Test {
     EXPECT_TRUE(store.ok()) << store.status();
     return *std::move(store);
   }
+  absl::StatusOr<v1::Job> TryCreate(Store& store, const std::string& request_id,
+                                    int64_t step_count) {
+    const v1::CreateJobRequest request = TestJob(scratch_, step_count);
+    v1::Job job;
+    *job.mutable_plan() = request.plan();
+    *job.mutable_spec() = request.spec();
+    job.set_launcher("host");
+    return store.CreateJob(job, "/jobs", KeyOf("CreateJob", request_id, request));
+  }
   v1::Job Create(Store& store, const std::string& request_id = "") {
-    v1::CreateJobRequest request = TestJob(scratch_, 3);
-    request.set_request_id(request_id);
-    auto job = store.CreateJob(request, "/jobs");
+    auto job = TryCreate(store, request_id, 3);
     EXPECT_TRUE(job.ok()) << job.status();
     return *std::move(job);
   }
@@ -65,22 +73,11 @@ TEST_F(StoreTest, RefusesAFileThatIsNoDatabase) {
   EXPECT_EQ(Store::Open(Path()).status().code(), absl::StatusCode::kDataLoss);
 }
 
-TEST_F(StoreTest, MigratesFromEveryEarlierVersion) {
-  // Version 0 is an empty file.
-  scratch_.File("test.db", "");
-  Open();
-  auto database = Database::Open(Path());
-  EXPECT_EQ(*database->QueryInteger("PRAGMA user_version"), SchemaVersion());
-  EXPECT_EQ(*database->QueryInteger("PRAGMA application_id"), kApplicationId);
-}
-
 TEST_F(StoreTest, ARepeatedRequestIdGivesTheSameJob) {
   auto store = Open();
   EXPECT_EQ(Create(*store, "abc").name(), Create(*store, "abc").name());
-  EXPECT_EQ(store->ListJobs(v1::JOB_STATE_UNSPECIFIED, 0, 10)->size(), 1u);
-  v1::CreateJobRequest other = TestJob(scratch_, 99);
-  other.set_request_id("abc");
-  EXPECT_EQ(store->CreateJob(other, "/jobs").status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(store->ListJobs({}, 0, 10)->size(), 1u);
+  EXPECT_EQ(TryCreate(*store, "abc", 99).status().code(), absl::StatusCode::kAlreadyExists);
 }
 
 TEST_F(StoreTest, EventsAreNumberedWithoutHoles) {
@@ -124,7 +121,7 @@ TEST_F(StoreTest, StatesFollowTheirArrowsOnly) {
   EXPECT_EQ(MarkRunning(*store, name).status().code(), absl::StatusCode::kFailedPrecondition);
   ASSERT_TRUE(MarkLaunching(*store, name).ok());
   ASSERT_TRUE(MarkRunning(*store, name).ok());
-  ASSERT_TRUE(MarkFailed(*store, name, "why").ok());
+  ASSERT_TRUE(MarkEnded(*store, name, ExitFor(v1::END_CAUSE_LOST, "why")).ok());
   EXPECT_EQ(RequestCancel(*store, name).status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(Requeue(*store, name)->state(), v1::JOB_STATE_QUEUED);
   EXPECT_EQ(MarkLaunching(*store, name)->attempt(), 2);

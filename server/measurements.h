@@ -1,0 +1,20 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "server/store.h"
+#include "tunesmith/v1/measurements.pb.h"
+
+// What jobs really took, beside what was predicted. Errors as measurements.proto states them.
+// Thread-safe.
+namespace tunesmith::server {
+
+absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
+    Store& store, const v1::ReportMeasurementRequest& request);
+
+absl::StatusOr<v1::ListMeasurementsResponse> ListMeasurements(
+    Store& store, const v1::ListMeasurementsRequest& request);
+
+// Stores what a job that SUCCEEDED says of itself; once, however often it is called.
+absl::Status ReportOwnMeasurement(Store& store, const v1::Job& job);
+
+}  // namespace tunesmith::server

@@ -1,0 +1,358 @@
+// Kills server, shim or trainer by SIGKILL at chosen points, starts the server again, and looks whether anything was lost, done twice or
+// told wrong. Trainers are stand-ins that keep the trainer's contract and note when they run.
+//
+//   kill_bench [--runs 200] [--seed 1] [--verbose]
+//
+// A run kills at one point, taken in turn, with amounts drawn from the seed: one to three jobs beside each other, created with request ids
+// that are sent again when the server dies before it answers. What failed with its attempt lost or killed is resumed. The last line of stdout
+// is one JSON object:
+//   run_count             runs
+//   lost_job_count        jobs that were accepted and are not there, or never SUCCEEDED with all their steps
+//   double_launch_count   jobs of which two trainers ran at once, an attempt was started twice, or one request made two
+//   event_fault_count     jobs whose events have a hole or a repetition, or differ from those that their trainers wrote
+//   database_fault_count  databases, copies or old rows that were damaged
+// Exit status 0 when the last four are 0.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <random>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "absl/time/clock.h"
+#include "grpcpp/grpcpp.h"
+#include "proto/convert/run_directory.h"
+#include "server/sqlite.h"
+#include "server/store.h"
+#include "tests/server/server_process.h"
+
+namespace tunesmith::server {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(40);
+
+enum class Victim { kServer, kShim, kTrainer, kMigration, kBackup };
+
+struct Point {
+  const char* name;
+  Victim victim;
+  int most_passes;  // the process dies at the N-th pass, N drawn from 1 to this
+};
+
+constexpr Point kPoints[] = {
+    {"before_launch", Victim::kServer, 3},    {"after_launch", Victim::kServer, 3},
+    {"running", Victim::kServer, 12},         {"before_end", Victim::kServer, 3},
+    {"anywhere", Victim::kServer, 1},         {"shim_claimed", Victim::kShim, 1},
+    {"shim_started", Victim::kShim, 1},       {"shim_ended", Victim::kShim, 1},
+    {"trainer_running", Victim::kTrainer, 1}, {"trainer_ended", Victim::kTrainer, 1},
+    {"migration", Victim::kMigration, 1},     {"migration_backup", Victim::kMigration, 1},
+    {"backup", Victim::kBackup, 1},
+};
+
+struct Faults {
+  int64_t lost = 0;
+  int64_t doubled = 0;
+  int64_t events = 0;
+  int64_t database = 0;
+  bool any() const { return lost + doubled + events + database > 0; }
+};
+
+std::string Slurp(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class Run {
+ public:
+  Run(const Point& point, uint64_t seed, bool verbose)
+      : point_(point), random_(seed), verbose_(verbose) {}
+
+  Faults Execute() {
+    if (point_.victim == Victim::kMigration) LayDownOldDatabase();
+    StartWithPoint();
+    const int job_count = Draw(1, 3);
+    for (int i = 0; i < job_count; ++i) CreateJob(i);
+    if (point_.victim == Victim::kBackup) KillABackup();
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline && !AllDone()) absl::SleepFor(absl::Milliseconds(10));
+    EnsureServer();
+    for (const auto& [name, steps] : jobs_) CheckJob(name, steps);
+    CheckList();
+    server_.reset();
+    CheckDatabase(DataDirectory() + "/tunesmith.db");
+    return faults_;
+  }
+
+ private:
+  std::string DataDirectory() const { return scratch_.path() + "/data"; }
+  int Draw(int least, int most) { return std::uniform_int_distribution<int>(least, most)(random_); }
+
+  void Say(int64_t Faults::*kind, const std::string& what) {
+    ++(faults_.*kind);
+    std::fprintf(stderr, "%s: %s\n", point_.name, what.c_str());
+  }
+
+  std::map<std::string, std::string> Environment() {
+    std::map<std::string, std::string> environment = {
+        {"FAKE_STEP_MILLISECONDS", std::to_string(Draw(1, 25))}};
+    const std::string name = point_.name;
+    if (name == "trainer_running") environment["FAKE_CRASH_AT_STEP"] = std::to_string(Draw(1, 3));
+    if (name == "trainer_ended") environment["FAKE_CRASH_AT_END"] = "1";
+    if ((point_.victim == Victim::kServer && name != "anywhere") || point_.victim == Victim::kShim)
+      environment["TUNESMITH_FAIL_POINT"] =
+          name + ":" + std::to_string(Draw(1, point_.most_passes));
+    return environment;
+  }
+
+  void Start(const std::map<std::string, std::string>& environment) {
+    server_ = std::make_unique<ServerProcess>(DataDirectory(), environment,
+                                              std::vector<std::string>{"--cpu-threads", "2"});
+  }
+
+  void StartWithPoint() {
+    const auto environment = Environment();
+    if (point_.victim == Victim::kMigration) {
+      const ProcessResult killed =
+          RunProcess({BinaryPath("tunesmithd"), "--listen", "127.0.0.1:0", "--data-dir",
+                      DataDirectory(), "--trainer", FakeTrainerPath()},
+                     {{"TUNESMITH_FAIL_POINT", point_.name}});
+      if (killed.status != 128 + 9) Say(&Faults::database, "the point was not met");
+    }
+    Start(environment);
+    if (std::string(point_.name) == "anywhere")
+      kill_at_ = absl::Now() + absl::Milliseconds(Draw(0, 400));
+  }
+
+  // Jobs 1, 2 and 4 of schema 1, which are terminal.
+  void LayDownOldDatabase() {
+    std::filesystem::create_directories(DataDirectory());
+    auto database = Database::Open(DataDirectory() + "/tunesmith.db");
+    const bool laid = database.ok() &&
+                      database->Execute(Slurp(std::string(SCHEMAS_DIR) + "/schema-1.sql")).ok() &&
+                      database
+                          ->Execute(
+                              "DELETE FROM events WHERE job_id IN (3, 5); "
+                              "DELETE FROM jobs WHERE job_id IN (3, 5)")
+                          .ok();
+    if (!laid) Say(&Faults::database, "the old database was not laid down");
+    old_jobs_ = {"jobs/job-1", "jobs/job-2", "jobs/job-4"};
+  }
+
+  // The server runs when this returns, without the point at which it died.
+  void EnsureServer() {
+    if (absl::Now() >= kill_at_) {
+      kill_at_ = absl::InfiniteFuture();
+      server_->Kill();
+    }
+    if (!server_->HasEnded()) return;
+    absl::SleepFor(absl::Milliseconds(Draw(0, 2) * 100));
+    Start({});
+  }
+
+  void CreateJob(int index) {
+    const int64_t steps = Draw(3, 12);
+    v1::CreateJobRequest request = TestJob(scratch_, steps);
+    request.mutable_spec()->set_thread_count(1);
+    request.mutable_spec()->set_checkpoint_every_step_count(Draw(1, 4));
+    request.set_request_id("request-" + std::to_string(index));
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (absl::Now() < deadline) {
+      EnsureServer();
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+      v1::CreateJobResponse response;
+      const grpc::Status status = server_->jobs().CreateJob(&context, request, &response);
+      if (status.ok()) {
+        jobs_[response.job().name()] = steps;
+        return;
+      }
+      if (status.error_code() != grpc::StatusCode::UNAVAILABLE) {
+        Say(&Faults::lost, "CreateJob: " + status.error_message());
+        return;
+      }
+    }
+    Say(&Faults::lost, "CreateJob was not answered");
+  }
+
+  std::optional<v1::Job> Get(const std::string& name) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    v1::GetJobRequest request;
+    request.set_name(name);
+    v1::GetJobResponse response;
+    if (!server_->jobs().GetJob(&context, request, &response).ok()) return std::nullopt;
+    return response.job();
+  }
+
+  // A job whose attempt was lost or killed is resumed, as its user would; the server is restarted first where every shim of it dies.
+  bool AllDone() {
+    EnsureServer();
+    bool done = true;
+    for (const auto& [name, steps] : jobs_) {
+      const std::optional<v1::Job> job = Get(name);
+      if (!job || job->state() != v1::JOB_STATE_SUCCEEDED) done = false;
+      if (job && job->state() == v1::JOB_STATE_FAILED) Resume(*job);
+    }
+    return done;
+  }
+
+  void Resume(const v1::Job& job) {
+    if (job.cause() != v1::END_CAUSE_LOST && job.cause() != v1::END_CAUSE_KILLED) return;
+    if (verbose_) std::fprintf(stderr, "  %s: %s\n", job.name().c_str(), job.reason().c_str());
+    if (point_.victim == Victim::kShim && !restarted_) {
+      server_->Kill();
+      restarted_ = true;
+      EnsureServer();
+    }
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    v1::ResumeJobRequest request;
+    request.set_name(job.name());
+    request.set_request_id(job.name() + "-" + std::to_string(job.attempt()));
+    v1::ResumeJobResponse response;
+    (void)server_->jobs().ResumeJob(&context, request, &response);
+  }
+
+  void KillABackup() {
+    const std::string copy = scratch_.path() + "/copy.db";
+    const std::vector<std::string> command = {BinaryPath("tunesmithd"), "--data-dir",
+                                              DataDirectory(), "--backup", copy};
+    const ProcessResult killed = RunProcess(command, {{"TUNESMITH_FAIL_POINT", "backup"}});
+    if (killed.status != 128 + 9 || std::filesystem::exists(copy))
+      Say(&Faults::database, "a copy that was broken off has its name");
+    if (RunProcess(command).status != 0) Say(&Faults::database, "no copy after one broke off");
+    CheckDatabase(copy);
+  }
+
+  void CheckJob(const std::string& name, int64_t steps) {
+    const std::optional<v1::Job> job = Get(name);
+    if (!job || job->state() != v1::JOB_STATE_SUCCEEDED || job->summary().step() != steps) {
+      Say(&Faults::lost, name + ": " + (job ? job->ShortDebugString().substr(0, 300) : "is gone"));
+      return;
+    }
+    CheckStarts(*job);
+    CheckEvents(*job);
+  }
+
+  void CheckStarts(const v1::Job& job) {
+    std::istringstream starts(Slurp(job.run_directory() + "/starts"));
+    std::set<std::string> attempts;
+    std::string attempt;
+    bool twice = std::filesystem::exists(job.run_directory() + "/double_launch");
+    while (std::getline(starts, attempt)) twice |= !attempts.insert(attempt).second;
+    if (twice) Say(&Faults::doubled, job.name() + " ran twice at once");
+  }
+
+  void CheckEvents(const v1::Job& job) {
+    std::vector<std::string> written;
+    std::istringstream lines(
+        Slurp(convert::InDirectory(job.run_directory(), convert::kEventsFile)));
+    for (std::string line; std::getline(lines, line);)
+      written.push_back(KindOf(*convert::DecodeEventLine(line)));
+    std::vector<std::string> told;
+    bool good = true;
+    int64_t sequence = 0;
+    for (const v1::Event& event : server_->Watch(job.name())) {
+      good &= event.sequence() == ++sequence;
+      if (!event.has_state_changed()) told.push_back(KindOf(event));
+    }
+    if (!good || told != written || sequence != job.last_sequence())
+      Say(&Faults::events, job.name() + ": events were lost, repeated or changed");
+  }
+
+  // An event without what the server numbers anew.
+  static std::string KindOf(v1::Event event) {
+    event.clear_sequence();
+    return event.SerializeAsString();
+  }
+
+  // One request makes one job, and what was there before still is.
+  void CheckList() {
+    grpc::ClientContext context;
+    v1::ListJobsResponse response;
+    if (!server_->jobs().ListJobs(&context, v1::ListJobsRequest(), &response).ok())
+      return Say(&Faults::lost, "ListJobs fails");
+    std::set<std::string> expected = old_jobs_;
+    for (const auto& [name, steps] : jobs_) expected.insert(name);
+    std::set<std::string> found;
+    for (const v1::Job& job : response.jobs()) found.insert(job.name());
+    if (found.size() > expected.size()) Say(&Faults::doubled, "a request made two jobs");
+    if (!std::includes(found.begin(), found.end(), expected.begin(), expected.end()))
+      Say(&Faults::lost, "a job is not listed");
+  }
+
+  void CheckDatabase(const std::string& path) {
+    auto database = Database::Open(path, OpenMode::kReadWrite);
+    const absl::Status status = database.ok() ? database->CheckIntegrity() : database.status();
+    if (!status.ok()) Say(&Faults::database, status.ToString());
+  }
+
+  const Point& point_;
+  std::mt19937_64 random_;
+  const bool verbose_;
+  ScratchDirectory scratch_;
+  std::unique_ptr<ServerProcess> server_;
+  std::map<std::string, int64_t> jobs_;  // name -> steps, of those that were accepted
+  std::set<std::string> old_jobs_;
+  absl::Time kill_at_ = absl::InfiniteFuture();
+  bool restarted_ = false;
+  Faults faults_;
+};
+
+int Main(int64_t run_count, uint64_t seed, bool verbose) {
+  Faults all;
+  std::map<std::string, int64_t> by_point;
+  for (int64_t i = 0; i < run_count; ++i) {
+    const Point& point = kPoints[static_cast<size_t>(i) % std::size(kPoints)];
+    if (verbose) std::fprintf(stderr, "run %lld: %s\n", static_cast<long long>(i), point.name);
+    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose).Execute();
+    if (faults.any()) std::fprintf(stderr, "run %lld has faults\n", static_cast<long long>(i));
+    all.lost += faults.lost;
+    all.doubled += faults.doubled;
+    all.events += faults.events;
+    all.database += faults.database;
+    ++by_point[point.name];
+  }
+  for (const auto& [name, count] : by_point)
+    std::printf("%-18s %4lld runs\n", name.c_str(), static_cast<long long>(count));
+  std::printf(
+      "{\"run_count\": %lld, \"lost_job_count\": %lld, \"double_launch_count\": %lld, "
+      "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"seed\": %llu}\n",
+      static_cast<long long>(run_count), static_cast<long long>(all.lost),
+      static_cast<long long>(all.doubled), static_cast<long long>(all.events),
+      static_cast<long long>(all.database), static_cast<unsigned long long>(seed));
+  return all.any() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace tunesmith::server
+
+int main(int argc, char** argv) {
+  int64_t runs = 200;
+  uint64_t seed = 1;
+  bool verbose = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (flag == "--verbose") {
+      verbose = true;
+    } else if (flag == "--runs" && i + 1 < argc) {
+      runs = std::atoll(argv[++i]);
+    } else if (flag == "--seed" && i + 1 < argc) {
+      seed = std::strtoull(argv[++i], nullptr, 10);
+    } else {
+      std::fprintf(stderr, "usage: kill_bench [--runs N] [--seed N] [--verbose]\n");
+      return 2;
+    }
+  }
+  return tunesmith::server::Main(runs, seed, verbose);
+}
