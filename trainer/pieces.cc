@@ -76,8 +76,8 @@ int64_t RankCount(const Program& program) { return program.inputs.mix.data_paral
 Holder WeightsOf(const Program& program, const Bucket& bucket, int64_t rank) {
   const bool shard = planner::SharesWeights(program.inputs);
   const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_weights
-                         : shard                                   ? bucket.weight_shard
-                                                                   : bucket.weights;
+                         : shard                                  ? bucket.weight_shard
+                                                                  : bucket.weights;
   return {.buffer = buffer,
           .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
           .bytes = SizeOf(BufferOf(program, buffer).dtype)};
@@ -101,8 +101,8 @@ Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank, int3
           .units = scale ? planner::kStateBlockSize : 1};
 }
 
-constexpr const char* kSuffixes[] = {"",          ".moment1",       ".moment2",
-                                     ".moment1_scale", ".moment2_scale", ".master"};
+constexpr const char* kSuffixes[] = {
+    "", ".moment1", ".moment2", ".moment1_scale", ".moment2_scale", ".master"};
 constexpr int kStateKindCount = 6;
 
 bool IsScale(int kind) {
@@ -112,12 +112,9 @@ bool IsScale(int kind) {
 
 template <typename States>
 int32_t StateBuffer(const States& states, int32_t weights, int kind) {
-  const int32_t ids[] = {weights,
-                         states.moment1,
-                         states.moment2,
-                         states.moment1_scale,
-                         states.moment2_scale,
-                         states.master};
+  const int32_t ids[] = {
+      weights,      states.moment1, states.moment2, states.moment1_scale, states.moment2_scale,
+      states.master};
   return ids[kind];
 }
 
@@ -153,9 +150,8 @@ class StateLister {
     if (place.bucket == nullptr) {
       tensor.held = tensor.saved = WholeBuffer(program_, id, instance);
     } else {
-      const Holder holder =
-          kind == 0 ? WeightsOf(program_, *place.bucket, rank_)
-                    : StatesOf(program_, *place.bucket, rank_, id, IsScale(kind));
+      const Holder holder = kind == 0 ? WeightsOf(program_, *place.bucket, rank_)
+                                      : StatesOf(program_, *place.bucket, rank_, id, IsScale(kind));
       tensor.held = PieceOf(holder, *place.part, holder.held, instance);
       tensor.saved = PieceOf(holder, *place.part, ShardOf(*place.bucket, rank_), instance);
       const Holder copy = HostCopyOf(program_, *place.bucket, rank_);
@@ -190,8 +186,7 @@ absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, co
   const Place place = Find(arena.program(), buffer);
   if (place.bucket != nullptr) {
     const Holder copy = HostCopyOf(arena.program(), *place.bucket, arena.rank());
-    if (absl::Status status =
-            Write(arena, PieceOf(copy, *place.part, copy.held, instance), bytes);
+    if (absl::Status status = Write(arena, PieceOf(copy, *place.part, copy.held, instance), bytes);
         !status.ok())
       return status;
   }
@@ -222,8 +217,8 @@ std::optional<Piece> GradientPiece(const Program& program, int64_t rank, int32_t
   const Bucket& bucket = *place.bucket;
   const bool shard = planner::SharesStates(program.inputs);
   const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_gradients
-                         : shard                                   ? bucket.gradient_shard
-                                                                   : bucket.gradients;
+                         : shard                                  ? bucket.gradient_shard
+                                                                  : bucket.gradients;
   const Holder holder{.buffer = buffer,
                       .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
                       .bytes = SizeOf(BufferOf(program, buffer).dtype)};

@@ -29,11 +29,17 @@ std::optional<Piece> WeightPiece(const planner::Program& program, int64_t rank, 
 
 // Writes what this rank holds of a weight, or of a master copy: `bytes` are of the whole tensor.
 absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes);
-absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
-                              const void* bytes);
+absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance, const void* bytes);
 
 // Trained weights and what the optimizer keeps of them.
-enum class StateKind : uint8_t { kWeight, kMoment1, kMoment2, kMoment1Scale, kMoment2Scale, kMaster };
+enum class StateKind : uint8_t {
+  kWeight,
+  kMoment1,
+  kMoment2,
+  kMoment1Scale,
+  kMoment2Scale,
+  kMaster
+};
 
 struct StateTensor {
   std::string name;  // the weight's, with ".moment1" and the like behind it
@@ -50,7 +56,7 @@ struct StateTensor {
 std::vector<StateTensor> StateTensorsOf(const planner::Program& program, int64_t rank);
 
 // What `rank` holds of the gradients at the end of a step's micro-batches: for tests.
-std::optional<Piece> GradientPiece(const planner::Program& program, int64_t rank,
-                                   int32_t parameter, int64_t instance);
+std::optional<Piece> GradientPiece(const planner::Program& program, int64_t rank, int32_t parameter,
+                                   int64_t instance);
 
 }  // namespace tunesmith::trainer

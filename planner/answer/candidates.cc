@@ -60,9 +60,9 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
         StrCat("device_count is ", devices.device_count, ", must be 1 to ", kLargestDeviceCount));
   TUNESMITH_RETURN_IF_ERROR(CheckRates(devices));
   if (devices.node_count < 1 || devices.device_count % devices.node_count != 0)
-    return absl::InvalidArgumentError(
-        StrCat("devices(", devices.device_count, ") % nodes(", devices.node_count,
-               ") must be 0: every node has as many devices"));
+    return absl::InvalidArgumentError(StrCat("devices(", devices.device_count, ") % nodes(",
+                                             devices.node_count,
+                                             ") must be 0: every node has as many devices"));
   if (rows_per_step % devices.device_count != 0) {
     return absl::InvalidArgumentError(
         StrCat("rows per step(", rows_per_step, ") % devices(", devices.device_count,
@@ -105,21 +105,20 @@ absl::Status CheckPinnedSharing(const Question& question) {
     return absl::InvalidArgumentError(
         StrCat("pinned zero_stage(", *pinned.zero_stage, ") must be 0 to 3"));
   if (pinned.zero_stage.value_or(0) > 0 && devices == 1)
-    return absl::InvalidArgumentError(
-        StrCat("pinned zero_stage(", *pinned.zero_stage,
-               ") shares what one device has with others; ask for several devices, such as 2x",
-               h.name));
+    return absl::InvalidArgumentError(StrCat(
+        "pinned zero_stage(", *pinned.zero_stage,
+        ") shares what one device has with others; ask for several devices, such as 2x", h.name));
   const Offload offload = pinned.offload.value_or(Offload::kNone);
   if (offload == Offload::kNone) return absl::OkStatus();
   if (h.compute_capability == 0 || h.host_bytes_per_second <= 0)
-    return absl::InvalidArgumentError(StrCat("offload is pinned to ", NameOf(kOffloadNames, offload),
-                                             ", but ", h.name,
+    return absl::InvalidArgumentError(StrCat("offload is pinned to ",
+                                             NameOf(kOffloadNames, offload), ", but ", h.name,
                                              " has no host memory apart from its own"));
   if (devices > 1 && pinned.zero_stage.value_or(3) < LeastStage(offload))
-    return absl::InvalidArgumentError(
-        StrCat("pinned offload(", NameOf(kOffloadNames, offload), ") needs a pinned zero_stage(",
-               *pinned.zero_stage, ") of at least ", LeastStage(offload),
-               ": ranks leave to their hosts what they share"));
+    return absl::InvalidArgumentError(StrCat("pinned offload(", NameOf(kOffloadNames, offload),
+                                             ") needs a pinned zero_stage(", *pinned.zero_stage,
+                                             ") of at least ", LeastStage(offload),
+                                             ": ranks leave to their hosts what they share"));
   return absl::OkStatus();
 }
 
@@ -181,7 +180,6 @@ std::vector<int64_t> TileCountsOf(int64_t token_count) {
 
 std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
 
-
 // What ranks share, where there are several.
 std::vector<int64_t> ZeroStagesOf(const Question& question) {
   if (question.devices.device_count == 1) return {0};
@@ -190,7 +188,6 @@ std::vector<int64_t> ZeroStagesOf(const Question& question) {
   stages.erase(stages.begin(), std::lower_bound(stages.begin(), stages.end(), least));
   return stages;
 }
-
 
 }  // namespace
 
@@ -298,9 +295,8 @@ RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t ke
   limits.host_layer_count = question.model.layer_count;
   const auto allow = [&](int64_t budget_bytes, int64_t outside_bytes) {
     if (budget_bytes > 0)
-      limits.host_layer_count =
-          std::clamp<int64_t>((budget_bytes - outside_bytes - kept_bytes) / input_bytes, 0,
-                              limits.host_layer_count);
+      limits.host_layer_count = std::clamp<int64_t>(
+          (budget_bytes - outside_bytes - kept_bytes) / input_bytes, 0, limits.host_layer_count);
   };
   allow(budget.pinned_budget_bytes, 0);
   allow(budget.host_budget_bytes, budget.host_outside_bytes);

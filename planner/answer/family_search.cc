@@ -165,9 +165,8 @@ std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
   while (const auto next = queue.Next()) {
     Family& f = *next->family;
     int64_t& method_best = best_of_method[static_cast<size_t>(f.mix.method)];
-    const int64_t limit = best.size() > worst
-                              ? std::max(best[worst].step_picoseconds, method_best)
-                              : kUnlimited;
+    const int64_t limit =
+        best.size() > worst ? std::max(best[worst].step_picoseconds, method_best) : kUnlimited;
     if (next->least_picoseconds > limit) continue;
     if (Late()) break;
     const auto scored = Quickest(f, arena_limit_bytes_, limit);

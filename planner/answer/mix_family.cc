@@ -36,7 +36,8 @@ std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs
 
 absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage, m.offload}];
+  auto& step =
+      steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage, m.offload}];
   if (step == nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
     step = std::make_shared<const StepSummary>(summary);
@@ -234,7 +235,8 @@ StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
   StreamTimes free =
       micro(f.micros[0], range.backward_first, layers.backward_first_picoseconds).Apply({});
   if (later_count > 0) {
-    const StreamMap later = micro(f.micros[2], range.backward_later, layers.backward_later_picoseconds);
+    const StreamMap later =
+        micro(f.micros[2], range.backward_later, layers.backward_later_picoseconds);
     if (later_count <= kWalkedMicroCount) {
       for (int64_t i = 0; i < later_count; ++i) free = later.Apply(free);
     } else {

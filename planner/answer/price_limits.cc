@@ -12,7 +12,7 @@ namespace {
 
 constexpr double kLongestStepSeconds = 9e6;
 constexpr double kSlowestHopSeconds = 14e-6;  // PriceTable's, between nodes
-constexpr double kOpsPerLayer = 200;  // with backward and recomputation some 60
+constexpr double kOpsPerLayer = 200;          // with backward and recomputation some 60
 
 double Real(int64_t value) { return static_cast<double>(value); }
 
@@ -45,15 +45,17 @@ Work MostWork(const Question& question) {
   // Larger scores are no mix's: FamiliesOf leaves them out and BuildProgram refuses them.
   const double scores = std::min(MostScoreBytes(m, tokens, w.context), kLargestBytes);
   const double pairs = Real(tokens) * Real(w.context) * Real(m.head_count);
-  return {.gemm_flops = 8 * Real(tokens) * parameters,
-          .attention_flops = 18 * pairs * Real(m.layer_count) * Real(m.head_size),
-          .moved_bytes =
-              4 * (MostActivationBytes(m, tokens) + scores) + 64 * parameters * Real(rows + 1),
-          .op_count = kOpsPerLayer * Real(rows) * Real(m.layer_count + 1) + Real(tokens),
-          // Weights are gathered twice and gradients summed twice over, 4 bytes of each, in every micro-batch; shards are filled up.
-          .exchanged_bytes = 16 * Real(rows) * (2 * parameters + 4096 * Real(m.layer_count + 2) *
-                                                                     Real(question.devices.device_count)),
-          .collective_count = 8 * Real(rows + 1) * Real(m.layer_count + 2)};
+  return {
+      .gemm_flops = 8 * Real(tokens) * parameters,
+      .attention_flops = 18 * pairs * Real(m.layer_count) * Real(m.head_size),
+      .moved_bytes =
+          4 * (MostActivationBytes(m, tokens) + scores) + 64 * parameters * Real(rows + 1),
+      .op_count = kOpsPerLayer * Real(rows) * Real(m.layer_count + 1) + Real(tokens),
+      // Weights are gathered twice and gradients summed twice over, 4 bytes of each, in every micro-batch; shards are filled up.
+      .exchanged_bytes =
+          16 * Real(rows) *
+          (2 * parameters + 4096 * Real(m.layer_count + 2) * Real(question.devices.device_count)),
+      .collective_count = 8 * Real(rows + 1) * Real(m.layer_count + 2)};
 }
 
 double SlowestLink(const Question& question) {

@@ -62,11 +62,11 @@ std::vector<MixFamily::LayerRange> MixFamily::RangesOf(const RecomputeCounts& re
   for (size_t r = kRungCount; r-- > 0;) {
     const int64_t end = layer + recompute[r];
     while (layer < end) {
-      const LayerKind kind{.rung = static_cast<Rung>(r),
-                           .first = layer == 0,
-                           .last = layer == layer_count_ - 1,
-                           .last_on_host = r == static_cast<size_t>(Rung::kHost) &&
-                                           layer == host - 1};
+      const LayerKind kind{
+          .rung = static_cast<Rung>(r),
+          .first = layer == 0,
+          .last = layer == layer_count_ - 1,
+          .last_on_host = r == static_cast<size_t>(Rung::kHost) && layer == host - 1};
       const bool alone = kind.first || kind.last || kind.last_on_host;
       // The last layer of a range may differ from the others.
       const bool tail = end == layer_count_ || end == host;
@@ -168,12 +168,12 @@ int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, const LayerPlace& pla
   const bool waits = c.overlap && !special;
   const int64_t gather =
       waits && place.gathers_below ? LongestBusy({&c.layer.gathers}, c.weight_waits, false) : 0;
-  const int64_t below = waits ? LongestBusy({place.gathers_below ? &c.layer.gathers : &kNone,
-                                             &c.layer.reductions},
-                                            c.backward_waits, false)
-                              : 0;
-  const int64_t later = c.writes_slots ? s.backward_first.compute_picoseconds
-                                       : s.backward_later.compute_picoseconds;
+  const int64_t below =
+      waits ? LongestBusy({place.gathers_below ? &c.layer.gathers : &kNone, &c.layer.reductions},
+                          c.backward_waits, false)
+            : 0;
+  const int64_t later =
+      c.writes_slots ? s.backward_first.compute_picoseconds : s.backward_later.compute_picoseconds;
   return micro_batch_count_ * std::max(s.forward.compute_picoseconds, gather) +
          std::max(s.backward_first.compute_picoseconds, below) +
          (micro_batch_count_ - 1) * std::max(later, below);
@@ -200,9 +200,9 @@ int64_t MixFamily::WaitingPicoseconds() const {
   const std::array<int64_t, 3> counts = MicroCounts();
   for (size_t i = 0; i < counts.size(); ++i) {
     const StepSummary::Micro& m = step_->micros[i];
-    picoseconds += counts[i] * (m.embed.communication_picoseconds +
-                                m.loss.communication_picoseconds +
-                                m.embed_backward.communication_picoseconds);
+    picoseconds +=
+        counts[i] * (m.embed.communication_picoseconds + m.loss.communication_picoseconds +
+                     m.embed_backward.communication_picoseconds);
   }
   // Forward gathers the layer above, and from the last layer the head; backward the layer below, but for the last two.
   const int64_t layer = Sum(c.layer.gathers, false);

@@ -54,7 +54,8 @@ class StepSummarizer {
   int64_t BytesOf(Region region, uint32_t segments, Space space = Space::kDevice) const {
     int64_t bytes = 0;
     for (const Buffer& b : program_.buffers) {
-      if (b.region == region && b.space == space && (region != Region::kCarried || (b.segments & segments) != 0))
+      if (b.region == region && b.space == space &&
+          (region != Region::kCarried || (b.segments & segments) != 0))
         bytes += AlignedInstanceBytes(b) * Count(b);
     }
     return bytes;
@@ -92,8 +93,8 @@ class StepSummarizer {
       const bool at_head =
           bucket.place == BucketPlace::kHead || (program_.inputs.model.tied_head && !shares);
       if (!at_head) continue;
-      const Buffer& gradients = program_.buffers[static_cast<size_t>(
-          shares ? bucket.gradient_shard : bucket.gradients)];
+      const Buffer& gradients =
+          program_.buffers[static_cast<size_t>(shares ? bucket.gradient_shard : bucket.gradients)];
       if (gradients.region != Region::kGradient) continue;
       const int64_t bytes = AlignedInstanceBytes(gradients);
       s_.gradients_before_layers_bytes += bytes;
@@ -135,7 +136,8 @@ class StepSummarizer {
   StepSummary::Micro MicroOf(SegmentKind kind) const {
     StepSummary::Micro micro;
     // The micro-batches of a step run the same blocks; how many there are is not the summary's.
-    const Segment* segment = Find(kind == SegmentKind::kMicroMiddle ? SegmentKind::kMicroLast : kind);
+    const Segment* segment =
+        Find(kind == SegmentKind::kMicroMiddle ? SegmentKind::kMicroLast : kind);
     if (segment == nullptr) return micro;
     bool backward = false;
     for (const BlockRun& run : segment->runs) {

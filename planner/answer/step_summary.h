@@ -27,11 +27,11 @@ struct PlaceTransfers {
 };
 
 struct Collectives {
-  bool any = false;            // parameters lie in buckets
-  bool overlap = false;        // transfers have streams of their own
-  bool gathers = false;        // weights pass through slots
-  bool writes_slots = false;   // gradients do
-  uint8_t weight_waits = 0;    // see collectives.h
+  bool any = false;           // parameters lie in buckets
+  bool overlap = false;       // transfers have streams of their own
+  bool gathers = false;       // weights pass through slots
+  bool writes_slots = false;  // gradients do
+  uint8_t weight_waits = 0;   // see collectives.h
   uint8_t backward_waits = 0;
   PlaceTransfers embedding;
   PlaceTransfers layer;

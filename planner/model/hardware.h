@@ -37,7 +37,8 @@ struct DeviceGroup {
   Hardware hardware;
   int64_t device_count = 1;  // in all nodes together
   int64_t node_count = 1;
-  double network_bytes_per_second = 0;  // of a node, one direction; 0: kAssumedNetworkBytesPerSecond
+  double network_bytes_per_second =
+      0;  // of a node, one direction; 0: kAssumedNetworkBytesPerSecond
 };
 
 // One 400 Gb/s adapter, as in AWS's p4d.24xlarge nodes (four of 100 Gb/s) and the least of InfiniBand NDR.

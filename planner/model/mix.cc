@@ -60,7 +60,9 @@ void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string
 
 // What several ranks keep on their hosts is what they share.
 void CheckOffload(const Mix& mix, std::vector<std::string>* problems) {
-  const int64_t stage = mix.offload == Offload::kAll ? 3 : mix.offload == Offload::kOptimizer ? 1 : 0;
+  const int64_t stage = mix.offload == Offload::kAll         ? 3
+                        : mix.offload == Offload::kOptimizer ? 1
+                                                             : 0;
   if (mix.data_parallel == 1 || mix.zero_stage >= stage) return;
   problems->push_back(StrCat("offload=", NameOf(kOffloadNames, mix.offload), " of ",
                              mix.data_parallel, " ranks needs zero_stage(", mix.zero_stage,
@@ -94,8 +96,9 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
   CheckRange("batch: accumulation", mix.accumulation_count, 1, kLargestCount, &problems);
   CheckRange("batch: data ranks", mix.data_parallel, 1, kLargestCount, &problems);
   if (mix.zero_stage > 0 && mix.data_parallel == 1)
-    problems.push_back(StrCat("zero_stage(", mix.zero_stage,
-                              ") shares what one rank has with others: batch needs data ranks > 1"));
+    problems.push_back(
+        StrCat("zero_stage(", mix.zero_stage,
+               ") shares what one rank has with others: batch needs data ranks > 1"));
   CheckOffload(mix, &problems);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("mix: ", StrJoin(problems, "; ")));

@@ -136,10 +136,8 @@ constexpr Axis kAxes[] = {
      }},
     {"zero_stage", [](std::string_view axis, std::string_view value,
                       Mix* mix) { return ParseCount(axis, value, &mix->zero_stage); }},
-    {"offload",
-     [](std::string_view axis, std::string_view value, Mix* mix) {
-       return ParseName(axis, value, kOffloadNames, &mix->offload);
-     }},
+    {"offload", [](std::string_view axis, std::string_view value,
+                   Mix* mix) { return ParseName(axis, value, kOffloadNames, &mix->offload); }},
     {"recompute",
      [](std::string_view, std::string_view value, Mix* mix) { return ParseRecompute(value, mix); }},
     {"attention",

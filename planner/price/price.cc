@@ -118,7 +118,8 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
 // Processors of a host share its memory: its ranks update at the same time.
 double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumulates) const {
   const int64_t ranks = program.inputs.mix.data_parallel,
-                sharing = links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
+                sharing =
+                    links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
   return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(sharing) /
          (kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
 }

@@ -68,8 +68,9 @@ struct BlockPrice : BusyTime {
 
 // How the ranks of a program are connected.
 struct Links {
-  int64_t ranks_per_node = 0;           // 0: all are in one node
-  double network_bytes_per_second = 0;  // of a node, one direction; 0: nodes are as well connected as devices
+  int64_t ranks_per_node = 0;  // 0: all are in one node
+  double network_bytes_per_second =
+      0;  // of a node, one direction; 0: nodes are as well connected as devices
 };
 
 // Seconds of ops on one machine. Plain data after construction; copies are cheap enough to keep one per question. Safe to read from any thread.

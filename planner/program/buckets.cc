@@ -97,16 +97,15 @@ class BucketBuilder {
   }
 
   int32_t AddSlot(Name name, DType dtype, int64_t count, Region region, int64_t instance_count) {
-    return AddBuffer(program_,
-                     {.name = name,
-                      .dtype = dtype,
-                      .dims = {count, 1, 1},
-                      .rank = 1,
-                      .region = region,
-                      .memory_class = MemoryClass::kCommunication,
-                      .instance_count = instance_count,
-                      .ring_count = name.HasInstance() ? kBucketSlotCount : int64_t{0},
-                      .segments = region == Region::kCarried ? kMicroSegments : 0});
+    return AddBuffer(program_, {.name = name,
+                                .dtype = dtype,
+                                .dims = {count, 1, 1},
+                                .rank = 1,
+                                .region = region,
+                                .memory_class = MemoryClass::kCommunication,
+                                .instance_count = instance_count,
+                                .ring_count = name.HasInstance() ? kBucketSlotCount : int64_t{0},
+                                .segments = region == Region::kCarried ? kMicroSegments : 0});
   }
 
   int32_t AddOwn(Name name, DType dtype, int64_t count, Region region, MemoryClass memory_class,
@@ -155,17 +154,16 @@ class BucketBuilder {
     const DType unit = UnitOf(bucket);
     const int64_t whole = WholeCount(bucket), instances = InstanceCount(bucket);
     if (OffloadsWeights(inputs()) || (OffloadsStates(inputs()) && bucket.trainable))
-      bucket.host_weights = AddOnHost(name.With(".host"), unit, bucket.shard_count,
-                                      MemoryClass::kWeights, instances);
+      bucket.host_weights =
+          AddOnHost(name.With(".host"), unit, bucket.shard_count, MemoryClass::kWeights, instances);
     if (!SharesWeights(inputs())) {
       bucket.weights =
           AddOwn(name, unit, whole, Region::kResident, MemoryClass::kWeights, instances);
       bucket.weight_shard = AddView(name.With(".shard"), unit, bucket.shard_count, bucket.weights,
                                     bucket.shard_count * SizeOf(unit));
     } else {
-      bucket.weights = InLayer(bucket)
-                           ? AddSlot(name, unit, whole, Region::kResident, instances)
-                           : AddView(name, unit, whole, weight_slot_);
+      bucket.weights = InLayer(bucket) ? AddSlot(name, unit, whole, Region::kResident, instances)
+                                       : AddView(name, unit, whole, weight_slot_);
       AddWeightShard(bucket, name.With(".shard"), unit, instances);
     }
     for (const BucketPart& part : bucket.parts)
@@ -201,8 +199,7 @@ class BucketBuilder {
       bucket.weight_shard = AddOwn(name, unit, bucket.shard_count, Region::kResident,
                                    MemoryClass::kWeights, instances);
     } else if (HasRanks(inputs())) {
-      bucket.weight_shard =
-          AddSlot(name, unit, bucket.shard_count, Region::kResident, instances);
+      bucket.weight_shard = AddSlot(name, unit, bucket.shard_count, Region::kResident, instances);
     } else {
       bucket.weight_shard = bucket.weights;
     }
@@ -215,19 +212,19 @@ class BucketBuilder {
                                      MemoryClass::kGradients, instances);
       return;
     }
-    bucket.gradient_shard = HasRanks(inputs()) ? AddSlot(name, dtype, bucket.shard_count,
-                                                         Region::kCarried, instances)
-                                               : bucket.gradients;
-    bucket.staged_gradients = AddBuffer(
-        program_, {.name = name.With(".staged"),
-                   .dtype = dtype,
-                   .dims = {bucket.shard_count, 1, 1},
-                   .rank = 1,
-                   .region = Region::kResident,
-                   .memory_class = MemoryClass::kGradients,
-                   .instance_count = instances,
-                   .ring_count = InLayer(bucket) ? kBucketSlotCount : int64_t{0},
-                   .space = Space::kHost});
+    bucket.gradient_shard =
+        HasRanks(inputs()) ? AddSlot(name, dtype, bucket.shard_count, Region::kCarried, instances)
+                           : bucket.gradients;
+    bucket.staged_gradients =
+        AddBuffer(program_, {.name = name.With(".staged"),
+                             .dtype = dtype,
+                             .dims = {bucket.shard_count, 1, 1},
+                             .rank = 1,
+                             .region = Region::kResident,
+                             .memory_class = MemoryClass::kGradients,
+                             .instance_count = instances,
+                             .ring_count = InLayer(bucket) ? kBucketSlotCount : int64_t{0},
+                             .space = Space::kHost});
   }
 
   // Views are of what has memory of its own.
@@ -246,8 +243,7 @@ class BucketBuilder {
 }  // namespace
 
 bool HasBuckets(const ProgramInputs& inputs) {
-  return inputs.trains &&
-         (inputs.mix.data_parallel > 1 || inputs.mix.offload != Offload::kNone);
+  return inputs.trains && (inputs.mix.data_parallel > 1 || inputs.mix.offload != Offload::kNone);
 }
 bool HasRanks(const ProgramInputs& inputs) { return inputs.trains && inputs.mix.data_parallel > 1; }
 bool OffloadsStates(const ProgramInputs& inputs) {

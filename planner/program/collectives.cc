@@ -72,9 +72,10 @@ void AppendGather(const Program& program, const Bucket& bucket, int32_t shift, P
   if (OffloadsWeights(in)) {
     // What the host's updates wrote is read from its memory; only the first of a micro-batch can come too early.
     const uint8_t updates = bucket.place == BucketPlace::kEmbedding ? kOnHost : uint8_t{0};
-    ops.push_back(MoveOp(program, OpKind::kCopy, phase, Stream::kHostToDevice,
-                         static_cast<uint8_t>(kForCompute | (HasRanks(in) ? kForRanks : 0) | updates),
-                         {bucket.host_weights, shift}, {bucket.weight_shard, shift}));
+    ops.push_back(
+        MoveOp(program, OpKind::kCopy, phase, Stream::kHostToDevice,
+               static_cast<uint8_t>(kForCompute | (HasRanks(in) ? kForRanks : 0) | updates),
+               {bucket.host_weights, shift}, {bucket.weight_shard, shift}));
   }
   if (!HasRanks(in)) return;
   ops.push_back(Collective(program, OpKind::kAllGather, phase,
@@ -87,9 +88,8 @@ Op SumOf(const Program& program, const Bucket& bucket) {
   const ProgramInputs& in = program.inputs;
   const bool scatters = SharesStates(in);
   Op op = Collective(program, scatters ? OpKind::kReduceScatter : OpKind::kAllReduce,
-                     Phase::kBackward,
-                     OffloadsWeights(in) ? kForCompute | kToHost : kForCompute, {bucket.gradients},
-                     {scatters ? bucket.gradient_shard : bucket.gradients},
+                     Phase::kBackward, OffloadsWeights(in) ? kForCompute | kToHost : kForCompute,
+                     {bucket.gradients}, {scatters ? bucket.gradient_shard : bucket.gradients},
                      BucketIndex(program, bucket));
   op.attributes.last_micro_only = !SharesGradients(in);
   op.attributes.accumulate_later = SharesGradients(in) && !OffloadsWeights(in);
@@ -119,8 +119,7 @@ void AppendToHost(const Program& program, const Bucket& bucket, std::vector<Op>&
 }  // namespace
 
 bool IsCollective(OpKind kind) {
-  return kind == OpKind::kAllGather || kind == OpKind::kReduceScatter ||
-         kind == OpKind::kAllReduce;
+  return kind == OpKind::kAllGather || kind == OpKind::kReduceScatter || kind == OpKind::kAllReduce;
 }
 
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {
@@ -129,7 +128,9 @@ LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {
   return {.last = layer == last, .gathers_below = layer > 0 && layer < last};
 }
 
-uint8_t WeightWaits(const ProgramInputs& inputs) { return HasRanks(inputs) ? kForRanks : kFromHost; }
+uint8_t WeightWaits(const ProgramInputs& inputs) {
+  return HasRanks(inputs) ? kForRanks : kFromHost;
+}
 
 uint8_t BackwardWaits(const ProgramInputs& inputs) {
   if (!SharesGradients(inputs)) return 0;

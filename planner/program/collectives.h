@@ -19,7 +19,7 @@ bool IsCollective(OpKind kind);
 
 // Where a layer stands, as far as its collectives are concerned.
 struct LayerPlace {
-  bool last = false;          // its forward gathers the head, not the layer above
+  bool last = false;           // its forward gathers the head, not the layer above
   bool gathers_below = false;  // its backward gathers the layer below
   bool operator==(const LayerPlace&) const = default;
 };

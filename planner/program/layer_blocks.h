@@ -17,7 +17,7 @@ struct LayerVariant {
   bool input_gradient = true;  // something below asks for the gradient of its input
   bool last_on_host =
       false;  // of the layers on the host rung, the one whose output is kept on the device
-  bool fetches = false;  // host rung: brings the input of the layer below while it runs backward
+  bool fetches = false;   // host rung: brings the input of the layer below while it runs backward
   LayerPlace place = {};  // of its weights, where ranks share them
 
   bool operator==(const LayerVariant&) const = default;

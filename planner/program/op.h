@@ -71,7 +71,7 @@ enum class OpKind : uint8_t {
   // Movement.
   kCopy,  // x -> y, dtype converted, += where both have one
   // Between ranks, of a bucket (program.h) or of one scalar; sums are formed in the order of the ranks.
-  kAllGather,      // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
+  kAllGather,  // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
   kReduceScatter,  // whole -> shard += (this rank's part of the sum over ranks)
   kAllReduce,      // x in place -> x = its sum over ranks
 };

@@ -115,8 +115,7 @@ void AddUpdates(Program& program, Segment& segment, const OptimizerBindings& b) 
         {.bucket = static_cast<int32_t>(i), .of_shard = SharesStates(program.inputs)}, b);
     if (OffloadsStates(program.inputs)) OnHost(program, block.ops.back());
     for (const Op& op : AfterUpdate(program, bucket)) block.ops.push_back(op);
-    AddRun(program, segment, std::move(block),
-           BufferOf(program, updated.gradients).instance_count);
+    AddRun(program, segment, std::move(block), BufferOf(program, updated.gradients).instance_count);
   }
 }
 

@@ -63,8 +63,8 @@ OptimizerStates AddOptimizerStates(Program& program, Name name, Shape shape, int
                                space, &states.moment2_scale);
   }
   if (HasMaster(program.inputs))
-    states.master = AddState(program, name.With(".master"), DType::kF32, shape, instance_count,
-                             space);
+    states.master =
+        AddState(program, name.With(".master"), DType::kF32, shape, instance_count, space);
   return states;
 }
 

@@ -147,8 +147,7 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_optimizer_state(ProtoValue(kOptimizerStates, mix.optimizer_state));
   proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
   proto.set_zero_stage(mix.zero_stage);
-  if (mix.offload != planner::Offload::kNone)
-    proto.set_offload(ProtoValue(kOffloads, mix.offload));
+  if (mix.offload != planner::Offload::kNone) proto.set_offload(ProtoValue(kOffloads, mix.offload));
   *proto.mutable_recompute() = RecomputeToProto(mix.recompute);
   proto.set_attention(ProtoValue(kAttentionKernels, mix.attention));
   proto.set_loss(ProtoValue(kLossKernels, mix.loss));

@@ -197,9 +197,9 @@ void Run(double seconds) {
       "\"any_method_seconds_median\": %.6f, \"front_seconds_median\": %.6f, \"program_seconds\": "
       "%.6f, \"live_bound_ratio_mean\": %.4f, "
       "\"live_bound_ratio_worst\": %.4f}\n",
-      cluster_seconds, node_seconds, priced, question_seconds, static_cast<long long>(answer.candidate_count),
-      static_cast<long long>(answer.excluded_count), large_seconds, nothing_seconds, any_seconds,
-      front, program_seconds, mean, ratio.worst);
+      cluster_seconds, node_seconds, priced, question_seconds,
+      static_cast<long long>(answer.candidate_count), static_cast<long long>(answer.excluded_count),
+      large_seconds, nothing_seconds, any_seconds, front, program_seconds, mean, ratio.worst);
 }
 
 }  // namespace

@@ -204,9 +204,9 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
   };
   for (int model_index = 0; model_index < 60; ++model_index) {
     const bool gpu = pick(0, 3) > 0;
-    ComposedAgainstWhole compare(
-        gpu ? "A100-80GB" : "cpu", gpu ? Precision::kBf16 : Precision::kFp32,
-        {.ranks_per_node = pick(0, 2), .network_bytes_per_second = 1e9});
+    ComposedAgainstWhole compare(gpu ? "A100-80GB" : "cpu",
+                                 gpu ? Precision::kBf16 : Precision::kFp32,
+                                 {.ranks_per_node = pick(0, 2), .network_bytes_per_second = 1e9});
     ModelSpec model = RandomModel(random);
     if (pick(0, 1) > 0) {  // wide: collectives from hidden to exposed
       model = ToyModel(1, pick(0, 1) > 0);

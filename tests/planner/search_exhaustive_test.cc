@@ -26,8 +26,8 @@ struct Point {
 
 std::vector<Point> AllPoints(const Question& question) {
   std::vector<Point> points;
-  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question), {},
-                          LinksOf(question.devices));
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question),
+                          {}, LinksOf(question.devices));
   for (Mix mix : FamiliesOf(question)) {
     const RecomputeLimits limits = LimitsOf(question, mix);
     const bool host = (limits.rungs >> static_cast<int>(Rung::kHost) & 1u) != 0;

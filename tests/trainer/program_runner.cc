@@ -84,14 +84,13 @@ LossRows NamePredicted(const std::vector<int32_t>& labels, int64_t context, int6
 }  // namespace
 
 ProgramRunner::ProgramRunner(const planner::ProgramInputs& inputs, bool guard_buffers,
-                             int thread_count, int64_t label_limit,
-                             Communicator* communicator)
+                             int thread_count, int64_t label_limit, Communicator* communicator)
     : threads_(thread_count),
       label_limit_(label_limit > 0 ? label_limit : planner::LossTokensPerRow(inputs.workload)) {
   auto program = planner::BuildProgram(inputs);
   EXPECT_TRUE(program.ok()) << program.status();
-  const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads_,
-                          .comm = communicator};
+  const OpContext context{
+      .device = planner::BackendKind::kCpu, .threads = &threads_, .comm = communicator};
   auto executor = Executor::Create(*std::move(program), context, {.guard_buffers = guard_buffers});
   EXPECT_TRUE(executor.ok()) << executor.status();
   executor_ = *std::move(executor);
@@ -179,9 +178,8 @@ void ProgramRunner::WriteScalars() {
   const uint64_t key = planner::StepKey(17, optimizer_step_);
   for (int32_t buffer : {h.step_scalars, h.host_step_scalars}) {
     if (buffer < 0) continue;
-    EXPECT_TRUE(executor_->arena()
-                    .Write(buffer, 0, scalars.data(), 4 * planner::kStepScalarCount)
-                    .ok());
+    EXPECT_TRUE(
+        executor_->arena().Write(buffer, 0, scalars.data(), 4 * planner::kStepScalarCount).ok());
   }
   for (int32_t buffer : {h.step_key, h.host_step_key}) {
     if (buffer < 0) continue;
@@ -242,9 +240,8 @@ double ProgramRunner::ReadLoss() {
 
 double ProgramRunner::GradientNorm() {
   float norm = 0;
-  EXPECT_TRUE(executor_->arena()
-                  .Read(executor_->program().host.gradient_norm, 0, &norm, sizeof norm)
-                  .ok());
+  EXPECT_TRUE(
+      executor_->arena().Read(executor_->program().host.gradient_norm, 0, &norm, sizeof norm).ok());
   return norm;
 }
 
@@ -302,8 +299,7 @@ std::vector<double> ProgramRunner::ReadPiece(const Piece& piece, int64_t element
   std::vector<double> values(static_cast<size_t>(element_count));
   std::vector<std::byte> bytes(static_cast<size_t>(piece.bytes));
   EXPECT_TRUE(executor_->arena()
-                  .Read(piece.buffer, piece.instance, bytes.data(), piece.bytes,
-                        piece.buffer_first)
+                  .Read(piece.buffer, piece.instance, bytes.data(), piece.bytes, piece.buffer_first)
                   .ok());
   const auto first = static_cast<size_t>(piece.tensor_first / SizeOf(dtype)),
              count = static_cast<size_t>(piece.bytes / SizeOf(dtype));

@@ -89,8 +89,8 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
                .zero_stage = shared.zero_stage,
                .offload = shared.offload,
                .recompute = recomputes[i * 7 % recomputes.size()],
-               .attention = i % 2 == 0 ? planner::AttentionKernel::kFlash
-                                       : planner::AttentionKernel::kEager,
+               .attention =
+                   i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
                .loss = i % 3 == 0 ? planner::LossKernel::kFull : planner::LossKernel::kChunked,
                .mlp_tile_count = static_cast<int64_t>(i % 2 + 1),
                .micro_batch = static_cast<int64_t>(i % 2 + 1),
@@ -248,7 +248,9 @@ TEST(RanksTest, ArenasHoldTheRanksShare) {
         model, {.method = planner::Method::kFull, .zero_stage = stage, .data_parallel = ranks}));
     EXPECT_TRUE(program.ok()) << program.status();
     const auto plan = PlanMemory(*program);
-    const auto of = [&](planner::MemoryClass c) { return plan.class_bytes[static_cast<size_t>(c)]; };
+    const auto of = [&](planner::MemoryClass c) {
+      return plan.class_bytes[static_cast<size_t>(c)];
+    };
     return std::pair(of(planner::MemoryClass::kWeights), of(planner::MemoryClass::kOptimizer));
   };
   const auto [weights, states] = weights_and_states(0, 1);
@@ -269,8 +271,8 @@ TEST(RanksTest, ArenasHoldTheRanksShare) {
 TEST(RanksTest, AnotherNumberOfRanksIsRefused) {
   ThreadPool threads(1);
   const OpContext context{.device = planner::BackendKind::kCpu, .threads = &threads};
-  auto program = planner::BuildProgram(
-      planner::ToyInputs(planner::ToyModel(1, true), {.data_parallel = 2}));
+  auto program =
+      planner::BuildProgram(planner::ToyInputs(planner::ToyModel(1, true), {.data_parallel = 2}));
   ASSERT_TRUE(program.ok());
   const auto executor = Executor::Create(*std::move(program), context, {});
   EXPECT_EQ(executor.status().code(), absl::StatusCode::kFailedPrecondition);

@@ -58,8 +58,7 @@ double RankTeam::Evaluate() {
 Tensors RankTeam::Gradients() {
   Tensors sum;
   // Without shards every rank holds the whole sum.
-  if (!planner::SharesStates(ranks_[0]->executor().program().inputs))
-    return ranks_[0]->Gradients();
+  if (!planner::SharesStates(ranks_[0]->executor().program().inputs)) return ranks_[0]->Gradients();
   for (auto& rank : ranks_) AddTo(sum, rank->Gradients());
   return sum;
 }

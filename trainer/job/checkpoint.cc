@@ -66,9 +66,9 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
     if (!tensor.saved) continue;
     const bool whole = tensor.saved->bytes == tensor.bytes;
     const std::string name = PieceName(tensor, *tensor.saved);
-    declarations.push_back({name, tensor.dtype,
-                            whole ? tensor.dims
-                                  : std::vector{tensor.saved->bytes / SizeOf(tensor.dtype)}});
+    declarations.push_back(
+        {name, tensor.dtype,
+         whole ? tensor.dims : std::vector{tensor.saved->bytes / SizeOf(tensor.dtype)}});
     pieces[name] = *tensor.saved;
   }
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer,
@@ -77,8 +77,8 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
   for (const auto& declaration : writer.order()) {
     const Piece& piece = pieces.at(declaration.name);
     bytes.resize(static_cast<size_t>(piece.bytes));
-    TUNESMITH_RETURN_IF_ERROR(arena.Read(piece.buffer, piece.instance, bytes.data(), piece.bytes,
-                                         piece.buffer_first));
+    TUNESMITH_RETURN_IF_ERROR(
+        arena.Read(piece.buffer, piece.instance, bytes.data(), piece.bytes, piece.buffer_first));
     TUNESMITH_RETURN_IF_ERROR(writer.Write(declaration.name, bytes));
   }
   return writer.Commit();
@@ -246,7 +246,8 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
     status = MakeDirectories(temporary);
   }
   TUNESMITH_RETURN_IF_ERROR(Agree(ranks, status));
-  status = Agree(ranks, WriteTensors(StrCat(temporary, "/", TensorFile(rank, rank_count)), session));
+  status =
+      Agree(ranks, WriteTensors(StrCat(temporary, "/", TensorFile(rank, rank_count)), session));
   if (leads && status.ok()) {
     const nlohmann::json json = {{"step", state.step},
                                  {"epoch", state.loader.epoch},

@@ -31,7 +31,8 @@ struct AdamWArgs {
   // What keys the random bits beside step_key: see planner::StepKey.
   uint64_t parameter_key = 0;
   int64_t instance = 0;
-  int64_t first_element = 0;  // of the parameter, that is the tensors' first: a multiple of kStateBlockSize
+  int64_t first_element =
+      0;  // of the parameter, that is the tensors' first: a multiple of kStateBlockSize
 };
 
 // With g = gradient * clip_factor:

@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/random.h"
-#include "common/units.h"
 #include "common/status_macros.h"
+#include "common/units.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/ops/checks.h"
 
@@ -31,8 +31,7 @@ Tensor Cut(const Tensor& tensor, bool per_block, int64_t begin, int64_t count) {
 
 OpCall CutToPart(const OpCall& call, const planner::BucketPart& part, int64_t begin,
                  int64_t count) {
-  const planner::Parameter& p =
-      call.program->parameters[static_cast<size_t>(part.parameter)];
+  const planner::Parameter& p = call.program->parameters[static_cast<size_t>(part.parameter)];
   const planner::Buffer& weight = call.program->buffers[static_cast<size_t>(p.weight)];
   const int64_t of = call.inputs[0].element_count(), first = begin - call.first_unit;
   OpCall cut = call;
@@ -54,9 +53,9 @@ absl::Status Collective(const OpContext& context, const OpCall& call) {
         call.kind, {{"shard", call.inputs[0], DimsOf(call.inputs[0]), call.outputs[0].dtype},
                     {"whole", call.outputs[0], dims, call.inputs[0].dtype}}));
   } else {
-    TUNESMITH_RETURN_IF_ERROR(CheckTensors(
-        call.kind, {{"x", call.inputs[0], DimsOf(call.inputs[0]), kComputeDTypes},
-                    {"sum", call.outputs[0], dims, call.inputs[0].dtype}}));
+    TUNESMITH_RETURN_IF_ERROR(
+        CheckTensors(call.kind, {{"x", call.inputs[0], DimsOf(call.inputs[0]), kComputeDTypes},
+                                 {"sum", call.outputs[0], dims, call.inputs[0].dtype}}));
   }
   if (context.comm == nullptr)
     return absl::FailedPreconditionError("the plan is for several ranks; one runs");

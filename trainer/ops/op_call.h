@@ -28,8 +28,8 @@ struct OpCall {
   planner::OpKind kind = planner::OpKind::kClear;
   planner::OpAttributes attributes;
   const planner::ModelSpec* model = nullptr;  // kRope and its backward: whose angles
-  const planner::Bucket* bucket = nullptr;  // whose units the tensors hold; null: whole tensors
-  int64_t first_unit = 0;                   // of the bucket, that is the tensors' first
+  const planner::Bucket* bucket = nullptr;    // whose units the tensors hold; null: whole tensors
+  int64_t first_unit = 0;                     // of the bucket, that is the tensors' first
   const planner::Program* program = nullptr;  // where there is a bucket: its parameters
   planner::Stream stream = planner::Stream::kCompute;
   int64_t run_index =

@@ -47,12 +47,12 @@ class Team {
     sessions_.resize(communicators_.size());
     const auto weights = RandomModel(inputs.model, 1);
     for (size_t r = 0; r < sessions_.size(); ++r) {
-      auto session = Session::Create(*planner::BuildProgram(inputs),
-                                     {.device = planner::BackendKind::kCpu,
-                                      .threads = &threads_,
-                                      .comm = sharing.rank_count > 1 ? communicators_[r].get()
-                                                                     : nullptr},
-                                     *weights, 5);
+      auto session =
+          Session::Create(*planner::BuildProgram(inputs),
+                          {.device = planner::BackendKind::kCpu,
+                           .threads = &threads_,
+                           .comm = sharing.rank_count > 1 ? communicators_[r].get() : nullptr},
+                          *weights, 5);
       EXPECT_TRUE(session.ok()) << session.status();
       sessions_[r] = *std::move(session);
     }
@@ -93,8 +93,9 @@ void Fill(Team& team) {
   team.ForEachPiece([](Session& session, const StateTensor& tensor, const Piece& piece) {
     ASSERT_TRUE(session.executor()
                     .arena()
-                    .Write(piece.buffer, piece.instance, Pattern(tensor).data() + piece.tensor_first,
-                           piece.bytes, piece.buffer_first)
+                    .Write(piece.buffer, piece.instance,
+                           Pattern(tensor).data() + piece.tensor_first, piece.bytes,
+                           piece.buffer_first)
                     .ok());
   });
 }
@@ -103,11 +104,11 @@ void ExpectFilled(Team& team, const std::string& what) {
   std::map<std::string, int64_t> held_bytes;
   team.ForEachPiece([&](Session& session, const StateTensor& tensor, const Piece& piece) {
     std::vector<uint8_t> bytes(static_cast<size_t>(piece.bytes));
-    ASSERT_TRUE(session.executor()
-                    .arena()
-                    .Read(piece.buffer, piece.instance, bytes.data(), piece.bytes,
-                          piece.buffer_first)
-                    .ok());
+    ASSERT_TRUE(
+        session.executor()
+            .arena()
+            .Read(piece.buffer, piece.instance, bytes.data(), piece.bytes, piece.buffer_first)
+            .ok());
     const std::vector<uint8_t> expected = Pattern(tensor);
     EXPECT_EQ(std::memcmp(bytes.data(), expected.data() + piece.tensor_first, bytes.size()), 0)
         << tensor.name << " from byte " << piece.tensor_first << ", " << what;
@@ -145,7 +146,8 @@ TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
             const auto state = LoadCheckpoint(directory, 3, session);
             EXPECT_TRUE(state.ok()) << state.status();
           });
-          ExpectFilled(other, StrCat(saver.rank_count, " ranks saved, ", loader.rank_count, " load"));
+          ExpectFilled(other,
+                       StrCat(saver.rank_count, " ranks saved, ", loader.rank_count, " load"));
           if (testing::Test::HasFailure()) return;
         }
       }
