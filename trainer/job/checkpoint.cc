@@ -290,9 +290,11 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
   state.loader.seed = static_cast<uint64_t>(seed);
   TUNESMITH_ASSIGN_OR_RETURN(state.token_count,
                              JsonField<int64_t>(json, "token_count", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json* history,
-                             JsonObject(json, "history", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(state.history, RunHistory::FromJson(*history, state_path));
+  if (json.contains("history")) {  // earlier versions kept none
+    TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json* history,
+                               JsonObject(json, "history", state_path));
+    TUNESMITH_ASSIGN_OR_RETURN(state.history, RunHistory::FromJson(*history, state_path));
+  }
   TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics,
                              JsonField<std::string>(json, "semantics", state_path));
   if (semantics != SemanticsOf(session.program())) {

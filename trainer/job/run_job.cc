@@ -338,12 +338,21 @@ class JobRunner {
       if (setup_.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(output));
       TUNESMITH_RETURN_IF_ERROR(WriteCard(output, output_step, loss_after));
     }
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
-                               setup_.session->executor().arena().CountUsedBytes());
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_SUCCEEDED);
     exit.set_last_step(state_.step);
-    v1::Finished& summary = *exit.mutable_summary();
+    TUNESMITH_ASSIGN_OR_RETURN(*exit.mutable_summary(), SummaryOf(output, output_step, loss_after));
+    v1::Event event;
+    *event.mutable_finished() = exit.summary();
+    TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
+    return exit;
+  }
+
+  absl::StatusOr<v1::Finished> SummaryOf(const std::string& output, int64_t output_step,
+                                         const std::optional<double>& loss_after) {
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
+                               setup_.session->executor().arena().CountUsedBytes());
+    v1::Finished summary;
     summary.set_step(state_.step);
     if (loss_before_) summary.set_held_out_loss_before(*loss_before_);
     if (loss_after) summary.set_held_out_loss_after(*loss_after);
@@ -361,10 +370,7 @@ class JobRunner {
     summary.set_stopped_early(state_.step < step_count_);
     summary.set_held_out_document_count(setup_.data.held_out_document_count);
     summary.set_held_out_share(setup_.data.held_out_share);
-    v1::Event event;
-    *event.mutable_finished() = summary;
-    TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
-    return exit;
+    return summary;
   }
 
   static std::string MergedDirectory(const std::string& output) { return output + "/merged"; }
