@@ -22,7 +22,8 @@ absl::StatusOr<OpenDevice> OpenDevice::Open(std::string_view name, int64_t threa
     const int64_t processors = std::max<int64_t>(1, std::thread::hardware_concurrency());
     device.threads_ = std::make_unique<ThreadPool>(static_cast<int>(
         std::clamp<int64_t>(thread_count > 0 ? thread_count : processors, 1, kMostThreads)));
-    device.context_ = {.device = planner::BackendKind::kCpu, .threads = device.threads_.get(), .comm = comm};
+    device.context_ = {
+        .device = planner::BackendKind::kCpu, .threads = device.threads_.get(), .comm = comm};
     return device;
   }
   int64_t index = 0;
@@ -32,7 +33,8 @@ absl::StatusOr<OpenDevice> OpenDevice::Open(std::string_view name, int64_t threa
         StrCat("device '", name, "' is not known; give cpu or cuda:N, e.g. cuda:0"));
   TUNESMITH_ASSIGN_OR_RETURN(device.cuda_,
                              CudaContext::Create({.device = static_cast<int>(index)}));
-  device.context_ = {.device = planner::BackendKind::kCuda, .cuda = device.cuda_.get(), .comm = comm};
+  device.context_ = {
+      .device = planner::BackendKind::kCuda, .cuda = device.cuda_.get(), .comm = comm};
   return device;
 }
 
