@@ -55,7 +55,7 @@ struct Start {
 
 // MPI's own start blocks for as long as a rank is absent, so it runs in a thread that is left behind when time is up: the process then ends.
 absl::Status StartWithin(const TunesmithMpi& mpi, const RankPlace& place, const TimeLimits& limits,
-                         const std::shared_ptr<Start>& start) {
+                         const RankBoard& board, const std::shared_ptr<Start>& start) {
   std::thread([&mpi, start] {
     int64_t rank = 0, size = 0;
     const int error = mpi.start(&rank, &size);
@@ -71,7 +71,7 @@ absl::Status StartWithin(const TunesmithMpi& mpi, const RankPlace& place, const 
     return absl::OkStatus();
   return absl::DeadlineExceededError(StrCat("rank ", place.rank, " has waited ",
                                             std::chrono::duration<double>(limits.start).count(),
-                                            " s for all ", place.size, " ranks to join"));
+                                            " s for ", board.Absent(), " to join"));
 }
 
 std::string ErrorText(const TunesmithMpi& mpi, int error) {
@@ -89,10 +89,11 @@ std::string MpiPluginPath() {
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> OpenMpiCommunicator(const RankPlace& place,
-                                                                  const TimeLimits& limits) {
+                                                                  const TimeLimits& limits,
+                                                                  const RankBoard& board) {
   TUNESMITH_ASSIGN_OR_RETURN(const TunesmithMpi* const mpi, LoadPlugin());
   const auto start = std::make_shared<Start>();
-  TUNESMITH_RETURN_IF_ERROR(StartWithin(*mpi, place, limits, start));
+  TUNESMITH_RETURN_IF_ERROR(StartWithin(*mpi, place, limits, board, start));
   if (start->error != 0)
     return absl::UnavailableError(StrCat("MPI does not start: ", ErrorText(*mpi, start->error)));
   if (start->rank != place.rank || start->size != place.size)

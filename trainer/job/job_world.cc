@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/version.h"
+#include "proto/convert/run_directory.h"
 #include "trainer/comm/mpi_communicator.h"
 #include "trainer/comm/rank_agreement.h"
 #include "trainer/comm/thread_communicator.h"
@@ -42,6 +43,14 @@ absl::Status CheckAgreement(Communicator& comm, const JobDescription& job) {
                                 {"job digest", DigestOf(job.spec)}});
 }
 
+absl::StatusOr<std::unique_ptr<Communicator>> Join(const Environment& environment,
+                                                   const RankPlace& place, const TimeLimits& limits,
+                                                   const std::string& run_directory) {
+  const RankBoard board(convert::InDirectory(run_directory, convert::kLogDirectory), environment,
+                        place);
+  return OpenMpiCommunicator(place, limits, board);
+}
+
 absl::Status RunProcess(const RankPlace& place, Communicator& comm,
                         const std::string& run_directory, RunFunction run) {
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
@@ -68,7 +77,7 @@ absl::Status RunRanks(const Environment& environment, const RankPlace& place,
                       const std::string& run_directory, RunFunction run) {
   TUNESMITH_ASSIGN_OR_RETURN(const TimeLimits limits, TimeLimitsOf(environment));
   if (place.size > 1) {
-    TUNESMITH_ASSIGN_OR_RETURN(const auto comm, OpenMpiCommunicator(place, limits));
+    TUNESMITH_ASSIGN_OR_RETURN(const auto comm, Join(environment, place, limits, run_directory));
     absl::Status status = RunProcess(place, *comm, run_directory, run);
     if (!status.ok()) comm->Abort(std::string(status.message()));
     return status;

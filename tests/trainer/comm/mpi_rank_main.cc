@@ -42,7 +42,7 @@ absl::Status Misbehave(Communicator& communicator, const std::string& mode) {
     (void)raise(SIGKILL);
   } else if (mode == "orphan") {
     kill(getppid(), SIGKILL);
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    std::this_thread::sleep_for(std::chrono::seconds(5));
   } else if (mode == "absent") {
     std::this_thread::sleep_for(std::chrono::seconds(5));
   }
@@ -53,12 +53,14 @@ int Main(const std::string& mode, int64_t culprit) {
   std::signal(
       SIGTERM,
       SIG_IGN);  // mpirun's, to those whom a dead rank leaves; the trainer ignores it until its step is done
-  const auto place = FindRank(ProcessEnvironment());
+  const Environment environment = ProcessEnvironment();
+  const auto place = FindRank(environment);
   if (!place.ok()) return Say(-1, std::string(place.status().message()));
   if (mode == "late" && place->rank == culprit)
     std::this_thread::sleep_for(std::chrono::seconds(60));
+  const RankBoard board(mode == "late" ? std::getenv("RANK_BOARD") : "", environment, *place);
   const auto communicator = OpenMpiCommunicator(
-      *place, {.start = std::chrono::seconds(2), .call = std::chrono::seconds(2)});
+      *place, {.start = std::chrono::seconds(2), .call = std::chrono::seconds(2)}, board);
   if (!communicator.ok()) {
     Say(place->rank, std::string(communicator.status().message()));
     std::_Exit(1);  // MPI's start may still run in a thread
