@@ -11,6 +11,7 @@
 #include "grpcpp/grpcpp.h"
 #include "proto/convert/answer.h"
 #include "proto/convert/data_directory.h"
+#include "proto/convert/size.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/recommender.grpc.pb.h"
 
@@ -65,6 +66,9 @@ class RemoteRecommender final : public Recommender {
   absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
     return Call(*stub_, &v1::RecommenderService::Stub::Estimate, request, options_);
   }
+  absl::StatusOr<v1::SizeResponse> Size(const v1::SizeRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::Size, request, options_);
+  }
   absl::StatusOr<v1::ListModelsResponse> ListModels() override {
     return Call(*stub_, &v1::RecommenderService::Stub::ListModels, v1::ListModelsRequest(),
                 options_);
@@ -92,6 +96,9 @@ class OfflineRecommender final : public Recommender {
   }
   absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
     return convert::AnswerEstimate(request, LocalCalibration);
+  }
+  absl::StatusOr<v1::SizeResponse> Size(const v1::SizeRequest& request) override {
+    return convert::AnswerSize(request, LocalCalibration, absl::Now() + timeout_);
   }
   absl::StatusOr<v1::ListModelsResponse> ListModels() override {
     return convert::AnswerListModels();

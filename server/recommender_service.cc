@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "absl/time/clock.h"
+#include "proto/convert/size.h"
 #include "server/unary.h"
 
 namespace tunesmith::server {
@@ -30,6 +31,13 @@ grpc::ServerUnaryReactor* RecommenderService::Estimate(grpc::CallbackServerConte
                                                        const v1::EstimateRequest* request,
                                                        v1::EstimateResponse* response) {
   return Reply(context, convert::AnswerEstimate(*request, calibrations_), response);
+}
+
+grpc::ServerUnaryReactor* RecommenderService::Size(grpc::CallbackServerContext* context,
+                                                   const v1::SizeRequest* request,
+                                                   v1::SizeResponse* response) {
+  return Reply(context, convert::AnswerSize(*request, calibrations_, SearchDeadline(*context)),
+               response);
 }
 
 grpc::ServerUnaryReactor* RecommenderService::ListModels(grpc::CallbackServerContext* context,
