@@ -35,6 +35,7 @@ int Fail(const absl::Status& status);
 
 void AddRecommend(CLI::App& app, Globals& globals);
 void AddEstimate(CLI::App& app, Globals& globals);
+void AddSize(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddGpus(CLI::App& app, Globals& globals);
 void AddLaunch(CLI::App& app, Globals& globals);
