@@ -13,6 +13,7 @@
 #include "proto/convert/answer.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/model.h"
+#include "proto/convert/size.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/measurements.grpc.pb.h"
@@ -76,6 +77,9 @@ class RemoteRecommender final : public Recommender {
   absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
     return Call(*stub_, &v1::RecommenderService::Stub::Estimate, request, options_);
   }
+  absl::StatusOr<v1::SizeResponse> Size(const v1::SizeRequest& request) override {
+    return Call(*stub_, &v1::RecommenderService::Stub::Size, request, options_);
+  }
   absl::StatusOr<v1::ListModelsResponse> ListModels() override {
     return Call(*stub_, &v1::RecommenderService::Stub::ListModels, v1::ListModelsRequest(),
                 options_);
@@ -118,6 +122,9 @@ class OfflineRecommender final : public Recommender {
   }
   absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) override {
     return convert::AnswerEstimate(request, LocalCalibration);
+  }
+  absl::StatusOr<v1::SizeResponse> Size(const v1::SizeRequest& request) override {
+    return convert::AnswerSize(request, LocalCalibration, absl::Now() + timeout_);
   }
   absl::StatusOr<v1::ListModelsResponse> ListModels() override {
     return convert::AnswerListModels();

@@ -22,6 +22,7 @@ class Recommender {
   virtual ~Recommender() = default;
   virtual absl::StatusOr<v1::RecommendResponse> Recommend(const v1::RecommendRequest& request) = 0;
   virtual absl::StatusOr<v1::EstimateResponse> Estimate(const v1::EstimateRequest& request) = 0;
+  virtual absl::StatusOr<v1::SizeResponse> Size(const v1::SizeRequest& request) = 0;
   virtual absl::StatusOr<v1::ListModelsResponse> ListModels() = 0;
   virtual absl::StatusOr<v1::ListGpusResponse> ListGpus() = 0;
   virtual absl::StatusOr<v1::GetModelResponse> GetModel(const std::string& name) = 0;

@@ -1,14 +1,19 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
+#include "client/cluster_flag.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/positive.h"
+#include "client/print_answer.h"
 #include "client/question_flags.h"
 #include "client/runtime_flags.h"
 #include "client/show.h"
 #include "client/show_runtime.h"
 #include "common/status_macros.h"
+#include "common/str_cat.h"
 #include "proto/convert/json.h"
 
 namespace tunesmith::client {
@@ -17,6 +22,8 @@ namespace {
 struct RecommendFlags {
   QuestionFlags question;
   RuntimeFlags runtime;
+  std::string cluster;
+  double price = 0;  // of a device for an hour; 0: not known
   int64_t top = 8;
   std::string mix;
   std::string plan_out;
@@ -24,22 +31,6 @@ struct RecommendFlags {
   int64_t pareto = 0;
   Format format = Format::kTable;
 };
-
-void PrintNotes(const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-}
-
-// In a table the notes are part of the answer; with JSON they go to stderr, since they are the client's.
-template <typename Answer>
-void Print(const Answer& answer, const std::vector<std::string>& notes, Format format,
-           std::string (*show)(const Answer&, const std::vector<std::string>&)) {
-  if (format == Format::kTable) {
-    std::fputs(show(answer, notes).c_str(), stdout);
-    return;
-  }
-  PrintNotes(notes);
-  std::puts(convert::ToJson(answer).c_str());
-}
 
 absl::Status WritePlan(const std::string& path, const auto& answer) {
   if (path.empty() || !answer.has_plan()) return absl::OkStatus();
@@ -55,7 +46,7 @@ std::string ShowRuntime(const v1::RecommendResponse& answer,
 
 int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& notes,
                   const v1::RecommendResponse& answer) {
-  Print(answer, notes, flags.format, ShowRuntime);
+  PrintAnswer(answer, notes, flags.format, ShowRuntime);
   const absl::Status status =
       WriteRuntimeFiles(flags.runtime.export_directory, answer.runtime_answer());
   if (!status.ok()) return Fail(status);
@@ -65,11 +56,61 @@ int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& n
 // Flags whose answer only the planner of the bundled trainer gives.
 absl::Status CheckRuntimeFlags(const RecommendFlags& flags) {
   if (flags.runtime.runtime.empty()) return absl::OkStatus();
-  const bool trainer_only = flags.explain || flags.pareto > 0 || !flags.plan_out.empty();
+  const bool trainer_only = flags.explain || flags.pareto > 0 || flags.price > 0 ||
+                            !flags.plan_out.empty() || !flags.cluster.empty();
   if (!trainer_only) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "--explain, --pareto and --plan-out are for the bundled trainer; with --runtime, --export "
+      "--explain, --pareto, --price, --cluster and --plan-out are for the bundled trainer; with "
+      "--runtime, --export "
       "writes that stack's configuration");
+}
+
+absl::Status SetPrice(double price, v1::Question& question) {
+  if (price > 0 && question.workload().dataset_token_count() == 0)
+    return absl::InvalidArgumentError(
+        "--price needs the size of the data set; give --dataset or --dataset-tokens");
+  question.set_price_per_device_hour(price);
+  return absl::OkStatus();
+}
+
+using HeadedRecommendation = HeadedAnswer<v1::RecommendResponse>;
+
+// Of the devices of the question, or of every kind of node of the cluster.
+absl::StatusOr<std::vector<HeadedRecommendation>> AskAll(const Globals& globals,
+                                                         const RecommendFlags& flags,
+                                                         v1::RecommendRequest request) {
+  const std::unique_ptr<Recommender> recommender = globals.MakeRecommender();
+  std::vector<HeadedRecommendation> answers;
+  if (flags.cluster.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(v1::RecommendResponse answer, recommender->Recommend(request));
+    answers.push_back({.heading = "", .answer = std::move(answer)});
+    return answers;
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const auto groups, ReadCluster(flags.cluster));
+  const v1::Question question = request.question();
+  for (const planner::NodeGroup& group : groups) {
+    *request.mutable_question() = QuestionForGroup(question, group);
+    absl::StatusOr<v1::RecommendResponse> answer = recommender->Recommend(request);
+    if (!answer.ok())
+      return absl::Status(answer.status().code(),
+                          StrCat(GroupName(group), ": ", std::string(answer.status().message())));
+    answers.push_back({.heading = GroupName(group), .answer = *std::move(answer)});
+  }
+  return answers;
+}
+
+// Prints what the bundled trainer's planner answered.
+int Report(const RecommendFlags& flags, const std::vector<std::string>& notes,
+           const std::vector<HeadedRecommendation>& answers) {
+  if (answers.size() > 1 && !flags.plan_out.empty())
+    return Fail(absl::InvalidArgumentError(
+        "--plan-out: the cluster has several kinds of nodes; ask about one of them"));
+  PrintAnswers(answers, notes, flags.format, ShowRecommendation);
+  const absl::Status status = WritePlan(flags.plan_out, answers.front().answer);
+  if (!status.ok()) return Fail(status);
+  const bool any = std::any_of(answers.begin(), answers.end(),
+                               [](const auto& headed) { return !headed.answer.ranked().empty(); });
+  return any ? kExitOk : kExitNothingFits;
 }
 
 int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
@@ -78,18 +119,18 @@ int RunRecommend(const Globals& globals, const RecommendFlags& flags) {
   if (!asked.ok()) return Fail(asked.status());
   const absl::Status runtime = SetRuntime(flags.runtime, flags.question.method, asked->question);
   if (!runtime.ok()) return Fail(runtime);
+  const absl::Status price = SetPrice(flags.price, asked->question);
+  if (!price.ok()) return Fail(price);
   v1::RecommendRequest request;
   *request.mutable_question() = asked->question;
   request.set_ranked_count(flags.top);
   request.set_explain(flags.explain);
   request.set_pareto_count(flags.pareto);
-  const auto answer = globals.MakeRecommender()->Recommend(request);
-  if (!answer.ok()) return Fail(answer.status());
-  if (answer->has_runtime_answer()) return ReportRuntime(flags, asked->notes, *answer);
-  Print(*answer, asked->notes, flags.format, ShowRecommendation);
-  if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
-    return Fail(status);
-  return answer->ranked().empty() ? kExitNothingFits : kExitOk;
+  const auto answers = AskAll(globals, flags, std::move(request));
+  if (!answers.ok()) return Fail(answers.status());
+  const v1::RecommendResponse& first = answers->front().answer;
+  if (first.has_runtime_answer()) return ReportRuntime(flags, asked->notes, first);
+  return Report(flags, asked->notes, *answers);
 }
 
 int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
@@ -100,7 +141,7 @@ int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
   request.set_mix_line(flags.mix);
   const auto answer = globals.MakeRecommender()->Estimate(request);
   if (!answer.ok()) return Fail(answer.status());
-  Print(*answer, asked->notes, flags.format, ShowEstimate);
+  PrintAnswer(*answer, asked->notes, flags.format, ShowEstimate);
   if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
     return Fail(status);
   return answer->estimate().prediction().fits() ? kExitOk : kExitNothingFits;
@@ -114,6 +155,12 @@ void AddRecommend(CLI::App& app, Globals& globals) {
   auto flags = std::make_shared<RecommendFlags>();
   AddQuestionFlags(*command, flags->question);
   AddRuntimeFlags(*command, flags->runtime);
+  AddClusterFlag(*command, flags->cluster);
+  command
+      ->add_option("--price", flags->price,
+                   "What an hour of a device costs, in any currency: the cost for the data set is "
+                   "told then")
+      ->check(Positive());
   command->add_option("--top", flags->top, "Most mixes in the answer")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -31,7 +31,7 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
       ->check(tunesmith::client::Positive())
       ->capture_default_str();
   app.add_flag("--offline", globals.offline,
-               "Answer recommend, estimate, models and gpus without a server");
+               "Answer recommend, estimate, size, models and gpus without a server");
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
 
@@ -65,6 +65,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   tunesmith::client::AddRecommend(app, globals);
   tunesmith::client::AddEstimate(app, globals);
+  tunesmith::client::AddSize(app, globals);
   tunesmith::client::AddLaunch(app, globals);
   tunesmith::client::AddJobs(app, globals);
   tunesmith::client::AddEvaluate(app, globals);

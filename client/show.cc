@@ -53,13 +53,17 @@ std::string MemoryTable(const v1::MemoryPrediction& memory) {
   return table.ToString() + StrCat("binds at: ", memory.binding_instant(), "\n");
 }
 
-std::string TimeLine(const v1::TimePrediction& time) {
+std::string TimeLine(const v1::RankedMix& mix) {
+  const v1::TimePrediction& time = mix.prediction().time();
   std::string line = StrCat("step: ", FormatSeconds(time.step_seconds()), " (90 % interval ",
                             FormatSeconds(time.low_seconds()), " to ",
                             FormatSeconds(time.high_seconds()), "; ", EvidenceName(time.evidence()),
                             "), ", absl::StrFormat("%.0f", time.tokens_per_second()), " tokens/s");
   if (time.total_hours() > 0)
     line += StrCat(", data set: ", FormatSeconds(time.total_hours() * 3600));
+  if (mix.cost() > 0)
+    line += StrCat(", ", absl::StrFormat("%.2f", mix.device_hours()), " device-hours, cost ",
+                   absl::StrFormat("%.2f", mix.cost()));
   if (time.copy_seconds() > 0)
     line += StrCat(", copies to and from the host: ", FormatSeconds(time.copy_seconds()), ", ",
                    FormatSeconds(time.exposed_copy_seconds()), " of it not hidden");
@@ -74,15 +78,26 @@ std::string NoteLines(const auto& notes) {
 
 // The first is starred where it is the choice.
 std::string MixTable(const google::protobuf::RepeatedPtrField<v1::RankedMix>& mixes, bool starred) {
-  Table table({" ", "#", "memory GiB", "step", "tokens/s", "hours", "mix"}, {1, 2, 3, 4, 5});
+  const bool priced = !mixes.empty() && mixes.Get(0).cost() > 0;
+  std::vector<std::string> header = {" ", "#", "memory GiB", "step", "tokens/s", "hours", "mix"};
+  std::vector<size_t> right_aligned = {1, 2, 3, 4, 5};
+  if (priced) {
+    header.insert(header.end() - 1, "cost");
+    right_aligned.push_back(6);
+  }
+  Table table(header, right_aligned);
   for (int i = 0; i < mixes.size(); ++i) {
     const v1::RankedMix& ranked = mixes.Get(i);
     const v1::TimePrediction& time = ranked.prediction().time();
-    table.AddRow({starred && i == 0 ? "*" : " ", StrCat(i + 1),
-                  Gib(ranked.prediction().memory().total_bytes()),
-                  FormatSeconds(time.step_seconds()),
-                  absl::StrFormat("%.0f", time.tokens_per_second()), Hours(time.total_hours()),
-                  ranked.mix_line()});
+    std::vector<std::string> row = {starred && i == 0 ? "*" : " ",
+                                    StrCat(i + 1),
+                                    Gib(ranked.prediction().memory().total_bytes()),
+                                    FormatSeconds(time.step_seconds()),
+                                    absl::StrFormat("%.0f", time.tokens_per_second()),
+                                    Hours(time.total_hours())};
+    if (priced) row.push_back(absl::StrFormat("%.2f", ranked.cost()));
+    row.push_back(ranked.mix_line());
+    table.AddRow(std::move(row));
   }
   return table.ToString();
 }
@@ -131,6 +146,12 @@ std::string CauseName(v1::EndCause cause) {
   return v1::EndCause_Name(cause).substr(std::string_view("END_CAUSE_").size());
 }
 
+std::string ShowPrediction(const v1::RankedMix& mix) {
+  return MemoryTable(mix.prediction().memory()) + TimeLine(mix);
+}
+
+std::string ShowNotes(const std::vector<std::string>& notes) { return NoteLines(notes); }
+
 std::string StateName(v1::JobState state) {
   return v1::JobState_Name(state).substr(std::string_view("JOB_STATE_").size());
 }
@@ -139,15 +160,13 @@ std::string ShowRecommendation(const v1::RecommendResponse& answer,
                                const std::vector<std::string>& notes) {
   const std::string tail = NoteLines(notes) + NoteLines(answer.notes());
   if (answer.ranked().empty()) return NothingFits(answer) + ShowChanges(answer) + tail;
-  const v1::Prediction& chosen = answer.ranked(0).prediction();
   const std::string front =
       answer.pareto().empty() ? ""
                               : StrCat("\nno mix is both quicker and smaller than one of these:\n",
                                        MixTable(answer.pareto(), /*starred=*/false));
   return StrCat(MixTable(answer.ranked(), /*starred=*/true), "* chosen: ", answer.choice_rule(),
-                "\n\n", MemoryTable(chosen.memory()), TimeLine(chosen.time()),
-                answer.candidate_count(), " mixes: ", answer.evaluated_count(),
-                " priced, the others excluded by bounds",
+                "\n\n", ShowPrediction(answer.ranked(0)), answer.candidate_count(),
+                " mixes: ", answer.evaluated_count(), " priced, the others excluded by bounds",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
                 front, answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }
@@ -162,7 +181,7 @@ std::string ShowEstimate(const v1::EstimateResponse& answer,
           : StrCat("does not fit: missing ", Gib(memory.total_bytes() - memory.budget_bytes()),
                    " GiB per device\n");
   return StrCat(answer.estimate().mix_line(), "\n", verdict, MemoryTable(memory),
-                TimeLine(prediction.time()), NoteLines(notes));
+                TimeLine(answer.estimate()), NoteLines(notes));
 }
 
 std::string ShowModels(const v1::ListModelsResponse& answer) {

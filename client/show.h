@@ -18,6 +18,12 @@ std::string ShowRecommendation(const v1::RecommendResponse& answer,
 
 std::string ShowEstimate(const v1::EstimateResponse& answer, const std::vector<std::string>& notes);
 
+// Memory by class, what binds, and the time of one mix, with its cost where there is one.
+std::string ShowPrediction(const v1::RankedMix& mix);
+
+// "note: ...", one line each.
+std::string ShowNotes(const std::vector<std::string>& notes);
+
 std::string ShowModels(const v1::ListModelsResponse& answer);
 std::string ShowGpus(const v1::ListGpusResponse& answer);
 std::string ShowJobs(const v1::ListJobsResponse& answer);

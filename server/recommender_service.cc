@@ -9,6 +9,7 @@
 #include "common/str_cat.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "proto/convert/answer.h"
+#include "proto/convert/size.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
 #include "server/requests.h"
@@ -182,6 +183,23 @@ grpc::ServerUnaryReactor* RecommenderService::Estimate(grpc::CallbackServerConte
     catalog_.Resolve(*resolved.mutable_question());
     const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
     FinishLater(reactor, convert::AnswerEstimate(resolved, source), response);
+  });
+  if (!accepted) reactor->Finish(ToGrpcStatus(TooMuchWaits()));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* RecommenderService::Size(grpc::CallbackServerContext* context,
+                                                   const v1::SizeRequest* request,
+                                                   v1::SizeResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  const absl::Time deadline = SearchDeadline(*context);
+  const bool accepted = pool_.Submit([=, this] {
+    const absl::Status wanted = CheckWanted(*context, deadline);
+    if (!wanted.ok()) return reactor->Finish(ToGrpcStatus(wanted));
+    v1::SizeRequest resolved = *request;
+    catalog_.Resolve(*resolved.mutable_question());
+    const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
+    FinishLater(reactor, convert::AnswerSize(resolved, source, deadline), response);
   });
   if (!accepted) reactor->Finish(ToGrpcStatus(TooMuchWaits()));
   return reactor;

@@ -36,6 +36,9 @@ class RecommenderService final : public v1::RecommenderService::WithRawCallbackM
   grpc::ServerUnaryReactor* Estimate(grpc::CallbackServerContext* context,
                                      const v1::EstimateRequest* request,
                                      v1::EstimateResponse* response) override;
+  grpc::ServerUnaryReactor* Size(grpc::CallbackServerContext* context,
+                                 const v1::SizeRequest* request,
+                                 v1::SizeResponse* response) override;
   grpc::ServerUnaryReactor* ListModels(grpc::CallbackServerContext* context,
                                        const v1::ListModelsRequest* request,
                                        v1::ListModelsResponse* response) override;

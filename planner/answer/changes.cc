@@ -10,10 +10,14 @@
 #include "common/text.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
+#include "planner/answer/device_counts.h"
 #include "planner/model/mix_names.h"
 
 namespace tunesmith::planner {
 namespace {
+
+// More devices than that are no small change.
+constexpr int64_t kMostOfferedCount = 1024;
 
 // Makes a question from the one that was asked and an amount.
 using Vary = std::function<Question(int64_t)>;
@@ -28,10 +32,11 @@ class ChangeFinder {
   absl::StatusOr<Changes> Find() {
     using Try = absl::Status (ChangeFinder::*)();
     for (const Try attempt :
-         {&ChangeFinder::TryMemory, &ChangeFinder::TryDevices, &ChangeFinder::TryEvaluation,
-          &ChangeFinder::TryGeneration, &ChangeFinder::TryContext, &ChangeFinder::TryRows,
-          &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank, &ChangeFinder::TryPrecision,
-          &ChangeFinder::TryOptimizerStates, &ChangeFinder::TryAccumulation}) {
+         {&ChangeFinder::TryMemory, &ChangeFinder::TryDevices, &ChangeFinder::TryDeviceCount,
+          &ChangeFinder::TryEvaluation, &ChangeFinder::TryGeneration, &ChangeFinder::TryContext,
+          &ChangeFinder::TryRows, &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank,
+          &ChangeFinder::TryPrecision, &ChangeFinder::TryOptimizerStates,
+          &ChangeFinder::TryAccumulation}) {
       TUNESMITH_RETURN_IF_ERROR((this->*attempt)());
       if (found_.deadline_reached) break;
     }
@@ -155,6 +160,33 @@ class ChangeFinder {
     return changed;
   }
 
+  // The fewest that fit: sharing lowers what each needs. Counts that do not divide the rows are no answer.
+  absl::Status TryDeviceCount() {
+    const DeviceGroup& asked = question_.devices;
+    const int64_t per_node = asked.node_count > 1 ? asked.device_count / asked.node_count
+                                                  : std::max(kDevicesPerNode, asked.device_count);
+    for (const int64_t count :
+         DeviceCounts(asked.hardware, per_node,
+                      std::min(kMostOfferedCount, question_.workload.rows_per_step))) {
+      if (count <= asked.device_count || question_.workload.rows_per_step % count != 0) continue;
+      Question changed = question_;
+      changed.devices = GroupOf(asked.hardware, count, per_node, asked.network_bytes_per_second);
+      TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));
+      if (found_.deadline_reached) return absl::OkStatus();
+      if (!best) continue;
+      const int64_t nodes = changed.devices.node_count;
+      Add({.kind = ChangeKind::kDeviceCount,
+           .value = StrCat(count),
+           .from = asked.device_count,
+           .to = count,
+           .best = *std::move(best)},
+          StrCat(count, " devices", nodes > 1 ? StrCat(" in ", nodes, " nodes") : "",
+                 " instead of ", asked.device_count));
+      return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status TryEvaluation() {
     if (!question_.workload.evaluates) return absl::OkStatus();
     Question changed = question_;
@@ -262,8 +294,8 @@ class ChangeFinder {
 
 std::string_view ChangeKindName(ChangeKind kind) {
   constexpr std::string_view kNames[kChangeKindCount] = {
-      "memory",    "device",     "context",    "rows_per_step",   "method",      "lora_rank",
-      "precision", "evaluation", "generation", "optimizer_state", "accumulation"};
+      "memory",    "device",     "context",    "rows_per_step",   "method",       "lora_rank",
+      "precision", "evaluation", "generation", "optimizer_state", "accumulation", "device_count"};
   return kNames[static_cast<size_t>(kind)];
 }
 

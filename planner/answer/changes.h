@@ -23,8 +23,9 @@ enum class ChangeKind {
   kGeneration,      // no generation
   kOptimizerState,  // bf16 or int8 moments
   kAccumulation,    // gradients summed in bf16
+  kDeviceCount,     // the fewest devices that it fits, sharing what it needs
 };
-inline constexpr int kChangeKindCount = 11;
+inline constexpr int kChangeKindCount = 12;
 std::string_view ChangeKindName(ChangeKind kind);  // "lora_rank"
 
 // One change that alone makes the question fit.
@@ -32,7 +33,7 @@ struct Change {
   ChangeKind kind = ChangeKind::kMemory;
   std::string value;      // what it would be: "23.50 GiB", "L40S", "1536", "lora", "off"
   bool semantic = false;  // it changes what is learned
-  int64_t from = 0;       // amounts in the kind's unit, kMemory to kLoraRank; else 0
+  int64_t from = 0;       // amounts in the kind's unit; 0 for what has none
   int64_t to = 0;
   // How large the change is, for the order: |to - from| / from; for a switch, the share of the memory needed that it saves.
   double share = 0;

@@ -1,5 +1,7 @@
 #include "planner/model/hardware.h"
 
+#include <algorithm>
+
 #include "common/numbers.h"
 #include "common/status_macros.h"
 #include "common/suggest.h"
@@ -60,7 +62,7 @@ double NetworkBytesPerSecond(const DeviceGroup& devices) {
                                               : kAssumedNetworkBytesPerSecond;
 }
 
-absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text) {
+absl::StatusOr<NamedDevices> SplitDevices(std::string_view text) {
   std::vector<int64_t> counts;
   std::string_view name = text;
   for (size_t digits = CountPrefixLength(name); digits > 0 && counts.size() < 2;
@@ -79,14 +81,22 @@ absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text) {
                "' name no device; write 8xA100-80GB, 2x8xA100-80GB (2 nodes of 8), A100-80GB or "
                "cpu"));
   }
-  DeviceGroup group;
-  if (counts.size() == 2) group.node_count = counts[0];
-  if (!counts.empty()) group.device_count = group.node_count * counts.back();
-  if (group.device_count > kLargestDeviceCount) {
-    return absl::InvalidArgumentError(StrCat("devices '", text, "' are ", group.device_count,
+  NamedDevices devices{.name = std::string(name)};
+  if (counts.size() == 2) devices.node_count = counts[0];
+  if (!counts.empty())
+    devices.device_count = counts.back() * std::max<int64_t>(devices.node_count, 1);
+  if (devices.device_count > kLargestDeviceCount) {
+    return absl::InvalidArgumentError(StrCat("devices '", text, "' are ", devices.device_count,
                                              ", must be 1 to ", kLargestDeviceCount));
   }
-  TUNESMITH_ASSIGN_OR_RETURN(group.hardware, FindHardware(name));
+  return devices;
+}
+
+absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text) {
+  TUNESMITH_ASSIGN_OR_RETURN(const NamedDevices devices, SplitDevices(text));
+  DeviceGroup group{.device_count = std::max<int64_t>(devices.device_count, 1),
+                    .node_count = std::max<int64_t>(devices.node_count, 1)};
+  TUNESMITH_ASSIGN_OR_RETURN(group.hardware, FindHardware(devices.name));
   return group;
 }
 

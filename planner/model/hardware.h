@@ -46,6 +46,15 @@ inline constexpr double kAssumedNetworkBytesPerSecond = 50e9;
 // What the slowest link between nodes carries; 0 where there is one node.
 double NetworkBytesPerSecond(const DeviceGroup& devices);
 
+// Devices as people write them, the name not looked up.
+struct NamedDevices {
+  std::string name;
+  int64_t device_count = 0;  // in all nodes together; 0: not told
+  int64_t node_count = 0;    // 0: not told
+};
+// "8xA100-80GB", "A100-80GB", "2x8xA100-80GB". INVALID_ARGUMENT with the cure.
+absl::StatusOr<NamedDevices> SplitDevices(std::string_view text);
+
 // "8xA100-80GB", "A100-80GB", "cpu"; "2x8xA100-80GB": 2 nodes of 8. INVALID_ARGUMENT or NOT_FOUND with the cure.
 absl::StatusOr<DeviceGroup> ParseDeviceGroup(std::string_view text);
 

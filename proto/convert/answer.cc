@@ -7,6 +7,7 @@
 #include "common/str_cat.h"
 #include "planner/answer/search.h"
 #include "planner/model/catalog.h"
+#include "proto/convert/cost.h"
 #include "proto/convert/explanation.h"
 #include "proto/convert/model.h"
 #include "proto/convert/plan.h"
@@ -127,6 +128,10 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
         "the deadline passed before the search found a mix; allow more time");
   }
   v1::RecommendResponse response = ResultToProto(question, result);
+  for (v1::RankedMix& mix : *response.mutable_ranked())
+    SetCost(question.devices, request.question().price_per_device_hour(), mix);
+  for (v1::RankedMix& mix : *response.mutable_pareto())
+    SetCost(question.devices, request.question().price_per_device_hour(), mix);
   if (!result.ranked.empty() && request.explain())
     TUNESMITH_RETURN_IF_ERROR(AddExplanation(question, result.ranked.front(), response));
   if (result.ranked.empty() && result.nearest)
@@ -148,6 +153,8 @@ absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& r
                              planner::Estimate(*question, *mix));
   v1::EstimateResponse response;
   *response.mutable_estimate() = RankedToProto(prediction);
+  SetCost(question->devices, request.question().price_per_device_hour(),
+          *response.mutable_estimate());
   if (prediction.fits) *response.mutable_plan() = ToProto(MakePlan(*question, prediction));
   return response;
 }

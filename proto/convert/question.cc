@@ -72,6 +72,7 @@ absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   question.host_memory_budget_bytes = proto.host_memory_budget_bytes();
   violations.AtLeast("question.pinned_memory_budget_bytes", proto.pinned_memory_budget_bytes(), 0);
   question.pinned_memory_budget_bytes = proto.pinned_memory_budget_bytes();
+  violations.NonNegative("question.price_per_device_hour", proto.price_per_device_hour());
   question.pinned = PinnedAxesFromProto(proto.pinned(), "question.pinned", violations);
   if (proto.has_calibration()) {
     question.calibration =

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 
 #include "common/units.h"
 #include "planner/model/catalog.h"
@@ -170,6 +171,40 @@ TEST(ChangesTest, NarrowerStatesAreOffered) {
   changed = question;
   changed.accumulation_dtype = AccumulationDtype::kBf16;
   EXPECT_EQ(Find(question).contains(ChangeKind::kAccumulation), Fits(changed));
+}
+
+// Sharing makes it fit, which one device alone does not; the fewest that do and divide the rows are offered.
+TEST(ChangesTest, MoreDevicesAreOfferedWhereRowsDivide) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 64, .rows_per_step = 12},
+                    .devices = {.hardware = *FindHardware("A100-80GB")},
+                    .method = MethodChoice::kFull,
+                    .memory_budget_bytes = 1};
+  const int64_t need = Recommend(question)->nearest->memory.total_bytes;
+  std::set<int64_t> offered;
+  for (const int64_t less : {1, 20000, 60000, 200000}) {
+    question.memory_budget_bytes = need - less;
+    int64_t fewest = 0;
+    for (const int64_t count : {4, 2}) {
+      Question shared = question;
+      shared.devices.device_count = count;
+      if (Fits(shared)) fewest = count;
+    }
+    const auto changes = Find(question);
+    ASSERT_EQ(changes.contains(ChangeKind::kDeviceCount), fewest > 0) << less;
+    if (fewest == 0) continue;
+    const Change& change = changes.at(ChangeKind::kDeviceCount);
+    EXPECT_EQ(change.to, fewest) << less;
+    EXPECT_FALSE(change.semantic);
+    EXPECT_EQ(change.sentence, "It fits with " + std::to_string(fewest) + " devices instead of 1.");
+    EXPECT_GT(change.best.mix.zero_stage, 0);
+    offered.insert(fewest);
+  }
+  EXPECT_FALSE(offered.empty());
+  question.workload.rows_per_step = 5;
+  question.memory_budget_bytes = 1;
+  question.memory_budget_bytes = Recommend(question)->nearest->memory.total_bytes - 1;
+  EXPECT_FALSE(Find(question).contains(ChangeKind::kDeviceCount)) << "5 rows do not divide";
 }
 
 TEST(ChangesTest, TheDeadlineCutsItShort) {
