@@ -33,10 +33,10 @@ class ChangeFinder {
     using Try = absl::Status (ChangeFinder::*)();
     for (const Try attempt :
          {&ChangeFinder::TryMemory, &ChangeFinder::TryDevices, &ChangeFinder::TryDeviceCount,
-          &ChangeFinder::TryEvaluation, &ChangeFinder::TryGeneration, &ChangeFinder::TryContext,
-          &ChangeFinder::TryRows, &ChangeFinder::TryMethod, &ChangeFinder::TryLoraRank,
-          &ChangeFinder::TryPrecision, &ChangeFinder::TryOptimizerStates,
-          &ChangeFinder::TryAccumulation}) {
+          &ChangeFinder::TryOffload, &ChangeFinder::TryEvaluation, &ChangeFinder::TryGeneration,
+          &ChangeFinder::TryContext, &ChangeFinder::TryRows, &ChangeFinder::TryMethod,
+          &ChangeFinder::TryLoraRank, &ChangeFinder::TryPrecision,
+          &ChangeFinder::TryOptimizerStates, &ChangeFinder::TryAccumulation}) {
       TUNESMITH_RETURN_IF_ERROR((this->*attempt)());
       if (found_.deadline_reached) break;
     }
@@ -187,6 +187,26 @@ class ChangeFinder {
     return absl::OkStatus();
   }
 
+  // What no answer offers unasked.
+  absl::Status TryOffload() {
+    const Hardware& h = question_.devices.hardware;
+    const bool apart = h.compute_capability > 0 && h.host_bytes_per_second > 0;
+    if (!apart || question_.pinned.offload) return absl::OkStatus();
+    for (const Offload offload : {Offload::kOptimizer, Offload::kAll}) {
+      Question changed = question_;
+      changed.pinned.offload = offload;
+      TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));
+      if (!best) continue;
+      const std::string name(NameOf(kOffloadNames, offload));
+      const std::string what =
+          StrCat("offload=", name, " and ", FormatBytes(best->memory.pinned_bytes),
+                 " of the host's memory per device");
+      Add({.kind = ChangeKind::kOffload, .value = name, .best = *std::move(best)}, what);
+      return absl::OkStatus();
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status TryEvaluation() {
     if (!question_.workload.evaluates) return absl::OkStatus();
     Question changed = question_;
@@ -294,8 +314,9 @@ class ChangeFinder {
 
 std::string_view ChangeKindName(ChangeKind kind) {
   constexpr std::string_view kNames[kChangeKindCount] = {
-      "memory",    "device",     "context",    "rows_per_step",   "method",       "lora_rank",
-      "precision", "evaluation", "generation", "optimizer_state", "accumulation", "device_count"};
+      "memory",       "device",       "context",    "rows_per_step", "method",
+      "lora_rank",    "precision",    "evaluation", "generation",    "optimizer_state",
+      "accumulation", "device_count", "offload"};
   return kNames[static_cast<size_t>(kind)];
 }
 

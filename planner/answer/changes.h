@@ -24,8 +24,9 @@ enum class ChangeKind {
   kOptimizerState,  // bf16 or int8 moments
   kAccumulation,    // gradients summed in bf16
   kDeviceCount,     // the fewest devices that it fits, sharing what it needs
+  kOffload,         // the least that the host must keep
 };
-inline constexpr int kChangeKindCount = 12;
+inline constexpr int kChangeKindCount = 13;
 std::string_view ChangeKindName(ChangeKind kind);  // "lora_rank"
 
 // One change that alone makes the question fit.

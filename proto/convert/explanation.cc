@@ -15,8 +15,7 @@ Proto AfterUnspecified(Enum value) {
 static_assert(static_cast<int>(planner::ExplainedAxis::kRecompute) + 1 ==
               v1::EXPLAINED_AXIS_RECOMPUTE);
 static_assert(static_cast<int>(planner::LostBecause::kNoBetter) + 1 == v1::LOST_BECAUSE_NO_BETTER);
-static_assert(static_cast<int>(planner::ChangeKind::kDeviceCount) + 1 ==
-              v1::CHANGE_KIND_DEVICE_COUNT);
+static_assert(static_cast<int>(planner::ChangeKind::kOffload) + 1 == v1::CHANGE_KIND_OFFLOAD);
 
 v1::Alternative ToProto(const planner::Alternative& alternative) {
   v1::Alternative proto;

@@ -207,6 +207,22 @@ TEST(ChangesTest, MoreDevicesAreOfferedWhereRowsDivide) {
   EXPECT_FALSE(Find(question).contains(ChangeKind::kDeviceCount)) << "5 rows do not divide";
 }
 
+TEST(ChangesTest, OffloadIsTheLeastThatFits) {
+  Question question{.model = *FindModel("Llama-2-7b-hf"),
+                    .workload = {.context = 2048, .rows_per_step = 16},
+                    .devices = {.hardware = *FindHardware("A100-80GB")},
+                    .method = MethodChoice::kFull};
+  const Change& states = Find(question).at(ChangeKind::kOffload);
+  EXPECT_EQ(states.value, "optimizer");
+  EXPECT_FALSE(states.semantic);
+  EXPECT_THAT(states.sentence, HasSubstr("It fits with offload=optimizer and "));
+  EXPECT_GT(states.best.memory.pinned_bytes, 100 * kGiB);
+  question.memory_budget_bytes = 30 * kGiB;  // weights and gradients alone take more
+  EXPECT_EQ(Find(question).at(ChangeKind::kOffload).value, "all");
+  question.pinned_memory_budget_bytes = 50 * kGiB;
+  EXPECT_FALSE(Find(question).contains(ChangeKind::kOffload));
+}
+
 TEST(ChangesTest, TheDeadlineCutsItShort) {
   Question question = ToyQuestion(MethodChoice::kFull, 1000);
   const Prediction nearest = *Recommend(question)->nearest;
