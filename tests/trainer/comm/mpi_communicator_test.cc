@@ -93,8 +93,10 @@ TEST_F(MpiTest, RanksDoNotOutliveTheirLauncher) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   EXPECT_EQ(CountProcesses(path), 0);
   std::ifstream file(path);
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("rank ")) EXPECT_THAT(line, HasSubstr("what started the ranks (process "));
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("rank ")) continue;
+    EXPECT_THAT(line, HasSubstr("what started the ranks (process "));
+  }
   std::remove(path.c_str());
 }
 
