@@ -224,4 +224,15 @@ void Catalog::Resolve(v1::Question& question) const {
   }
 }
 
+void Catalog::Resolve(v1::SizeRequest& request) const {
+  Resolve(*request.mutable_question());
+  if (!request.has_device_counts()) return;
+  std::lock_guard lock(mutex_);
+  for (v1::SizeKind& kind : *request.mutable_device_counts()->mutable_kinds()) {
+    if (!kind.has_device_name()) continue;
+    const auto gpu = gpus_.find(Key(kind.device_name()));
+    if (gpu != gpus_.end()) *kind.mutable_hardware() = gpu->second;
+  }
+}
+
 }  // namespace tunesmith::server

@@ -32,6 +32,8 @@ class Catalog {
 
   // Puts what was added in the place of its name, so that the planner need not know of it.
   void Resolve(v1::Question& question) const;
+  // Likewise of its question and its kinds of devices.
+  void Resolve(v1::SizeRequest& request) const;
 
   // Grows with every addition: what was answered before may be answered otherwise afterwards.
   int64_t version() const { return version_; }

@@ -197,7 +197,7 @@ grpc::ServerUnaryReactor* RecommenderService::Size(grpc::CallbackServerContext* 
     const absl::Status wanted = CheckWanted(*context, deadline);
     if (!wanted.ok()) return reactor->Finish(ToGrpcStatus(wanted));
     v1::SizeRequest resolved = *request;
-    catalog_.Resolve(*resolved.mutable_question());
+    catalog_.Resolve(resolved);
     const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
     FinishLater(reactor, convert::AnswerSize(resolved, source, deadline), response);
   });

@@ -188,12 +188,12 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
   if (least == kNever || least > step_picoseconds) return std::nullopt;
   Reset(/*memory_first=*/false, arena_bytes, step_picoseconds);
   if ((limits_.rungs & 1u) != 0) {
-    // Nothing is quicker than keeping everything; another rung may be as quick, and its arena smaller, only where recomputation hides behind what goes between
-    // ranks.
+    // Nothing is quicker than keeping everything. Another rung may be as quick, and its arena smaller, where recomputation hides behind what goes between ranks:
+    // then that which computes least is chosen.
     family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
-    if (Offer(counts).arena_bytes <= arena_bytes && !family_.hides_compute()) return best_;
+    if (Offer(counts).arena_bytes <= arena_bytes) return best_;
   }
   return Walk();
 }
@@ -235,7 +235,11 @@ bool RecomputeSolver::MayHelp(size_t depth, const Node& node) const {
   if (arena > arena_limit_) return false;
   const int64_t step = LeastStep(depth, node);
   if (step > step_limit_) return false;
-  return !best_ || KeyOf(arena, step) < best_key_;
+  if (!best_) return true;
+  if (family_.hides_compute() && !memory_first_)
+    return static_cast<double>(step) <
+           static_cast<double>(best_key_.first) * (1 - kHiddenComputeSlack);
+  return KeyOf(arena, step) < best_key_;
 }
 
 RecomputeSolver::Node RecomputeSolver::Given(const Node& node, Rung rung, int64_t count) const {

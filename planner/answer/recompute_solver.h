@@ -12,6 +12,10 @@
 
 namespace tunesmith::planner {
 
+// Where compute hides behind what goes between ranks, many counts take the same time or nearly, and bounds cannot tell them apart: the quickest is then found to this
+// share of its time.
+inline constexpr double kHiddenComputeSlack = 1e-3;
+
 struct SolvedRecompute {
   RecomputeCounts counts = {};
   ComposedMix composed;
@@ -37,7 +41,7 @@ class RecomputeSolver {
   int64_t LeastStepPicoseconds(int64_t arena_bytes);
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena; none when nothing fits, or
+  // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena (but see kHiddenComputeSlack); none when nothing fits, or
   // nothing that takes at most `step_picoseconds`.
   std::optional<SolvedRecompute> Quickest(int64_t arena_bytes, int64_t step_picoseconds = kNever);
 

@@ -126,8 +126,12 @@ INSTANTIATE_TEST_SUITE_P(
 
         Wrong{{"--runtime", "hf"}, "planned for GPUs, not for cpu"},
         Wrong{{"--runtime", "jax", "--gpus", "A100-80GB"}, "jax"},
-        Wrong{{"--zero-stage", "2", "--gpus", "A100-80GB"},
+        Wrong{{"--checkpointing", "on", "--gpus", "A100-80GB"},
               "name one by --runtime hf, deepspeed, fsdp"},
+        Wrong{{"--zero-stage", "2", "--gpus", "A100-80GB"},
+              "ask for several devices, such as 2xA100-80GB"},
+        Wrong{{"--offload", "all", "--gpus", "2xA100-80GB", "--zero-stage", "1"},
+              "needs a pinned zero_stage(1) of at least 3"},
         Wrong{{"--method", "full,lora", "--gpus", "A100-80GB"},
               "--method full,lora: a list is for other runtimes"},
         Wrong{{"--method", "full,magic", "--gpus", "A100-80GB"}, "magic is not one of"},

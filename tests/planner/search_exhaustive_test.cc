@@ -93,6 +93,25 @@ std::vector<int64_t> Budgets(const std::vector<Point>& points) {
   return budgets;
 }
 
+bool HidesCompute(const Question& question) {
+  const bool moves = question.devices.device_count > 1 ||
+                     question.pinned.offload.value_or(Offload::kNone) != Offload::kNone;
+  return moves && question.devices.hardware.compute_capability > 0;
+}
+
+// Nobody is quicker by more than the slack, and what is least in memory is so exactly: within a limit that is no less than it should be.
+void ExpectNearly(Objective objective, const Key& found, const Key& expected) {
+  if (objective == Objective::kMemory) {
+    EXPECT_EQ(found, expected);
+  } else if (objective == Objective::kBalanced) {
+    EXPECT_LE(found.first, expected.first);
+  } else {
+    EXPECT_GE(found.first, expected.first);
+    EXPECT_LE(static_cast<double>(found.first),
+              static_cast<double>(expected.first) * (1 + 2 * kHiddenComputeSlack));
+  }
+}
+
 void ExpectSearchFindsBruteForce(Question question) {
   const std::vector<Point> points = AllPoints(question);
   for (int64_t arena_bytes : Budgets(points)) {
@@ -114,6 +133,10 @@ void ExpectSearchFindsBruteForce(Question question) {
       const Key found = objective == Objective::kTime
                             ? Key{best.time.step_picoseconds, best.memory.arena_bytes}
                             : Key{best.memory.arena_bytes, best.time.step_picoseconds};
+      if (HidesCompute(question)) {
+        ExpectNearly(objective, found, *expected);
+        continue;
+      }
       EXPECT_EQ(found, *expected) << FormatMix(best.mix) << " within " << arena_bytes;
       if (question.pareto_count == 0) continue;
       std::set<Key> front;
