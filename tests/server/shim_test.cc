@@ -42,6 +42,15 @@ class ShimTest : public ::testing::Test {
         .status;
   }
 
+  // Starts the job's present attempt.
+  absl::StatusOr<pid_t> SpawnShim(const char* grace_seconds) {
+    return Spawn({.arguments = {BinaryPath("tunesmith-shim"), "--run-dir", job_.run_directory(),
+                                "--attempt", std::to_string(job_.attempt()), "--trainer",
+                                FakeTrainerPath(), "--grace-seconds", grace_seconds},
+                  .environment = {},
+                  .output_path = scratch_.path() + "/shim.log"});
+  }
+
   v1::JobExit Exit() {
     v1::JobExit exit;
     const absl::Status status =
@@ -103,12 +112,7 @@ TEST_F(ShimTest, PassesSigtermOnAndKillsAfterTheGrace) {
     setenv("FAKE_IGNORE_SIGTERM", ignores ? "1" : "0", 1);
     job_.mutable_spec()->mutable_training()->set_step_count(1000);
     ASSERT_TRUE(PrepareRunDirectory(job_).ok());
-    const auto pid =
-        Spawn({.arguments = {BinaryPath("tunesmith-shim"), "--run-dir", job_.run_directory(),
-                             "--attempt", std::to_string(job_.attempt()), "--trainer",
-                             FakeTrainerPath(), "--grace-seconds", "0.5"},
-               .environment = {},
-               .output_path = scratch_.path() + "/shim.log"});
+    const auto pid = SpawnShim("0.5");
     ASSERT_TRUE(pid.ok()) << pid.status();
     absl::SleepFor(absl::Milliseconds(500));
     kill(*pid, SIGTERM);
@@ -156,10 +160,7 @@ class RankShimTest : public ShimTest {
   // The shim, once mpirun and both ranks run and the first one has taken a step.
   pid_t Start() {
     setenv("FAKE_STEP_MILLISECONDS", "100", 1);
-    const auto pid = StartShim({.shim_path = BinaryPath("tunesmith-shim"),
-                                .trainer_path = FakeTrainerPath(),
-                                .grace = absl::Seconds(1)},
-                               job_);
+    const auto pid = SpawnShim("1");
     unsetenv("FAKE_STEP_MILLISECONDS");
     EXPECT_TRUE(pid.ok()) << pid.status();
     const std::string heartbeat = InDirectory(job_.run_directory(), convert::kHeartbeatFile);
