@@ -212,7 +212,8 @@ TEST(ChangesTest, OffloadIsTheLeastThatFits) {
                     .workload = {.context = 2048, .rows_per_step = 16},
                     .devices = {.hardware = *FindHardware("A100-80GB")},
                     .method = MethodChoice::kFull};
-  const Change& states = Find(question).at(ChangeKind::kOffload);
+  question.pinned.micro_batch = 1;
+  const Change states = Find(question).at(ChangeKind::kOffload);
   EXPECT_EQ(states.value, "optimizer");
   EXPECT_FALSE(states.semantic);
   EXPECT_THAT(states.sentence, HasSubstr("It fits with offload=optimizer and "));
