@@ -187,6 +187,7 @@ BlockPrice PriceTable::Price(const Program& program, const Block& block, Segment
 StepPrice ComposeStep(const StepWork& work, const PriceTable& prices) {
   const double factor = prices.calibrated() ? prices.calibration().step_factor : 1.0;
   const auto scaled = [factor](int64_t picoseconds) {
+    if (factor == 1.0) return static_cast<long long>(picoseconds);
     return std::llround(static_cast<double>(picoseconds) * factor);
   };
   StepPrice price;
@@ -195,6 +196,10 @@ StepPrice ComposeStep(const StepWork& work, const PriceTable& prices) {
   price.communication_picoseconds = scaled(work.communication_picoseconds);
   price.step_picoseconds = scaled(work.span_picoseconds);
   const int64_t exposed = price.step_picoseconds - price.compute_picoseconds;
+  if (work.communication_picoseconds == 0) {
+    price.exposed_copy_picoseconds = exposed;
+    return price;
+  }
   const double busy = static_cast<double>(work.copy_picoseconds) +
                       static_cast<double>(work.communication_picoseconds);
   price.exposed_communication_picoseconds =

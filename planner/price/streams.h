@@ -29,9 +29,13 @@ class StreamMap {
 
   StreamTimes Apply(const StreamTimes& free) const;
 
-  bool operator==(const StreamMap&) const = default;
+  bool operator==(const StreamMap& other) const { return delay_ == other.delay_; }
 
  private:
+  // Streams that something was issued on or waited for, a prefix of kOrder (streams.cc): the others stay as they are, and cost nothing.
+  void Use(size_t place);
+
+  size_t used_ = 0;
   // delay_[to][from]: `to` is free no earlier than `from` was, plus this; very negative: it does not wait for it.
   std::array<StreamTimes, kStreamCount> delay_;
 };

@@ -18,7 +18,7 @@ std::vector<Issued> RandomOps(std::mt19937_64& random, int count) {
   std::vector<Issued> ops;
   for (int i = 0; i < count; ++i)
     ops.push_back({.stream = static_cast<Stream>(random() % kStreamCount),
-                   .waits = static_cast<uint8_t>(random() % 16),
+                   .waits = static_cast<uint8_t>(random() % 32),
                    .picoseconds = static_cast<int64_t>(random() % 1000)});
   return ops;
 }
@@ -46,7 +46,7 @@ TEST(StreamsTest, MapsAndTheirPowersAreWhatAWalkOverTheOpsGives) {
   for (int round = 0; round < 200; ++round) {
     const std::vector<Issued> ops = RandomOps(random, 1 + static_cast<int>(random() % 12));
     const std::vector<Issued> more = RandomOps(random, 5);
-    const StreamTimes start = {static_cast<int64_t>(random() % 5000), 0, 77, 3000};
+    const StreamTimes start = {static_cast<int64_t>(random() % 5000), 0, 77, 3000, 40};
     StreamTimes walked = start;
     for (int64_t count = 0; count < 9; ++count) {
       EXPECT_EQ(MapOf(ops).Power(count).Apply(start), walked);
