@@ -67,6 +67,9 @@ std::string TimeLine(const v1::RankedMix& mix) {
   if (time.copy_seconds() > 0)
     line += StrCat(", copies to and from the host: ", FormatSeconds(time.copy_seconds()), ", ",
                    FormatSeconds(time.exposed_copy_seconds()), " of it not hidden");
+  if (time.communication_seconds() > 0)
+    line += StrCat(", between ranks: ", FormatSeconds(time.communication_seconds()), ", ",
+                   FormatSeconds(time.exposed_communication_seconds()), " of it not hidden");
   return line + "\n" + (time.note().empty() ? "" : StrCat("note: ", time.note(), "\n"));
 }
 
