@@ -12,6 +12,7 @@ namespace {
 
 using planner::kAttentionNames;
 using planner::kLossNames;
+using planner::kOffloadNames;
 using planner::kRungNames;
 
 std::vector<std::string> Strings(const auto& names) { return {names.begin(), names.end()}; }
@@ -49,6 +50,11 @@ void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
       ->check(Positive());
   app.add_option("--mlp-tiles", flags.mlp_tile_count, "Pin the tiles of tokens in the MLP")
       ->check(Positive());
+  app.add_option("--zero-stage", flags.zero_stage,
+                 "Pin what ranks share: 1 states, 2 also gradients, 3 also weights (FSDP)")
+      ->check(CLI::Range(0, 3));
+  app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
+      ->check(CLI::IsMember(Strings(kOffloadNames)));
 }
 
 absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
@@ -60,6 +66,8 @@ absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
   if (!flags.recompute.empty()) {
     if (absl::Status status = SetRungs(flags.recompute, pinned); !status.ok()) return status;
   }
+  if (flags.zero_stage >= 0) pinned.set_zero_stage(flags.zero_stage);
+  pinned.set_offload(ProtoNamed<v1::Offload>(kOffloadNames, flags.offload));
   if (pinned.ByteSizeLong() > 0) *question.mutable_pinned() = pinned;
   return absl::OkStatus();
 }

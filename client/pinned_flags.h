@@ -19,6 +19,8 @@ struct PinnedFlags {
   std::string recompute;       // rungs, joined by commas
   int64_t micro_batch = 0;     // 0: free
   int64_t mlp_tile_count = 0;  // 0: free
+  int64_t zero_stage = -1;     // -1: free
+  std::string offload;
 };
 
 void AddPinnedFlags(CLI::App& app, PinnedFlags& flags);

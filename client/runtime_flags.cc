@@ -14,11 +14,6 @@ namespace {
 
 using runtimes::kRuntimeNames;
 
-const std::vector<std::string>& Offloads() {
-  static const auto* const names = new std::vector<std::string>{"none", "optimizer", "all"};
-  return *names;
-}
-
 std::string_view GivenFlag(const RuntimeFlags& flags) {
   if (!flags.checkpointing.empty()) return "--checkpointing";
   if (!flags.transformers.empty()) return "--transformers";
@@ -36,16 +31,22 @@ void SetTunings(const std::string& method, v1::RuntimeQuestion& runtime) {
   }
 }
 
+// A runtime has axes of its own for what the bundled trainer's are pinned by.
+void TakeSharing(v1::Question& question, v1::RuntimeQuestion& runtime) {
+  if (!question.has_pinned()) return;
+  v1::PinnedAxes& pinned = *question.mutable_pinned();
+  if (pinned.has_zero_stage()) runtime.set_zero_stage(pinned.zero_stage());
+  runtime.set_offload(static_cast<v1::RuntimeOffload>(static_cast<int>(pinned.offload())));
+  pinned.clear_zero_stage();
+  pinned.clear_offload();
+  if (pinned.ByteSizeLong() == 0) question.clear_pinned();
+}
+
 }  // namespace
 
 void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags) {
   app.add_option("--runtime", flags.runtime, "Ask for another stack than the bundled trainer")
       ->check(CLI::IsMember(std::vector<std::string>(kRuntimeNames.begin(), kRuntimeNames.end())));
-  app.add_option("--zero-stage", flags.zero_stage,
-                 "Pin what ranks share: 1 states, 2 also gradients, 3 also weights (FSDP)")
-      ->check(CLI::Range(0, 3));
-  app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
-      ->check(CLI::IsMember(Offloads()));
   app.add_option("--checkpointing", flags.checkpointing, "Pin whether that stack recomputes blocks")
       ->check(CLI::IsMember({"on", "off"}));
   app.add_option("--transformers", flags.transformers,
@@ -63,14 +64,7 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
       return absl::InvalidArgumentError(
           StrCat("--method ", method,
                  ": a list is for other runtimes; name one by --runtime, or one method"));
-    if (given.empty()) {
-      if (flags.zero_stage >= 0) question.mutable_pinned()->set_zero_stage(flags.zero_stage);
-      for (size_t i = 0; i < Offloads().size(); ++i) {
-        if (flags.offload == Offloads()[i])
-          question.mutable_pinned()->set_offload(static_cast<v1::Offload>(i + 1));
-      }
-      return absl::OkStatus();
-    }
+    if (given.empty()) return absl::OkStatus();
     return absl::InvalidArgumentError(StrCat(
         given, " is for other runtimes; name one by --runtime ", StrJoin(kRuntimeNames, ", ")));
   }
@@ -78,10 +72,7 @@ absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
   v1::RuntimeQuestion& runtime = *question.mutable_runtime();
   runtime.set_kind(static_cast<v1::RuntimeKind>(static_cast<int>(kind) + 1));
   SetTunings(method, runtime);
-  if (flags.zero_stage >= 0) runtime.set_zero_stage(flags.zero_stage);
-  for (size_t i = 0; i < Offloads().size(); ++i) {
-    if (flags.offload == Offloads()[i]) runtime.set_offload(static_cast<v1::RuntimeOffload>(i + 1));
-  }
+  TakeSharing(question, runtime);
   if (!flags.checkpointing.empty()) {
     runtime.set_checkpointing(flags.checkpointing == "on" ? v1::RUNTIME_CHECKPOINTING_ON
                                                           : v1::RUNTIME_CHECKPOINTING_OFF);

@@ -13,9 +13,7 @@ class App;
 namespace tunesmith::client {
 
 struct RuntimeFlags {
-  std::string runtime;      // empty: the bundled trainer
-  int64_t zero_stage = -1;  // -1: free
-  std::string offload;
+  std::string runtime;  // empty: the bundled trainer
   std::string checkpointing;
   std::string export_directory;
   std::string transformers;
@@ -24,7 +22,7 @@ struct RuntimeFlags {
 
 void AddRuntimeFlags(CLI::App& app, RuntimeFlags& flags);
 
-// Sets question.runtime where a runtime is named. `method` is --method: "any" or a list of full, lora and qlora. INVALID_ARGUMENT where a flag of
+// Sets question.runtime where a runtime is named, which then has what the question pinned of sharding and offload. `method` is --method: "any" or a list of full, lora and qlora. INVALID_ARGUMENT where a flag of
 // other runtimes is given without --runtime.
 absl::Status SetRuntime(const RuntimeFlags& flags, const std::string& method,
                         v1::Question& question);
