@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/status_macros.h"
 #include "common/units.h"
 #include "planner/program/buckets.h"
 
@@ -71,35 +72,53 @@ Piece WholeBuffer(const Program& program, int32_t buffer, int64_t instance) {
           .bytes = planner::InstanceBytes(BufferOf(program, buffer))};
 }
 
-int64_t RankCount(const Program& program) { return program.inputs.mix.data_parallel; }
+// `buffer` as what a rank holds of a bucket: its shard, or all.
+Holder HolderOf(const Program& program, const Bucket& bucket, int64_t rank, int32_t buffer,
+                bool shard, int64_t units = 1) {
+  if (buffer < 0) return {};
+  return {.buffer = buffer,
+          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, program.inputs.mix.data_parallel),
+          .bytes = SizeOf(BufferOf(program, buffer).dtype),
+          .units = units};
+}
 
 Holder WeightsOf(const Program& program, const Bucket& bucket, int64_t rank) {
   const bool shard = planner::SharesWeights(program.inputs);
   const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_weights
                          : shard                                  ? bucket.weight_shard
                                                                   : bucket.weights;
-  return {.buffer = buffer,
-          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
-          .bytes = SizeOf(BufferOf(program, buffer).dtype)};
+  return HolderOf(program, bucket, rank, buffer, shard);
 }
 
 // The copy that the host updates, where weights are on the device too.
 Holder HostCopyOf(const Program& program, const Bucket& bucket, int64_t rank) {
-  if (bucket.host_weights < 0 || planner::OffloadsWeights(program.inputs)) return {};
-  return {.buffer = bucket.host_weights,
-          .held = ShardOf(bucket, rank),
-          .bytes = SizeOf(BufferOf(program, bucket.host_weights).dtype)};
+  if (planner::OffloadsWeights(program.inputs)) return {};
+  return HolderOf(program, bucket, rank, bucket.host_weights, /*shard=*/true);
 }
 
 Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank, int32_t buffer,
                 bool scale) {
-  if (buffer < 0) return {};
-  const bool shard = planner::SharesStates(program.inputs);
-  return {.buffer = buffer,
-          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
-          .bytes = SizeOf(BufferOf(program, buffer).dtype),
-          .units = scale ? planner::kStateBlockSize : 1};
+  return HolderOf(program, bucket, rank, buffer, planner::SharesStates(program.inputs),
+                  scale ? planner::kStateBlockSize : 1);
 }
+
+Holder GradientsOf(const Program& program, const Bucket& bucket, int64_t rank) {
+  const bool shard = planner::SharesStates(program.inputs);
+  const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_gradients
+                         : shard                                  ? bucket.gradient_shard
+                                                                  : bucket.gradients;
+  return HolderOf(program, bucket, rank, buffer, shard);
+}
+
+// Trained weights, and what the optimizer keeps of them.
+enum class StateKind : uint8_t {
+  kWeight,
+  kMoment1,
+  kMoment2,
+  kMoment1Scale,
+  kMoment2Scale,
+  kMaster
+};
 
 constexpr const char* kSuffixes[] = {
     "", ".moment1", ".moment2", ".moment1_scale", ".moment2_scale", ".master"};
@@ -174,23 +193,15 @@ absl::Status Write(Arena& arena, const std::optional<Piece>& piece, const void* 
 
 }  // namespace
 
-std::optional<Piece> WeightPiece(const Program& program, int64_t rank, int32_t buffer,
-                                 int64_t instance) {
-  const Place place = Find(program, buffer);
-  if (place.bucket == nullptr) return WholeBuffer(program, buffer, instance);
-  const Holder holder = WeightsOf(program, *place.bucket, rank);
-  return PieceOf(holder, *place.part, holder.held, instance);
-}
-
 absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes) {
-  const Place place = Find(arena.program(), buffer);
-  if (place.bucket != nullptr) {
-    const Holder copy = HostCopyOf(arena.program(), *place.bucket, arena.rank());
-    if (absl::Status status = Write(arena, PieceOf(copy, *place.part, copy.held, instance), bytes);
-        !status.ok())
-      return status;
-  }
-  return Write(arena, WeightPiece(arena.program(), arena.rank(), buffer, instance), bytes);
+  const Program& program = arena.program();
+  const Place place = Find(program, buffer);
+  if (place.bucket == nullptr) return Write(arena, WholeBuffer(program, buffer, instance), bytes);
+  for (const Holder& holder : {HostCopyOf(program, *place.bucket, arena.rank()),
+                               WeightsOf(program, *place.bucket, arena.rank())})
+    TUNESMITH_RETURN_IF_ERROR(
+        Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes));
+  return absl::OkStatus();
 }
 
 absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
@@ -214,14 +225,7 @@ std::optional<Piece> GradientPiece(const Program& program, int64_t rank, int32_t
   const Parameter& p = program.parameters[static_cast<size_t>(parameter)];
   const Place place = Find(program, p.weight);
   if (place.bucket == nullptr) return WholeBuffer(program, p.gradient, instance);
-  const Bucket& bucket = *place.bucket;
-  const bool shard = planner::SharesStates(program.inputs);
-  const int32_t buffer = planner::OffloadsWeights(program.inputs) ? bucket.host_gradients
-                         : shard                                  ? bucket.gradient_shard
-                                                                  : bucket.gradients;
-  const Holder holder{.buffer = buffer,
-                      .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, RankCount(program)),
-                      .bytes = SizeOf(BufferOf(program, buffer).dtype)};
+  const Holder holder = GradientsOf(program, *place.bucket, rank);
   return PieceOf(holder, *place.part, holder.held, instance);
 }
 

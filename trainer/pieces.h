@@ -23,24 +23,11 @@ struct Piece {
   int64_t bytes = 0;
 };
 
-// What `rank` holds of a weight (or of its codes and magnitudes), by the buffer that ops read it from; none where that is nothing.
-std::optional<Piece> WeightPiece(const planner::Program& program, int64_t rank, int32_t buffer,
-                                 int64_t instance);
-
 // Writes what this rank holds of a weight, or of a master copy: `bytes` are of the whole tensor.
 absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes);
 absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance, const void* bytes);
 
-// Trained weights and what the optimizer keeps of them.
-enum class StateKind : uint8_t {
-  kWeight,
-  kMoment1,
-  kMoment2,
-  kMoment1Scale,
-  kMoment2Scale,
-  kMaster
-};
-
+// Of a trained weight, or of what the optimizer keeps of it.
 struct StateTensor {
   std::string name;  // the weight's, with ".moment1" and the like behind it
   DType dtype = DType::kF32;

@@ -92,11 +92,6 @@ absl::Status CheckPinnedRungs(const Question& question) {
   return absl::OkStatus();
 }
 
-// The least stage that goes with what is offloaded: several ranks leave to their hosts what they share.
-int64_t LeastStage(Offload offload) {
-  return offload == Offload::kAll ? 3 : offload == Offload::kOptimizer ? 1 : 0;
-}
-
 absl::Status CheckPinnedSharing(const Question& question) {
   const PinnedAxes& pinned = question.pinned;
   const Hardware& h = question.devices.hardware;
@@ -114,10 +109,10 @@ absl::Status CheckPinnedSharing(const Question& question) {
     return absl::InvalidArgumentError(StrCat("offload is pinned to ",
                                              NameOf(kOffloadNames, offload), ", but ", h.name,
                                              " has no host memory apart from its own"));
-  if (devices > 1 && pinned.zero_stage.value_or(3) < LeastStage(offload))
+  if (devices > 1 && pinned.zero_stage.value_or(3) < LeastZeroStage(offload))
     return absl::InvalidArgumentError(StrCat("pinned offload(", NameOf(kOffloadNames, offload),
                                              ") needs a pinned zero_stage(", *pinned.zero_stage,
-                                             ") of at least ", LeastStage(offload),
+                                             ") of at least ", LeastZeroStage(offload),
                                              ": ranks leave to their hosts what they share"));
   return absl::OkStatus();
 }
@@ -184,7 +179,7 @@ std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * shar
 std::vector<int64_t> ZeroStagesOf(const Question& question) {
   if (question.devices.device_count == 1) return {0};
   std::vector<int64_t> stages = OnlyPinned<int64_t>({0, 1, 2, 3}, question.pinned.zero_stage);
-  const int64_t least = LeastStage(question.pinned.offload.value_or(Offload::kNone));
+  const int64_t least = LeastZeroStage(question.pinned.offload.value_or(Offload::kNone));
   stages.erase(stages.begin(), std::lower_bound(stages.begin(), stages.end(), least));
   return stages;
 }
@@ -231,6 +226,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
   const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
+  const std::vector<int64_t> zero_stages = ZeroStagesOf(question);
   for (Method method : MethodsOf(question)) {
     for (AttentionKernel attention :
          OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
@@ -253,7 +249,7 @@ std::vector<Mix> FamiliesOf(const Question& question) {
             continue;
           if (pinned.mlp_tile_count && *pinned.mlp_tile_count > token_count) continue;
           for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
-            for (int64_t zero_stage : ZeroStagesOf(question)) {
+            for (int64_t zero_stage : zero_stages) {
               families.push_back({.method = method,
                                   .lora = question.lora,
                                   .double_quantization = question.double_quantization,

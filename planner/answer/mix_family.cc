@@ -8,8 +8,6 @@ namespace tunesmith::planner {
 namespace {
 
 constexpr size_t kHost = static_cast<size_t>(Rung::kHost);
-// Beyond so many micro-batches the power of a step's map is quicker than walking them.
-constexpr int64_t kWalkedMicroCount = 16;
 
 size_t Index(Rung rung) { return static_cast<size_t>(rung); }
 
@@ -55,15 +53,18 @@ absl::StatusOr<MixFamily> MixFamily::Create(const ProgramInputs& inputs, const P
   family.micro_batch_count_ = inputs.mix.accumulation_count;
   family.copies_overlap_ = CopiesOverlap(inputs.backend);
   family.evaluate_bytes_ = inputs.workload.evaluates ? -1 : 0;
+  family.fixed_picoseconds_ = family.WithoutLayersPicoseconds();
   return family;
 }
 
 int64_t MixFamily::LeastStepPicoseconds() {
   // Layer 0 may have no use for the gradient of its input: its forward pass is sure.
   const LayerSummary& keep = source_->OutlineAt(Rung::kKeep, /*first=*/false);
-  return StepPicoseconds(FixedPicoseconds() +
-                         micro_batch_count_ * keep.forward.compute_picoseconds +
-                         (layer_count_ - 1) * keep.ComputePicoseconds(micro_batch_count_));
+  int64_t layers = micro_batch_count_ * keep.forward.compute_picoseconds;
+  if (layer_count_ > 1)
+    layers += LayerPicoseconds(keep, /*special=*/true) +
+              (layer_count_ - 2) * LayerPicoseconds(keep, /*special=*/false);
+  return StepPicoseconds(FixedPicoseconds() + layers);
 }
 
 std::array<int64_t, 3> MixFamily::MicroCounts() const {
@@ -78,10 +79,11 @@ void MixFamily::Outline(Rung rung) {
     host_last_ = source_->OutlineOnHost(/*first=*/false, /*last=*/true);
     first_layer_[kHost] = source_->OutlineOnHost(/*first=*/true, /*last=*/false);
     layer_[kHost] = source_->OutlineOnHost(/*first=*/false, /*last=*/false);
-    return;
+  } else {
+    first_layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/true);
+    layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/false);
   }
-  first_layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/true);
-  layer_[Index(rung)] = source_->OutlineAt(rung, /*first=*/false);
+  rung_picoseconds_[Index(rung)] = LayerPicoseconds(layer_[Index(rung)], /*special=*/false);
 }
 
 void MixFamily::Prepare(Rung rung) {
@@ -258,17 +260,11 @@ int64_t MixFamily::StackDiscountBytes(Rung rung) const {
                            first_layer_[Index(rung)].saved_bytes - layer_[Index(rung)].saved_bytes);
 }
 
-int64_t MixFamily::ComputePicoseconds(Rung rung) const {
-  return LayerPicoseconds(layer_[Index(rung)], {.gathers_below = collectives().gathers},
-                          /*first=*/false);
-}
-
 int64_t MixFamily::ComputeDiscountPicoseconds(Rung rung) const {
-  const auto discount = [&](const LayerSummary& s, const LayerPlace& place = {}) {
-    return std::min<int64_t>(0, LayerPicoseconds(s, place, true) - ComputePicoseconds(rung));
+  const auto discount = [&](const LayerSummary& s) {
+    return std::min<int64_t>(0, LayerPicoseconds(s, /*special=*/true) - ComputePicoseconds(rung));
   };
-  const int64_t first = discount(first_layer_[Index(rung)]),
-                last = collectives().any ? discount(layer_[Index(rung)], {.last = true}) : 0;
+  const int64_t first = discount(first_layer_[Index(rung)]), last = discount(layer_[Index(rung)]);
   if (rung != Rung::kHost) return first + last;
   return std::min(first + discount(host_last_), discount(host_only_)) + last;
 }
@@ -293,7 +289,7 @@ int64_t MixFamily::FloorBytes() const {
                    f.stack_base_bytes + f.embed_backward_local_bytes + f.gradient_bytes});
 }
 
-int64_t MixFamily::FixedPicoseconds() const {
+int64_t MixFamily::WithoutLayersPicoseconds() const {
   int64_t picoseconds = step_->optimizer.compute_picoseconds + WaitingPicoseconds();
   const std::array<int64_t, 3> counts = MicroCounts();
   for (size_t i = 0; i < counts.size(); ++i)

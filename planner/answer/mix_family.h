@@ -64,7 +64,9 @@ class MixFamily {
   // For bounds. What a layer at `rung` takes of the stack, its input included, and of compute time in a step; for any layer but layer 0 (which
   // may have no use for the gradient of its input) and the last on the host rung.
   int64_t StackBytes(Rung rung) const;
-  int64_t ComputePicoseconds(Rung rung) const;
+  int64_t ComputePicoseconds(Rung rung) const {
+    return rung_picoseconds_[static_cast<size_t>(rung)];
+  }
   // What those special layers save against that, at most; not positive.
   int64_t StackDiscountBytes(Rung rung) const;
   int64_t ComputeDiscountPicoseconds(Rung rung) const;
@@ -75,7 +77,7 @@ class MixFamily {
   // Needed whatever the rungs are.
   int64_t FloorBytes() const;
   // Time without the layers, with what is sure of the time that compute waits for other ranks.
-  int64_t FixedPicoseconds() const;
+  int64_t FixedPicoseconds() const { return fixed_picoseconds_; }
   // Price of a step whose streams end at `span_picoseconds`: monotone in it.
   int64_t StepPicoseconds(int64_t span_picoseconds) const;
   // Whether two prepared rungs have the same summaries, so that counts which swap them are the same mix twice.
@@ -127,7 +129,7 @@ class MixFamily {
   };
   static size_t IndexOf(const LayerKind& kind);
   void PrepareShared(Rung rung);
-  SharedLayer MakeShared(const LayerKind& kind);
+  SharedLayer MakeShared(const LayerKind& kind, const LayerTimes& times) const;
   std::vector<LayerRange> RangesOf(const RecomputeCounts& recompute) const;
   StepWork SharedWorkOf(const RecomputeCounts& recompute) const;
   StreamMap MicroMap(size_t micro, const std::vector<LayerRange>& ranges) const;
@@ -135,10 +137,14 @@ class MixFamily {
                          StreamTimes free) const;
   // How often a step has its first, middle and last micro-batch; the one of a step is its first.
   std::array<int64_t, 3> MicroCounts() const;
-  int64_t LayerPicoseconds(const LayerSummary& summary, const LayerPlace& place, bool first) const;
+  // No less than a layer adds to a step. `special`: the first or the last, which may wait for no other rank.
+  int64_t LayerPicoseconds(const LayerSummary& summary, bool special) const;
+  int64_t WithoutLayersPicoseconds() const;
   int64_t WaitingPicoseconds() const;
   const Collectives& collectives() const { return step_->collectives; }
   bool several() const { return micro_batch_count_ > 1; }
+  // Beyond so many micro-batches the power of a micro-batch's map is quicker than walking them.
+  static constexpr int64_t kWalkedMicroCount = 16;
   int64_t gradients_before_layers() const {
     return several() ? step_->gradient_bytes : step_->gradients_before_layers_bytes;
   }
@@ -150,6 +156,9 @@ class MixFamily {
   int64_t layer_count_ = 0;
   int64_t micro_batch_count_ = 1;
   bool copies_overlap_ = false;
+  int64_t fixed_picoseconds_ = 0;
+  std::array<int64_t, kRungCount> rung_picoseconds_ =
+      {};  // of any layer but special ones, once outlined
   std::array<bool, kRungCount> outlined_ = {};
   std::array<LayerSummary, kRungCount> first_layer_ = {};  // layer 0
   std::array<LayerSummary, kRungCount> layer_ = {};        // every other

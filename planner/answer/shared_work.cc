@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 
 #include "planner/answer/mix_family.h"
 
@@ -7,8 +6,6 @@
 namespace tunesmith::planner {
 namespace {
 
-// Beyond so many micro-batches the power of a micro-batch's map is quicker than walking them.
-constexpr int64_t kWalkedMicroCount = 16;
 constexpr size_t kKindCount = 8 * static_cast<size_t>(kRungCount);
 
 }  // namespace
@@ -21,6 +18,7 @@ size_t MixFamily::IndexOf(const LayerKind& kind) {
 void MixFamily::PrepareShared(Rung rung) {
   shared_layers_.resize(kKindCount);
   for (bool first : {false, true}) {
+    const LayerTimes times = source_->TimesAt(rung, first);
     for (bool last : {false, true}) {
       for (bool last_on_host : {false, true}) {
         if (last_on_host && rung != Rung::kHost) continue;
@@ -28,7 +26,7 @@ void MixFamily::PrepareShared(Rung rung) {
             .rung = rung, .first = first, .last = last, .last_on_host = last_on_host};
         std::optional<SharedLayer>& layer = shared_layers_[IndexOf(kind)];
         if (layer) continue;
-        layer = MakeShared(kind);
+        layer = MakeShared(kind, times);
         if (first || last || last_on_host) continue;
         layer->forward.Grow(layer_count_);
         for (RepeatedBlock& backward : layer->backward) backward.Grow(layer_count_);
@@ -37,9 +35,8 @@ void MixFamily::PrepareShared(Rung rung) {
   }
 }
 
-SharedLayer MixFamily::MakeShared(const LayerKind& kind) {
+SharedLayer MixFamily::MakeShared(const LayerKind& kind, const LayerTimes& times) const {
   const Collectives& c = collectives();
-  const LayerTimes times = source_->TimesAt(kind.rung, kind.first);
   std::optional<HostTimes> host;
   if (kind.rung == Rung::kHost) host = source_->HostTimesOf(kind.first, kind.last_on_host);
   LayerPlace place;
@@ -128,14 +125,13 @@ StepWork MixFamily::SharedWorkOf(const RecomputeCounts& recompute) const {
 
 namespace {
 
-// Busy time of the streams that compute waits for, the one that is busy longest. All that moves in every micro-batch, or (`last`) in the last too.
-int64_t LongestBusy(std::initializer_list<const std::vector<Transfer>*> lists, uint8_t streams,
-                    bool last) {
+// What moves in every micro-batch on the streams that compute waits for: the busy time of the one that is busy longest.
+int64_t LongestBusy(std::initializer_list<const std::vector<Transfer>*> lists, uint8_t streams) {
   std::array<int64_t, kStreamCount> busy = {};
   for (const std::vector<Transfer>* list : lists) {
     for (const Transfer& t : *list) {
-      if (t.last_micro_only && !last) continue;
-      busy[static_cast<size_t>(t.stream)] += std::min(t.first_picoseconds, t.later_picoseconds);
+      if (!t.last_micro_only)
+        busy[static_cast<size_t>(t.stream)] += std::min(t.first_picoseconds, t.later_picoseconds);
     }
   }
   int64_t longest = 0;
@@ -154,27 +150,20 @@ int64_t Sum(const std::vector<Transfer>& transfers, bool last) {
   return sum;
 }
 
-constexpr int64_t kNever = std::numeric_limits<int64_t>::min() / 4;
-
 }  // namespace
 
-// No less than a layer adds to a step: its compute, or what its first op waits for (forward), or its last (backward). A special layer, the first or the last, may
-// wait for nothing.
-int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, const LayerPlace& place,
-                                    bool special) const {
+// Its compute, or what its first op waits for (forward), or its last (backward).
+int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, bool special) const {
   const Collectives& c = collectives();
   if (!c.any) return s.ComputePicoseconds(micro_batch_count_);
-  static const std::vector<Transfer> kNone;
   const bool waits = c.overlap && !special;
-  const int64_t gather =
-      waits && place.gathers_below ? LongestBusy({&c.layer.gathers}, c.weight_waits, false) : 0;
-  const int64_t below =
-      waits ? LongestBusy({place.gathers_below ? &c.layer.gathers : &kNone, &c.layer.reductions},
-                          c.backward_waits, false)
-            : 0;
+  const int64_t above = waits ? LongestBusy({&c.layer.gathers}, c.weight_waits) : 0,
+                below = waits
+                            ? LongestBusy({&c.layer.gathers, &c.layer.reductions}, c.backward_waits)
+                            : 0;
   const int64_t later =
       c.writes_slots ? s.backward_first.compute_picoseconds : s.backward_later.compute_picoseconds;
-  return micro_batch_count_ * std::max(s.forward.compute_picoseconds, gather) +
+  return micro_batch_count_ * std::max(s.forward.compute_picoseconds, above) +
          std::max(s.backward_first.compute_picoseconds, below) +
          (micro_batch_count_ - 1) * std::max(later, below);
 }
@@ -187,14 +176,11 @@ int64_t MixFamily::WaitingPicoseconds() const {
   if (c.overlap) {
     const std::vector<Transfer>& last =
         c.embedding.reductions.empty() ? c.layer.reductions : c.embedding.reductions;
-    StreamTimes free;
-    free.fill(kNever);
-    free[static_cast<size_t>(Stream::kCompute)] = 0;
-    const StreamTimes end = step_->optimizer.streams.Apply(free);
     return micro_batch_count_ *
-               LongestBusy({&c.embedding.gathers, &c.layer.gathers}, c.weight_waits, false) +
+               LongestBusy({&c.embedding.gathers, &c.layer.gathers}, c.weight_waits) +
            (micro_batch_count_ - 1) * Sum(last, false) + Sum(last, true) +
-           *std::max_element(end.begin(), end.end()) - step_->optimizer.compute_picoseconds;
+           step_->optimizer.streams.LongestDelay(Stream::kCompute) -
+           step_->optimizer.compute_picoseconds;
   }
   int64_t picoseconds = step_->optimizer.communication_picoseconds;
   const std::array<int64_t, 3> counts = MicroCounts();

@@ -58,15 +58,12 @@ void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string
                              " != layers(", layer_count, ")"));
 }
 
-// What several ranks keep on their hosts is what they share.
 void CheckOffload(const Mix& mix, std::vector<std::string>* problems) {
-  const int64_t stage = mix.offload == Offload::kAll         ? 3
-                        : mix.offload == Offload::kOptimizer ? 1
-                                                             : 0;
-  if (mix.data_parallel == 1 || mix.zero_stage >= stage) return;
+  const int64_t least = LeastZeroStage(mix.offload);
+  if (mix.data_parallel == 1 || mix.zero_stage >= least) return;
   problems->push_back(StrCat("offload=", NameOf(kOffloadNames, mix.offload), " of ",
                              mix.data_parallel, " ranks needs zero_stage(", mix.zero_stage,
-                             ") of at least ", stage));
+                             ") of at least ", least));
 }
 
 }  // namespace
@@ -74,6 +71,18 @@ void CheckOffload(const Mix& mix, std::vector<std::string>* problems) {
 double LoraScale(const LoraSpec& lora) {
   const auto rank = static_cast<double>(lora.rank);
   return lora.alpha / (lora.rank_stabilized ? std::sqrt(rank) : rank);
+}
+
+int64_t LeastZeroStage(Offload offload) {
+  switch (offload) {
+    case Offload::kNone:
+      return 0;
+    case Offload::kOptimizer:
+      return 1;
+    case Offload::kAll:
+      return 3;
+  }
+  return 0;
 }
 
 Rung RungOfLayer(const Mix& mix, int64_t layer) {

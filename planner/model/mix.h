@@ -94,6 +94,9 @@ struct Mix {
   bool operator==(const Mix&) const = default;
 };
 
+// The least zero_stage of several ranks that goes with what they offload: they leave to their hosts what they share.
+int64_t LeastZeroStage(Offload offload);
+
 // The rung of layer `layer`. REQUIRES: recompute sums to the model's layer count.
 Rung RungOfLayer(const Mix& mix, int64_t layer);
 

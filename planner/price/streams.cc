@@ -79,6 +79,13 @@ StreamMap StreamMap::Power(int64_t count) const {
   return power;
 }
 
+int64_t StreamMap::LongestDelay(Stream stream) const {
+  int64_t longest = kNever;
+  for (const StreamTimes& delay : delay_)
+    longest = std::max(longest, delay[static_cast<size_t>(stream)]);
+  return longest;
+}
+
 StreamTimes StreamMap::Apply(const StreamTimes& free) const {
   StreamTimes after = free;
   for (size_t i = 0; i < used_; ++i) {

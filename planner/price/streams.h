@@ -28,6 +28,8 @@ class StreamMap {
   StreamMap Power(int64_t count) const;
 
   StreamTimes Apply(const StreamTimes& free) const;
+  // From when `stream` is free to the last end of what waits for it.
+  int64_t LongestDelay(Stream stream) const;
 
   bool operator==(const StreamMap& other) const { return delay_ == other.delay_; }
 

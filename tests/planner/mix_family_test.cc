@@ -47,7 +47,9 @@ class ComposedAgainstWhole {
  private:
   // What the solver takes for sure of a mix is no more than the mix takes.
   void ExpectBounds(const ProgramInputs& inputs, const ComposedMix& composed) {
-    const MixFamily& family = FamilyOf(inputs);
+    MixFamily& family = FamilyOf(inputs);
+    EXPECT_LE(family.LeastStepPicoseconds(), composed.price.step_picoseconds)
+        << FormatMix(inputs.mix);
     int64_t span = family.FixedPicoseconds(), discount = 0;
     for (size_t rung = 0; rung < kRungCount; ++rung) {
       const int64_t count = inputs.mix.recompute[rung];
@@ -220,17 +222,13 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
       Mix mix{.method = kAllMethods[static_cast<size_t>(pick(0, 2))],
               .lora = {.rank = 5},
               .precision = gpu ? Precision::kBf16 : Precision::kFp32,
-              .zero_stage = pick(0, 3),
               .offload = static_cast<Offload>(pick(0, 2)),
               .attention = AttentionKernel::kFlash,
               .loss = pick(0, 1) ? LossKernel::kFull : LossKernel::kChunked,
               .micro_batch = pick(1, 3),
               .accumulation_count = pick(0, 2) > 0 ? pick(1, 4) : pick(17, 40),
               .data_parallel = pick(1, 5)};
-      if (mix.data_parallel == 1) mix.zero_stage = 0;
-      if (mix.offload == Offload::kAll && mix.data_parallel > 1) mix.zero_stage = 3;
-      if (mix.offload == Offload::kOptimizer && mix.data_parallel > 1)
-        mix.zero_stage = std::max<int64_t>(mix.zero_stage, 1);
+      mix.zero_stage = mix.data_parallel > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
       std::array<int64_t, kRungCount + 1> cuts = {0};
       cuts.back() = model.layer_count;
       const size_t rungs = gpu ? kRungCount : kRungCount - 1;

@@ -83,10 +83,7 @@ Mix RandomMix(std::mt19937_64& random) {
   mix.accumulation_count = pick(1, 1000);
   mix.data_parallel = pick(1, 3);
   mix.offload = static_cast<Offload>(pick(0, 2));
-  const int64_t least_stage = mix.offload == Offload::kAll         ? 3
-                              : mix.offload == Offload::kOptimizer ? 1
-                                                                   : 0;
-  mix.zero_stage = mix.data_parallel > 1 ? pick(least_stage, 3) : 0;
+  mix.zero_stage = mix.data_parallel > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
   return mix;
 }
 

@@ -162,6 +162,7 @@ class StoredTensors {
     const SafetensorsFile* file = nullptr;
     const SafetensorsTensor* tensor = nullptr;
   };
+  static constexpr int64_t kMostElements = int64_t{1} << 56;
   static constexpr char kDiffers[] = "has another dtype or shape than the plan's";
 
   absl::Status Add(const SafetensorsFile& file) {
@@ -169,7 +170,10 @@ class StoredTensors {
       const std::string& name = tensor.name;
       const size_t mark = name.rfind('@');
       int64_t first = 0;
-      if (mark != std::string::npos && !ParseInt64(std::string_view(name).substr(mark + 1), &first))
+      const bool is_part = mark != std::string::npos;
+      // Bounded, so that its bytes can be counted.
+      if (is_part && (!ParseInt64(std::string_view(name).substr(mark + 1), &first) || first < 0 ||
+                      first > kMostElements))
         return absl::FailedPreconditionError(
             StrCat("checkpoint ", directory_, ": the name ", name, " is none of a tensor's part"));
       parts_[name.substr(0, mark)][first] = {&file, &tensor};
@@ -302,7 +306,10 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
                                                 "', the plan has '", SemanticsOf(session.program()),
                                                 "'"));
   }
-  const int64_t rank_count = json.value("rank_count", int64_t{1});
+  int64_t rank_count = 1;
+  if (json.contains("rank_count")) {  // earlier versions knew one rank
+    TUNESMITH_ASSIGN_OR_RETURN(rank_count, JsonField<int64_t>(json, "rank_count", state_path));
+  }
   TUNESMITH_RETURN_IF_ERROR(Agree(RanksOf(session), ReadTensors(path, rank_count, session)));
   return state;
 }

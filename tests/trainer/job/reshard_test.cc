@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -101,7 +102,7 @@ void Fill(Team& team) {
 }
 
 void ExpectFilled(Team& team, const std::string& what) {
-  std::map<std::string, int64_t> held_bytes;
+  std::map<std::string, std::vector<bool>> held;  // by tensor: which bytes some rank has
   team.ForEachPiece([&](Session& session, const StateTensor& tensor, const Piece& piece) {
     std::vector<uint8_t> bytes(static_cast<size_t>(piece.bytes));
     ASSERT_TRUE(
@@ -112,10 +113,13 @@ void ExpectFilled(Team& team, const std::string& what) {
     const std::vector<uint8_t> expected = Pattern(tensor);
     EXPECT_EQ(std::memcmp(bytes.data(), expected.data() + piece.tensor_first, bytes.size()), 0)
         << tensor.name << " from byte " << piece.tensor_first << ", " << what;
-    held_bytes[tensor.name] += piece.bytes;
-    EXPECT_GE(held_bytes[tensor.name], piece.bytes);
+    std::vector<bool>& seen = held[tensor.name];
+    seen.resize(static_cast<size_t>(tensor.bytes));
+    std::fill_n(seen.begin() + piece.tensor_first, piece.bytes, true);
   });
-  EXPECT_FALSE(held_bytes.empty());
+  EXPECT_FALSE(held.empty());
+  for (const auto& [name, seen] : held)
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), false), 0) << "nobody holds all of " << name;
 }
 
 TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
