@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/suggest.h"
 #include "planner/model/catalog.h"
+#include "planner/model/hardware.h"
 #include "proto/convert/answer.h"
 #include "proto/convert/model.h"
 #include "server/error_info.h"
@@ -39,15 +39,6 @@ void CheckName(std::string_view field, const std::string& name, int slashes_allo
                                  kMaxNameBytes, " letters, digits, '.', '_' or '-'",
                                  slashes_allowed > 0 ? ", with one '/' at most" : ""));
   }
-}
-
-// "4xL40S" -> 4 and "L40S"; a name without a count -> 1 and itself.
-std::pair<int64_t, std::string> SplitCount(const std::string& text) {
-  const size_t x = text.find('x');
-  int64_t count = 0;
-  if (x != std::string::npos && absl::SimpleAtoi(text.substr(0, x), &count) && count > 0)
-    return {count, text.substr(x + 1)};
-  return {1, text};
 }
 
 absl::Status NameTaken(const char* what, const std::string& name) {
@@ -184,7 +175,7 @@ absl::StatusOr<v1::CreateGpuResponse> Catalog::CreateGpu(const v1::CreateGpuRequ
   CheckRequestId("request_id", request.request_id(), violations);
   const std::string& name = request.gpu().name();
   CheckName("gpu.name", name, 0, violations);
-  if (SplitCount(name).second != name)
+  if (const auto split = planner::SplitDevices(name); !split.ok() || split->name != name)
     violations.Add("gpu.name", StrCat("is \"", name, "\", which reads as a number of devices"));
   (void)convert::HardwareFromProto(request.gpu(), "gpu", violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
@@ -215,12 +206,15 @@ void Catalog::Resolve(v1::Question& question) const {
     if (model != models_.end()) *question.mutable_model_spec() = model->second;
   }
   if (question.has_device_name()) {
-    const auto [count, name] = SplitCount(question.device_name());
-    const auto gpu = gpus_.find(Key(name));
+    const auto devices = planner::SplitDevices(question.device_name());
+    if (!devices.ok()) return;  // the answer says so
+    const auto gpu = gpus_.find(Key(devices->name));
     if (gpu == gpus_.end()) return;
     v1::DeviceGroup& group = *question.mutable_device_group();
     *group.mutable_hardware() = gpu->second;
-    group.set_device_count(count);
+    group.set_device_count(std::max<int64_t>(devices->device_count, 1));
+    group.set_node_count(devices->node_count);
+    group.set_network_bytes_per_second(question.network_bytes_per_second());
   }
 }
 

@@ -82,7 +82,8 @@ void LogReactor::Start(const v1::StreamLogsRequest& request) {
 }
 
 void LogReactor::Pump() {
-  if (writing_ || ended_) return;
+  // The hub may call before Start has found the log.
+  if (path_.empty() || writing_ || ended_) return;
   // In this order: what a job wrote before it ended is read after its end was seen.
   const absl::StatusOr<JobRecord> record = store_.GetRecord(name_);
   if (!record.ok()) return End(record.status());

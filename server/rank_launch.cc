@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
+#include <system_error>
 
 #include "absl/strings/str_split.h"
 #include "common/str_cat.h"
@@ -20,7 +21,8 @@ constexpr char kPluginName[] = "libtunesmith_mpi.so";
 constexpr char kSecondsToEnd[] = "5";
 
 bool IsExecutable(const std::string& path) {
-  return std::filesystem::is_regular_file(path) && access(path.c_str(), X_OK) == 0;
+  std::error_code unreadable;
+  return std::filesystem::is_regular_file(path, unreadable) && access(path.c_str(), X_OK) == 0;
 }
 
 std::string FindOnPath(std::string_view name) {

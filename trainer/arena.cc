@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
 #include "common/units.h"
-#include "planner/program/buckets.h"
 #include "trainer/comm/communicator.h"
 
 namespace tunesmith::trainer {
@@ -23,7 +22,7 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& pro
   const int64_t ranks = context.comm == nullptr ? 1 : context.comm->size(),
                 rank = context.comm == nullptr ? 0 : context.comm->rank(),
                 planned = program.inputs.mix.data_parallel;
-  if (planned != ranks && planner::HasBuckets(program.inputs))
+  if (planned != ranks && program.inputs.trains)
     return absl::FailedPreconditionError(
         absl::StrCat("the plan is for ", planned, " ranks (batch: micro x accumulation x ranks), ",
                      ranks, ranks == 1 ? " runs" : " run"));

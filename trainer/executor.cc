@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
+#include "planner/program/buckets.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
 
@@ -75,6 +76,8 @@ class ScopedPoison {
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program program,
                                                            const OpContext& context,
                                                            const Options& options) {
+  if (planner::OffloadsStates(program.inputs) && context.device == planner::BackendKind::kCuda)
+    return absl::UnimplementedError("offload runs on CPUs alone so far; plan without it");
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
@@ -138,8 +141,6 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
     const ScopedAccess access(call);
     return RunOp(context_, call);
   }
-  if (op.stream == planner::Stream::kHost && context_.device == planner::BackendKind::kCuda)
-    return absl::UnimplementedError("offload runs on CPUs alone so far; plan without it");
   if (op.waits != 0 && context_.device == planner::BackendKind::kCuda)
     TUNESMITH_RETURN_IF_ERROR(context_.cuda->Wait(op.stream, op.waits));
   if (observer_ == nullptr) return RunOp(context_, call);

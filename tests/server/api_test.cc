@@ -430,6 +430,14 @@ TEST_F(ApiTest, WhatWasAddedToTheCatalogIsAskedForByName) {
                   .ok());
   EXPECT_EQ(answer.inputs().model().layer_count(), 12);
   EXPECT_EQ(answer.inputs().devices().hardware().memory_bytes(), int64_t{60} << 30);
+  v1::RecommendRequest two_nodes = Question("us/our-model", "2x4xA100-special");
+  two_nodes.mutable_question()->set_network_bytes_per_second(25e9);
+  ASSERT_TRUE(
+      Call(server.recommender(), &v1::RecommenderService::Stub::Recommend, two_nodes, &answer)
+          .ok());
+  EXPECT_EQ(answer.inputs().devices().device_count(), 8);
+  EXPECT_EQ(answer.inputs().devices().node_count(), 2);
+  EXPECT_EQ(answer.inputs().devices().network_bytes_per_second(), 25e9);
   v1::ListModelsResponse models;
   ASSERT_TRUE(Call(server.recommender(), &v1::RecommenderService::Stub::ListModels,
                    v1::ListModelsRequest(), &models)

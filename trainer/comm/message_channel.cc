@@ -167,6 +167,7 @@ absl::Status MessageChannel::LookForNews() {
   news_handle_ = -1;
   news_.back() = '\0';
   ended_ = absl::AbortedError(news_.data());
+  CancelReceives();
   return ended_;
 }
 
@@ -222,22 +223,25 @@ std::string MessageChannel::Absent(Clock::time_point since) const {
 absl::Status MessageChannel::End(absl::Status status) {
   if (!ended_.ok()) return ended_;
   ended_ = std::move(status);
-  // Nothing is to be written any more into memory that its owner is about to free.
-  for (const Pending& pending : pending_) {
-    if (pending.receives) (void)mpi_.cancel(pending.handle);
-  }
+  CancelReceives();
   Tell(std::string(ended_.message()));
   return ended_;
 }
 
+// Nothing is to be written any more into memory that its owner is about to free.
+void MessageChannel::CancelReceives() {
+  for (const Pending& pending : pending_) {
+    if (pending.receives) (void)mpi_.cancel(pending.handle);
+  }
+}
+
 void MessageChannel::Tell(std::string_view reason) {
-  std::array<char, 1024> words = {};
-  std::memcpy(words.data(), reason.data(), std::min(reason.size(), words.size() - 1));
+  std::memcpy(told_.data(), reason.data(), std::min(reason.size(), told_.size() - 1));
   std::vector<int32_t> handles;
   for (int64_t peer = 0; peer < size_; ++peer) {
     int32_t handle = 0;
     if (peer != rank_ &&
-        mpi_.send(words.data(), static_cast<int64_t>(words.size()), peer, kNewsTag, &handle) == 0)
+        mpi_.send(told_.data(), static_cast<int64_t>(told_.size()), peer, kNewsTag, &handle) == 0)
       handles.push_back(handle);
   }
   const Clock::time_point end = Clock::now() + kTimeToTell;

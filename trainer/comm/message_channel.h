@@ -64,6 +64,7 @@ class MessageChannel {
   bool ListenForSigns();
   // The awaited ranks that have given no sign after `since`; empty: they all wait themselves, for others.
   std::string Absent(Clock::time_point since) const;
+  void CancelReceives();
   void Tell(std::string_view reason);
   void WaitForRankZero();
 
@@ -74,7 +75,8 @@ class MessageChannel {
   std::optional<PeerProcesses> processes_;
   std::vector<Pending> pending_;
   absl::Status ended_;
-  std::array<char, 1024> news_ = {};  // a rank's last words
+  std::array<char, 1024> news_ = {};  // another rank's last words
+  std::array<char, 1024> told_ = {};  // this one's, which may still be under way when Tell returns
   int32_t news_handle_ = -1;
   char sign_ = 0;
   int32_t sign_handle_ = -1;

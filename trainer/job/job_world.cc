@@ -27,7 +27,7 @@ bool RunsOnCpu(const JobDescription& job) {
 }
 
 absl::Status CheckDevice(const JobDescription& job) {
-  if (RunsOnCpu(job)) return absl::OkStatus();
+  if (RunsOnCpu(job) || RankCount(job) == 1) return absl::OkStatus();
   return absl::UnimplementedError(
       StrCat("the plan is for ", RankCount(job), " ranks on ", job.spec.device(),
              "; the bundled trainer connects ranks on CPUs so far: make a plan for one GPU"));
@@ -55,8 +55,8 @@ absl::Status RunProcess(const RankPlace& place, Communicator& comm,
                         const std::string& run_directory, RunFunction run) {
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
   TUNESMITH_RETURN_IF_ERROR(CheckAgreement(comm, job));
-  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
   TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
+  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), place.local_size);
   return run({inputs, &comm, threads});
@@ -83,7 +83,7 @@ absl::Status RunRanks(const Environment& environment, const RankPlace& place,
     return status;
   }
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
-  if (!RunsOnCpu(job)) TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
+  TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   if (RankCount(inputs.description) > 1) return RunThreads(inputs, limits, run);
   return run({inputs, nullptr, inputs.description.spec.thread_count()});

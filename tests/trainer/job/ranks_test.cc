@@ -271,7 +271,8 @@ TEST(RankSetupTest, RanksOnAGpuAreRefused) {
   files.spec().set_device("cuda:0");
   const v1::JobExit exit = RunJob(files.WriteRun(), kNeverStops);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
-  EXPECT_THAT(exit.reason(), HasSubstr("data_parallel(2) of the plan != ranks(1)"));
+  EXPECT_THAT(exit.reason(),
+              HasSubstr("2 ranks on cuda:0; the bundled trainer connects ranks on CPUs"));
 }
 
 TEST(RankSetupTest, AnEnvironmentThatContradictsItselfIsNamed) {
