@@ -25,6 +25,7 @@ namespace {
 constexpr absl::Duration kWatchPatience = absl::Minutes(1);
 constexpr absl::Duration kWatchPause = absl::Milliseconds(500);
 constexpr absl::Duration kInterruptTick = absl::Milliseconds(100);
+constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
 
 absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
   if (status.ok()) return absl::OkStatus();
@@ -42,8 +43,13 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
   grpc::ChannelArguments arguments;
   // A server that comes back is found within a second, also by a client that has waited long.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
+  // gRPC 1.51 loses some first connections (it takes one under way for a failed one); a second try
+  // finds a server that is there. Calls report one that is not.
+  channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kConnectPatience));
+  return channel;
 }
 
 // One unary call with a deadline.

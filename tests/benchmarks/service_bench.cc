@@ -66,12 +66,6 @@ grpc::ByteBuffer Bytes(const google::protobuf::MessageLite& message) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-std::shared_ptr<grpc::Channel> Channel(const std::string& address, int number = 0) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt("channel_number", number);  // channels with equal arguments share a connection
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-}
-
 v1::RecommendRequest Question(int64_t variant) {
   static const char* const kModels[] = {"Llama-3.1-8B", "SmolLM2-135M", "Llama-2-7b-hf"};
   v1::RecommendRequest request;
@@ -98,7 +92,7 @@ class Load {
        std::function<grpc::ByteBuffer(int64_t)> request_of)
       : method_(std::move(method)), in_flight_(in_flight), request_of_(std::move(request_of)) {
     for (int i = 0; i < connections; ++i)
-      stubs_.push_back(std::make_unique<grpc::GenericStub>(Channel(address, i)));
+      stubs_.push_back(std::make_unique<grpc::GenericStub>(Connect(address, i)));
   }
 
   LoadResult Run(double seconds) {
@@ -210,7 +204,7 @@ std::string CreateJob(ServerProcess& server, const v1::CreateJobRequest& request
 class Watchers {
  public:
   explicit Watchers(const std::string& address) {
-    for (int i = 0; i < 8; ++i) stubs_.push_back(v1::JobService::NewStub(Channel(address, i)));
+    for (int i = 0; i < 8; ++i) stubs_.push_back(v1::JobService::NewStub(Connect(address, i)));
   }
 
   void Add(const std::string& job) {
@@ -381,7 +375,7 @@ void MeasureManyJobs(const Options& options, Figures& figures) {
 }
 
 bool IsHealthy(const std::string& address) {
-  const auto stub = grpc::health::v1::Health::NewStub(Channel(address, 99));
+  const auto stub = grpc::health::v1::Health::NewStub(Connect(address, 99));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
   grpc::health::v1::HealthCheckResponse response;
@@ -434,7 +428,7 @@ void MeasureMalformed(const Options& options, Figures& figures) {
   std::mutex codes_mutex;
   std::map<int, int64_t> codes;
   const auto work = [&](int number) {
-    grpc::GenericStub stub(Channel(server.address(), number));
+    grpc::GenericStub stub(Connect(server.address(), number));
     for (int64_t i = next++; i < options.malformed; i = next++) {
       std::mt19937_64 random(static_cast<uint64_t>(i));
       const WireSeed& seed = seeds[random() % seeds.size()];
@@ -482,7 +476,7 @@ void Soak(const Options& options, Figures& figures) {
       first_files = OpenFiles(server.pid());
     }
     const std::string job = CreateJob(server, request);
-    grpc::GenericStub stub(Channel(server.address(), static_cast<int>(random() % 4)));
+    grpc::GenericStub stub(Connect(server.address(), static_cast<int>(random() % 4)));
     for (int i = 0; i < 20; ++i, ++calls) {
       CallRaw(stub, kRecommend, Question(random() % 2 ? variant++ : 7).SerializeAsString());
       const std::vector<WireSeed> seeds = WireSeeds(request);

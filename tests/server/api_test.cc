@@ -539,7 +539,7 @@ TEST_F(ApiTest, JobsRunBesideEachOtherAndTheClusterTellsWhatIsFree) {
 // What a call of any method with any bytes comes to.
 grpc::Status CallRaw(const std::string& address, const std::string& method,
                      const std::string& bytes) {
-  grpc::GenericStub stub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::GenericStub stub(Connect(address));
   grpc::ClientContext context;
   const grpc::Slice slice(bytes);
   grpc::ByteBuffer answer;

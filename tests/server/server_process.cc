@@ -105,6 +105,18 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments,
   return {.status = status, .output = Slurp(output), .errors = Slurp(errors)};
 }
 
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt("channel_number", number);  // channels with equal arguments share a connection
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+  const auto channel =
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  EXPECT_TRUE(
+      channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10)))
+      << address;
+  return channel;
+}
+
 ServerProcess::ServerProcess(const std::string& data_directory,
                              const std::map<std::string, std::string>& environment,
                              const std::vector<std::string>& flags, const std::string& listen) {
@@ -120,7 +132,7 @@ ServerProcess::ServerProcess(const std::string& data_directory,
     port_ = PortInLog(Slurp(log_path_));
   }
   EXPECT_GT(port_, 0) << Slurp(log_path_);
-  const auto channel = grpc::CreateChannel(address(), grpc::InsecureChannelCredentials());
+  const auto channel = Connect(address());
   jobs_ = v1::JobService::NewStub(channel);
   recommender_ = v1::RecommenderService::NewStub(channel);
   clusters_ = v1::ClusterService::NewStub(channel);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "grpcpp/channel.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
@@ -40,6 +41,10 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments,
 
 std::string BinaryPath(const std::string& name);  // in build/bin
 std::string FakeTrainerPath();
+
+// A channel that has connected, or has tried for ten seconds. gRPC 1.51 loses some first connections: it reads errno after calls that may
+// change it, and takes a connection under way for a failed one. Channels of other numbers have connections of their own.
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number = 0);
 
 class ServerProcess {
  public:

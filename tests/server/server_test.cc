@@ -329,8 +329,7 @@ TEST_F(ServerTest, CreateJobRefusesWhatTheTrainerCannotRun) {
 
 TEST_F(ServerTest, HealthKnowsItsServices) {
   ServerProcess server(DataDirectory());
-  const auto stub = grpc::health::v1::Health::NewStub(
-      grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+  const auto stub = grpc::health::v1::Health::NewStub(Connect(server.address()));
   for (const char* service : {"", "tunesmith.v1.RecommenderService", "tunesmith.v1.JobService",
                               "tunesmith.v1.ClusterService", "tunesmith.v1.MeasurementService"}) {
     grpc::ClientContext context;
