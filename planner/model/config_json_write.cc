@@ -13,6 +13,16 @@ namespace {
 
 using nlohmann::ordered_json;
 
+ordered_json LongRopeJson(const RopeScaling& scaling) {
+  ordered_json json = {{"rope_type", "longrope"},
+                       {"factor", scaling.factor},
+                       {"short_factor", scaling.short_factors},
+                       {"long_factor", scaling.long_factors},
+                       {"original_max_position_embeddings", scaling.original_context_limit}};
+  if (scaling.attention_factor > 0) json["attention_factor"] = scaling.attention_factor;
+  return json;
+}
+
 // The spelling before transformers 5, which version 5 reads too.
 ordered_json RopeScalingJson(const RopeScaling& scaling) {
   switch (scaling.kind) {
@@ -28,6 +38,8 @@ ordered_json RopeScalingJson(const RopeScaling& scaling) {
               {"low_freq_factor", scaling.low_frequency_factor},
               {"high_freq_factor", scaling.high_frequency_factor},
               {"original_max_position_embeddings", scaling.original_context_limit}};
+    case RopeScalingKind::kLongRope:
+      return LongRopeJson(scaling);
     case RopeScalingKind::kYarn:
       break;
   }
@@ -89,6 +101,8 @@ class Writer {
   void AddRope() {
     config_["rope_theta"] = spec_.rope_theta;
     config_["rope_scaling"] = RopeScalingJson(spec_.rope_scaling);
+    if (spec_.rope_scaling.kind == RopeScalingKind::kLongRope)
+      config_["original_max_position_embeddings"] = spec_.rope_scaling.original_context_limit;
     const double share = RotatedShare();
     if (spec_.rotary_size > 0 || Is("phi") || Is("gpt_neox"))
       config_["partial_rotary_factor"] = share;

@@ -1,5 +1,6 @@
 #include "planner/model/config_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -96,6 +97,18 @@ const json* ConfigReader::Array(const char* field) {
   return nullptr;
 }
 
+std::optional<std::vector<double>> ConfigReader::Reals(const char* field) {
+  const json* value = Find(field);
+  if (value == nullptr) return std::nullopt;
+  const auto is_real = [](const json& element) {
+    return element.is_number() && std::isfinite(element.get<double>());
+  };
+  if (value->is_array() && std::all_of(value->begin(), value->end(), is_real))
+    return value->get<std::vector<double>>();
+  WrongType(field, "an array of finite numbers");
+  return std::nullopt;
+}
+
 std::optional<int64_t> ConfigReader::RequiredInteger(const char* field) {
   if (!Has(field)) Missing(field);
   return Integer(field);
@@ -109,6 +122,11 @@ std::optional<double> ConfigReader::RequiredReal(const char* field) {
 std::optional<std::string> ConfigReader::RequiredText(const char* field) {
   if (!Has(field)) Missing(field);
   return Text(field);
+}
+
+std::optional<std::vector<double>> ConfigReader::RequiredReals(const char* field) {
+  if (!Has(field)) Missing(field);
+  return Reals(field);
 }
 
 }  // namespace tunesmith::planner

@@ -45,11 +45,13 @@ class ConfigReader {
   std::optional<std::string> Text(const char* field);
   const nlohmann::json* Object(const char* field);
   const nlohmann::json* Array(const char* field);
+  std::optional<std::vector<double>> Reals(const char* field);  // an array of finite numbers
 
   // The same, and absence is a problem.
   std::optional<int64_t> RequiredInteger(const char* field);
   std::optional<double> RequiredReal(const char* field);
   std::optional<std::string> RequiredText(const char* field);
+  std::optional<std::vector<double>> RequiredReals(const char* field);
 
   void Invalid(std::string problem) { problems_->invalid.push_back(std::move(problem)); }
   void Unsupported(std::string problem) { problems_->unsupported.push_back(std::move(problem)); }

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "common/str_cat.h"
 
@@ -30,27 +31,46 @@ void ReadYarn(ConfigReader& rope, const ModelSpec& spec, RopeScaling* scaling) {
     rope.Unsupported(StrCat(rope.path(), "truncate false is not implemented"));
 }
 
-RopeScaling ReadScaling(ConfigReader& rope, const ModelSpec& spec) {
+// The factor is usually left to be the extension of the context; the original limit usually stands beside the object, not in it.
+void ReadLongRope(ConfigReader& config, ConfigReader& rope, const ModelSpec& spec,
+                  RopeScaling* scaling) {
+  const char* limit = "original_max_position_embeddings";
+  const auto inside = rope.Integer(limit), beside = config.Integer(limit);
+  scaling->original_context_limit = beside.value_or(inside.value_or(spec.context_limit));
+  if (scaling->original_context_limit > 0)
+    scaling->factor =
+        rope.Real("factor").value_or(static_cast<double>(spec.context_limit) /
+                                     static_cast<double>(scaling->original_context_limit));
+  scaling->attention_factor = rope.Real("attention_factor").value_or(0);
+  scaling->short_factors = rope.RequiredReals("short_factor").value_or(std::vector<double>());
+  scaling->long_factors = rope.RequiredReals("long_factor").value_or(std::vector<double>());
+}
+
+RopeScaling ReadScaling(ConfigReader& config, ConfigReader& rope, const ModelSpec& spec) {
   constexpr std::pair<std::string_view, RopeScalingKind> kKinds[] = {
-      {"default", RopeScalingKind::kNone},
-      {"linear", RopeScalingKind::kLinear},
-      {"dynamic", RopeScalingKind::kDynamic},
-      {"llama3", RopeScalingKind::kLlama3},
-      {"yarn", RopeScalingKind::kYarn}};
+      {"default", RopeScalingKind::kNone},    {"linear", RopeScalingKind::kLinear},
+      {"dynamic", RopeScalingKind::kDynamic}, {"llama3", RopeScalingKind::kLlama3},
+      {"yarn", RopeScalingKind::kYarn},       {"longrope", RopeScalingKind::kLongRope}};
   RopeScaling scaling;
   const char* type_field =
       rope.Has("rope_type") ? "rope_type" : "type";  // "type" is the older spelling
-  const std::string type = rope.RequiredText(type_field).value_or("default");
+  std::string type = rope.RequiredText(type_field).value_or("default");
+  // Phi-3's first files call LongRoPE so.
+  if (spec.family == "phi3" && (type == "su" || rope.Has("short_factor"))) type = "longrope";
   const auto* known = std::find_if(std::begin(kKinds), std::end(kKinds),
                                    [&](const auto& kind) { return kind.first == type; });
   if (known == std::end(kKinds)) {
     rope.Unsupported(
         StrCat(rope.path(), type_field, " '", type,
-               "' is not implemented (known: default, linear, dynamic, llama3, yarn)"));
+               "' is not implemented (known: default, linear, dynamic, llama3, yarn, longrope)"));
     return scaling;
   }
   scaling.kind = known->second;
   if (scaling.kind == RopeScalingKind::kNone) return scaling;
+  if (scaling.kind == RopeScalingKind::kLongRope) {
+    ReadLongRope(config, rope, spec, &scaling);
+    return scaling;
+  }
   scaling.factor = rope.RequiredReal("factor").value_or(1.0);
   if (scaling.kind == RopeScalingKind::kLlama3) ReadLlama3(rope, &scaling);
   if (scaling.kind == RopeScalingKind::kYarn) ReadYarn(rope, spec, &scaling);
@@ -97,23 +117,11 @@ void ReadByLayerType(ConfigReader& config, const nlohmann::json& object, ModelSp
     return config.Invalid("rope_parameters needs full_attention and sliding_attention");
   ConfigReader rope(*full, "rope_parameters.full_attention.", config.problems());
   ConfigReader local(*sliding, "rope_parameters.sliding_attention.", config.problems());
-  spec->rope_scaling = ReadScaling(rope, *spec);
+  spec->rope_scaling = ReadScaling(config, rope, *spec);
   spec->rope_theta = rope.Real("rope_theta").value_or(1e6);
   spec->local_rope_theta = local.Real("rope_theta").value_or(1e4);
-  if (ReadScaling(local, *spec).kind != RopeScalingKind::kNone)
+  if (ReadScaling(config, local, *spec).kind != RopeScalingKind::kNone)
     config.Unsupported("rope_parameters.sliding_attention: scaling is not implemented there");
-}
-
-// A long context in Phi-3's way changes the frequencies by tables, and by the length of what is read.
-bool RefusesLongRope(ConfigReader& config, const nlohmann::json* object) {
-  if (object == nullptr || !object->is_object()) return false;
-  const auto type =
-      object->contains("rope_type") ? object->find("rope_type") : object->find("type");
-  if (type == object->end() || (*type != "longrope" && *type != "su")) return false;
-  config.Unsupported(
-      "rope type 'longrope' is not implemented; the model's variant with the shorter context "
-      "(4k) has none");
-  return true;
 }
 
 }  // namespace
@@ -126,7 +134,6 @@ void ReadRope(ConfigReader& config, ModelSpec* spec) {
   const auto top_theta = config.Real(theta_field);
   const nlohmann::json* old_style = config.Object("rope_scaling");
   const nlohmann::json* new_style = config.Object("rope_parameters");
-  if (RefusesLongRope(config, old_style) || RefusesLongRope(config, new_style)) return;
   if (spec->family == "gemma3_text" && new_style != nullptr)
     return ReadByLayerType(config, *new_style, spec);
   if (spec->family == "gemma3_text")
@@ -134,13 +141,13 @@ void ReadRope(ConfigReader& config, ModelSpec* spec) {
   spec->rope_theta = top_theta.value_or(spec->family == "gemma3_text" ? 1e6 : 10000.0);
   if (old_style != nullptr) {
     ConfigReader rope(*old_style, "rope_scaling.", config.problems());
-    spec->rope_scaling = ReadScaling(rope, *spec);
+    spec->rope_scaling = ReadScaling(config, rope, *spec);
   }
   if (new_style == nullptr) return ReadRotatedShare(config, nullptr, spec);
 
   ConfigReader rope(*new_style, "rope_parameters.", config.problems());
   ReadRotatedShare(config, &rope, spec);
-  const RopeScaling scaling = ReadScaling(rope, *spec);
+  const RopeScaling scaling = ReadScaling(config, rope, *spec);
   const auto theta = rope.Real("rope_theta");
   if (old_style != nullptr && !(scaling == spec->rope_scaling)) {
     config.Invalid("rope_scaling and rope_parameters contradict each other; keep one");

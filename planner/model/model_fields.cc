@@ -104,6 +104,7 @@ class ProblemList {
     CheckReal({"rope_scaling.factor", scaling.factor, 1, 1e6});
     if (scaling.kind == RopeScalingKind::kLlama3) CheckLlama3(scaling);
     if (scaling.kind == RopeScalingKind::kYarn) CheckYarn(scaling);
+    if (scaling.kind == RopeScalingKind::kLongRope) CheckLongRope(scaling);
   }
 
   // Zero is none everywhere.
@@ -146,6 +147,30 @@ class ProblemList {
     CheckSize(Name("rope_scaling.original_context_limit",
                    "rope_scaling.original_max_position_embeddings"),
               scaling.original_context_limit, 1 << 30);
+  }
+
+  void CheckLongRope(const RopeScaling& scaling) {
+    CheckReal({"rope_scaling.attention_factor", scaling.attention_factor, 0, 1e3});
+    const std::string_view limit = Name("rope_scaling.original_context_limit",
+                                        "rope_scaling.original_max_position_embeddings");
+    CheckSize(limit, scaling.original_context_limit, 1 << 30);
+    if (scaling.original_context_limit == 1)
+      Add(limit, StrCat(limit, " is 1, must be 2 at least: its logarithm divides"));
+    CheckFactors(Name("rope_scaling.short_factors", "rope_scaling.short_factor"),
+                 scaling.short_factors);
+    CheckFactors(Name("rope_scaling.long_factors", "rope_scaling.long_factor"),
+                 scaling.long_factors);
+  }
+
+  void CheckFactors(std::string_view name, const std::vector<double>& factors) {
+    const int64_t pairs = RotarySize(spec_) / 2;
+    if (static_cast<int64_t>(factors.size()) != pairs)
+      return Add(name, StrCat(name, " has ", factors.size(), " numbers, must have one for each of ",
+                              pairs, " rotated pairs"));
+    for (const double factor : factors) {
+      if (factor >= 1e-3 && factor <= 1e6) continue;
+      return Add(name, StrCat(name, " holds ", factor, ", must be 0.001 to 1e+06"));
+    }
   }
 
   // REQUIRES for ParameterCount: sizes in range, else the product may overflow.

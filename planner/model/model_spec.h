@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,7 +12,7 @@
 // What the planner and the trainer need to know of a decoder-only transformer. Plain data; every size is a count of elements.
 namespace tunesmith::planner {
 
-enum class RopeScalingKind { kNone, kLinear, kLlama3, kDynamic, kYarn };
+enum class RopeScalingKind { kNone, kLinear, kLlama3, kDynamic, kYarn, kLongRope };
 
 // Scaling of the rotary frequencies; the kinds are defined in Hugging Face's modeling_rope_utils.py, see trainer/ops/rope.h. kDynamic changes
 // nothing within the context limit.
@@ -20,10 +21,14 @@ struct RopeScaling {
   double factor = 1.0;
   double low_frequency_factor = 1.0;      // kLlama3
   double high_frequency_factor = 4.0;     // kLlama3
-  int64_t original_context_limit = 8192;  // kLlama3, kYarn
+  int64_t original_context_limit = 8192;  // kLlama3, kYarn, kLongRope
   double beta_fast = 32.0;                // kYarn
   double beta_slow = 1.0;                 // kYarn
-  double attention_factor = 0.0;          // kYarn: of cosines and sines; 0: 0.1 ln(factor) + 1
+  // kYarn, kLongRope: of cosines and sines; 0: 0.1 ln(factor) + 1, or sqrt(1 + ln(factor) / ln(original_context_limit))
+  double attention_factor = 0.0;
+  // kLongRope: what the frequency of each rotated pair is divided by, where rows are within the original context limit and where they are longer.
+  std::vector<double> short_factors = {};
+  std::vector<double> long_factors = {};
 
   bool operator==(const RopeScaling&) const = default;
 };

@@ -138,8 +138,12 @@ ValueId ForwardGraph::Rope(Name name, ValueId x, ValueId positions, int64_t head
                            const ModelSpec& model) {
   const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
   mutable_value(y).storage = value(x).storage;
-  AddOp(OpKind::kRope, {.head_count = head_count, .head_size = model.head_size}, {x, positions},
-        {y});
+  const bool by_context = model.rope_scaling.kind == RopeScalingKind::kLongRope;
+  AddOp(OpKind::kRope,
+        {.head_count = head_count,
+         .head_size = model.head_size,
+         .context = by_context ? program_.inputs.workload.context : 0},
+        {x, positions}, {y});
   return y;
 }
 

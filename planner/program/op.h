@@ -132,7 +132,7 @@ struct OpAttributes {
   int64_t head_count = 0;                     // attention; kRope: heads in x
   int64_t kv_head_count = 0;
   int64_t head_size = 0;
-  int64_t context = 0;  // T
+  int64_t context = 0;  // T; kRope: where angles depend on it, else 0
   int64_t window = 0;   // attention: keys that a query sees at most, itself among them; 0: no limit
   // Attention: layers (run indices) without the window. The angles of kRope are the model's, read off ProgramInputs::model.
   LayerPattern full_layers = {};

@@ -22,6 +22,8 @@ v1::RopeScalingKind ToProto(RopeScalingKind kind) {
       return v1::ROPE_SCALING_KIND_DYNAMIC;
     case RopeScalingKind::kYarn:
       return v1::ROPE_SCALING_KIND_YARN;
+    case RopeScalingKind::kLongRope:
+      return v1::ROPE_SCALING_KIND_LONGROPE;
   }
   return v1::ROPE_SCALING_KIND_UNSPECIFIED;
 }
@@ -40,6 +42,8 @@ RopeScalingKind KindFromProto(v1::RopeScalingKind kind, std::string_view field,
       return RopeScalingKind::kDynamic;
     case v1::ROPE_SCALING_KIND_YARN:
       return RopeScalingKind::kYarn;
+    case v1::ROPE_SCALING_KIND_LONGROPE:
+      return RopeScalingKind::kLongRope;
     default:
       violations.Add(field, "is not a known kind of scaling");
       return RopeScalingKind::kNone;
@@ -56,6 +60,8 @@ v1::RopeScaling ToProto(const planner::RopeScaling& scaling) {
   proto.set_beta_fast(scaling.beta_fast);
   proto.set_beta_slow(scaling.beta_slow);
   proto.set_attention_factor(scaling.attention_factor);
+  proto.mutable_short_factors()->Assign(scaling.short_factors.begin(), scaling.short_factors.end());
+  proto.mutable_long_factors()->Assign(scaling.long_factors.begin(), scaling.long_factors.end());
   return proto;
 }
 
@@ -70,6 +76,8 @@ planner::RopeScaling RopeScalingFromProto(const v1::RopeScaling& proto, std::str
   if (proto.beta_fast() != 0) scaling.beta_fast = proto.beta_fast();
   if (proto.beta_slow() != 0) scaling.beta_slow = proto.beta_slow();
   scaling.attention_factor = proto.attention_factor();
+  scaling.short_factors.assign(proto.short_factors().begin(), proto.short_factors().end());
+  scaling.long_factors.assign(proto.long_factors().begin(), proto.long_factors().end());
   return scaling;
 }
 

@@ -40,6 +40,10 @@ def rope(kind, **fields):
     return {"rope_type": kind, "rope_theta": 10000.0, **fields}
 
 
+def long_rope(pairs, **fields):
+    return rope("longrope", short_factor=[1.0 + 0.3 * i for i in range(pairs)], long_factor=[1.5 + 2.0 * i for i in range(pairs)], **fields)
+
+
 # name: (configuration class, its arguments, adapter's modules)
 FAMILIES = {
     "llama": ("LlamaConfig", LLAMA, ALL_LLAMA),
@@ -57,6 +61,10 @@ FAMILIES = {
     "phi3": ("Phi3Config", {**LLAMA, "sliding_window": 9}, ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]),
     "phi3-partial": ("Phi3Config", {**LLAMA, "rope_parameters": rope("default", partial_rotary_factor=0.75), "original_max_position_embeddings": 64},
                      ["qkv_proj", "down_proj"]),
+    "phi3-long-rope": ("Phi3Config", {**LLAMA, "rope_parameters": long_rope(pairs=3, partial_rotary_factor=0.75),
+                                      "original_max_position_embeddings": 8}, ["qkv_proj", "down_proj"]),
+    "phi3-short-rope": ("Phi3Config", {**LLAMA, "rope_parameters": long_rope(pairs=4), "original_max_position_embeddings": 48},
+                        ["qkv_proj", "down_proj"]),
     "gemma": ("GemmaConfig", {**LLAMA, "head_dim": 16, "num_key_value_heads": 1}, ALL_LLAMA),
     "gemma2": ("Gemma2Config", {**LLAMA, "head_dim": 16, "sliding_window": 7, "query_pre_attn_scalar": 24, "attn_logit_softcapping": 2.0,
                                 "final_logit_softcapping": 3.0}, ALL_LLAMA),
@@ -85,7 +93,8 @@ GOLDEN_CONTEXT = 14
 GOLDEN_FIELDS = ["model_type", "tie_word_embeddings", "rope_parameters", "layer_types", "head_dim", "hidden_act", "hidden_activation", "activation",
                  "activation_function", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "num_key_value_heads", "ffn_hidden_size",
                  "no_rope_layers", "no_bias", "sliding_window", "attention_bias", "use_parallel_residual", "bias", "parallel_attn", "multi_query",
-                 "new_decoder_architecture", "alibi", "max_position_embeddings"]
+                 "new_decoder_architecture", "alibi", "max_position_embeddings",
+                 "original_max_position_embeddings"]
 # Letters of our targets by module name.
 LETTERS = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "gate_proj": "gate", "up_proj": "up", "down_proj": "down", "dense": "o",
            "fc1": "up", "fc2": "down", "qkv_proj": "q+k+v", "gate_up_proj": "gate+up", "query_key_value": "q+k+v", "dense_h_to_4h": "up",

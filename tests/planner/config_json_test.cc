@@ -206,14 +206,47 @@ TEST(ConfigJsonTest, RopeErrors) {
                 "rope_scaling.low_freq_factor is missing");
   ExpectUnimplemented(With(Llama(), "rope_scaling", {{"type", "ntk"}, {"factor", 4.0}}),
                       "rope_scaling.type 'ntk' is not implemented");
-  ExpectUnimplemented(With(Llama(), "rope_scaling", {{"type", "longrope"}, {"factor", 4.0}}),
-                      "rope type 'longrope' is not implemented");
   ExpectUnimplemented(With(Llama(), "partial_rotary_factor", 0.5), "partial_rotary_factor");
   ExpectInvalid(With(Llama(), "rope_parameters", {{"rope_type", "default"}, {"rope_theta", 5.0}}),
                 "rope_theta(10000) != rope_parameters.rope_theta(5)");
   json both = With(Llama(), "rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
   both["rope_parameters"] = {{"rope_type", "linear"}, {"factor", 4.0}};
   ExpectInvalid(both, "rope_scaling and rope_parameters contradict each other");
+}
+
+json LongRope() {
+  return {{"type", "longrope"},
+          {"short_factor", std::vector<double>(8, 1.5)},
+          {"long_factor", std::vector<double>(8, 6.0)}};
+}
+
+// As Phi-3's files have it: the original limit beside the object, the factor nowhere.
+TEST(ConfigJsonTest, LongRope) {
+  json phi = With(With(Llama(), "model_type", "phi3"), "original_max_position_embeddings", 128);
+  const json scaling = LongRope();
+  const RopeScaling expected = {.kind = RopeScalingKind::kLongRope,
+                                .factor = 4,
+                                .original_context_limit = 128,
+                                .short_factors = std::vector<double>(8, 1.5),
+                                .long_factors = std::vector<double>(8, 6.0)};
+  EXPECT_EQ(Read(With(phi, "rope_scaling", scaling))->rope_scaling, expected);
+  for (const char* older : {"su", "yarn"})
+    EXPECT_EQ(Read(With(phi, "rope_scaling", With(scaling, "type", older)))->rope_scaling,
+              expected);
+  EXPECT_EQ(Read(With(phi, "rope_scaling", With(scaling, "factor", 2.0)))->rope_scaling.factor, 2);
+
+  ExpectInvalid(With(phi, "rope_scaling", Without(scaling, "long_factor")),
+                "rope_scaling.long_factor is missing");
+  ExpectInvalid(With(phi, "rope_scaling", With(scaling, "short_factor", "1.5")),
+                "rope_scaling.short_factor must be an array of finite numbers");
+  ExpectInvalid(
+      With(phi, "rope_scaling", With(scaling, "short_factor", {1.0, 2.0})),
+      "rope_scaling.short_factor has 2 numbers, must have one for each of 8 rotated pairs");
+  ExpectInvalid(
+      With(phi, "rope_scaling", With(scaling, "long_factor", std::vector<double>(8, -1.0))),
+      "rope_scaling.long_factor holds -1");
+  ExpectInvalid(With(With(phi, "rope_scaling", scaling), "original_max_position_embeddings", 1),
+                "rope_scaling.original_max_position_embeddings is 1, must be 2 at least");
 }
 
 TEST(ConfigJsonTest, MistralHasTheWindowInEveryLayer) {

@@ -44,6 +44,14 @@ inline std::vector<ModelSpec> FamilyModels(int64_t layer_count) {
     s.activation = Activation::kGeluTanh;
   });
   add("phi3", "phi3", [](ModelSpec& s) { s.sliding_window = 7; });
+  add("phi3 with long rope", "phi3", [](ModelSpec& s) {
+    s.rotary_size = 2;
+    s.rope_scaling = {.kind = RopeScalingKind::kLongRope,
+                      .factor = 4,
+                      .original_context_limit = 8,
+                      .short_factors = {1.5},
+                      .long_factors = {3}};
+  });
   add("gemma", "gemma", [](ModelSpec& s) {
     s.kv_head_count = 1;
     s.tied_head = true;

@@ -70,7 +70,7 @@ class RandomModelMaker {
     if (Is("gpt2") || Is("mpt")) return;
     spec_.rope_theta = Real(1, 1e7);
     RopeScaling& scaling = spec_.rope_scaling;
-    scaling.kind = static_cast<RopeScalingKind>(Pick(0, 4));
+    scaling.kind = static_cast<RopeScalingKind>(Pick(0, 5));
     if (scaling.kind == RopeScalingKind::kNone) return;
     scaling.factor = Real(1, 64);
     if (scaling.kind == RopeScalingKind::kLlama3) {
@@ -86,11 +86,24 @@ class RandomModelMaker {
     }
   }
 
+  // After the rotated size.
+  void PickLongRope() {
+    RopeScaling& scaling = spec_.rope_scaling;
+    if (scaling.kind != RopeScalingKind::kLongRope) return;
+    scaling.original_context_limit = Pick(2, 65536);
+    scaling.attention_factor = Coin() ? Real(0.5, 2) : 0;
+    for (int64_t i = 0; i < RotarySize(spec_) / 2; ++i) {
+      scaling.short_factors.push_back(Real(1, 4));
+      scaling.long_factors.push_back(Real(1, 64));
+    }
+  }
+
   void PickStructure() {
     spec_.activation = static_cast<Activation>(Pick(0, 4));
     if (Is("phi") || Is("phi3") || Is("gpt_neox"))
       spec_.rotary_size = 2 * Pick(1, spec_.head_size / 2);
     if (spec_.rotary_size == spec_.head_size) spec_.rotary_size = 0;
+    PickLongRope();
     if (Is("llama") || Is("smollm3") || Is("qwen3") || Is("gemma") || Is("gemma2") ||
         Is("gpt_neox"))
       spec_.qkv_bias = spec_.output_bias = Coin();

@@ -28,6 +28,12 @@ absl::Status Check(OpKind op, const RopeArgs& args) {
       CheckThat(op, R > 0 && R % 2 == 0 && R <= kMaxRopeHeadSize && R <= D,
                 "rotary_size is not an even number from 2 to 512, at most head_size"));
   TUNESMITH_RETURN_IF_ERROR(CheckThat(op, args.theta > 0, "rope_theta is not positive"));
+  if (args.scaling.kind == RopeScalingKind::kLongRope) {
+    const auto pairs = static_cast<size_t>(R / 2);
+    TUNESMITH_RETURN_IF_ERROR(CheckThat(
+        op, args.scaling.short_factors.size() == pairs && args.scaling.long_factors.size() == pairs,
+        "LongRoPE has not one factor for each rotated pair"));
+  }
   return CheckTensors(op, {
                               {"x", args.x, {BT, args.head_count * D}, kComputeDTypes},
                               {"positions", args.positions, {BT}, DType::kI32},
@@ -64,7 +70,14 @@ void ScaleYarn(double theta, const RopeScaling& scaling, std::vector<double>& fr
   }
 }
 
-void Scale(double theta, const RopeScaling& scaling, std::vector<double>& frequencies) {
+void ScaleLongRope(const RopeScaling& scaling, int64_t context, std::vector<double>& frequencies) {
+  const std::vector<double>& factors =
+      context > scaling.original_context_limit ? scaling.long_factors : scaling.short_factors;
+  for (size_t i = 0; i < frequencies.size(); ++i) frequencies[i] /= factors[i];
+}
+
+void Scale(double theta, const RopeScaling& scaling, int64_t context,
+           std::vector<double>& frequencies) {
   switch (scaling.kind) {
     case RopeScalingKind::kNone:
     case RopeScalingKind::kDynamic:
@@ -77,25 +90,33 @@ void Scale(double theta, const RopeScaling& scaling, std::vector<double>& freque
       return;
     case RopeScalingKind::kYarn:
       return ScaleYarn(theta, scaling, frequencies);
+    case RopeScalingKind::kLongRope:
+      return ScaleLongRope(scaling, context, frequencies);
   }
 }
 
 }  // namespace
 
-std::vector<double> RopeFrequencies(int64_t rotary_size, double theta, const RopeScaling& scaling) {
+std::vector<double> RopeFrequencies(int64_t rotary_size, double theta, const RopeScaling& scaling,
+                                    int64_t context) {
   std::vector<double> frequencies(rotary_size / 2);
   for (int64_t i = 0; i < rotary_size / 2; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(rotary_size);
     frequencies[i] = std::pow(theta, exponent);
   }
-  Scale(theta, scaling, frequencies);
+  Scale(theta, scaling, context, frequencies);
   return frequencies;
 }
 
 double RopeAmplitude(const RopeScaling& scaling) {
-  if (scaling.kind != RopeScalingKind::kYarn) return 1.0;
+  const bool yarn = scaling.kind == RopeScalingKind::kYarn;
+  if (!yarn && scaling.kind != RopeScalingKind::kLongRope) return 1.0;
   if (scaling.attention_factor > 0) return scaling.attention_factor;
-  return scaling.factor <= 1 ? 1.0 : 0.1 * std::log(scaling.factor) + 1.0;
+  if (scaling.factor <= 1) return 1.0;
+  const double extension = std::log(scaling.factor);
+  return yarn ? 0.1 * extension + 1.0
+              : std::sqrt(1 + extension /
+                                  std::log(static_cast<double>(scaling.original_context_limit)));
 }
 
 absl::Status Rope(const OpContext& context, const RopeArgs& args) {

@@ -21,6 +21,7 @@ struct RopeArgs {
   int64_t rotary_size = 0;  // R, even, at most D and kMaxRopeHeadSize; 0: D
   double theta = 0.0;
   planner::RopeScaling scaling = {};
+  int64_t context = 0;  // tokens of a row; only kLongRope asks
 };
 
 inline constexpr int64_t kMaxRopeHeadSize = 512;
@@ -36,11 +37,13 @@ absl::Status RopeBackward(const OpContext& context, const RopeArgs& args);
 // whose wavelength exceeds original_context_limit / low_frequency_factor, keeps those below
 // original_context_limit / high_frequency_factor, and blends between (Hugging Face,
 // modeling_rope_utils.py, _compute_llama3_parameters). kYarn blends between kept and divided frequencies over a range of i (Peng et al. 2023, arXiv
-// 2309.00071, section 3.2; the range is rounded outward to whole i, as Hugging Face does). kDynamic changes nothing.
+// 2309.00071, section 3.2; the range is rounded outward to whole i, as Hugging Face does). kLongRope divides each by a factor of its own (Ding et al. 2024, arXiv 2402.13753), the long ones
+// where `context` is above original_context_limit: one choice for a whole job, where Hugging Face's follows the longest row of each batch. kDynamic changes
+// nothing.
 std::vector<double> RopeFrequencies(int64_t rotary_size, double theta,
-                                    const planner::RopeScaling& scaling);
+                                    const planner::RopeScaling& scaling, int64_t context = 0);
 
-// What cosines and sines are multiplied by: 1, but for kYarn.
+// What cosines and sines are multiplied by: 1, but for kYarn and kLongRope.
 double RopeAmplitude(const planner::RopeScaling& scaling);
 
 }  // namespace tunesmith::trainer

@@ -53,7 +53,7 @@ void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
 
 absl::Status Rotate(OpKind op, ThreadPool& threads, const RopeArgs& args, int direction) {
   const std::vector<double> frequencies =
-      RopeFrequencies(args.rotary_size, args.theta, args.scaling);
+      RopeFrequencies(args.rotary_size, args.theta, args.scaling, args.context);
   return VisitStorage(op, args.x.dtype, [&](auto storage) {
     using S = decltype(storage);
     using T = Arithmetic<S>;

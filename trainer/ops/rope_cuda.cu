@@ -14,7 +14,8 @@ struct Frequencies {
 
 Frequencies FrequenciesOf(const RopeArgs& args) {
   Frequencies frequencies{};
-  const std::vector<double> values = RopeFrequencies(args.rotary_size, args.theta, args.scaling);
+  const std::vector<double> values =
+      RopeFrequencies(args.rotary_size, args.theta, args.scaling, args.context);
   for (size_t i = 0; i < values.size(); ++i) {
     frequencies.values[i] = static_cast<float>(values[i]);
   }

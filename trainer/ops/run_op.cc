@@ -54,7 +54,8 @@ RopeArgs RopeArgsOf(const OpCall& call) {
           .head_size = attributes.head_size,
           .rotary_size = planner::RotarySize(model),
           .theta = local ? model.local_rope_theta : model.rope_theta,
-          .scaling = local ? planner::RopeScaling() : model.rope_scaling};
+          .scaling = local ? planner::RopeScaling() : model.rope_scaling,
+          .context = attributes.context};
 }
 
 DropoutArgs DropoutArgsOf(const OpCall& call) {

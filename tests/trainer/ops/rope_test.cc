@@ -165,10 +165,36 @@ TEST(Rope, YarnBlendsByBand) {
   EXPECT_EQ(RopeAmplitude({}), 1.0);
 }
 
+// One factor for each pair, by whether the context is beyond the original one.
+TEST(Rope, LongRopeDividesByTheListThatFitsTheContext) {
+  const RopeScaling scaling = {.kind = RopeScalingKind::kLongRope,
+                               .factor = 32,
+                               .original_context_limit = 4096,
+                               .short_factors = {1, 1.5, 2, 4},
+                               .long_factors = {2, 8, 32, 64}};
+  const auto plain = RopeFrequencies(8, kTheta, {});
+  const auto within = RopeFrequencies(8, kTheta, scaling, 4096);
+  const auto beyond = RopeFrequencies(8, kTheta, scaling, 4097);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_DOUBLE_EQ(within[i], plain[i] / scaling.short_factors[i]);
+    EXPECT_DOUBLE_EQ(beyond[i], plain[i] / scaling.long_factors[i]);
+  }
+  EXPECT_NEAR(RopeAmplitude(scaling), std::sqrt(1 + 5.0 / 12), 1e-15);  // 32 = 2^5, 4096 = 2^12
+}
+
 TEST(Rope, NamesWhatDoesNotFit) {
   CpuContext context;
   auto x = RandomTensor<float>({3, 8}, 1);
   auto positions = IntTensor({0, 1});
+  ExpectInvalid(Rope(context, {.x = x,
+                               .positions = positions,
+                               .head_count = 2,
+                               .head_size = 4,
+                               .theta = kTheta,
+                               .scaling = {.kind = RopeScalingKind::kLongRope,
+                                           .short_factors = {1, 2},
+                                           .long_factors = {1}}}),
+                "LongRoPE has not one factor for each rotated pair");
   ExpectInvalid(
       Rope(context,
            {.x = x, .positions = positions, .head_count = 2, .head_size = 4, .theta = kTheta}),
