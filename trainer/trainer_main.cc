@@ -126,6 +126,7 @@ int main(int argc, char** argv) {
   convert->add_option("--merge", conversion.adapter_path,
                       "PEFT adapter directory to add to the weights");
   std::string base = "auto";
+  bool any_base = false;
   for (CLI::App* command : {evaluate, convert}) {
     command
         ->add_option(
@@ -134,12 +135,15 @@ int main(int argc, char** argv) {
             "trains (nf4, nf4-double); auto: what it was trained on")
         ->check(CLI::IsMember({"auto", "wide", "nf4", "nf4-double"}))
         ->capture_default_str();
+    command->add_flag("--any-base", any_base,
+                      "take the adapter also where it was trained on other weights of this shape");
   }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  options.any_base = conversion.any_base = any_base;
   if (convert->parsed()) return Convert(conversion, dtype, base, shard_gigabytes);
   return run->parsed() ? Run(run_directory) : Evaluate(options, format, base, output);
 }

@@ -21,6 +21,7 @@
 #include "trainer/job/save_result.h"
 #include "trainer/job/session.h"
 #include "trainer/model_io/adapter.h"
+#include "trainer/model_io/base_checksum.h"
 #include "trainer/open_device.h"
 
 namespace tunesmith::trainer {
@@ -121,8 +122,10 @@ absl::Status Run(const Arguments& arguments) {
   }
   TUNESMITH_RETURN_IF_ERROR(
       WriteFileAtomically(arguments.output + "/losses.json", json(losses).dump()));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string checksum, BaseChecksum(*weights));
   const bool adapts = inputs.mix.method != planner::Method::kFull;
-  return SaveResult(*session, arguments.model, arguments.output + (adapts ? "/adapter" : "/model"));
+  return SaveResult(*session, checksum, arguments.model,
+                    arguments.output + (adapts ? "/adapter" : "/model"));
 }
 
 int Main(int argc, char** argv) {

@@ -19,6 +19,8 @@ struct ConvertOptions {
   std::string adapter_path;  // PEFT directory of an adapter to merge; empty: none
   // What its product is added to; none: what the adapter was trained on, the weights as they are where it does not say.
   std::optional<BaseForm> base_form;
+  bool any_base =
+      false;  // merge also where the adapter was trained on other weights of these sizes
 };
 
 // Writes a model as a Hugging Face directory: config.json, safetensors, and the tokenizer's files; with an adapter, as one model. Quantized weights become what they stand for, rounded once.

@@ -24,6 +24,8 @@ struct EvaluateOptions {
   DataOptions data;
   // The form of the base model; none: what the adapter was trained on, the weights as they are where it does not say or there is none.
   std::optional<BaseForm> base_form;
+  bool any_base =
+      false;  // take the adapter also where it was trained on other weights of these sizes
 };
 
 // A model with its adapter, if there is one, and the data set that it is to be evaluated on.

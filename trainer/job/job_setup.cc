@@ -13,6 +13,7 @@
 #include "planner/program/build_program.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/model_io/base_checksum.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -91,9 +92,11 @@ absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
                                           description.spec.chat_template_path(), TimeOf(job_path)));
   TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, question.model));
   TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(description.spec, question.workload, rows));
+  TUNESMITH_ASSIGN_OR_RETURN(std::string base_checksum, BaseChecksum(*weights));
   return JobInputs{.description = std::move(description),
                    .program = std::move(program),
                    .weights = std::move(weights),
+                   .base_checksum = std::move(base_checksum),
                    .tokenizer = std::move(rows.tokenizer),
                    .data = std::move(data)};
 }
@@ -111,7 +114,8 @@ absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
                   .device = std::move(device),
                   .tokenizer = inputs.tokenizer,
                   .session = std::move(session),
-                  .data = inputs.data};
+                  .data = inputs.data,
+                  .base_checksum = inputs.base_checksum};
 }
 
 }  // namespace tunesmith::trainer

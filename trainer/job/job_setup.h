@@ -27,6 +27,7 @@ struct JobInputs {
   JobDescription description;
   planner::Program program;
   std::shared_ptr<const WeightSource> weights;
+  std::string base_checksum;  // BaseChecksum of weights
   std::shared_ptr<const Tokenizer> tokenizer;
   JobData data;
 };
@@ -42,6 +43,7 @@ struct JobSetup {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<Session> session;
   JobData data;
+  std::string base_checksum;  // of the base model
 };
 // `comm` as in OpContext. `thread_count`: of this rank; 0: one per processor.
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/model_tensors.h"
+#include "trainer/model_io/base_checksum.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -19,6 +20,20 @@ uint32_t ProjectionsOf(const planner::ModelSpec& model, const AdapterModule& mod
     for (int i = 0; i < tensor.projection_count; ++i) bits |= 1u << (tensor.first_projection + i);
   });
   return bits;
+}
+
+std::string NameOfBase(const Adapter& adapter) {
+  return adapter.base_model.empty() ? "it does not say which" : adapter.base_model;
+}
+
+absl::Status CheckWeights(const Adapter& adapter, const WeightSource& weights) {
+  if (adapter.base_checksum.empty()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string checksum, BaseChecksum(weights));
+  if (checksum == adapter.base_checksum) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("the adapter was trained on other weights of this shape (", NameOfBase(adapter),
+             "): their norms have checksum ", adapter.base_checksum, ", this model's ", checksum,
+             "; name that model, or add --any-base to use this one all the same"));
 }
 
 }  // namespace
@@ -45,11 +60,11 @@ absl::StatusOr<planner::LoraSpec> LoraOf(const Adapter& adapter, const WeightSou
     lora.targets |= projections;
   }
   if (!problems.empty())
-    return absl::FailedPreconditionError(
-        StrCat("the adapter was made for another model (",
-               adapter.base_model.empty() ? "it does not say which" : adapter.base_model,
-               "): ", StrJoin(problems, "; ")));
+    return absl::FailedPreconditionError(StrCat("the adapter was made for another model (",
+                                                NameOfBase(adapter),
+                                                "): ", StrJoin(problems, "; ")));
   if (lora.targets == 0) return absl::FailedPreconditionError("the adapter has no modules");
+  TUNESMITH_RETURN_IF_ERROR(CheckWeights(adapter, weights));
   return lora;
 }
 

@@ -10,7 +10,7 @@
 namespace tunesmith::trainer {
 
 // What an adapter asks of a mix: its rank, scale, and the targets that its modules name. FAILED_PRECONDITION lists all that shows that it was made for
-// another model: modules that this one does not have, or of other sizes.
+// another model: modules that this one does not have, or of other sizes; or that it was made for other weights of these sizes (BaseChecksum).
 absl::StatusOr<planner::LoraSpec> LoraOf(const Adapter& adapter, const WeightSource& weights);
 
 // Writes the adapter's matrices into the session, whose mix is of LoraOf. Modules that it lacks in some layers stay as they are.

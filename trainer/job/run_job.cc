@@ -333,7 +333,8 @@ class JobRunner {
     }
     TUNESMITH_RETURN_IF_ERROR(Sample());
     const std::string output = OutputDirectory();
-    TUNESMITH_RETURN_IF_ERROR(SaveResult(*setup_.session, setup_.spec.model_path(), output));
+    TUNESMITH_RETURN_IF_ERROR(
+        SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), output));
     if (ranks_.is_first()) {
       if (setup_.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(output));
       TUNESMITH_RETURN_IF_ERROR(WriteCard(output, output_step, loss_after));

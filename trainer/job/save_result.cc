@@ -88,15 +88,17 @@ absl::Status KeepConfig(const std::string& model_path, const std::string& direct
   return WriteFileAtomically(directory + "/config.json", FormatJson(config));
 }
 
-absl::Status WriteResult(Session& session, const std::string& model_path,
-                         const std::string& directory) {
+absl::Status WriteResult(Session& session, const std::string& base_checksum,
+                         const std::string& model_path, const std::string& directory) {
   if (session.program().inputs.mix.method != planner::Method::kFull) {
-    TUNESMITH_ASSIGN_OR_RETURN(const Adapter adapter, ReadAdapterFrom(session, model_path));
+    TUNESMITH_ASSIGN_OR_RETURN(Adapter adapter, ReadAdapterFrom(session, model_path));
+    adapter.base_checksum = base_checksum;
     TUNESMITH_RETURN_IF_ERROR(WriteAdapter(directory, adapter));
   } else {
     const DType dtype = session.program().inputs.mix.precision == planner::Precision::kBf16
                             ? DType::kBF16
                             : DType::kF32;
+    const planner::ModelSpec& model = session.program().inputs.model;
     const auto read = [&session](std::string_view name, absl::Span<float> out) -> absl::Status {
       TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values,
                                  ReadSharedWeight(session, std::string(name)));
@@ -105,7 +107,6 @@ absl::Status WriteResult(Session& session, const std::string& model_path,
       std::copy(values.begin(), values.end(), out.begin());
       return absl::OkStatus();
     };
-    const planner::ModelSpec& model = session.program().inputs.model;
     TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, model, dtype, read));
     TUNESMITH_RETURN_IF_ERROR(KeepConfig(model_path, directory, model, dtype));
   }
@@ -115,11 +116,11 @@ absl::Status WriteResult(Session& session, const std::string& model_path,
 
 }  // namespace
 
-absl::Status SaveResult(Session& session, const std::string& model_path,
-                        const std::string& directory) {
+absl::Status SaveResult(Session& session, const std::string& base_checksum,
+                        const std::string& model_path, const std::string& directory) {
   const Communicator* comm = session.executor().context().comm;
   if (comm != nullptr && comm->rank() > 0) return FollowSharedReads(session);
-  return WriteResult(session, model_path, directory);
+  return WriteResult(session, base_checksum, model_path, directory);
 }
 
 absl::Status SaveModel(const WeightSource& weights, const std::string& model_path, DType dtype,

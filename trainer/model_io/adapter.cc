@@ -24,6 +24,7 @@ constexpr std::string_view kSuffixB = ".lora_B.weight";
 
 constexpr std::string_view kBaseForms[] = {"unknown", "wide", "nf4", "nf4-double"};
 constexpr const char* kBaseFormKey = "tunesmith.base";
+constexpr const char* kBaseChecksumKey = "tunesmith.base_checksum";
 
 std::string ConfigPath(const std::string& directory) { return directory + "/adapter_config.json"; }
 std::string WeightsPath(const std::string& directory) {
@@ -85,6 +86,7 @@ absl::Status WriteWeights(const std::string& path, const Adapter& adapter, DType
   std::map<std::string, std::string> metadata;
   if (adapter.base_form != BaseForm::kUnknown)
     metadata[kBaseFormKey] = BaseFormName(adapter.base_form);
+  if (!adapter.base_checksum.empty()) metadata[kBaseChecksumKey] = adapter.base_checksum;
   std::map<std::string, const std::vector<float>*> values;
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const AdapterModule& module : adapter.modules) {
@@ -224,6 +226,8 @@ absl::StatusOr<Adapter> ReadAdapter(const std::string& directory) {
   const auto& metadata = file.header().metadata;
   if (const auto form = metadata.find(kBaseFormKey); form != metadata.end())
     adapter.base_form = BaseFormFromName(form->second);
+  if (const auto sum = metadata.find(kBaseChecksumKey); sum != metadata.end())
+    adapter.base_checksum = sum->second;
   TUNESMITH_ASSIGN_OR_RETURN(const auto modules, FindModules(file, path));
   for (const auto& [name, halves] : modules) {
     TUNESMITH_ASSIGN_OR_RETURN(AdapterModule module,

@@ -24,7 +24,7 @@ struct AdapterModule {
 };
 
 // What an adapter was trained on: the base model's weights as they are, or their linear layers in 4-bit NormalFloat (trainer/ops/nf4.h) with or without double
-// quantization. PEFT's files do not say it; ours do, in the metadata of adapter_model.safetensors.
+// quantization. PEFT's files do not say it; ours do, in the metadata of adapter_model.safetensors, as they do the base's checksum.
 enum class BaseForm { kUnknown, kWide, kNf4, kNf4Double };
 
 // "unknown", "wide", "nf4", "nf4-double", and back; kUnknown for any other text.
@@ -43,6 +43,7 @@ struct Adapter {
   std::set<std::string> target_modules;
   std::vector<AdapterModule> modules;
   BaseForm base_form = BaseForm::kUnknown;
+  std::string base_checksum;  // BaseChecksum of what it was trained on; empty: not known
 };
 
 // What the product B A is multiplied with.

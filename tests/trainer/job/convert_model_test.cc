@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "common/float_conversion.h"
 #include "common/json.h"
 #include "tests/trainer/job/job_files.h"
+#include "trainer/model_io/base_checksum.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/tokenizer.h"
 
@@ -85,6 +87,37 @@ TEST(ConvertModelTest, AnAdapterIsAdded) {
         << tensor.name;
   }
   EXPECT_EQ((*ParseJson(*ReadFile(to + "/config.json"), "config"))["eos_token_id"], 2);
+}
+
+TEST(ConvertModelTest, AnAdapterOfOtherWeightsOfTheSameShape) {
+  const TemporaryDirectory directory;
+  const std::string from = directory.File("from"), adapter_path = directory.File("adapter");
+  WriteModelDirectory(from, SmallModel());
+  const auto model = OpenModel(from);
+  Adapter adapter{.base_model = "the-other", .rank = 1, .alpha = 1};
+  adapter.modules.push_back({.name = "model.layers.1.mlp.down_proj",
+                             .rank = 1,
+                             .input_size = 64,
+                             .output_size = 32,
+                             .a = std::vector<float>(64),
+                             .b = std::vector<float>(32)});
+  adapter.base_checksum = BaseChecksum(**model).value();
+  ASSERT_TRUE(WriteAdapter(adapter_path, adapter).ok());
+  ConvertOptions options = {.model_path = from,
+                            .output_path = directory.File("to"),
+                            .dtype = DType::kF32,
+                            .adapter_path = adapter_path};
+  EXPECT_TRUE(ConvertModel(options).ok());
+
+  adapter.base_checksum = "0123abcd";
+  ASSERT_TRUE(WriteAdapter(adapter_path, adapter).ok());
+  options.output_path = directory.File("refused");
+  const absl::Status refused = ConvertModel(options);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(refused.message(), testing::HasSubstr("other weights of this shape (the-other)"));
+  EXPECT_FALSE(std::filesystem::exists(options.output_path));
+  options.any_base = true;
+  EXPECT_TRUE(ConvertModel(options).ok());
 }
 
 TEST(ConvertModelTest, ABaseInFourBitsIsWhatItsCodesStandFor) {
