@@ -296,7 +296,11 @@ std::string ShowJob(const v1::Job& job) {
     table.AddRow(
         {"step time", StrCat("predicted ", FormatSeconds(summary.predicted_step_seconds()),
                              ", measured ", FormatSeconds(summary.measured_step_seconds()))});
-    table.AddRow({"result", summary.adapter_dir()});
+    const bool earlier = summary.output_step() > 0 && summary.output_step() < job.progress().step();
+    table.AddRow(
+        {"result", StrCat(summary.adapter_dir(),
+                          earlier ? StrCat(" (of step ", summary.output_step(), ")") : "")});
+    if (!summary.merged_dir().empty()) table.AddRow({"merged model", summary.merged_dir()});
   }
   return table.ToString();
 }
