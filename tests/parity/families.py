@@ -106,6 +106,10 @@ def random_model(name, seed, whole_blocks=False):
     config_class, fields, _ = FAMILIES[name]
     if whole_blocks:
         fields = {key: WHOLE_BLOCKS.get((key, value), value) if isinstance(value, int) else value for key, value in fields.items()}
+        if name == "phi3-long-rope":
+            fields["rope_parameters"] = long_rope(pairs=6, partial_rotary_factor=0.75)
+        if name == "phi3-short-rope":
+            fields["rope_parameters"] = long_rope(pairs=8)
     torch.manual_seed(seed)
     config = getattr(transformers, config_class)(**fields)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=KERNELS.get(name, "eager"))

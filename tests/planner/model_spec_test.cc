@@ -8,6 +8,7 @@
 #include <random>
 
 #include "planner/model/catalog.h"
+#include "planner/model/model_difference.h"
 #include "tests/planner/random_model.h"
 
 namespace tunesmith::planner {
@@ -128,6 +129,34 @@ TEST(SizeTest, WrongSizesAreNamed) {
     EXPECT_THAT(ModelSpecFromParameterCount(text).status().message(),
                 HasSubstr("outside 1M to 1000B"))
         << text;
+  }
+}
+
+TEST(ModelDifferencesTest, NamesEveryFieldThatDiffers) {
+  const ModelSpec model = FindModel("Llama-3.1-8B").value();
+  ModelSpec other = model;
+  other.name = "elsewhere";
+  EXPECT_THAT(ModelDifferences(model, other), testing::IsEmpty());
+  other.rope_theta = 10000;
+  other.rope_scaling.factor = 4;
+  other.vocab_size = 32000;
+  EXPECT_THAT(
+      ModelDifferences(model, other),
+      testing::ElementsAre("rope_scaling/factor: 8.0, not 4.0", "rope_theta: 500000.0, not 10000.0",
+                           "vocab_size: 128256, not 32000"));
+  other.family = "mistral";
+  EXPECT_THAT(ModelDifferences(model, other),
+              testing::ElementsAre("model_type: llama, not mistral"));
+}
+
+// Whatever makes two models differ is told somehow.
+TEST(ModelDifferencesTest, TwoRandomModelsDiffer) {
+  std::mt19937_64 random(1);
+  ModelSpec last = RandomModel(random);
+  for (int i = 0; i < 200; ++i) {
+    const ModelSpec next = RandomModel(random);
+    EXPECT_EQ(ModelDifferences(last, next).empty(), last == next);
+    last = next;
   }
 }
 

@@ -8,6 +8,7 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "planner/model/model_difference.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/weight_layout.h"
@@ -71,14 +72,11 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
                                                          const OpContext& context,
                                                          const WeightSource& weights,
                                                          uint64_t seed) {
-  planner::ModelSpec expected = program.inputs.model, found = weights.spec();
-  expected.name = found.name;
-  expected.source = found.source;
-  if (expected != found) {
+  const auto differences = planner::ModelDifferences(program.inputs.model, weights.spec());
+  if (!differences.empty())
     return absl::FailedPreconditionError(
-        StrCat("the plan is for another model than '", found.name,
-               "': their sizes or constants differ; make the plan again for this model"));
-  }
+        StrCat("the plan is for another model than '", weights.spec().name,
+               "': it has ", StrJoin(differences, "; "), "; make the plan again for this model"));
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
   session->FindLayouts();
