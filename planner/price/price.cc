@@ -46,9 +46,8 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
   eager_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, false);
   flash_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, true);
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
-  const auto add = [this](const std::string& op_kind, const double(&x)[3], double rate) {
-    if (const auto kind = KindFromName(op_kind))
-      measured_[static_cast<size_t>(*kind)].push_back({{x[0], x[1], x[2]}, std::log(rate)});
+  const auto add = [this](const std::string& op_kind, const RateSurface::Sizes& x, double rate) {
+    if (const auto kind = KindFromName(op_kind)) measured_[static_cast<size_t>(*kind)].Add(x, rate);
   };
   for (const GemmPoint& p : calibration.gemm)
     add(p.op_kind, {LogOf(p.m), LogOf(p.n), LogOf(p.k)}, p.flops_per_second);
@@ -56,42 +55,19 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
     add(p.op_kind, {LogOf(p.context), LogOf(p.head_size), 0}, p.flops_per_second);
   for (const OpRate& p : calibration.rates)
     add(p.op_kind, {LogOf(p.bytes), 0, 0}, p.bytes_per_second);
-}
-
-double PriceTable::MeasuredRate(OpKind kind, const double (&x)[3]) const {
-  // Inverse-distance weights over the three nearest points: exact at a measured point, monotone between two, flat outside.
-  constexpr int kNearest = 3;
-  std::array<std::pair<double, double>, kNearest> nearest;  // squared distance, log rate
-  int found = 0;
-  for (const Point& point : measured_[static_cast<size_t>(kind)]) {
-    double distance = 0;
-    for (int d = 0; d < 3; ++d) distance += (point.x[d] - x[d]) * (point.x[d] - x[d]);
-    if (distance < 1e-12) return std::exp(point.log_rate);
-    if (found == kNearest && distance >= nearest[kNearest - 1].first) continue;
-    int at = found < kNearest ? found++ : kNearest - 1;
-    for (; at > 0 && nearest[static_cast<size_t>(at - 1)].first > distance; --at)
-      nearest[static_cast<size_t>(at)] = nearest[static_cast<size_t>(at - 1)];
-    nearest[static_cast<size_t>(at)] = {distance, point.log_rate};
-  }
-  double weights = 0, sum = 0;
-  for (int i = 0; i < found; ++i) {
-    const auto& [distance, log_rate] = nearest[static_cast<size_t>(i)];
-    weights += 1.0 / distance;
-    sum += log_rate / distance;
-  }
-  return found == 0 ? 0.0 : std::exp(sum / weights);
+  for (RateSurface& surface : measured_) surface.Fit();
 }
 
 double PriceTable::MemorySeconds(OpKind kind, double bytes) const {
-  const bool measured = !measured_[static_cast<size_t>(kind)].empty();
-  if (measured) return bytes / MeasuredRate(kind, {std::log(std::max(bytes, 1.0)), 0, 0});
+  const RateSurface& measured = Measured(kind);
+  if (!measured.empty()) return bytes / measured.RateAt({std::log(std::max(bytes, 1.0)), 0, 0});
   return bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second) + launch_seconds_;
 }
 
 double PriceTable::LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const {
-  if (!measured_[static_cast<size_t>(op.kind)].empty()) {
+  if (const RateSurface& measured = Measured(op.kind); !measured.empty()) {
     const GemmShape g = GemmShapeOf(program, op);
-    return cost.flops / MeasuredRate(op.kind, {LogOf(g.m), LogOf(g.n), LogOf(g.k)});
+    return cost.flops / measured.RateAt({LogOf(g.m), LogOf(g.n), LogOf(g.k)});
   }
   return std::max(cost.flops / (kDatasheetGemmShare * peak_flops_per_second_),
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
@@ -99,9 +75,9 @@ double PriceTable::LinearSeconds(const Program& program, const Op& op, const OpC
 }
 
 double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
-  if (!measured_[static_cast<size_t>(op.kind)].empty())
+  if (const RateSurface& measured = Measured(op.kind); !measured.empty())
     return cost.flops /
-           MeasuredRate(op.kind, {LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
+           measured.RateAt({LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
   const bool flash =
       op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
   return std::max(cost.flops / (flash ? flash_flops_per_second_ : eager_flops_per_second_),
@@ -132,7 +108,7 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
   const BufferRef whole = op.kind == OpKind::kReduceScatter ? op.inputs[0] : op.outputs[0];
   const auto bytes =
       static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(whole.buffer)]));
-  if (!measured_[static_cast<size_t>(op.kind)].empty()) return MemorySeconds(op.kind, bytes);
+  if (!Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes);
   const auto ranks = static_cast<double>(program.inputs.mix.data_parallel);
   const double nodes =
       links_.ranks_per_node > 0 ? std::ceil(ranks / static_cast<double>(links_.ranks_per_node)) : 1;

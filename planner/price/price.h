@@ -3,11 +3,11 @@
 #include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "planner/model/hardware.h"
 #include "planner/price/calibration.h"
 #include "planner/price/op_cost.h"
+#include "planner/price/rate_surface.h"
 #include "planner/price/row_statistics.h"
 #include "planner/price/streams.h"
 #include "planner/program/program.h"
@@ -90,14 +90,7 @@ class PriceTable {
   const RowStatistics& rows() const { return rows_; }
 
  private:
-  // A measured rate at a place in log space.
-  struct Point {
-    double x[3];
-    double log_rate;
-  };
-
-  // Log-space interpolation over the nearest points of the kind; 0 when there is none.
-  double MeasuredRate(OpKind kind, const double (&x)[3]) const;
+  const RateSurface& Measured(OpKind kind) const { return measured_[static_cast<size_t>(kind)]; }
   double Seconds(const Program& program, const Op& op, bool accumulates) const;
   double LinkSeconds(const Program& program, const Op& op) const;
   double HostSeconds(const Program& program, const Op& op, bool accumulates) const;
@@ -114,7 +107,7 @@ class PriceTable {
   double eager_flops_per_second_ = 0;
   double flash_flops_per_second_ = 0;
   double launch_seconds_ = 0;
-  std::array<std::vector<Point>, kOpKindCount> measured_;
+  std::array<RateSurface, kOpKindCount> measured_;
 };
 
 // Time of one optimizer step of a whole program: the sum over segments, times what steps add to the sum of their ops.

@@ -75,8 +75,8 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
   const auto differences = planner::ModelDifferences(program.inputs.model, weights.spec());
   if (!differences.empty())
     return absl::FailedPreconditionError(
-        StrCat("the plan is for another model than '", weights.spec().name,
-               "': it has ", StrJoin(differences, "; "), "; make the plan again for this model"));
+        StrCat("the plan is for another model than '", weights.spec().name, "': it has ",
+               StrJoin(differences, "; "), "; make the plan again for this model"));
   TUNESMITH_ASSIGN_OR_RETURN(auto executor, Executor::Create(std::move(program), context, {}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
   session->FindLayouts();
