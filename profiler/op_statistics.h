@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
 #include <tuple>
 #include <vector>
 
@@ -14,24 +13,27 @@ namespace tunesmith::profiler {
 // Collects the seconds of every op that an executor runs, by what the price of an op depends on.
 class OpStatistics : public trainer::OpObserver {
  public:
-  // `program` must outlive the statistics.
-  explicit OpStatistics(const planner::Program& program) : program_(program) {}
+  // `program` must outlive what is observed.
+  explicit OpStatistics(const planner::Program* program) : program_(program) {}
 
   void OnOp(const planner::Op& op, const trainer::OpCall& call, double seconds) override;
 
-  // Adds one point for each shape seen, from the median of its times. Points already there with the same shape are replaced.
+  // The samples of both.
+  void Merge(const OpStatistics& other);
+
+  // Adds one point for each shape seen, from the median of its times.
   void AddTo(planner::Calibration& calibration) const;
 
  private:
   // Op kind and up to three sizes: (m, n, k), (context, head size, 0) or (bytes, 0, 0).
   using Key = std::tuple<planner::OpKind, int64_t, int64_t, int64_t>;
-  struct Samples {
+  struct Sample {
     double work = 0;  // flops or bytes
-    std::vector<double> seconds;
+    double seconds = 0;
   };
 
-  const planner::Program& program_;
-  std::map<Key, Samples> samples_;
+  const planner::Program* program_;
+  std::map<Key, std::vector<Sample>> samples_;
 };
 
 }  // namespace tunesmith::profiler

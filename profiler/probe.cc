@@ -17,9 +17,9 @@
 #include "common/version.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
-#include "planner/program/layer_parameters.h"
 #include "profiler/fill_with_data.h"
 #include "profiler/op_statistics.h"
+#include "profiler/probe_programs.h"
 #include "trainer/executor.h"
 
 namespace tunesmith::profiler {
@@ -28,32 +28,15 @@ namespace {
 using planner::SegmentKind;
 using trainer::Executor;
 
-constexpr int64_t kProbeLayerCount = 2;
-constexpr int kLeastRounds = 3;
+constexpr int kLeastRounds = 2;
+constexpr size_t kLeastPrograms = 3;  // whatever the budget
+// Between equal steps. A quiet virtual machine stays below 0.1.
+constexpr double kMostSpread = 0.35;
+// Never claim more than a shared machine repeats.
+constexpr double kLeastRelativeError = 0.05;
 
 double Now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-planner::ProgramInputs InputsOf(const ProbeOptions& options, const trainer::OpContext& context,
-                                planner::Method method, planner::AttentionKernel attention,
-                                int64_t micro_batch) {
-  planner::ProgramInputs in;
-  in.model = options.model;
-  in.model.layer_count = std::min(kProbeLayerCount, options.model.layer_count);
-  in.workload = {.context = options.context,
-                 .rows_per_step = 2 * micro_batch,
-                 .evaluates = false,
-                 .generates = false};
-  in.mix = {.method = method,
-            .precision = options.precision,
-            .attention = attention,
-            .loss = planner::LossKernel::kChunked,
-            .micro_batch = micro_batch,
-            .accumulation_count = 2};
-  in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = in.model.layer_count;
-  in.backend = {.kind = context.device};
-  return in;
 }
 
 // One step of two micro-batches; seconds.
@@ -66,54 +49,92 @@ absl::StatusOr<double> RunStep(Executor& executor) {
   return Now() - start;
 }
 
-// A measured step and the price of the same program.
-struct StepSample {
-  double measured_seconds = 0;
+// What one program showed.
+struct Sample {
   planner::ProgramInputs inputs;
+  std::shared_ptr<const planner::Program> program;
+  OpStatistics ops;
+  double step_seconds = 0;
+  double step_spread = 0;  // longest less shortest, over the median
 };
 
-absl::StatusOr<StepSample> ProbeProgram(const planner::ProgramInputs& inputs,
-                                        const trainer::OpContext& context, double until,
-                                        planner::Calibration& calibration) {
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
+absl::StatusOr<Sample> ProbeProgram(const planner::ProgramInputs& inputs,
+                                    const trainer::OpContext& context, double until) {
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Program built, planner::BuildProgram(inputs));
+  const auto program = std::make_shared<const planner::Program>(std::move(built));
   TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
-                             Executor::Create(std::move(program), context, {}));
+                             Executor::Create(*program, context, {}));
   TUNESMITH_RETURN_IF_ERROR(FillWithData(*executor));
   TUNESMITH_RETURN_IF_ERROR(RunStep(*executor).status());  // warm-up: pages, caches, library set-up
-  OpStatistics statistics(executor->program());
+  Sample sample{.inputs = inputs, .program = program, .ops = OpStatistics(program.get())};
   std::vector<double> steps;
   for (int round = 0; round < kLeastRounds || Now() < until; ++round) {
-    executor->set_observer(&statistics);
+    executor->set_observer(&sample.ops);
     TUNESMITH_RETURN_IF_ERROR(RunStep(*executor).status());
     executor->set_observer(nullptr);
     TUNESMITH_ASSIGN_OR_RETURN(const double seconds, RunStep(*executor));
     steps.push_back(seconds);
   }
-  statistics.AddTo(calibration);
-  return StepSample{.measured_seconds = Median(steps), .inputs = inputs};
+  sample.step_seconds = Median(steps);
+  const auto [least, most] = std::minmax_element(steps.begin(), steps.end());
+  sample.step_spread = (*most - *least) / sample.step_seconds;
+  return sample;
 }
 
-// Measured over predicted sum of ops, over all samples; and the spread of single samples around it as the interval.
-absl::Status FitStepFactor(const std::vector<StepSample>& samples, const ProbeOptions& options,
-                           planner::Calibration& calibration) {
-  calibration.step_factor = 1.0;
+absl::Status CheckNoise(const std::vector<Sample>& samples) {
+  std::vector<double> spreads;
+  for (const Sample& sample : samples) spreads.push_back(sample.step_spread);
+  const double spread = Median(spreads);
+  if (spread <= kMostSpread) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("the machine is too busy to be calibrated: equal steps took times that differ by ",
+             std::lround(100 * spread), " %, of which ", std::lround(100 * kMostSpread),
+             " % are too many; try again when it is idle, or keep what was measured with "
+             "--allow-noise"));
+}
+
+// Measured over predicted steps, in log space, of all samples but `left_out`, and of `left_out` last: each predicted from the ops of all but `left_out`.
+absl::StatusOr<std::vector<double>> LogRatios(const std::vector<Sample>& samples, size_t left_out,
+                                              const planner::Hardware& hardware,
+                                              planner::Calibration calibration) {
+  OpStatistics ops(nullptr);
+  for (size_t i = 0; i < samples.size(); ++i)
+    if (i != left_out) ops.Merge(samples[i].ops);
+  ops.AddTo(calibration);
+  const planner::PriceTable prices(hardware, calibration, samples[0].inputs.mix.precision);
+  const auto log_ratio = [&](const Sample& sample) {
+    const planner::StepPrice price = planner::PriceStep(*sample.program, prices);
+    return std::log(sample.step_seconds / (static_cast<double>(price.step_picoseconds) * 1e-12));
+  };
+  std::vector<double> ratios;
+  for (size_t i = 0; i < samples.size(); ++i)
+    if (i != left_out) ratios.push_back(log_ratio(samples[i]));
+  if (left_out < samples.size()) ratios.push_back(log_ratio(samples[left_out]));
+  return ratios;
+}
+
+// The step factor is the median over all programs. The interval is what programs are off by when they are predicted from the others: nine in ten are within it.
+absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options,
+                 planner::Calibration& calibration) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
                              planner::FindHardware(options.device_name));
-  const planner::PriceTable prices(hardware, calibration, options.precision);
-  std::vector<double> ratios;
-  for (const StepSample& sample : samples) {
-    TUNESMITH_ASSIGN_OR_RETURN(const planner::Program program,
-                               planner::BuildProgram(sample.inputs));
-    ratios.push_back(
-        sample.measured_seconds /
-        (static_cast<double>(planner::PriceStep(program, prices).step_picoseconds) * 1e-12));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<double> ratios,
+                             LogRatios(samples, samples.size(), hardware, calibration));
+  std::vector<double> errors;
+  for (size_t i = 0; i < samples.size() && samples.size() > 1; ++i) {
+    TUNESMITH_ASSIGN_OR_RETURN(std::vector<double> others,
+                               LogRatios(samples, i, hardware, calibration));
+    const double left_out = others.back();
+    others.pop_back();
+    errors.push_back(std::expm1(std::abs(left_out - Median(others))));
   }
-  calibration.step_factor = Median(ratios);
-  double worst = 0;
-  for (double ratio : ratios)
-    worst = std::max(worst, std::abs(ratio / calibration.step_factor - 1));
-  // Never claim more than a shared machine repeats.
-  calibration.relative_error = std::max(0.08, worst);
+  OpStatistics all(nullptr);
+  for (const Sample& sample : samples) all.Merge(sample.ops);
+  all.AddTo(calibration);
+  calibration.step_factor = std::exp(Median(ratios));
+  std::sort(errors.begin(), errors.end());
+  const double ninth = errors.empty() ? 0 : errors[errors.size() * 9 / 10];
+  calibration.relative_error = std::max(kLeastRelativeError, ninth);
   return absl::OkStatus();
 }
 
@@ -146,36 +167,23 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
   calibration.id =
       options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
   const double start = Now();
-  std::vector<StepSample> samples;
-  std::vector<planner::ProgramInputs> probes;
-  for (int64_t micro_batch : {1, 4}) {
-    for (planner::AttentionKernel attention :
-         {planner::AttentionKernel::kFlash, planner::AttentionKernel::kEager}) {
-      for (planner::Method method :
-           {planner::Method::kLora, planner::Method::kFull, planner::Method::kQlora}) {
-        // The eager kernel, full fine-tuning and QLoRA share every other op with their counterparts: one size of each is enough.
-        if (attention == planner::AttentionKernel::kEager &&
-            (method != planner::Method::kLora || micro_batch > 1))
-          continue;
-        if (method == planner::Method::kQlora &&
-            (micro_batch > 1 || !planner::CanQuantize(options.model)))
-          continue;
-        probes.push_back(InputsOf(options, context, method, attention, micro_batch));
-      }
-    }
-  }
-  for (size_t i = 0; i < probes.size(); ++i) {
+  std::vector<Sample> samples;
+  const std::vector<planner::ProgramInputs> programs =
+      ProbePrograms({options.model, options.context, options.precision}, {.kind = context.device});
+  for (size_t i = 0; i < programs.size(); ++i) {
     const double left = start + options.budget_seconds - Now();
-    if (left <= 0 && i >= 3) break;
-    const double until = Now() + std::max(left, 0.0) / static_cast<double>(probes.size() - i);
-    absl::StatusOr<StepSample> sample = ProbeProgram(probes[i], context, until, calibration);
+    if (left <= 0 && i >= kLeastPrograms) break;
+    const double until = Now() + std::max(left, 0.0) / static_cast<double>(programs.size() - i);
+    absl::StatusOr<Sample> sample = ProbeProgram(programs[i], context, until);
     if (absl::IsResourceExhausted(sample.status()) && !samples.empty()) continue;
     TUNESMITH_RETURN_IF_ERROR(sample.status());
     samples.push_back(*std::move(sample));
-    report(StrCat("probe ", i + 1, "/", probes.size(), ": ", planner::FormatMix(probes[i].mix),
-                  ", step ", FormatSeconds(samples.back().measured_seconds)));
+    report(StrCat("probe ", i + 1, "/", programs.size(), ": ", programs[i].model.name, " ",
+                  planner::FormatMix(programs[i].mix), ", step ",
+                  FormatSeconds(samples.back().step_seconds)));
   }
-  TUNESMITH_RETURN_IF_ERROR(FitStepFactor(samples, options, calibration));
+  if (!options.allows_noise) TUNESMITH_RETURN_IF_ERROR(CheckNoise(samples));
+  TUNESMITH_RETURN_IF_ERROR(Fit(samples, options, calibration));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateCalibration(calibration));
   return calibration;
 }

@@ -16,12 +16,13 @@ struct ProbeOptions {
   double budget_seconds = 10;
   std::string device_name = "cpu";  // Hardware::name
   planner::Precision precision = planner::Precision::kFp32;
+  bool allows_noise = false;
 };
 
-// Measures this machine on the ops that a fine-tune of the model will run: two layers of the model with its true widths, full fine-tuning, LoRA
-// and QLoRA, both attention kernels where the device has them, micro-batches of growing size, through the trainer's executor, until the budget is
-// spent (each at least once). Sets the calibration's id, fingerprint, rates, step factor and interval. `report` gets one line per probe.
-// Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest probe fits.
+// Measures this machine on the ops of ProbePrograms, through the trainer's executor, until the budget is spent: the first three programs always, and as many of the
+// others as there is time for, with more repetitions where there is more. Sets the calibration's id, fingerprint, rates, step factor and interval. `report` gets one
+// line per program. Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest program fits;
+// FAILED_PRECONDITION when equal steps took so unequal times that the rates mean little, unless that is allowed.
 absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
                                            const trainer::OpContext& context,
                                            absl::FunctionRef<void(const std::string&)> report);

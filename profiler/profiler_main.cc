@@ -1,14 +1,20 @@
 // tunesmith-profiler: measures this machine for the planner. See --help.
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
 #include <string>
 
+#include "common/duration.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
 #include "profiler/probe.h"
+#include "proto/convert/data_directory.h"
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
 #include "trainer/model_io/weight_source.h"
@@ -22,10 +28,15 @@ struct Flags {
   std::string device = "cpu";
   std::string hardware;
   std::string out;
+  std::string budget = "120s";
   int64_t context = 512;
   int64_t thread_count = 0;
-  double budget_seconds = 10;
+  bool allows_noise = false;
 };
+
+std::string CalibrationsDirectory() {
+  return StrCat(convert::DefaultDataDirectory(), "/", convert::kCalibrationsDirectory);
+}
 
 absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
   if (!std::filesystem::exists(name)) return planner::FindModel(name);
@@ -33,33 +44,58 @@ absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
   return weights->spec();
 }
 
-absl::Status Run(const Flags& flags) {
-  ProbeOptions options{.context = flags.context, .budget_seconds = flags.budget_seconds};
+// Two at once would measure each other. Held until the process ends.
+absl::Status LockCalibrations(const std::string& directory) {
+  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return absl::ErrnoToStatus(errno, StrCat("cannot open ", directory));
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
+  if (errno != EWOULDBLOCK) return absl::ErrnoToStatus(errno, StrCat("cannot lock ", directory));
+  return absl::FailedPreconditionError(
+      StrCat("another calibration is running and writes to ", directory, "; wait for it to end"));
+}
+
+absl::StatusOr<std::string> OutputPath(const std::string& out, const std::string& id) {
+  if (!out.empty() && !std::filesystem::is_directory(out)) return out;
+  return StrCat(out.empty() ? CalibrationsDirectory() : out, "/", id, ".json");
+}
+
+absl::Status Write(const planner::Calibration& calibration, const std::string& out) {
+  const std::string json = convert::ToJson(convert::ToProto(calibration));
+  if (out == "-") {
+    std::printf("%s\n", json.c_str());
+    return absl::OkStatus();
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string path, OutputPath(out, calibration.id));
+  TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(path, json + "\n"));
+  std::printf("%s\n", path.c_str());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ProbeOptions> OptionsOf(const Flags& flags, const trainer::OpContext& context) {
+  ProbeOptions options{.context = flags.context, .allows_noise = flags.allows_noise};
+  TUNESMITH_ASSIGN_OR_RETURN(options.budget_seconds, ParseDurationSeconds(flags.budget));
   TUNESMITH_ASSIGN_OR_RETURN(options.model, ResolveModel(flags.model));
-  TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
-                             trainer::OpenDevice::Open(flags.device, flags.thread_count));
-  if (device.context().device == planner::BackendKind::kCuda) {
+  if (context.device == planner::BackendKind::kCuda) {
     if (flags.hardware.empty())
       return absl::InvalidArgumentError(
           "--hardware is needed with a GPU: its name in `tunesmith gpus`, e.g. H100-SXM");
     options.device_name = flags.hardware;
     options.precision = planner::Precision::kBf16;
   }
+  return options;
+}
+
+absl::Status Run(const Flags& flags) {
+  TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
+                             trainer::OpenDevice::Open(flags.device, flags.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(const ProbeOptions options, OptionsOf(flags, device.context()));
+  if (flags.out.empty()) TUNESMITH_RETURN_IF_ERROR(LockCalibrations(CalibrationsDirectory()));
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
                              Probe(options, device.context(), [](const std::string& line) {
                                std::fprintf(stderr, "%s\n", line.c_str());
                              }));
-  const std::string json = convert::ToJson(convert::ToProto(calibration));
-  if (flags.out.empty()) {
-    std::printf("%s\n", json.c_str());
-    return absl::OkStatus();
-  }
-  const std::string path = std::filesystem::is_directory(flags.out)
-                               ? StrCat(flags.out, "/", calibration.id, ".json")
-                               : flags.out;
-  TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(path, json + "\n"));
-  std::printf("%s\n", path.c_str());
-  return absl::OkStatus();
+  return Write(calibration, flags.out);
 }
 
 }  // namespace
@@ -82,10 +118,12 @@ int main(int argc, char** argv) {
   app.add_option("--threads", flags.thread_count, "CPU threads; 0: one per processor")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--budget-seconds", flags.budget_seconds, "time to spend")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
-  app.add_option("--out", flags.out, "file, or directory for <id>.json; none: standard output");
+  app.add_option("--budget", flags.budget, "time to spend, as 120s or 5m")->capture_default_str();
+  app.add_option("--out", flags.out,
+                 "file, or directory for <id>.json, or - for standard output; by default the "
+                 "calibrations of the data directory, where answers find it");
+  app.add_flag("--allow-noise", flags.allows_noise,
+               "keep rates of a machine that is too busy to measure well");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

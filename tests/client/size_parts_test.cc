@@ -1,9 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "client/duration.h"
 #include "client/prices.h"
 #include "client/show_size.h"
+#include "common/duration.h"
 
 namespace tunesmith::client {
 namespace {

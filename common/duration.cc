@@ -1,4 +1,4 @@
-#include "client/duration.h"
+#include "common/duration.h"
 
 #include <cmath>
 #include <string_view>
@@ -6,7 +6,7 @@
 #include "common/numbers.h"
 #include "common/str_cat.h"
 
-namespace tunesmith::client {
+namespace tunesmith {
 namespace {
 
 // Units in the order in which they are written.
@@ -38,4 +38,4 @@ absl::StatusOr<double> ParseDurationSeconds(const std::string& text) {
   return seconds;
 }
 
-}  // namespace tunesmith::client
+}  // namespace tunesmith

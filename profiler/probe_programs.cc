@@ -1,0 +1,149 @@
+#include "profiler/probe_programs.h"
+
+#include <algorithm>
+
+#include "planner/model/model_tensors.h"
+#include "planner/program/layer_parameters.h"
+
+namespace tunesmith::profiler {
+namespace {
+
+using planner::AttentionKernel;
+using planner::Method;
+using planner::ModelSpec;
+
+// Weights of so many bytes do not stay in the caches from one use to the next, as those of whole models do not.
+constexpr int64_t kUncachedBytes = 64 << 20;
+constexpr int64_t kLeastLayerCount = 2;
+
+int64_t LayerCount(const ModelSpec& model) {
+  ModelSpec one = model, two = model;
+  one.layer_count = 1;
+  two.layer_count = 2;
+  const int64_t layer_bytes = 4 * (planner::ParameterCount(two) - planner::ParameterCount(one));
+  const int64_t wanted =
+      std::max(kLeastLayerCount, kUncachedBytes / std::max<int64_t>(layer_bytes, 1));
+  return std::min(wanted, model.layer_count);
+}
+
+struct Shape {
+  Method method = Method::kLora;
+  AttentionKernel attention = AttentionKernel::kFlash;
+  int64_t context = 0;
+  int64_t micro_batch = 1;
+  int64_t rank = 16;
+};
+
+// All that the model has.
+uint32_t Projections(const ModelSpec& model) {
+  uint32_t bits = 0;
+  for (int projection = 0; projection < planner::kProjectionCount; ++projection)
+    if (planner::HasProjection(model, projection)) bits |= 1u << projection;
+  return bits;
+}
+
+planner::ProgramInputs InputsOf(const ModelSpec& model, const Shape& shape,
+                                planner::Precision precision, const planner::Backend& backend) {
+  planner::ProgramInputs in;
+  in.model = model;
+  in.workload = {.context = shape.context,
+                 .rows_per_step = 2 * shape.micro_batch,
+                 .evaluates = false,
+                 .generates = false};
+  in.mix = {.method = shape.method,
+            .lora = {.rank = shape.rank, .targets = Projections(model)},
+            .precision = precision,
+            .attention = shape.attention,
+            .loss = planner::LossKernel::kChunked,
+            .micro_batch = shape.micro_batch,
+            .accumulation_count = 2};
+  in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = model.layer_count;
+  in.backend = backend;
+  return in;
+}
+
+ModelSpec Small(const char* family, int64_t hidden, int64_t intermediate, int64_t heads,
+                int64_t kv_heads, int64_t head_size, int64_t layers) {
+  ModelSpec model;
+  model.name = family;
+  model.family = family;
+  model.layer_count = layers;
+  model.hidden_size = hidden;
+  model.intermediate_size = intermediate;
+  model.head_count = heads;
+  model.kv_head_count = kv_heads;
+  model.head_size = head_size;
+  model.vocab_size = 8192;
+  model.context_limit = 4096;
+  return model;
+}
+
+// Layer norms and biases, no gate.
+ModelSpec PlainSmall(int64_t hidden, int64_t heads, int64_t layers) {
+  ModelSpec model = Small("gpt_neox", hidden, 4 * hidden, heads, heads, hidden / heads, layers);
+  model.norm = planner::NormKind::kLayer;
+  model.norm_bias = model.plain_mlp = true;
+  model.qkv_bias = model.output_bias = model.mlp_bias = true;
+  model.parallel_blocks = true;
+  model.activation = planner::Activation::kGelu;
+  return model;
+}
+
+ModelSpec NormedHeads(ModelSpec model) {
+  model.family = "qwen3";
+  model.qk_norm = true;
+  return model;
+}
+
+struct Probe {
+  ModelSpec model;
+  Shape shape;
+};
+
+std::vector<Probe> ProbesOf(const ModelSpec& model, int64_t context) {
+  std::vector<Probe> probes = {{model, {.method = Method::kLora, .context = context}},
+                               {model, {.method = Method::kFull, .context = context}},
+                               {model, {.attention = AttentionKernel::kEager, .context = context}}};
+  if (planner::CanQuantize(model))
+    probes.push_back({model, {.method = Method::kQlora, .context = context}});
+  probes.push_back({model, {.method = Method::kFull, .context = context, .micro_batch = 4}});
+  probes.push_back(
+      {model, {.method = Method::kLora, .context = context, .micro_batch = 4, .rank = 64}});
+  return probes;
+}
+
+std::vector<Probe> OtherProbes() {
+  const ModelSpec wide = Small("llama", 2048, 5632, 16, 4, 128, 2),
+                  middle = NormedHeads(Small("llama", 1024, 2816, 8, 4, 128, 4)),
+                  narrow = Small("llama", 320, 864, 10, 10, 32, 8), plain = PlainSmall(768, 12, 5),
+                  plain_narrow = PlainSmall(512, 8, 8);
+  const auto eager = AttentionKernel::kEager;
+  return {{plain, {.method = Method::kFull, .context = 256, .micro_batch = 2}},
+          {wide, {.method = Method::kFull, .context = 64}},
+          {narrow, {.method = Method::kFull, .context = 2048}},
+          {middle, {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8}},
+          {plain_narrow, {.method = Method::kLora, .context = 1024, .rank = 8}},
+          {narrow, {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4}},
+          {middle, {.method = Method::kFull, .attention = eager, .context = 1024}},
+          {wide, {.method = Method::kLora, .context = 256, .rank = 32}},
+          {plain, {.method = Method::kLora, .attention = eager, .context = 64, .micro_batch = 2}},
+          {plain_narrow, {.method = Method::kFull, .context = 64, .micro_batch = 8}}};
+}
+
+}  // namespace
+
+std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
+                                                  const planner::Backend& backend) {
+  ModelSpec model = probe.model;
+  model.layer_count = LayerCount(model);
+  std::vector<Probe> probes = ProbesOf(model, probe.context);
+  if (backend.kind == planner::BackendKind::kCpu) {
+    for (Probe& other : OtherProbes()) probes.push_back(std::move(other));
+  }
+  std::vector<planner::ProgramInputs> programs;
+  for (const Probe& p : probes)
+    programs.push_back(InputsOf(p.model, p.shape, probe.precision, backend));
+  return programs;
+}
+
+}  // namespace tunesmith::profiler

@@ -1,0 +1,72 @@
+#include "tests/benchmarks/accuracy_points.h"
+
+#include <algorithm>
+
+#include "common/file.h"
+#include "common/json.h"
+#include "common/status_macros.h"
+#include "planner/model/catalog.h"
+#include "proto/convert/json.h"
+#include "proto/convert/prediction.h"
+#include "proto/convert/violations.h"
+
+namespace tunesmith {
+
+using nlohmann::json;
+
+absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,
+                                             const planner::Calibration& calibration) {
+  planner::Question question;
+  TUNESMITH_ASSIGN_OR_RETURN(question.model, planner::FindModel(step.model));
+  question.model.layer_count = std::min(question.model.layer_count, step.layer_count);
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, planner::ParseMix(step.mix));
+  question.lora = mix.lora;
+  question.workload = {.context = step.context,
+                       .rows_per_step = mix.micro_batch * mix.accumulation_count,
+                       .evaluates = false,
+                       .generates = false};
+  TUNESMITH_ASSIGN_OR_RETURN(question.devices, planner::ParseDeviceGroup("cpu"));
+  question.calibration = calibration;
+  return question;
+}
+
+absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
+                                                const planner::Calibration& calibration) {
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question, QuestionOf(step, calibration));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, planner::ParseMix(step.mix));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware cpu, planner::FindHardware("cpu"));
+  const planner::PriceTable prices(cpu, calibration, planner::Precision::kFp32);
+  return planner::Predict(question, mix, prices, planner::BudgetOf(question));
+}
+
+absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path) {
+  json file;
+  file["calibration"] = json::parse(convert::ToJson(convert::ToProto(host.calibration)));
+  for (const MeasuredStep& step : host.steps)
+    file["steps"].push_back({{"model", step.model},
+                             {"layer_count", step.layer_count},
+                             {"context", step.context},
+                             {"mix", step.mix},
+                             {"seconds", step.seconds}});
+  return WriteFileAtomically(path, file.dump(0) + "\n");
+}
+
+absl::StatusOr<MeasuredHost> ReadMeasuredHost(const std::string& path) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  TUNESMITH_ASSIGN_OR_RETURN(const json file, ParseJson(text, path));
+  v1::Calibration proto;
+  TUNESMITH_RETURN_IF_ERROR(convert::FromJson(file.at("calibration").dump(), path, &proto));
+  convert::Violations violations;
+  MeasuredHost host;
+  host.calibration = convert::CalibrationFromProto(proto, "calibration", violations);
+  TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
+  for (const json& step : file.at("steps"))
+    host.steps.push_back({.model = step.at("model"),
+                          .layer_count = step.at("layer_count"),
+                          .context = step.at("context"),
+                          .mix = step.at("mix"),
+                          .seconds = step.at("seconds")});
+  return host;
+}
+
+}  // namespace tunesmith

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "planner/answer/predict.h"
+#include "planner/price/calibration.h"
+
+// Measured steps, and what the planner says of them.
+namespace tunesmith {
+
+// One training step that a host's CPU took. Data, so that it can be predicted again by later formulas.
+struct MeasuredStep {
+  std::string model;        // of the catalog
+  int64_t layer_count = 0;  // at most the model's own: its first layers
+  int64_t context = 0;
+  std::string mix;  // FormatMix
+  double seconds = 0;
+};
+
+struct MeasuredHost {
+  planner::Calibration calibration;
+  std::vector<MeasuredStep> steps;
+};
+
+absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,
+                                             const planner::Calibration& calibration);
+
+// INVALID_ARGUMENT where the model cannot be trained by the mix.
+absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
+                                                const planner::Calibration& calibration);
+
+// JSON files: {"calibration": ..., "steps": [...]}. Writing is atomic.
+absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path);
+absl::StatusOr<MeasuredHost> ReadMeasuredHost(const std::string& path);
+
+}  // namespace tunesmith

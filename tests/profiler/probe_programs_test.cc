@@ -1,0 +1,82 @@
+#include "profiler/probe_programs.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "planner/model/catalog.h"
+#include "planner/price/op_cost.h"
+#include "planner/program/build_program.h"
+#include "planner/program/memory_plan.h"
+#include "planner/program/op.h"
+
+namespace tunesmith::profiler {
+namespace {
+
+using planner::OpKind;
+
+std::vector<planner::ProgramInputs> ProgramsOf(const char* model) {
+  return ProbePrograms({.model = planner::FindModel(model).value()},
+                       {.kind = planner::BackendKind::kCpu});
+}
+
+std::set<OpKind> KindsOf(const planner::Program& program) {
+  std::set<OpKind> kinds;
+  for (const planner::Segment& segment : program.segments) {
+    if (segment.repeat_count == 0) continue;
+    for (const planner::BlockRun& run : segment.runs)
+      for (const planner::Op& op : program.blocks[static_cast<size_t>(run.block)].ops)
+        kinds.insert(op.kind);
+  }
+  return kinds;
+}
+
+// A program that is left out is predicted from the others, so none may be the only one with a kind of op.
+TEST(ProbeProgramsTest, EveryKindOfOpIsInTwo) {
+  for (const char* model : {"SmolLM2-135M", "MPT-125m", "Gemma-2-2b"}) {
+    std::map<OpKind, int> counts;
+    for (const planner::ProgramInputs& inputs : ProgramsOf(model)) {
+      const auto program = planner::BuildProgram(inputs);
+      ASSERT_TRUE(program.ok()) << program.status();
+      for (const OpKind kind : KindsOf(*program)) ++counts[kind];
+    }
+    for (const auto& [kind, count] : counts)
+      EXPECT_GE(count, 2) << model << ": " << planner::OpKindName(kind);
+  }
+}
+
+// What a step of any method, rung and loss runs was timed.
+TEST(ProbeProgramsTest, NoKindOfOpIsLeftOut) {
+  const planner::ModelSpec model = planner::FindModel("SmolLM2-135M").value();
+  std::set<OpKind> probed;
+  for (const planner::ProgramInputs& inputs : ProgramsOf("SmolLM2-135M"))
+    for (const OpKind kind : KindsOf(*planner::BuildProgram(inputs))) probed.insert(kind);
+  for (const char* mix :
+       {"method=full recompute=keep:10,norms:10,block:10 attention=eager loss=full batch=2x3",
+        "method=lora:r8 recompute=activation:15,gate_up:15 attention=flash loss=chunked batch=1x1",
+        "method=qlora:r8 recompute=block:30 attention=flash loss=full batch=1x4"}) {
+    planner::ProgramInputs inputs;
+    inputs.model = model;
+    inputs.mix = planner::ParseMix(mix).value();
+    inputs.workload = {.context = 128,
+                       .rows_per_step = inputs.mix.micro_batch * inputs.mix.accumulation_count,
+                       .evaluates = false,
+                       .generates = false};
+    const auto program = planner::BuildProgram(inputs);
+    ASSERT_TRUE(program.ok()) << program.status();
+    for (const OpKind kind : KindsOf(*program))
+      EXPECT_TRUE(probed.count(kind)) << mix << ": " << planner::OpKindName(kind);
+  }
+}
+
+TEST(ProbeProgramsTest, OtherModelsAreSmall) {
+  const auto programs = ProgramsOf("Llama-3.1-8B");
+  for (size_t i = 6; i < programs.size(); ++i) {
+    const planner::Program program = planner::BuildProgram(programs[i]).value();
+    EXPECT_LT(planner::PlanMemory(program).device_bytes(), int64_t{2} << 30) << i;
+  }
+}
+
+}  // namespace
+}  // namespace tunesmith::profiler
