@@ -46,6 +46,7 @@ void AddLaunch(CLI::App& app, Globals& globals);
 void AddEvaluate(CLI::App& app, Globals& globals);
 void AddConvert(CLI::App& app, Globals& globals);
 void AddCalibrate(CLI::App& app, Globals& globals);
+void AddCalibration(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
 void AddMeasurements(CLI::App& app, Globals& globals);
 void AddVersion(CLI::App& app, Globals& globals);

@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
   tunesmith::client::AddEvaluate(app, globals);
   tunesmith::client::AddConvert(app, globals);
   tunesmith::client::AddCalibrate(app, globals);
+  tunesmith::client::AddCalibration(app, globals);
   tunesmith::client::AddModels(app, globals);
   tunesmith::client::AddGpus(app, globals);
   tunesmith::client::AddClusters(app, globals);

@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/host_fingerprint.h"
 #include "common/median.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "common/units.h"
-#include "common/version.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
@@ -139,22 +137,6 @@ absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options
 }
 
 }  // namespace
-
-std::string HostFingerprint() {
-  std::ifstream cpuinfo("/proc/cpuinfo"), meminfo("/proc/meminfo");
-  std::string line, processor = "unknown processor", memory;
-  while (std::getline(cpuinfo, line)) {
-    if (line.rfind("model name", 0) == 0) {
-      processor = line.substr(line.find(':') + 2);
-      break;
-    }
-  }
-  int64_t kib = 0;
-  if (std::getline(meminfo, line))
-    kib = std::strtoll(line.c_str() + line.find(':') + 1, nullptr, 10);
-  return StrCat(processor, ", ", static_cast<int64_t>(std::thread::hardware_concurrency()),
-                " processors, ", CeilDivide(kib * kKiB, kGiB), " GiB, trainer ", Version());
-}
 
 absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
                                            const trainer::OpContext& context,

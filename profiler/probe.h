@@ -27,7 +27,4 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
                                            const trainer::OpContext& context,
                                            absl::FunctionRef<void(const std::string&)> report);
 
-// What identifies a CPU host: processor model, processors, memory in GiB.
-std::string HostFingerprint();
-
 }  // namespace tunesmith::profiler

@@ -61,6 +61,8 @@ v1::Measurement Measured(const v1::ReportMeasurementRequest& request, const v1::
   measurement.set_step_seconds_ratio(
       Ratio(request.measured().step_seconds(), plan.prediction().time().step_seconds()));
   measurement.set_source(request.source());
+  measurement.set_model_name(plan.inputs().model().name());
+  measurement.set_device_name(plan.inputs().devices().hardware().name());
   return measurement;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "common/host_fingerprint.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
@@ -41,16 +42,29 @@ absl::StatusOr<planner::Calibration> ReadCalibrationFile(const std::string& path
   return calibration;
 }
 
-std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
-                                                      std::string_view device_name) {
-  std::optional<planner::Calibration> newest;
+std::vector<StoredCalibration> StoredCalibrations(const std::string& data_directory) {
+  std::vector<StoredCalibration> stored;
   std::error_code error;
   std::filesystem::directory_iterator entry(InDirectory(data_directory, kCalibrationsDirectory),
                                             error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    if (entry->path().extension() != ".json") continue;
-    auto calibration = ReadCalibrationFile(entry->path().string());
-    if (!calibration.ok() || calibration->device_name != device_name) continue;
+    const std::string path = entry->path().string();
+    if (entry->path().extension() == ".json") stored.push_back({path, ReadCalibrationFile(path)});
+  }
+  return stored;
+}
+
+bool BelongsHere(const planner::Calibration& calibration) {
+  return calibration.device_name != "cpu" || calibration.fingerprint == HostFingerprint();
+}
+
+std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
+                                                      std::string_view device_name) {
+  std::optional<planner::Calibration> newest;
+  for (StoredCalibration& stored : StoredCalibrations(data_directory)) {
+    absl::StatusOr<planner::Calibration>& calibration = stored.calibration;
+    if (!calibration.ok() || calibration->device_name != device_name || !BelongsHere(*calibration))
+      continue;
     if (!newest || MeasuredAt(*calibration) > MeasuredAt(*newest)) newest = *std::move(calibration);
   }
   return newest;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "planner/price/calibration.h"
@@ -30,8 +31,18 @@ std::string DefaultDataDirectory();
 // and the fields.
 absl::StatusOr<planner::Calibration> ReadCalibrationFile(const std::string& path);
 
-// The newest calibration (by measured_at) of `device_name` in the data directory's calibrations/;
-// none when there is none. Files that do not parse are passed over.
+// A file of the data directory's calibrations/ and what it holds, or why not.
+struct StoredCalibration {
+  std::string path;
+  absl::StatusOr<planner::Calibration> calibration;
+};
+std::vector<StoredCalibration> StoredCalibrations(const std::string& data_directory);
+
+// Whether prices on this host may rest on it: rates of a processor belong to the host that they were measured on (HostFingerprint).
+bool BelongsHere(const planner::Calibration& calibration);
+
+// The newest calibration (by measured_at) of `device_name` in the data directory's calibrations/ that belongs here; none when there is none. Files that do not
+// parse are passed over.
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
                                                       std::string_view device_name);
 

@@ -465,6 +465,8 @@ TEST_F(ApiTest, MeasurementsStandBesideThePrediction) {
     ASSERT_TRUE(status.ok()) << status.error_message();
     EXPECT_EQ(response.measurement().step_seconds_ratio(), 1.5);
     EXPECT_EQ(response.measurement().device_memory_ratio(), 0.9);
+    EXPECT_EQ(response.measurement().model_name(), "1B");
+    EXPECT_EQ(response.measurement().device_name(), "cpu");
     EXPECT_EQ(response.measurement().name(), "measurements/1");
   }
   request.clear_request_id();

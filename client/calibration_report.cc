@@ -1,0 +1,114 @@
+#include "client/calibration_report.h"
+
+#include <cmath>
+#include <map>
+#include <tuple>
+
+#include "absl/strings/str_format.h"
+#include "client/table.h"
+#include "common/str_cat.h"
+#include "nlohmann/json.hpp"
+
+namespace tunesmith::client {
+namespace {
+
+constexpr int64_t kLeastStepsOfDrift = 5;
+constexpr double kMostOutside = 0.3;
+
+// "lora" of "method=lora:r16 zero_stage=0 ...".
+std::string MethodOf(const std::string& mix_line) {
+  const std::string key = "method=";
+  const size_t at = mix_line.find(key);
+  if (at == std::string::npos) return "-";
+  const size_t begin = at + key.size();
+  return mix_line.substr(begin, mix_line.find_first_of(" :", begin) - begin);
+}
+
+void Count(const v1::Measurement& m, CalibrationGroup& group) {
+  if (const double ratio = m.step_seconds_ratio(); ratio > 0) {
+    const double seconds = m.measured().step_seconds();
+    ++group.step_count;
+    group.step_mean_error += std::abs(ratio - 1);
+    group.step_bias += ratio - 1;
+    group.inside_count += seconds >= m.predicted().time().low_seconds() &&
+                          seconds <= m.predicted().time().high_seconds();
+  }
+  if (const double ratio = m.device_memory_ratio(); ratio > 0) {
+    ++group.memory_count;
+    group.memory_mean_error += std::abs(ratio - 1);
+    group.memory_over_count += ratio > 1;
+  }
+}
+
+std::string Percent(double share, int64_t count) {
+  return count > 0 ? absl::StrFormat("%.1f %%", 100 * share) : "-";
+}
+
+}  // namespace
+
+bool CalibrationGroup::HasDrifted() const {
+  const auto outside = static_cast<double>(step_count - inside_count);
+  return step_count >= kLeastStepsOfDrift &&
+         outside > kMostOutside * static_cast<double>(step_count);
+}
+
+std::vector<CalibrationGroup> GroupMeasurements(const std::vector<v1::Measurement>& measurements) {
+  std::map<std::tuple<std::string, std::string, std::string>, CalibrationGroup> groups;
+  for (const v1::Measurement& m : measurements) {
+    const std::string device = m.device_name().empty() ? "-" : m.device_name(),
+                      model = m.model_name().empty() ? "-" : m.model_name(),
+                      method = MethodOf(m.mix_line());
+    CalibrationGroup& group = groups[{device, method, model}];
+    std::tie(group.device, group.method, group.model) = std::tie(device, method, model);
+    Count(m, group);
+  }
+  std::vector<CalibrationGroup> sorted;
+  for (auto& [key, group] : groups) {
+    if (group.step_count > 0) {
+      group.step_mean_error /= static_cast<double>(group.step_count);
+      group.step_bias /= static_cast<double>(group.step_count);
+    }
+    if (group.memory_count > 0) group.memory_mean_error /= static_cast<double>(group.memory_count);
+    sorted.push_back(group);
+  }
+  return sorted;
+}
+
+std::string ShowCalibrationReport(const std::vector<CalibrationGroup>& groups) {
+  if (groups.empty()) return "no measurements yet: jobs that end well report them\n";
+  Table table({"device", "method", "model", "steps", "off by", "bias", "in interval", "memories",
+               "off by", "above"},
+              {3, 4, 5, 6, 7, 8, 9});
+  std::string warnings;
+  for (const CalibrationGroup& g : groups) {
+    table.AddRow({g.device, g.method, g.model, StrCat(g.step_count),
+                  Percent(g.step_mean_error, g.step_count), Percent(g.step_bias, g.step_count),
+                  StrCat(g.inside_count), StrCat(g.memory_count),
+                  Percent(g.memory_mean_error, g.memory_count), StrCat(g.memory_over_count)});
+    if (g.HasDrifted())
+      warnings +=
+          StrCat("warning: ", g.step_count - g.inside_count, " of ", g.step_count, " steps of ",
+                 g.method, " on ", g.device, " (", g.model,
+                 ") lie outside their 90 % interval; calibrate again: tunesmith calibrate\n");
+  }
+  return table.ToString() + warnings;
+}
+
+std::string CalibrationReportJson(const std::vector<CalibrationGroup>& groups) {
+  auto rows = nlohmann::ordered_json::array();
+  for (const CalibrationGroup& g : groups)
+    rows.push_back({{"device", g.device},
+                    {"method", g.method},
+                    {"model", g.model},
+                    {"step_count", g.step_count},
+                    {"step_mean_error", g.step_mean_error},
+                    {"step_bias", g.step_bias},
+                    {"inside_interval_count", g.inside_count},
+                    {"memory_count", g.memory_count},
+                    {"memory_mean_error", g.memory_mean_error},
+                    {"memory_over_count", g.memory_over_count},
+                    {"drifted", g.HasDrifted()}});
+  return nlohmann::ordered_json{{"groups", rows}}.dump(2);
+}
+
+}  // namespace tunesmith::client
