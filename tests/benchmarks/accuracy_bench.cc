@@ -15,7 +15,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,12 +25,10 @@
 #include "common/str_cat.h"
 #include "common/units.h"
 #include "planner/model/catalog.h"
-#include "planner/program/build_program.h"
-#include "profiler/fill_with_data.h"
 #include "profiler/probe.h"
 #include "proto/convert/data_directory.h"
 #include "tests/benchmarks/accuracy_points.h"
-#include "trainer/executor.h"
+#include "tests/benchmarks/timed_step.h"
 #include "trainer/open_device.h"
 
 namespace tunesmith {
@@ -59,11 +57,9 @@ double Now() {
 struct Point {
   MeasuredStep step;
   planner::Prediction prediction;
-  std::unique_ptr<trainer::Executor> executor;
-  std::vector<double> seconds;
+  std::optional<TimedStep> timed = std::nullopt;  // while its group is measured
 
-  double Measured() const { return Median(seconds); }
-  double Error() const { return prediction.time.step_seconds / Measured() - 1; }
+  double Error() const { return prediction.time.step_seconds / step.seconds - 1; }
 };
 
 // What points are drawn from. Deep models are cut to some of their layers, whose widths stay.
@@ -137,20 +133,6 @@ absl::StatusOr<std::vector<Point>> DrawPoints(const Options& options,
   return points;
 }
 
-absl::StatusOr<double> RunStep(trainer::Executor& executor) {
-  const double start = Now();
-  for (const planner::Segment& segment : executor.program().segments) {
-    if (segment.kind != planner::SegmentKind::kMicroFirst &&
-        segment.kind != planner::SegmentKind::kMicroMiddle &&
-        segment.kind != planner::SegmentKind::kMicroLast &&
-        segment.kind != planner::SegmentKind::kOptimizer)
-      continue;
-    for (int64_t i = 0; i < segment.repeat_count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(executor.Run(segment.kind));
-  }
-  return Now() - start;
-}
-
 absl::Status Open(Point& point, const trainer::OpContext& context) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question, QuestionOf(point.step, {}));
   planner::ProgramInputs inputs;
@@ -158,11 +140,8 @@ absl::Status Open(Point& point, const trainer::OpContext& context) {
   inputs.workload = question.workload;
   inputs.mix = point.prediction.mix;
   inputs.backend = {.kind = planner::BackendKind::kCpu};
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
-  TUNESMITH_ASSIGN_OR_RETURN(point.executor,
-                             trainer::Executor::Create(std::move(program), context, {}));
-  TUNESMITH_RETURN_IF_ERROR(profiler::FillWithData(*point.executor));
-  return RunStep(*point.executor).status();  // warm-up
+  TUNESMITH_ASSIGN_OR_RETURN(point.timed, TimedStep::Open(inputs, context));
+  return absl::OkStatus();
 }
 
 struct Totals {
@@ -179,15 +158,14 @@ double Noise(const std::vector<double>& seconds) {
 
 void Count(const Point& point, Totals& totals) {
   const planner::TimePrediction& time = point.prediction.time;
-  const double measured = point.Measured();
+  const double measured = point.step.seconds;
   totals.error += std::abs(point.Error());
   totals.bias += point.Error();
   totals.worst = std::max(totals.worst, std::abs(point.Error()));
-  totals.noise += Noise(point.seconds);
+  totals.noise += Noise(point.timed->seconds());
   totals.covered += measured >= time.low_seconds && measured <= time.high_seconds;
   totals.half_widths.push_back((time.high_seconds - time.low_seconds) / 2 / time.step_seconds);
-  totals.arena_mismatches +=
-      point.executor->arena().plan().device_bytes() != point.prediction.memory.arena_bytes;
+  totals.arena_mismatches += point.timed->arena_bytes() != point.prediction.memory.arena_bytes;
   std::printf("%+6.1f %%  predicted %9s  measured %9s  %s x%lld, context %lld, %s\n",
               100 * point.Error(), FormatSeconds(time.step_seconds).c_str(),
               FormatSeconds(measured).c_str(), point.step.model.c_str(),
@@ -201,14 +179,12 @@ absl::Status MeasureGroup(std::vector<Point>& points, size_t begin, size_t end, 
                           const trainer::OpContext& context, Totals& totals) {
   for (size_t i = begin; i < end; ++i) TUNESMITH_RETURN_IF_ERROR(Open(points[i], context));
   for (int round = 0; round < round_count; ++round) {
-    for (size_t i = begin; i < end; ++i) {
-      TUNESMITH_ASSIGN_OR_RETURN(const double seconds, RunStep(*points[i].executor));
-      points[i].seconds.push_back(seconds);
-    }
+    for (size_t i = begin; i < end; ++i) TUNESMITH_RETURN_IF_ERROR(points[i].timed->Run());
   }
   for (size_t i = begin; i < end; ++i) {
+    points[i].step.seconds = points[i].timed->median_seconds();
     Count(points[i], totals);
-    points[i].executor.reset();
+    points[i].timed.reset();
   }
   return absl::OkStatus();
 }
@@ -250,10 +226,7 @@ absl::Status Run(const Options& options) {
   }
   if (!options.save_path.empty()) {
     MeasuredHost host{.calibration = calibration};
-    for (const Point& point : points) {
-      host.steps.push_back(point.step);
-      host.steps.back().seconds = point.Measured();
-    }
+    for (const Point& point : points) host.steps.push_back(point.step);
     TUNESMITH_RETURN_IF_ERROR(WriteMeasuredHost(host, options.save_path));
   }
   const auto count = static_cast<double>(points.size());
