@@ -49,6 +49,7 @@ void AddCalibrate(CLI::App& app, Globals& globals);
 void AddCalibration(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
 void AddMeasurements(CLI::App& app, Globals& globals);
+void AddDoctor(CLI::App& app, Globals& globals);
 void AddVersion(CLI::App& app, Globals& globals);
 
 // Follows a job to its end and prints it; 5 unless it SUCCEEDED.

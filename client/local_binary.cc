@@ -11,19 +11,16 @@
 #include "common/str_cat.h"
 
 namespace tunesmith::client {
-namespace {
 
-std::string BinaryPath(const std::string& name) {
+std::string LocalBinaryPath(const std::string& name) {
   if (const char* directory = std::getenv("TUNESMITH_BIN_DIR"); directory && *directory)
     return StrCat(directory, "/", name);
   std::error_code error;
   return (std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / name).string();
 }
 
-}  // namespace
-
 int BecomeBinary(const std::string& name, const std::vector<std::string>& arguments) {
-  std::vector<std::string> all = {BinaryPath(name)};
+  std::vector<std::string> all = {LocalBinaryPath(name)};
   all.insert(all.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& argument : all) pointers.push_back(argument.data());

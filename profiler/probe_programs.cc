@@ -106,16 +106,16 @@ std::vector<Probe> ProbesOf(const ModelSpec& model, int64_t context) {
                                {model, {.attention = AttentionKernel::kEager, .context = context}}};
   if (planner::CanQuantize(model))
     probes.push_back({model, {.method = Method::kQlora, .context = context}});
-  probes.push_back({model, {.method = Method::kFull, .context = context, .micro_batch = 4}});
+  probes.push_back({model, {.method = Method::kFull, .context = context, .micro_batch = 2}});
   probes.push_back(
-      {model, {.method = Method::kLora, .context = context, .micro_batch = 4, .rank = 64}});
+      {model, {.method = Method::kLora, .context = context, .micro_batch = 2, .rank = 64}});
   return probes;
 }
 
 std::vector<Probe> OtherProbes() {
   const ModelSpec wide = Small("llama", 2048, 5632, 16, 4, 128, 2),
                   middle = NormedHeads(Small("llama", 1024, 2816, 8, 4, 128, 4)),
-                  narrow = Small("llama", 320, 864, 10, 10, 32, 8), plain = PlainSmall(768, 12, 5),
+                  narrow = Small("llama", 320, 864, 10, 10, 32, 4), plain = PlainSmall(768, 12, 5),
                   plain_narrow = PlainSmall(512, 8, 8);
   const auto eager = AttentionKernel::kEager;
   return {{plain, {.method = Method::kFull, .context = 256, .micro_batch = 2}},
