@@ -6,6 +6,7 @@
 #include "client/cluster_flag.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/plan_probe.h"
 #include "client/positive.h"
 #include "client/print_answer.h"
 #include "client/question_flags.h"
@@ -28,6 +29,7 @@ struct RecommendFlags {
   std::string mix;
   std::string plan_out;
   bool explain = false;
+  bool probe = false;
   int64_t pareto = 0;
   Format format = Format::kTable;
 };
@@ -57,10 +59,11 @@ int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& n
 absl::Status CheckRuntimeFlags(const RecommendFlags& flags) {
   if (flags.runtime.runtime.empty()) return absl::OkStatus();
   const bool trainer_only = flags.explain || flags.pareto > 0 || flags.price > 0 ||
-                            !flags.plan_out.empty() || !flags.cluster.empty();
+                            !flags.plan_out.empty() || !flags.cluster.empty() || flags.probe;
   if (!trainer_only) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      "--explain, --pareto, --price, --cluster and --plan-out are for the bundled trainer; with "
+      "--explain, --pareto, --price, --cluster, --probe and --plan-out are for the bundled "
+      "trainer; with "
       "--runtime, --export "
       "writes that stack's configuration");
 }
@@ -99,6 +102,14 @@ absl::StatusOr<std::vector<HeadedRecommendation>> AskAll(const Globals& globals,
   return answers;
 }
 
+// One step of the chosen mix on this host. In the answer's JSON nothing is added.
+absl::Status Probe(const RecommendFlags& flags, const auto& answer) {
+  if (!flags.probe || !answer.has_plan()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string line, ProbePlan(answer.plan()));
+  std::fputs(line.c_str(), flags.format == Format::kJson ? stderr : stdout);
+  return absl::OkStatus();
+}
+
 // Prints what the bundled trainer's planner answered.
 int Report(const RecommendFlags& flags, const std::vector<std::string>& notes,
            const std::vector<HeadedRecommendation>& answers) {
@@ -108,6 +119,8 @@ int Report(const RecommendFlags& flags, const std::vector<std::string>& notes,
   PrintAnswers(answers, notes, flags.format, ShowRecommendation);
   const absl::Status status = WritePlan(flags.plan_out, answers.front().answer);
   if (!status.ok()) return Fail(status);
+  const absl::Status probe = Probe(flags, answers.front().answer);
+  if (!probe.ok()) return Fail(probe);
   const bool any = std::any_of(answers.begin(), answers.end(),
                                [](const auto& headed) { return !headed.answer.ranked().empty(); });
   return any ? kExitOk : kExitNothingFits;
@@ -144,6 +157,7 @@ int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
   PrintAnswer(*answer, asked->notes, flags.format, ShowEstimate);
   if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
     return Fail(status);
+  if (const absl::Status status = Probe(flags, *answer); !status.ok()) return Fail(status);
   return answer->estimate().prediction().fits() ? kExitOk : kExitNothingFits;
 }
 
@@ -170,6 +184,8 @@ void AddRecommend(CLI::App& app, Globals& globals) {
       ->add_option("--pareto", flags->pareto,
                    "Show also so many mixes for which no other is both quicker and smaller")
       ->check(CLI::Range(1, 1000));
+  command->add_flag("--probe", flags->probe,
+                    "Run a step of the chosen mix on this host, to see it beside the prediction");
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");
   AddFormatFlag(*command, flags->format);
@@ -185,6 +201,8 @@ void AddEstimate(CLI::App& app, Globals& globals) {
   command->add_option("--mix", flags->mix, "The mix as one line, as recommend prints it")
       ->required();
   command->add_option("--plan-out", flags->plan_out, "Write the mix as a plan, for launch --plan");
+  command->add_flag("--probe", flags->probe,
+                    "Run a step of it on this host, to see it beside the prediction");
   AddFormatFlag(*command, flags->format);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunEstimate(globals, *flags); };

@@ -14,6 +14,7 @@
 #include "common/text.h"
 #include "planner/model/catalog.h"
 #include "profiler/probe.h"
+#include "profiler/probe_plan.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
@@ -28,6 +29,7 @@ struct Flags {
   std::string device = "cpu";
   std::string hardware;
   std::string out;
+  std::string plan;
   std::string budget = "120s";
   int64_t context = 512;
   int64_t thread_count = 0;
@@ -86,7 +88,19 @@ absl::StatusOr<ProbeOptions> OptionsOf(const Flags& flags, const trainer::OpCont
   return options;
 }
 
+absl::Status RunPlan(const Flags& flags) {
+  TUNESMITH_ASSIGN_OR_RETURN(const convert::Plan plan, convert::ReadPlanFile(flags.plan));
+  TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
+                             trainer::OpenDevice::Open(flags.device, flags.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(const PlanProbe probe, ProbePlan(plan, device.context()));
+  std::printf("{\"step_seconds\": %.9g, \"step_count\": %lld, \"arena_bytes\": %lld}\n",
+              probe.step_seconds, static_cast<long long>(probe.step_count),
+              static_cast<long long>(probe.arena_bytes));
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Flags& flags) {
+  if (!flags.plan.empty()) return RunPlan(flags);
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
                              trainer::OpenDevice::Open(flags.device, flags.thread_count));
   TUNESMITH_ASSIGN_OR_RETURN(const ProbeOptions options, OptionsOf(flags, device.context()));
@@ -122,6 +136,8 @@ int main(int argc, char** argv) {
   app.add_option("--out", flags.out,
                  "file, or directory for <id>.json, or - for standard output; by default the "
                  "calibrations of the data directory, where answers find it");
+  app.add_option("--plan", flags.plan,
+                 "plan file: run a step or three of it, and print the seconds, instead");
   app.add_flag("--allow-noise", flags.allows_noise,
                "keep rates of a machine that is too busy to measure well");
   try {

@@ -477,5 +477,25 @@ TEST(CliTest, AddsModelsAndDevicesToTheServersCatalog) {
   EXPECT_EQ(Tunesmith({"--offline", "models", "get", "no-such-model"}).status, 7);
 }
 
+// A step of the chosen mix really runs; the answer's JSON stays what it was.
+TEST(CliTest, ProbesTheChosenMixOnThisHost) {
+  const std::vector<std::string> ask = {"recommend", "--offline", "--model", "5M",
+                                        "--context", "32",        "--batch", "2"};
+  auto with = [&](std::vector<std::string> more) {
+    std::vector<std::string> all = ask;
+    all.insert(all.end(), more.begin(), more.end());
+    return Tunesmith(all);
+  };
+  const ProcessResult table = with({"--gpus", "cpu", "--probe"});
+  EXPECT_EQ(table.status, 0) << table.errors;
+  EXPECT_THAT(table.output, HasSubstr("probe: a step of the chosen mix took"));
+  const ProcessResult json = with({"--gpus", "cpu", "--probe", "-o", "json"});
+  EXPECT_TRUE(nlohmann::json::accept(json.output));
+  EXPECT_THAT(json.errors, HasSubstr("probe: a step"));
+  const ProcessResult ranks = with({"--gpus", "2xcpu", "--probe"});
+  EXPECT_EQ(ranks.status, 1);
+  EXPECT_THAT(ranks.errors, HasSubstr("this plan has several"));
+}
+
 }  // namespace
 }  // namespace tunesmith::client
