@@ -172,6 +172,7 @@ SlurmdTimeout=10
 InactiveLimit=0
 KillWait=2
 MinJobAge=600
+MessageTimeout=4
 MpiDefault=none
 GresTypes=gpu
 )");

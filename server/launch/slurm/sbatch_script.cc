@@ -21,41 +21,41 @@ constexpr int64_t kBytesPerMebibyte = int64_t{1} << 20;
 constexpr std::string_view kHarmless = "_.,:=@+-/%[]()*&|!~^";
 
 // What the script is made of already, or what would keep it from being the job's script.
-constexpr std::array<std::string_view, 35> kOwn = {"job-name",
-                                                   "output",
-                                                   "error",
-                                                   "input",
-                                                   "open-mode",
-                                                   "requeue",
-                                                   "no-requeue",
-                                                   "signal",
-                                                   "nodes",
-                                                   "ntasks",
-                                                   "tasks",
-                                                   "cpus-per-task",
-                                                   "time",
-                                                   "ntasks-per-node",
-                                                   "tasks-per-node",
-                                                   "gpus-per-node",
-                                                   "mem",
-                                                   "array",
-                                                   "wrap",
-                                                   "chdir",
-                                                   "export",
-                                                   "export-file",
-                                                   "parsable",
-                                                   "test-only",
-                                                   "wait",
-                                                   "help",
-                                                   "usage",
-                                                   "version",
-                                                   "uid",
-                                                   "gid",
-                                                   "get-user-env",
-                                                   "quiet",
-                                                   "verbose",
-                                                   "clusters",
-                                                   "kill-on-invalid-dep"};
+constexpr std::array<std::string_view, 35> kSetByTunesmith = {"job-name",
+                                                              "output",
+                                                              "error",
+                                                              "input",
+                                                              "open-mode",
+                                                              "requeue",
+                                                              "no-requeue",
+                                                              "signal",
+                                                              "nodes",
+                                                              "ntasks",
+                                                              "tasks",
+                                                              "cpus-per-task",
+                                                              "time",
+                                                              "ntasks-per-node",
+                                                              "tasks-per-node",
+                                                              "gpus-per-node",
+                                                              "mem",
+                                                              "array",
+                                                              "wrap",
+                                                              "chdir",
+                                                              "export",
+                                                              "export-file",
+                                                              "parsable",
+                                                              "test-only",
+                                                              "wait",
+                                                              "help",
+                                                              "usage",
+                                                              "version",
+                                                              "uid",
+                                                              "gid",
+                                                              "get-user-env",
+                                                              "quiet",
+                                                              "verbose",
+                                                              "clusters",
+                                                              "kill-on-invalid-dep"};
 
 bool IsHarmless(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
@@ -129,7 +129,9 @@ absl::StatusOr<SbatchOption> ParseSbatchOption(std::string_view text) {
   SbatchOption option{.name = std::string(text.substr(0, equals)), .value = {}};
   if (equals != std::string_view::npos) option.value = text.substr(equals + 1);
   TUNESMITH_RETURN_IF_ERROR(CheckOption(option));
-  if (std::find(kOwn.begin(), kOwn.end(), option.name) == kOwn.end()) return option;
+  if (std::find(kSetByTunesmith.begin(), kSetByTunesmith.end(), option.name) ==
+      kSetByTunesmith.end())
+    return option;
   return absl::InvalidArgumentError(
       StrCat(option.name, " is set by Tunesmith, from the plan and the job"));
 }
