@@ -74,6 +74,7 @@ int main(int argc, char** argv) {
   tunesmith::client::AddGpus(app, globals);
   tunesmith::client::AddClusters(app, globals);
   tunesmith::client::AddMeasurements(app, globals);
+  tunesmith::client::AddSlurmHint(app, globals);
   tunesmith::client::AddVersion(app, globals);
   try {
     app.parse(argc, argv);

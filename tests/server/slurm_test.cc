@@ -10,6 +10,7 @@
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
+#include "server/process.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -356,6 +357,41 @@ TEST_F(SlurmTest, TheClusterIsDescribed) {
   EXPECT_EQ(clusters.clusters(0).free_gpu_count(), 0) << "of nodes that are taken whole";
   EXPECT_EQ(clusters.clusters(0).cpu_thread_count(), 256);
   EXPECT_EQ(clusters.clusters(0).free_cpu_thread_count(), 0);
+}
+
+// Slurm's clock counts minutes: one job is warned by it, saves and goes on; another one, whose trainer does not listen, is ended by it.
+TEST_F(SlurmTest, SlowTimeLimits) {
+  StartServer({{"FAKE_STEP_MILLISECONDS", "200"}});
+  v1::CreateJobRequest request = Request(450);
+  request.mutable_slurm()->mutable_time_limit()->set_seconds(120);
+  const std::string warned = Create(request);
+  AwaitStep(warned, 1);
+  ServerProcess deaf(
+      scratch_.path() + "/deaf", {{"FAKE_STEP_MILLISECONDS", "200"}, {"FAKE_IGNORE_SIGTERM", "1"}},
+      {"--launchers", "slurm", "--slurm-poll-seconds", "0.2", "--grace-seconds", "600"});
+  grpc::ClientContext context;
+  v1::CreateJobResponse made;
+  ASSERT_TRUE(deaf.jobs().CreateJob(&context, Request(kMany), &made).ok());
+  deaf.WaitFor(made.job().name(), v1::JOB_STATE_RUNNING);
+  cluster_->Run({"scontrol", "update", "jobid=2", "TimeLimit=1"});
+  const absl::Time deadline = absl::Now() + absl::Seconds(240);
+  while (Get(warned).state() != v1::JOB_STATE_SUCCEEDED && absl::Now() < deadline) {
+    if (cluster_->JobField("1", "JobState") == "PENDING") {
+      absl::SleepFor(absl::Milliseconds(1500));
+      cluster_->Run({"scontrol", "update", "jobid=1", "StartTime=now"});
+    }
+    absl::SleepFor(absl::Seconds(1));
+  }
+  const v1::Job went_on = Get(warned);
+  EXPECT_EQ(went_on.state(), v1::JOB_STATE_SUCCEEDED) << went_on.reason();
+  EXPECT_GE(went_on.attempt(), 2);
+  EXPECT_EQ(went_on.summary().step(), 450);
+  EXPECT_EQ(cluster_->JobField("1", "Restarts"), std::to_string(went_on.attempt() - 1));
+  const v1::Job ended = deaf.WaitFor(made.job().name(), v1::JOB_STATE_UNSPECIFIED, 120);
+  EXPECT_EQ(ended.state(), v1::JOB_STATE_FAILED);
+  EXPECT_EQ(ended.cause(), v1::END_CAUSE_TIME_LIMIT) << ended.reason();
+  EXPECT_THAT(ended.reason(), HasSubstr("reached its time limit"));
+  EXPECT_EQ(cluster_->JobField("2", "JobState"), "TIMEOUT");
 }
 
 }  // namespace

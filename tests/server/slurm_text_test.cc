@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "server/launch/slurm/cluster_view.h"
 #include "server/launch/slurm/job_table.h"
 #include "server/launch/slurm/sbatch_script.h"
 #include "server/launch/slurm/slurm_states.h"
@@ -165,6 +166,23 @@ TEST(JobCompTest, ReadsTheEndsOfTries) {
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_EQ(jobs[0].signal, 9);
   EXPECT_EQ(jobs[0].name, "tunesmith-kill-1");
+}
+
+// Lines as sinfo 22.05.8 prints them, and forms of gres that its manual has.
+TEST(ClusterViewTest, AddsUpNodesOnce) {
+  v1::Cluster cluster;
+  AddNodes(
+      "n0|mix|1/63/0/64|512000|256|gpu:h100:8|gpu:h100:2(IDX:0-1)|\n"
+      "n0|mix|1/63/0/64|512000|256|gpu:h100:8|gpu:h100:2(IDX:0-1)|\n"
+      "n1|down*|0/0/64/64|512000|0|gpu:h100:8|gpu:h100:0(IDX:N/A)|\n"
+      "n2|idle|0/32/0/32|1000|0|gpu:a100:2(S:0-1),gpu:t4:1,shard:8|gpu:a100:1(IDX:0,1),gpu:t4:0|\n"
+      "n3|idle|0/32/0/32|1000|0|(null)|(null)|\nnonsense\n",
+      cluster);
+  EXPECT_EQ(cluster.gpu_count(), 8 + 8 + 3);
+  EXPECT_EQ(cluster.free_gpu_count(), 6 + 2);
+  EXPECT_EQ(cluster.cpu_thread_count(), 64 + 64 + 32 + 32);
+  EXPECT_EQ(cluster.free_cpu_thread_count(), 63 + 32 + 32);
+  EXPECT_EQ(cluster.free_host_memory_bytes(), (512000 - 256 + 1000 + 1000) * (int64_t{1} << 20));
 }
 
 SlurmJob In(const std::string& state, const std::string& reason = "") {
