@@ -14,7 +14,7 @@ using google::protobuf::util::TimeUtil;
 
 // slurmctld looks for jobs to warn about once a minute, and may warn as much early or late.
 constexpr absl::Duration kSlurmsMinute = absl::Seconds(60);
-// Shim and mpirun of a node, beside what the plan takes. (Resident: 11 MiB the shim, 20 MiB mpirun.)
+// Shim and mpirun of a node, beside what the plan takes. (Resident: 8 MiB the shim, 21 MiB mpirun.)
 constexpr int64_t kStarterBytes = int64_t{64} << 20;
 
 absl::Duration TimeLimit(const v1::SlurmOptions& options) {
