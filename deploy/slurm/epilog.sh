@@ -1,6 +1,7 @@
 #!/bin/bash
 # Epilog of slurm.conf: tells a tunesmithd what a job with --comment=tunesmith:... really took, for its next predictions. Settings are read from
-# tunesmith_epilog.conf beside it (shell variables: TUNESMITH, TUNESMITH_SERVER, GPU). A failing epilog drains its node, so it always succeeds.
+# tunesmith_epilog.conf beside it (shell: TUNESMITH, TUNESMITH_SERVER, GPU; export PATH where Slurm is not in /usr/bin, since epilogs have none). A
+# failing epilog drains its node, so it always succeeds.
 set -u
 here=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 TUNESMITH=/usr/bin/tunesmith TUNESMITH_SERVER=127.0.0.1:7433 GPU=A100-80GB
@@ -27,7 +28,7 @@ run_seconds() {
   echo $((10#$days * 86400 + 10#${time[0]} * 3600 + 10#${time[1]} * 60 + 10#${time[2]}))
 }
 
-# The largest resident memory of a task that accounting has seen, in bytes ("1234K"); nothing without accounting.
+# The largest resident memory of a task that accounting has seen, in bytes; nothing without accounting.
 peak_host_bytes() {
   timeout 5 sacct --noheader --parsable2 --noconvert --jobs "$SLURM_JOB_ID" --format=MaxRSS 2>/dev/null |
     sed -n 's/^\([0-9]\{1,15\}\)$/\1/p' | sort -n | tail -n 1
@@ -39,7 +40,7 @@ report() {
   seconds=$(run_seconds)
   peak=$(peak_host_bytes)
   [[ $seconds =~ ^[0-9]+$ && $seconds -gt 0 ]] && words+=(--total-seconds "$seconds")
-  [[ $peak =~ ^[0-9]+$ && $peak -gt 0 ]] && words+=(--peak-host "$peak")
+  [[ $peak =~ ^[0-9]+$ && $peak -gt 0 ]] && words+=(--peak-host-memory "$peak")
   if ((${#words[@]} > 0)) &&
     timeout 3 "$TUNESMITH" --offline slurm-hint --comment "$comment" --gpu "$GPU" --plan-out "$plan" >/dev/null; then
     timeout 5 "$TUNESMITH" --timeout 3 --server "$TUNESMITH_SERVER" measurements report --plan "$plan" "${words[@]}" \

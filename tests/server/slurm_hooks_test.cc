@@ -177,9 +177,12 @@ TEST_F(SlurmHooksTest, TheEpilogReportsWhatAJobTook) {
   std::filesystem::create_directories(hooks);
   std::filesystem::copy(StrCat(HOOKS_DIR, "/epilog.sh"), hooks);
   ServerProcess server(scratch_.path() + "/data");
+  // Accounting wants a database, which is not here: these lines were printed by sacct 22.05.8 with one, for a job that held 300 MiB.
+  const std::string sacct = scratch_.File("hooks/sacct", "#!/bin/sh\nprintf '\\n329912320\\n'\n");
+  std::filesystem::permissions(sacct, std::filesystem::perms::owner_all);
   std::ofstream(hooks + "/tunesmith_epilog.conf")
       << "TUNESMITH=" << std::filesystem::absolute(BinaryPath("tunesmith")).string()
-      << " TUNESMITH_SERVER=" << server.address() << "\n";
+      << " TUNESMITH_SERVER=" << server.address() << "\nexport PATH=" << hooks << ":$PATH\n";
   StartCluster(StrCat("Epilog=", hooks, "/epilog.sh\n"));
   const auto run = [&](const std::string& comment) {
     return cluster_->Run({"sbatch", "--parsable", "--nodes=2", "--output=/dev/null",
@@ -190,9 +193,12 @@ TEST_F(SlurmHooksTest, TheEpilogReportsWhatAJobTook) {
   std::string listed;
   for (int i = 0; i < 150 && listed.find("Slurm job 2") == std::string::npos; ++i) {
     absl::SleepFor(absl::Milliseconds(100));
-    listed =
-        RunProcess({BinaryPath("tunesmith"), "--server", server.address(), "measurements"}).output;
+    listed = RunProcess({BinaryPath("tunesmith"), "--server", server.address(), "measurements",
+                         "-o", "json"})
+                 .output;
   }
+  EXPECT_THAT(listed, HasSubstr("\"peak_host_bytes\": \"329912320\""));
+  EXPECT_THAT(listed, ::testing::ContainsRegex("\"total_seconds\": [2-9]"));
   EXPECT_THAT(listed, HasSubstr("Slurm job 2")) << listed;
   EXPECT_THAT(listed, Not(HasSubstr("Slurm job 1")));
   EXPECT_FALSE(std::filesystem::exists(Witness()));
