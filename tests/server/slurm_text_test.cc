@@ -85,7 +85,8 @@ TEST(SbatchScriptTest, RefusesWhatCouldBreakOutOfADirective) {
 }
 
 TEST(SbatchScriptTest, RefusesOptionsOfItsOwn) {
-  for (const std::string text : {"nodes=3", "wrap=id", "output=x", "requeue", "array=0-9"}) {
+  for (const std::string text :
+       {"nodes=3", "wrap=id", "output=x", "requeue", "gres=gpu:1", "array=0-9"}) {
     EXPECT_THAT(std::string(ParseSbatchOption(text).status().message()),
                 HasSubstr("is set by Tunesmith"));
   }

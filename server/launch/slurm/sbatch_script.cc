@@ -1,7 +1,6 @@
 #include "server/launch/slurm/sbatch_script.h"
 
 #include <algorithm>
-#include <array>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -21,41 +20,12 @@ constexpr int64_t kBytesPerMebibyte = int64_t{1} << 20;
 constexpr std::string_view kHarmless = "_.,:=@+-/%[]()*&|!~^";
 
 // What the script is made of already, or what would keep it from being the job's script.
-constexpr std::array<std::string_view, 35> kSetByTunesmith = {"job-name",
-                                                              "output",
-                                                              "error",
-                                                              "input",
-                                                              "open-mode",
-                                                              "requeue",
-                                                              "no-requeue",
-                                                              "signal",
-                                                              "nodes",
-                                                              "ntasks",
-                                                              "tasks",
-                                                              "cpus-per-task",
-                                                              "time",
-                                                              "ntasks-per-node",
-                                                              "tasks-per-node",
-                                                              "gpus-per-node",
-                                                              "mem",
-                                                              "array",
-                                                              "wrap",
-                                                              "chdir",
-                                                              "export",
-                                                              "export-file",
-                                                              "parsable",
-                                                              "test-only",
-                                                              "wait",
-                                                              "help",
-                                                              "usage",
-                                                              "version",
-                                                              "uid",
-                                                              "gid",
-                                                              "get-user-env",
-                                                              "quiet",
-                                                              "verbose",
-                                                              "clusters",
-                                                              "kill-on-invalid-dep"};
+constexpr std::string_view kSetByTunesmith =
+    " job-name output error input open-mode requeue no-requeue signal nodes ntasks tasks "
+    "ntasks-per-node tasks-per-node cpus-per-task gpus-per-node gpus gres gpus-per-task "
+    "gpus-per-socket cpus-per-gpu mem mem-per-cpu mem-per-gpu time array wrap chdir export "
+    "export-file parsable test-only wait help usage version uid gid get-user-env quiet verbose "
+    "clusters kill-on-invalid-dep ";
 
 bool IsHarmless(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
@@ -129,9 +99,7 @@ absl::StatusOr<SbatchOption> ParseSbatchOption(std::string_view text) {
   SbatchOption option{.name = std::string(text.substr(0, equals)), .value = {}};
   if (equals != std::string_view::npos) option.value = text.substr(equals + 1);
   TUNESMITH_RETURN_IF_ERROR(CheckOption(option));
-  if (std::find(kSetByTunesmith.begin(), kSetByTunesmith.end(), option.name) ==
-      kSetByTunesmith.end())
-    return option;
+  if (kSetByTunesmith.find(StrCat(" ", option.name, " ")) == std::string_view::npos) return option;
   return absl::InvalidArgumentError(
       StrCat(option.name, " is set by Tunesmith, from the plan and the job"));
 }

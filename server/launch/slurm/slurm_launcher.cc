@@ -172,17 +172,18 @@ std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
 
 absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
   const std::string name = SlurmJobName(job);
-  if (const auto again = submit_again_.find(name);
-      again != submit_again_.end() && absl::Now() < again->second)
-    return absl::UnavailableError("Slurm did not take the job; it is asked again soon");
-  submit_again_.erase(name);
+  if (const auto refusal = refusals_.find(name);
+      refusal != refusals_.end() && absl::Now() < refusal->second.ask_again)
+    return refusal->second.status;
+  refusals_.erase(name);
   TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
   const auto result = RunSlurm({"sbatch", "--parsable", ScriptFile(job)}, options_.command_timeout,
                                job.run_directory());
   const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
-  if (absl::IsUnavailable(status)) submit_again_[name] = absl::Now() + options_.poll_interval;
+  if (absl::IsUnavailable(status))
+    refusals_[name] = {.ask_again = absl::Now() + options_.poll_interval, .status = status};
   TUNESMITH_RETURN_IF_ERROR(status);
   // "17", or "17;cluster" in a federation.
   const std::string line = FirstLine(result->output);

@@ -39,6 +39,11 @@ class SlurmLauncher final : public Launcher {
   absl::Status Cancel(const v1::Job& job, const std::string& handle) override;
 
  private:
+  // A submission that may be taken later.
+  struct Refusal {
+    absl::Time ask_again;
+    absl::Status status;
+  };
   struct Cancelling {
     absl::Time first;
     absl::Time last;
@@ -52,9 +57,9 @@ class SlurmLauncher final : public Launcher {
 
   const SlurmLauncherOptions options_;
   SlurmQueue queue_;
-  std::map<int64_t, Cancelling> cancelling_;        // by number of the Slurm job
-  std::map<int64_t, absl::Time> released_;          // when a held job was last released
-  std::map<std::string, absl::Time> submit_again_;  // by name of the Slurm job, after a failure
+  std::map<int64_t, Cancelling> cancelling_;  // by number of the Slurm job
+  std::map<int64_t, absl::Time> released_;    // when a held job was last released
+  std::map<std::string, Refusal> refusals_;   // by name of the Slurm job
 
   // What Describe says, read now and then.
   mutable std::mutex mutex_;
