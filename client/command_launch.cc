@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "client/commands.h"
+#include "client/duration.h"
 #include "client/exit_codes.h"
 #include "client/positive.h"
 #include "client/question_flags.h"
@@ -49,6 +50,9 @@ struct LaunchFlags {
   bool watch = false;
   std::string request_id;
   std::string cluster;
+  v1::SlurmOptions slurm;
+  std::string time_limit;
+  std::vector<std::string> slurm_options;
   bool validate_only = false;
   Format format = Format::kTable;
 };
@@ -159,6 +163,23 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
                  "Where to run, as `clusters` lists them; the server's first by default");
 }
 
+// What Slurm is asked; the server has defaults.
+void AddSlurmFlags(CLI::App& app, LaunchFlags& flags) {
+  const auto text = [&](const char* flag, const char* help, auto set) {
+    app.add_option_function<std::string>(
+        flag, [&flags, set](const std::string& value) { (flags.slurm.*set)(value); }, help);
+  };
+  text("--partition", "Slurm's partition", &v1::SlurmOptions::set_partition<const std::string&>);
+  text("--account", "Account that Slurm charges",
+       &v1::SlurmOptions::set_account<const std::string&>);
+  text("--qos", "Slurm's quality of service", &v1::SlurmOptions::set_qos<const std::string&>);
+  app.add_option("--time-limit", flags.time_limit,
+                 "How long Slurm may run an attempt, as 4h or 1d12h; before it ends the job saves, "
+                 "and is queued again to go on");
+  app.add_option("--slurm-option", flags.slurm_options,
+                 "Further option of sbatch, as constraint=a100; may be repeated");
+}
+
 std::string Absolute(const std::string& path) {
   return path.empty() ? path : std::filesystem::absolute(path).lexically_normal().string();
 }
@@ -238,6 +259,16 @@ absl::Status RequireOneGpu(const v1::Plan& plan) {
                                            devices.hardware().name()));
 }
 
+absl::StatusOr<v1::SlurmOptions> SlurmOf(const LaunchFlags& flags) {
+  v1::SlurmOptions slurm = flags.slurm;
+  if (!flags.time_limit.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, ParseDurationSeconds(flags.time_limit));
+    slurm.mutable_time_limit()->set_seconds(static_cast<int64_t>(seconds));
+  }
+  for (const std::string& option : flags.slurm_options) slurm.add_options(option);
+  return slurm;
+}
+
 absl::Status RequireAdapterToMerge(const v1::Plan& plan, bool merges) {
   if (!merges || plan.mix().method() != v1::METHOD_FULL) return absl::OkStatus();
   return absl::InvalidArgumentError(
@@ -286,6 +317,9 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   *request.mutable_plan() = **plan;
   *request.mutable_spec() = *spec;
   request.set_request_id(flags.request_id);
+  const absl::StatusOr<v1::SlurmOptions> slurm = SlurmOf(flags);
+  if (!slurm.ok()) return Fail(slurm.status());
+  if (slurm->ByteSizeLong() > 0) *request.mutable_slurm() = *slurm;
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
   request.set_validate_only(flags.validate_only);
   request.set_cluster(flags.cluster);
@@ -302,12 +336,14 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
 }  // namespace
 
 void AddLaunch(CLI::App& app, Globals& globals) {
-  CLI::App* command = app.add_subcommand("launch", "Fine-tune a model on the server's host");
+  CLI::App* command =
+      app.add_subcommand("launch", "Fine-tune a model on the server's host, or on its cluster");
   auto flags = std::make_shared<LaunchFlags>();
   AddQuestionFlags(*command, flags->question);
   AddDataFlags(*command, *flags);
   AddTrainingFlags(*command, *flags);
   AddJobFlags(*command, *flags);
+  AddSlurmFlags(*command, *flags);
   AddFormatFlag(*command, flags->format);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunLaunch(globals, *flags); };

@@ -39,6 +39,7 @@ int Fail(const absl::Status& status);
 void AddRecommend(CLI::App& app, Globals& globals);
 void AddEstimate(CLI::App& app, Globals& globals);
 void AddSize(CLI::App& app, Globals& globals);
+void AddSlurmHint(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);
 void AddGpus(CLI::App& app, Globals& globals);
 void AddClusters(CLI::App& app, Globals& globals);

@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
   tunesmith::client::AddClusters(app, globals);
   tunesmith::client::AddMeasurements(app, globals);
   tunesmith::client::AddDoctor(app, globals);
+  tunesmith::client::AddSlurmHint(app, globals);
   tunesmith::client::AddVersion(app, globals);
   try {
     app.parse(argc, argv);

@@ -129,11 +129,6 @@ std::string NothingFits(const v1::RecommendResponse& answer) {
   return text + RejectionLines(answer);
 }
 
-std::string When(const google::protobuf::Timestamp& time) {
-  return time.seconds() == 0 ? "-"
-                             : google::protobuf::util::TimeUtil::ToString(time).substr(0, 19) + "Z";
-}
-
 std::string ProgressText(const v1::Job& job) {
   if (!job.has_progress()) return "-";
   return StrCat(job.progress().step(), "/", job.progress().step_count());
@@ -143,6 +138,11 @@ std::string ProgressText(const v1::Job& job) {
 
 std::string Gib(int64_t bytes) {
   return absl::StrFormat("%.2f", static_cast<double>(bytes) / static_cast<double>(kGiB));
+}
+
+std::string When(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0 ? "-"
+                             : google::protobuf::util::TimeUtil::ToString(time).substr(0, 19) + "Z";
 }
 
 std::string CauseName(v1::EndCause cause) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "google/protobuf/timestamp.pb.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
 #include "tunesmith/v1/measurements.pb.h"
@@ -37,6 +38,9 @@ std::string CauseName(v1::EndCause cause);
 
 // "RUNNING".
 std::string StateName(v1::JobState state);
+
+// "2026-11-26T20:39:33Z"; "-" where there is no time.
+std::string When(const google::protobuf::Timestamp& time);
 
 // "1.50", in GiB.
 std::string Gib(int64_t bytes);

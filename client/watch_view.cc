@@ -101,7 +101,10 @@ std::string EventText(const v1::Event& event) {
     case v1::Event::kStateChanged: {
       const v1::StateChanged& changed = event.state_changed();
       return StrCat(StateName(changed.state()), changed.reason().empty() ? "" : ": ",
-                    changed.reason());
+                    changed.reason(),
+                    changed.has_expected_start_time()
+                        ? StrCat("; expected to start ", When(changed.expected_start_time()))
+                        : "");
     }
     case v1::Event::kEvaluation:
       return StrCat("held-out loss at step ", event.evaluation().step(), ": ",

@@ -12,6 +12,7 @@
 #include "proto/convert/job_spec.h"
 #include "proto/convert/plan.h"
 #include "server/error_info.h"
+#include "server/launch/slurm/submission.h"
 
 namespace tunesmith::server {
 namespace {
@@ -83,6 +84,13 @@ void CheckCluster(const std::vector<Launcher*>& launchers, const std::string& cl
                  StrCat("is \"", cluster, "\", which is none of ", absl::StrJoin(names, ", ")));
 }
 
+void CheckSlurm(const Launcher* launcher, const v1::SlurmOptions& options, Violations& violations) {
+  if (launcher != nullptr && launcher->name() != "slurm")
+    violations.Add("slurm", StrCat("is set, and the job is for ", launcher->name(),
+                                   "; set cluster to \"clusters/slurm\""));
+  violations.AddStatus("slurm", CheckSlurmOptions(options));
+}
+
 void CheckSpec(const v1::JobSpec& spec, Violations& violations) {
   convert::ValidateJobSpec(spec, "spec", violations);
   CheckPath("spec.model_path", spec.model_path(), true, violations);
@@ -114,6 +122,8 @@ absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
   CheckSpec(request.spec(), violations);
   CheckRequestId("request_id", request.request_id(), violations);
   CheckCluster(launchers, request.cluster(), violations);
+  if (request.has_slurm())
+    CheckSlurm(FindLauncher(launchers, request.cluster()), request.slurm(), violations);
   const absl::StatusOr<convert::Plan> plan = convert::PlanFromProto(request.plan(), "plan");
   if (absl::IsInvalidArgument(plan.status())) violations.AddStatus("", plan.status());
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
@@ -125,11 +135,11 @@ absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
     spec.set_device(devices.hardware.compute_capability == 0 ? "cpu" : "cuda:0");
   TUNESMITH_RETURN_IF_ERROR(CheckDevices(devices, spec));
   TUNESMITH_RETURN_IF_ERROR(CheckFamily(plan->question.model));
-  TUNESMITH_ASSIGN_OR_RETURN(*checked.job.mutable_claim(),
-                             checked.launcher->Check(request.plan(), spec));
   *checked.job.mutable_plan() = request.plan();
   *checked.job.mutable_spec() =
       convert::WithDefaults(spec, plan->prediction.mix.method != planner::Method::kFull);
+  if (request.has_slurm()) *checked.job.mutable_slurm() = request.slurm();
+  TUNESMITH_ASSIGN_OR_RETURN(*checked.job.mutable_claim(), checked.launcher->Check(checked.job));
   checked.job.set_launcher(std::string(checked.launcher->name()));
   return checked;
 }

@@ -41,8 +41,9 @@ void SetState(v1::Job& job, v1::JobState state, const std::string& reason,
 }
 
 // Trainers do not tell causes; that an attempt was stopped on somebody else's wish, only the server
-// can know.
+// can know, or a launcher whose cluster has a word for it.
 v1::EndCause CauseOf(const v1::Job& job, const v1::JobExit& exit) {
+  if (exit.cause() == v1::END_CAUSE_CANCELLED) return exit.cause();
   if (exit.state() == v1::JOB_STATE_CANCELLED && exit.cause() != v1::END_CAUSE_TIME_LIMIT)
     return job.cancel_requested() ? v1::END_CAUSE_CANCELLED : v1::END_CAUSE_PREEMPTED;
   if (exit.cause() != v1::END_CAUSE_UNSPECIFIED) return exit.cause();
@@ -67,6 +68,16 @@ void EndAttempt(v1::Job& job, const v1::JobExit& exit, std::vector<v1::Event>& e
                   exit.reason().empty() ? "" : StrCat(" (", exit.reason(), ")"),
                   "; queued again to go on from its last checkpoint"),
            events, cause);
+}
+
+// What a job waits for is told to those who watch it.
+void AddWaitEvent(const v1::Job& job, std::vector<v1::Event>& events) {
+  v1::StateChanged& changed = *events.emplace_back().mutable_state_changed();
+  changed.set_state(job.state());
+  changed.set_reason(job.reason());
+  changed.set_attempt(job.attempt());
+  if (job.has_expected_start_time())
+    *changed.mutable_expected_start_time() = job.expected_start_time();
 }
 
 // The server numbers events itself and alone changes states.
@@ -107,7 +118,7 @@ absl::StatusOr<v1::Job> KeepHandle(Store& store, const std::string& name,
 
 absl::StatusOr<v1::Job> MarkWaiting(Store& store, const std::string& name,
                                     const std::string& reason, absl::Time expected_start) {
-  return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>&) {
+  return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>& events) {
     v1::Job& job = record.job;
     TUNESMITH_RETURN_IF_ERROR(
         RequireState(job, {v1::JOB_STATE_QUEUED, v1::JOB_STATE_LAUNCHING}, "told to wait"));
@@ -117,6 +128,22 @@ absl::StatusOr<v1::Job> MarkWaiting(Store& store, const std::string& name,
       *job.mutable_expected_start_time() =
           TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(expected_start));
     }
+    if (job.state() == v1::JOB_STATE_LAUNCHING) AddWaitEvent(job, events);
+    return absl::OkStatus();
+  });
+}
+
+absl::StatusOr<v1::Job> MarkStartedAgain(Store& store, const std::string& name, int64_t attempt,
+                                         const std::string& reason) {
+  return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>& events) {
+    v1::Job& job = record.job;
+    TUNESMITH_RETURN_IF_ERROR(
+        RequireState(job, {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}, "started again"));
+    if (attempt > job.attempt()) {
+      job.set_attempt(attempt);
+      *job.mutable_start_time() = TimeUtil::GetCurrentTime();
+    }
+    SetState(job, v1::JOB_STATE_LAUNCHING, reason, events, v1::END_CAUSE_PREEMPTED);
     return absl::OkStatus();
   });
 }

@@ -20,10 +20,15 @@ absl::StatusOr<v1::Job> MarkLaunching(Store& store, const std::string& name,
 absl::StatusOr<v1::Job> KeepHandle(Store& store, const std::string& name,
                                    const std::string& handle);
 
-// QUEUED or LAUNCHING: what the job waits for, and until when. No event.
+// QUEUED or LAUNCHING: what the job waits for, and until when. An event in LAUNCHING only.
 absl::StatusOr<v1::Job> MarkWaiting(Store& store, const std::string& name,
                                     const std::string& reason,
                                     absl::Time expected_start = absl::InfiniteFuture());
+
+// LAUNCHING or RUNNING -> LAUNCHING: where it runs has queued it, or started it, again by itself;
+// `attempt` is the present one or later.
+absl::StatusOr<v1::Job> MarkStartedAgain(Store& store, const std::string& name, int64_t attempt,
+                                         const std::string& reason);
 
 // LAUNCHING -> RUNNING.
 absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name);

@@ -40,6 +40,10 @@ struct Flags {
   std::string backup;
   std::string restore;
   std::string access_log = "all";
+  double slurm_time_limit_minutes = 0;
+  double slurm_poll_seconds = 10;
+  double slurm_fence_seconds = 5;
+  std::vector<std::string> slurm_options;
 };
 
 void AddHostFlags(CLI::App& app, Flags& flags) {
@@ -55,6 +59,36 @@ void AddHostFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--host-memory", flags.host_memory_gib, "Memory of this host for jobs, GiB")
       ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+}
+
+void AddSlurmFlags(CLI::App& app, Flags& flags) {
+  tunesmith::v1::SlurmOptions& defaults = flags.server.slurm.defaults;
+  const auto text = [&](const char* flag, const char* help, auto set) {
+    app.add_option_function<std::string>(
+        flag, [&defaults, set](const std::string& value) { (defaults.*set)(value); }, help);
+  };
+  using tunesmith::v1::SlurmOptions;
+  text("--slurm-partition", "Partition of jobs that name none",
+       &SlurmOptions::set_partition<const std::string&>);
+  text("--slurm-account", "Account of jobs that name none",
+       &SlurmOptions::set_account<const std::string&>);
+  text("--slurm-qos", "Quality of service of jobs that name none",
+       &SlurmOptions::set_qos<const std::string&>);
+  app.add_option("--slurm-time-limit-minutes", flags.slurm_time_limit_minutes,
+                 "Time limit of jobs that name none; the partition's own by default")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--slurm-option", flags.slurm_options,
+                 "Further option of sbatch for jobs that name none, as constraint=a100; may be "
+                 "repeated");
+  app.add_option("--slurm-poll-seconds", flags.slurm_poll_seconds,
+                 "How old what is known of Slurm's queue may be")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--slurm-fence-seconds", flags.slurm_fence_seconds,
+                 "How long an attempt that Slurm starts again waits for the one before to see it; "
+                 "longer than directories are cached by the file system of run directories")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
 }
 
@@ -94,7 +128,13 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
       ->check(CLI::IsMember({"all", "none"}))
       ->capture_default_str();
+  app.add_option("--launchers", flags.server.launchers,
+                 "Where jobs run: host, slurm, or both with the default first")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"host", "slurm"}))
+      ->capture_default_str();
   AddHostFlags(app, flags);
+  AddSlurmFlags(app, flags);
   AddDatabaseFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
@@ -127,12 +167,27 @@ int Restore(const Flags& flags) {
                 StrCat("the database is now ", flags.restore, "'s copy; the one before is kept"));
 }
 
+void FinishSlurm(Flags& flags) {
+  tunesmith::server::SlurmLauncherOptions& slurm = flags.server.slurm;
+  slurm.shim_path = std::filesystem::absolute(flags.server.launcher.shim_path).string();
+  slurm.trainer_path = std::filesystem::absolute(flags.server.launcher.trainer_path).string();
+  slurm.grace = absl::Seconds(flags.grace_seconds);
+  slurm.poll_interval = absl::Seconds(flags.slurm_poll_seconds);
+  slurm.fence_delay = absl::Seconds(flags.slurm_fence_seconds);
+  if (flags.slurm_time_limit_minutes > 0) {
+    slurm.defaults.mutable_time_limit()->set_seconds(
+        static_cast<int64_t>(flags.slurm_time_limit_minutes * 60));
+  }
+  for (const std::string& option : flags.slurm_options) slurm.defaults.add_options(option);
+}
+
 void Finish(Flags& flags) {
   flags.server.launcher.grace = absl::Seconds(flags.grace_seconds);
   flags.server.launcher.capacity.host_memory_bytes =
       static_cast<int64_t>(flags.host_memory_gib * tunesmith::kGiB);
   if (flags.keep_days > 0) flags.server.retention.ended_jobs = absl::Hours(24 * flags.keep_days);
   flags.server.logs_calls = flags.access_log == "all";
+  FinishSlurm(flags);
   // Run directories appear in files that other processes read.
   flags.server.data_directory =
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();

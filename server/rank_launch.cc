@@ -62,6 +62,11 @@ RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_dire
   return launch;
 }
 
+std::string LaunchNeeds() {
+  return FindOnPath("mpirun").empty() ? "mpirun is not on the PATH"
+                                      : StrCat("the trainer's plugin ", kPluginName, " is missing");
+}
+
 int64_t RankCountOf(const std::string& run_directory) {
   const auto plan = convert::ReadPlanFile(convert::InDirectory(run_directory, convert::kPlanFile));
   return plan.ok() ? plan->prediction.mix.data_parallel : 1;

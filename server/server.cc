@@ -13,6 +13,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/access_log.h"
+#include "server/launch/slurm/slurm_launcher.h"
 #include "server/malformed_requests.h"
 
 namespace tunesmith::server {
@@ -26,6 +27,27 @@ std::function<void(const std::string&)> ErrorLog(std::shared_ptr<spdlog::logger>
   };
 }
 
+std::vector<std::unique_ptr<Launcher>> MakeLaunchers(const ServerOptions& options) {
+  std::vector<std::unique_ptr<Launcher>> launchers;
+  for (const std::string& name : options.launchers) {
+    if (name == "slurm") launchers.push_back(std::make_unique<SlurmLauncher>(options.slurm));
+    if (name == "host") launchers.push_back(std::make_unique<HostLauncher>(options.launcher));
+  }
+  return launchers;
+}
+
+std::vector<Launcher*> Pointers(const std::vector<std::unique_ptr<Launcher>>& launchers) {
+  std::vector<Launcher*> pointers;
+  for (const auto& launcher : launchers) pointers.push_back(launcher.get());
+  return pointers;
+}
+
+absl::Status CheckLaunchers(const ServerOptions& options) {
+  const absl::Status status = CheckSlurmOptions(options.slurm.defaults);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(StrCat("the options for Slurm: ", status.message()));
+}
+
 }  // namespace
 
 Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
@@ -35,18 +57,19 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions&
       logger_(std::move(logger)),
       catalog_(store_->pool()),
       calibrations_(options.data_directory, std::move(fixed)),
-      host_launcher_(options.launcher),
+      launchers_(MakeLaunchers(options)),
       recommender_(catalog_, calibrations_),
-      jobs_(*store_, hub_, {&host_launcher_},
+      jobs_(*store_, hub_, Pointers(launchers_),
             InDirectory(options.data_directory, convert::kJobsDirectory)),
-      clusters_(*store_, {&host_launcher_}, [this] { return check_.problem(); }),
+      clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
       measurements_(*store_),
-      supervisor_(*store_, {&host_launcher_}, options.retention, ErrorLog(logger_)) {}
+      supervisor_(*store_, Pointers(launchers_), options.retention, ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       std::shared_ptr<spdlog::logger> logger) {
+  TUNESMITH_RETURN_IF_ERROR(CheckLaunchers(options));
   TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,

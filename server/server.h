@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -15,6 +16,7 @@
 #include "server/event_hub.h"
 #include "server/job_service.h"
 #include "server/launch/host_launcher.h"
+#include "server/launch/slurm/submission.h"
 #include "server/measurement_service.h"
 #include "server/recommender_service.h"
 #include "server/store.h"
@@ -27,7 +29,10 @@ namespace tunesmith::server {
 struct ServerOptions {
   std::string listen = "127.0.0.1:7433";  // port 0: a free one
   std::string data_directory;
+  // Where jobs run, "host" and "slurm"; the first is the default.
+  std::vector<std::string> launchers = {"host"};
   HostLauncherOptions launcher;
+  SlurmLauncherOptions slurm;
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
@@ -64,7 +69,7 @@ class Server {
   EventHub hub_;
   Catalog catalog_;
   Calibrations calibrations_;
-  HostLauncher host_launcher_;
+  const std::vector<std::unique_ptr<Launcher>> launchers_;
   DatabaseCheck check_;
   RecommenderService recommender_;
   JobService jobs_;

@@ -18,6 +18,8 @@
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/attempt_claim.h"
+#include "server/command.h"
 #include "server/fail_point.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
@@ -29,39 +31,9 @@ namespace {
 using convert::InDirectory;
 
 constexpr absl::Duration kTick = absl::Milliseconds(200);
+constexpr absl::Duration kFenceCheckInterval = absl::Seconds(1);
+constexpr absl::Duration kRequeueTimeout = absl::Seconds(30);
 constexpr absl::Duration kTimeForRemains = absl::Seconds(10);
-
-absl::StatusOr<v1::ShimHandle> HandleOf(const ShimOptions& options, pid_t trainer) {
-  v1::ShimHandle handle;
-  handle.set_pid(getpid());
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t ticks, StartTicks(getpid()));
-  handle.set_start_ticks(ticks);
-  handle.set_attempt(options.attempt);
-  handle.set_trainer_pid(trainer);
-  // A trainer that has ended already has no start time, and nobody needs to find it.
-  if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
-  return handle;
-}
-
-// The claim says who made it from the moment at which it is there: it is written under another
-// name and linked, which fails where the name is taken, on network file systems too.
-absl::Status ClaimAttempt(const ShimOptions& options) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
-  if (newest >= options.attempt) {
-    return absl::AlreadyExistsError(
-        StrCat("attempt ", newest, " of ", options.run_directory, " was started before"));
-  }
-  const std::string path =
-      InDirectory(options.run_directory, convert::AttemptFile(options.attempt));
-  const std::string draft = InDirectory(options.run_directory, StrCat("claim-", getpid()));
-  TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, 0));
-  TUNESMITH_RETURN_IF_ERROR(convert::WriteJsonFile(draft, handle));
-  const bool claimed = link(draft.c_str(), path.c_str()) == 0;
-  const int error = errno;
-  unlink(draft.c_str());
-  if (claimed) return absl::OkStatus();
-  return absl::ErrnoToStatus(error, StrCat("cannot create ", path));
-}
 
 // An exit.json that is there from now on is this attempt's.
 absl::Status PutOldExitAway(const ShimOptions& options) {
@@ -81,7 +53,7 @@ absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
 sigset_t BlockSignals() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -129,11 +101,30 @@ struct TrainerEnd {
   bool is_mpirun = false;
   int wait_status = 0;
   bool was_told_to_stop = false;
+  bool time_was_nearly_up = false;  // and that is why it was told
+  bool was_superseded = false;      // by a newer attempt, and was killed
 };
 
-TrainerEnd WaitForTrainer(pid_t trainer, bool is_mpirun, const sigset_t& signals,
-                          absl::Duration grace) {
+// Looks now and then whether a newer attempt was claimed.
+class Fence {
+ public:
+  explicit Fence(const ShimOptions& options) : options_(options) {}
+
+  bool IsDown() {
+    if (options_.cluster_job.empty() || absl::Now() < next_) return false;
+    next_ = absl::Now() + kFenceCheckInterval;
+    return IsSuperseded(options_);
+  }
+
+ private:
+  const ShimOptions& options_;
+  absl::Time next_ = absl::InfinitePast();
+};
+
+TrainerEnd WaitForTrainer(const ShimOptions& options, pid_t trainer, bool is_mpirun,
+                          const sigset_t& signals) {
   TrainerEnd end{.is_mpirun = is_mpirun};
+  Fence fence(options);
   absl::Time kill_at = absl::InfiniteFuture();
   while (true) {
     const int signal = NextSignal(signals);
@@ -141,12 +132,17 @@ TrainerEnd WaitForTrainer(pid_t trainer, bool is_mpirun, const sigset_t& signals
       end.wait_status = *status;
       return end;
     }
-    if ((signal == SIGTERM || signal == SIGINT) && !end.was_told_to_stop) {
+    const bool nearly_up = signal == SIGUSR1 && !options.cluster_job.empty();
+    if ((signal == SIGTERM || signal == SIGINT || nearly_up) && !end.was_told_to_stop) {
       Stop(trainer, is_mpirun);
       end.was_told_to_stop = true;
-      kill_at = absl::Now() + grace;
+      end.time_was_nearly_up = nearly_up;
+      kill_at = absl::Now() + options.grace;
     }
-    if (absl::Now() >= kill_at) kill(-trainer, SIGKILL);
+    // Somebody wants it to end, not to go on elsewhere.
+    if (signal == SIGTERM || signal == SIGINT) end.time_was_nearly_up = false;
+    end.was_superseded |= fence.IsDown();
+    if (absl::Now() >= kill_at || end.was_superseded) kill(-trainer, SIGKILL);
   }
 }
 
@@ -199,6 +195,19 @@ absl::Status WriteExit(const ShimOptions& options, v1::JobExit exit) {
   return convert::WriteJsonFile(path, exit);
 }
 
+// The cluster may end this process at any moment from here on: the job is then waiting again.
+void QueueAgain(const ShimOptions& options) {
+  const auto done = RunCommand({.arguments = options.requeue_command,
+                                .input = {},
+                                .directory = {},
+                                .hidden_prefix = {},
+                                .timeout = kRequeueTimeout});
+  if (done.ok() && done->status == 0) return;
+  // The server queues it again instead, as a new job of the cluster.
+  std::fprintf(stderr, "tunesmith-shim: %s failed: %s\n", options.requeue_command[0].c_str(),
+               done.ok() ? done->errors.c_str() : done.status().ToString().c_str());
+}
+
 absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch& launch) {
   return Spawn({.arguments = launch.arguments,
                 .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
@@ -216,31 +225,77 @@ v1::JobExit NotStarted(const absl::Status& status) {
   return exit;
 }
 
+// On several nodes ranks need something that starts them there.
+absl::Status CheckLaunch(const ShimOptions& options, const RankLaunch& launch, int64_t rank_count) {
+  if (options.node_count <= 1 || rank_count <= 1 || launch.is_mpirun) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("the job has ", options.node_count, " nodes, and ", LaunchNeeds(),
+             "; install both on every node, or plan for one node"));
+}
+
+absl::StatusOr<v1::JobExit> ReadExit(const ShimOptions& options) {
+  v1::JobExit exit;
+  TUNESMITH_RETURN_IF_ERROR(
+      convert::ReadJsonFile(InDirectory(options.run_directory, convert::kExitFile), &exit,
+                            convert::UnknownFields::kIgnore));
+  return exit;
+}
+
+absl::StatusOr<v1::JobExit> EndWithoutStart(const ShimOptions& options,
+                                            const absl::Status& status) {
+  TUNESMITH_RETURN_IF_ERROR(WriteExit(options, NotStarted(status)));
+  return ReadExit(options);
+}
+
+absl::Status Superseded(const ShimOptions& options) {
+  return absl::AlreadyExistsError(StrCat("a newer attempt than ", options.attempt, " of ",
+                                         options.run_directory,
+                                         " was started; this one was ended"));
+}
+
+// REQUIRES: the attempt is claimed.
+absl::StatusOr<v1::JobExit> RunClaimed(const ShimOptions& options, const sigset_t& signals) {
+  TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
+  TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
+  const int64_t rank_count = RankCountOf(options.run_directory);
+  const RankLaunch launch = LaunchOf(options.trainer_path, options.run_directory, rank_count);
+  if (const absl::Status status = CheckLaunch(options, launch, rank_count); !status.ok())
+    return EndWithoutStart(options, status);
+  const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch);
+  if (!trainer.ok()) return EndWithoutStart(options, trainer.status());
+  FailPoint("shim_started");
+  const absl::Status handle_written = WriteHandle(options, *trainer);
+  if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
+  const TrainerEnd end = WaitForTrainer(options, *trainer, launch.is_mpirun, signals);
+  kill(-*trainer, SIGKILL);  // children that it left in its group
+  KillRemains();
+  if (end.was_superseded || (!options.cluster_job.empty() && IsSuperseded(options)))
+    return Superseded(options);
+  FailPoint("shim_ended");
+  TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
+  TUNESMITH_RETURN_IF_ERROR(handle_written);
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::JobExit exit, ReadExit(options));
+  if (end.time_was_nearly_up && exit.state() == v1::JOB_STATE_CANCELLED &&
+      !options.requeue_command.empty() && options.attempt < kMostAttempts)
+    QueueAgain(options);
+  return exit;
+}
+
 }  // namespace
 
-absl::Status RunShim(const ShimOptions& options) {
+absl::StatusOr<v1::JobExit> RunShim(const ShimOptions& asked) {
   const sigset_t signals = BlockSignals();
   prctl(PR_SET_CHILD_SUBREAPER,
         1);  // what the trainer leaves behind becomes our child and is reaped
   TUNESMITH_RETURN_IF_ERROR(
-      MakeDirectories(InDirectory(options.run_directory, convert::kLogDirectory)));
+      MakeDirectories(InDirectory(asked.run_directory, convert::kLogDirectory)));
+  TUNESMITH_ASSIGN_OR_RETURN(const NextAttempt next, ChooseAttempt(asked));
+  ShimOptions options = asked;
+  options.attempt = next.number;
   TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
   FailPoint("shim_claimed");
-  TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
-  TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
-  const RankLaunch launch =
-      LaunchOf(options.trainer_path, options.run_directory, RankCountOf(options.run_directory));
-  const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch);
-  if (!trainer.ok()) return WriteExit(options, NotStarted(trainer.status()));
-  FailPoint("shim_started");
-  const absl::Status handle_written = WriteHandle(options, *trainer);
-  if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
-  const TrainerEnd end = WaitForTrainer(*trainer, launch.is_mpirun, signals, options.grace);
-  kill(-*trainer, SIGKILL);  // children that it left in its group
-  KillRemains();
-  FailPoint("shim_ended");
-  TUNESMITH_RETURN_IF_ERROR(WriteExit(options, ExitOf(options, end)));
-  return handle_written;
+  if (next.predecessor_may_run) absl::SleepFor(options.fence_delay);
+  return RunClaimed(options, signals);
 }
 
 }  // namespace tunesmith::server

@@ -2,9 +2,11 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tunesmith/v1/run_directory.pb.h"
 
 // The shim: the process between server and trainer. One shim runs one attempt of one job. It
 // outlives the server, which finds it again through shim.json, and it sees to it that an attempt
@@ -16,6 +18,15 @@ struct ShimOptions {
   int64_t attempt = 1;
   std::string trainer_path;
   absl::Duration grace = absl::Seconds(60);  // from SIGTERM to SIGKILL
+
+  // Where a cluster runs the shim:
+  std::string cluster_job;  // how the cluster calls the job; empty: no cluster
+  int64_t node_count = 1;   // nodes that it has
+  // Queues the job again, when the trainer has saved because time was nearly up; empty: nothing does.
+  std::vector<std::string> requeue_command;
+  // From claiming an attempt, whose predecessor may still run somewhere, to starting it: the
+  // predecessor sees the claim within this time and ends.
+  absl::Duration fence_delay = absl::Seconds(5);
 };
 
 // Claims the attempt (attempt-N, created exclusively, telling who claims it), moves the exit.json of an earlier attempt to
@@ -24,9 +35,14 @@ struct ShimOptions {
 // rank_launch.h says. A trainer whose shim is killed is killed by the kernel, since nobody would hear of
 // its end. SIGTERM and SIGINT are passed on to the group, as SIGUSR1 where it is
 // mpirun's; when the grace has passed, SIGKILL. A trainer that cannot be started, or that ends without
-// exit.json, gets one that says why. Returns when nothing of the attempt runs any more.
+// exit.json, gets one that says why. Returns when nothing of the attempt runs any more: the exit.
+//
+// Under a cluster: a job that the cluster has started again takes the next attempt, unless another job has
+// a newer one or it has ended for good. SIGUSR1 means that time is nearly up: the trainer saves and
+// ends, and the job is queued again. An attempt that finds a newer one kills its trainer and leaves
+// the run directory to it.
 // ALREADY_EXISTS: another shim has this attempt, or a newer one; nothing was changed. Other errors:
 // the run directory cannot be written. REQUIRES: the process has one thread.
-absl::Status RunShim(const ShimOptions& options);
+absl::StatusOr<v1::JobExit> RunShim(const ShimOptions& options);
 
 }  // namespace tunesmith::server

@@ -1,18 +1,44 @@
-// tunesmith-shim --run-dir DIR --attempt N --grace-seconds S --trainer PATH
-// Started by tunesmithd only. Exit status 0: the attempt ended (see exit.json); 1: it was not run,
-// the reason is on stderr.
+// tunesmith-shim --run-dir DIR --attempt N --grace-seconds S --trainer PATH [--slurm]
+// Started by tunesmithd, or by Slurm as tunesmithd's batch script. Exit status 0: the attempt ended (see exit.json); 1: it was not run, the
+// reason is on stderr. With --slurm the status is the trainer's, so that Slurm's own records tell a failed job.
 
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 
 #include "common/version.h"
 #include "server/shim.h"
 
+namespace {
+
+using tunesmith::server::ShimOptions;
+
+const char* Variable(const char* name, const char* fallback) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : fallback;
+}
+
+// What Slurm tells a batch script about itself.
+void TakeFromSlurm(ShimOptions& options) {
+  options.cluster_job = Variable("SLURM_JOB_ID", "");
+  options.node_count = std::atoll(Variable("SLURM_JOB_NUM_NODES", "1"));
+  options.requeue_command = {"scontrol", "requeue", options.cluster_job};
+}
+
+int StatusOf(const tunesmith::v1::JobExit& exit) {
+  if (exit.exit_code() != 0) return static_cast<int>(exit.exit_code() & 0xff);
+  return exit.state() == tunesmith::v1::JOB_STATE_FAILED ? 1 : 0;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app("Runs one attempt of one Tunesmith job. Started by tunesmithd.");
-  tunesmith::server::ShimOptions options;
+  ShimOptions options;
+  bool under_slurm = false;
+  double fence_seconds = 5;
   double grace_seconds = 60;
   app.add_option("--run-dir", options.run_directory, "The job's run directory")->required();
   app.add_option("--attempt", options.attempt, "Number of the attempt")
@@ -21,12 +47,22 @@ int main(int argc, char** argv) {
   app.add_option("--trainer", options.trainer_path, "Path of tunesmith-trainer")->required();
   app.add_option("--grace-seconds", grace_seconds, "From SIGTERM to SIGKILL")
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--slurm", under_slurm, "Run as a batch script of Slurm");
+  app.add_option("--fence-seconds", fence_seconds,
+                 "From claiming an attempt whose predecessor may still run to starting it")
+      ->check(CLI::NonNegativeNumber);
   app.set_version_flag("--version", tunesmith::Version());
   CLI11_PARSE(app, argc, argv);
   options.grace = absl::Seconds(grace_seconds);
   close_range(3, ~0u, 0);  // whatever the server had open, its listening socket above all
-  const absl::Status status = tunesmith::server::RunShim(options);
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "tunesmith-shim: %s\n", status.ToString().c_str());
+  options.fence_delay = absl::Seconds(fence_seconds);
+  if (under_slurm) TakeFromSlurm(options);
+  if (under_slurm && options.cluster_job.empty()) {
+    std::fprintf(stderr, "tunesmith-shim: --slurm, and SLURM_JOB_ID is not set\n");
+    return 1;
+  }
+  const auto exit = tunesmith::server::RunShim(options);
+  if (exit.ok()) return under_slurm ? StatusOf(*exit) : 0;
+  std::fprintf(stderr, "tunesmith-shim: %s\n", exit.status().ToString().c_str());
   return 1;
 }

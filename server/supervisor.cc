@@ -39,6 +39,31 @@ absl::Time ExpectedStart(const v1::Job& job) {
       google::protobuf::util::TimeUtil::TimestampToMicroseconds(job.expected_start_time()));
 }
 
+// Estimates of a busy cluster move all the time: a change counts from a tenth of the wait on.
+constexpr absl::Duration kLeastMove = absl::Minutes(1);
+
+bool TellsSomethingNew(const v1::Job& job, const AttemptView& view) {
+  const absl::Time told = ExpectedStart(job);
+  if (view.reason != job.reason()) return true;
+  if (told == view.expected_start) return false;
+  if (told == absl::InfiniteFuture() || view.expected_start == absl::InfiniteFuture()) return true;
+  return absl::AbsDuration(view.expected_start - told) >
+         std::max(kLeastMove, (told - absl::Now()) / 10);
+}
+
+// A job that ran waits, or runs as a later attempt than we know of.
+bool WasStartedAgain(const v1::Job& job, const AttemptView& view) {
+  return view.attempt > job.attempt() ||
+         (job.state() == v1::JOB_STATE_RUNNING && view.phase == AttemptView::Phase::kWaiting);
+}
+
+std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
+  const bool waits = view.phase == AttemptView::Phase::kWaiting;
+  return StrCat("attempt ", job.attempt(), " was stopped or lost; ", job.launcher(),
+                waits ? " has queued the job again" : " has started the job again",
+                ", to go on from its last checkpoint");
+}
+
 }  // namespace
 
 Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
@@ -157,6 +182,15 @@ absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& nam
 }
 
 absl::Status Supervisor::Supervise(Launcher& launcher, const JobRecord& record) {
+  const absl::Status status = LookAt(launcher, record);
+  // A place that does not answer is what the job waits for.
+  if (absl::IsUnavailable(status) && record.job.state() == v1::JOB_STATE_LAUNCHING &&
+      record.job.reason() != status.message())
+    return MarkWaiting(store_, record.job.name(), std::string(status.message())).status();
+  return status;
+}
+
+absl::Status Supervisor::LookAt(Launcher& launcher, const JobRecord& record) {
   const std::string& name = record.job.name();
   std::string handle = record.handle;
   if (handle.empty()) {
@@ -170,10 +204,16 @@ absl::Status Supervisor::Supervise(Launcher& launcher, const JobRecord& record) 
 
 absl::Status Supervisor::SuperviseView(Launcher& launcher, const JobRecord& record,
                                        const std::string& handle, const AttemptView& view) {
-  const v1::Job& job = record.job;
+  v1::Job job = record.job;
+  if (WasStartedAgain(job, view)) {
+    // First what the attempt before has said.
+    TUNESMITH_RETURN_IF_ERROR(Ingest(job.name(), job.run_directory()));
+    TUNESMITH_ASSIGN_OR_RETURN(
+        job, MarkStartedAgain(store_, job.name(), std::max(view.attempt, job.attempt()),
+                              StartedAgainReason(job, view)));
+  }
   if (view.phase == AttemptView::Phase::kWaiting) {
-    if (job.state() == v1::JOB_STATE_LAUNCHING &&
-        (view.reason != job.reason() || view.expected_start != ExpectedStart(job)))
+    if (job.state() == v1::JOB_STATE_LAUNCHING && TellsSomethingNew(job, view))
       TUNESMITH_RETURN_IF_ERROR(
           MarkWaiting(store_, job.name(), view.reason, view.expected_start).status());
   } else {

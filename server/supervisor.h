@@ -50,6 +50,7 @@ class Supervisor {
   absl::Status Launch(Launcher& launcher, const std::string& name, const Admission& admission);
   absl::Status StartAttempt(Launcher& launcher, const std::string& name);
   absl::Status Supervise(Launcher& launcher, const JobRecord& record);
+  absl::Status LookAt(Launcher& launcher, const JobRecord& record);
   absl::Status SuperviseView(Launcher& launcher, const JobRecord& record, const std::string& handle,
                              const AttemptView& view);
   absl::Status Ingest(const std::string& name, const std::string& run_directory);

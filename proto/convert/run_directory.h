@@ -15,7 +15,7 @@
 //
 //   plan.json     Plan: how to train; written before the first attempt
 //   job.json      JobSpec: what to train; written before the first attempt
-//   attempt-N     empty; created exclusively by attempt N (1, 2, ...); an attempt that finds a
+//   attempt-N     ShimHandle; created exclusively by attempt N (1, 2, ...); an attempt that finds a
 //                 newer one exits
 //   shim.json     ShimHandle: how the server finds the shim of the newest attempt
 //   events.jsonl  Event lines, append-only; written by the trainer

@@ -18,6 +18,7 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
+#include "server/launch/sight.h"
 #include "server/process.h"
 
 namespace tunesmith::server {
@@ -60,32 +61,6 @@ bool IsHandleAlive(const std::string& handle) {
          absl::SimpleAtoi(parts[1], &ticks) && IsAlive(pid, ticks);
 }
 
-// What the run directory says of the job's present attempt.
-struct Sight {
-  bool claimed = false;      // attempt-N exists
-  bool has_claimer = false;  // and tells who claimed it
-  bool has_handle = false;   // shim.json is of this attempt
-  v1::ShimHandle shim;       // the newest that is known
-};
-
-bool ReadHandle(const v1::Job& job, const std::string& name, v1::ShimHandle& handle) {
-  const std::string path = InDirectory(job.run_directory(), name);
-  return convert::ReadJsonFile(path, &handle, convert::UnknownFields::kIgnore).ok() &&
-         handle.attempt() == job.attempt();
-}
-
-Sight SightOf(const v1::Job& job) {
-  Sight sight;
-  const std::string claim = convert::AttemptFile(job.attempt());
-  sight.claimed = access(InDirectory(job.run_directory(), claim).c_str(), F_OK) == 0;
-  if (!sight.claimed) return sight;
-  sight.has_claimer = ReadHandle(job, claim, sight.shim);
-  v1::ShimHandle newest;
-  sight.has_handle = ReadHandle(job, convert::kShimFile, newest);
-  if (sight.has_handle) sight.shim = newest;
-  return sight;
-}
-
 absl::Duration AgeOfClaim(const v1::Job& job) {
   struct stat info = {};
   const std::string path = InDirectory(job.run_directory(), convert::AttemptFile(job.attempt()));
@@ -110,24 +85,19 @@ AttemptView ViewUnclaimed(const v1::Job& job, bool shim_was_alive) {
                StrCat("tunesmith-shim did not start attempt ", job.attempt(), ShimLog(job)));
 }
 
-// The shim is gone. An exit.json counts only beside a shim.json of this attempt: before that is
-// written, the exit.json of the attempt before may still lie there.
+// The shim is gone.
 AttemptView ViewGone(const v1::Job& job, const Sight& sight) {
   // The kernel ends trainers with their shim; one of an earlier version may have stayed.
   if (IsAlive(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks())) {
     SignalGroup(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks(), SIGKILL);
     return Running();
   }
-  AttemptView view{.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = {}};
-  const absl::Status read =
-      convert::ReadJsonFile(InDirectory(job.run_directory(), convert::kExitFile), &view.exit,
-                            convert::UnknownFields::kIgnore);
-  if (sight.has_handle && read.ok()) return view;
+  if (sight.exit) return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = *sight.exit};
   return Ended(
       v1::END_CAUSE_LOST,
       StrCat("lost: tunesmith-shim (process ", sight.shim.pid(),
              ") is gone, killed or ended by a restart of the host, and left no good exit.json",
-             read.ok() ? "" : StrCat(": ", ToStd(read.message())), ShimLog(job)));
+             sight.exit_problem.empty() ? "" : StrCat(": ", sight.exit_problem), ShimLog(job)));
 }
 
 int64_t CountGpus() {
@@ -180,8 +150,9 @@ HostCapacity CapacityOfThisHost() {
 
 HostLauncher::~HostLauncher() { ReapShims(); }
 
-absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Plan& plan,
-                                                      const v1::JobSpec& spec) const {
+absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Job& job) const {
+  const v1::Plan& plan = job.plan();
+  const v1::JobSpec& spec = job.spec();
   v1::ResourceClaim claim;
   const v1::MemoryPrediction& memory = plan.prediction().memory();
   if (spec.device() == "cpu") {
@@ -250,7 +221,7 @@ absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job);
+  const Sight sight = SightOf(job, job.attempt());
   if (!sight.claimed) return "";
   return HandleOf(sight.shim.pid(), sight.shim.start_ticks());
 }
@@ -259,18 +230,18 @@ absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::st
   ReapShims();
   // In this order: a shim that is gone has claimed the attempt, or never will.
   const bool shim_was_alive = IsHandleAlive(handle);
-  const Sight sight = SightOf(job);
+  const Sight sight = SightOf(job, job.attempt());
   if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
   if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
     return Waiting("");
   // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
   if (IsAlive(sight.shim.pid(), sight.shim.start_ticks()))
     return sight.has_handle ? Running() : Waiting("");
-  return ViewGone(job, SightOf(job));
+  return ViewGone(job, SightOf(job, job.attempt()));
 }
 
 absl::Status HostLauncher::Cancel(const v1::Job& job, const std::string&) {
-  const Sight sight = SightOf(job);
+  const Sight sight = SightOf(job, job.attempt());
   SignalProcess(sight.shim.pid(), sight.shim.start_ticks(), SIGTERM);
   return absl::OkStatus();
 }

@@ -29,8 +29,7 @@ class HostLauncher final : public Launcher {
   ~HostLauncher() override;
 
   std::string_view name() const override { return "host"; }
-  absl::StatusOr<v1::ResourceClaim> Check(const v1::Plan& plan,
-                                          const v1::JobSpec& spec) const override;
+  absl::StatusOr<v1::ResourceClaim> Check(const v1::Job& job) const override;
   absl::StatusOr<v1::RenderedSubmission> Render(const v1::Job& job) const override;
   v1::Cluster Describe(const std::vector<v1::Job>& active) const override;
   std::vector<Admission> Admit(const std::vector<v1::Job>& queue,

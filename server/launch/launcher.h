@@ -27,7 +27,7 @@
 // All functions but Check, Render and Describe are called from the supervisor's thread alone.
 namespace tunesmith::server {
 
-// What is known of an attempt.
+// What is known of an attempt. A job that runs and is seen waiting was queued again by the place itself.
 struct AttemptView {
   enum class Phase {
     kWaiting,  // handed over; does not run yet
@@ -38,6 +38,9 @@ struct AttemptView {
   std::string reason;                                  // kWaiting: for what, where it is known
   absl::Time expected_start = absl::InfiniteFuture();  // kWaiting, where it is known
   v1::JobExit exit;  // kEnded: with a terminal state, a cause and a reason
+  // The attempt that this is about, where the place has started the job again by itself (Slurm's
+  // requeue) and so begun a later one; 0: the job's present attempt.
+  int64_t attempt = 0;
 };
 
 // Whether a queued job may be started now.
@@ -55,10 +58,9 @@ class Launcher {
   // "host", "slurm". What Job.launcher says; the cluster is "clusters/" + name.
   virtual std::string_view name() const = 0;
 
-  // What a job of this plan and spec takes; FAILED_PRECONDITION where it can never run here, with
-  // the amounts and the cure. Thread-safe.
-  virtual absl::StatusOr<v1::ResourceClaim> Check(const v1::Plan& plan,
-                                                  const v1::JobSpec& spec) const = 0;
+  // What a job takes, of which plan, spec and what is asked of the place are set; FAILED_PRECONDITION
+  // where it can never run here, with the amounts and the cure. Thread-safe.
+  virtual absl::StatusOr<v1::ResourceClaim> Check(const v1::Job& job) const = 0;
 
   // What Start would do for this job. The job may not be stored yet: its run directory then holds a
   // placeholder. Thread-safe.

@@ -1,7 +1,10 @@
 // Kills server, shim or trainer by SIGKILL at chosen points, starts the server again, and looks whether anything was lost, done twice or
 // told wrong. Trainers are stand-ins that keep the trainer's contract and note when they run.
 //
-//   kill_bench [--runs 200] [--seed 1] [--verbose]
+//   kill_bench [--slurm] [--runs 200] [--seed 1] [--verbose]
+//
+// With --slurm (20 runs) jobs run on a real Slurm of four nodes, started anew for every run, whose controller is killed too, whose nodes go down,
+// and which queues jobs again; the two minutes that Slurm then lets a job wait are cut short, as an administrator would.
 //
 // A run kills at one point, taken in turn, with amounts drawn from the seed: one to three jobs beside each other, created with request ids
 // that are sent again when the server dies before it answers. What failed with its attempt lost or killed is resumed. The last line of stdout
@@ -11,7 +14,7 @@
 //   double_launch_count   jobs of which two trainers ran at once, an attempt was started twice, or one request made two
 //   event_fault_count     jobs whose events have a hole or a repetition, or differ from those that their trainers wrote
 //   database_fault_count  databases, copies or old rows that were damaged
-// Exit status 0 when the last four are 0.
+// Exit status 0 when the last four are 0; 77: Slurm is not installed.
 
 #include <algorithm>
 #include <cstdio>
@@ -23,6 +26,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -33,13 +37,15 @@
 #include "server/sqlite.h"
 #include "server/store.h"
 #include "tests/server/server_process.h"
+#include "tests/server/slurm_cluster.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(40);
+constexpr absl::Duration kSlurmPatience = absl::Seconds(180);
 
-enum class Victim { kServer, kShim, kTrainer, kMigration, kBackup };
+enum class Victim { kServer, kShim, kTrainer, kMigration, kBackup, kController, kNode, kRequeue };
 
 struct Point {
   const char* name;
@@ -57,11 +63,27 @@ constexpr Point kPoints[] = {
     {"backup", Victim::kBackup, 1},
 };
 
+constexpr Point kSlurmPoints[] = {
+    {"before_launch", Victim::kServer, 3},
+    {"after_launch", Victim::kServer, 3},
+    {"running", Victim::kServer, 12},
+    {"before_end", Victim::kServer, 3},
+    {"anywhere", Victim::kServer, 1},
+    {"shim_claimed", Victim::kShim, 1},
+    {"shim_started", Victim::kShim, 1},
+    {"shim_ended", Victim::kShim, 1},
+    {"trainer_running", Victim::kTrainer, 1},
+    {"controller", Victim::kController, 1},
+    {"node", Victim::kNode, 1},
+    {"requeue", Victim::kRequeue, 1},
+};
+
 struct Faults {
   int64_t lost = 0;
   int64_t doubled = 0;
   int64_t events = 0;
   int64_t database = 0;
+  int64_t later_attempts = 0;  // no fault: what the harm has cost
   bool any() const { return lost + doubled + events + database > 0; }
 };
 
@@ -74,8 +96,10 @@ std::string Slurp(const std::string& path) {
 
 class Run {
  public:
-  Run(const Point& point, uint64_t seed, bool verbose)
-      : point_(point), random_(seed), verbose_(verbose) {}
+  Run(const Point& point, uint64_t seed, bool verbose, bool on_slurm)
+      : point_(point), random_(seed), verbose_(verbose) {
+    if (on_slurm) slurm_ = std::make_unique<SlurmCluster>();
+  }
 
   Faults Execute() {
     if (point_.victim == Victim::kMigration) LayDownOldDatabase();
@@ -83,8 +107,12 @@ class Run {
     const int job_count = Draw(1, 3);
     for (int i = 0; i < job_count; ++i) CreateJob(i);
     if (point_.victim == Victim::kBackup) KillABackup();
-    const absl::Time deadline = absl::Now() + kPatience;
-    while (absl::Now() < deadline && !AllDone()) absl::SleepFor(absl::Milliseconds(10));
+    harm_at_ = absl::Now() + absl::Milliseconds(Draw(0, 2500));
+    const absl::Time deadline = absl::Now() + (slurm_ ? kSlurmPatience : kPatience);
+    while (absl::Now() < deadline && !AllDone()) {
+      absl::SleepFor(absl::Milliseconds(slurm_ ? 100 : 10));
+      if (slurm_) TouchSlurm();
+    }
     EnsureServer();
     for (const auto& [name, steps] : jobs_) CheckJob(name, steps);
     CheckList();
@@ -103,8 +131,11 @@ class Run {
   }
 
   std::map<std::string, std::string> Environment() {
+    // What Slurm does takes a second, and is to happen while jobs run.
+    const bool harms_slurm = point_.victim == Victim::kController ||
+                             point_.victim == Victim::kNode || point_.victim == Victim::kRequeue;
     std::map<std::string, std::string> environment = {
-        {"FAKE_STEP_MILLISECONDS", std::to_string(Draw(1, 25))}};
+        {"FAKE_STEP_MILLISECONDS", std::to_string(harms_slurm ? Draw(100, 400) : Draw(1, 25))}};
     const std::string name = point_.name;
     if (name == "trainer_running") environment["FAKE_CRASH_AT_STEP"] = std::to_string(Draw(1, 3));
     if (name == "trainer_ended") environment["FAKE_CRASH_AT_END"] = "1";
@@ -115,8 +146,61 @@ class Run {
   }
 
   void Start(const std::map<std::string, std::string>& environment) {
-    server_ = std::make_unique<ServerProcess>(DataDirectory(), environment,
-                                              std::vector<std::string>{"--cpu-threads", "2"});
+    std::vector<std::string> flags = {"--cpu-threads", "2"};
+    if (slurm_)
+      flags = {"--launchers",           "slurm", "--slurm-poll-seconds", "0.2",
+               "--slurm-fence-seconds", "2.5"};
+    server_ = std::make_unique<ServerProcess>(DataDirectory(), environment, flags);
+  }
+
+  // Harms Slurm once, and does what its administrator would afterwards.
+  void TouchSlurm() {
+    const absl::Time now = absl::Now();
+    if (now >= harm_at_) {
+      harm_at_ = absl::InfiniteFuture();
+      HarmSlurm();
+    }
+    if (now >= mend_at_) {
+      mend_at_ = absl::InfiniteFuture();
+      slurm_->StartController();
+    }
+    if (now < nudge_at_ || mend_at_ != absl::InfiniteFuture()) return;
+    nudge_at_ = now + absl::Seconds(2);
+    StartRequeuedJobs();
+  }
+
+  void HarmSlurm() {
+    if (point_.victim == Victim::kController) {
+      slurm_->KillController();
+      mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
+    } else if (point_.victim == Victim::kNode) {
+      slurm_->SetNodeDown("n0");  // the first that is given out
+    } else if (point_.victim == Victim::kRequeue) {
+      for (const std::string& id : Ids({"-t", "R"}, "")) slurm_->Run({"scontrol", "requeue", id});
+    }
+  }
+
+  // Numbers of the jobs that squeue lists with these words, of those that wait for a reason where one is given.
+  std::vector<std::string> Ids(std::vector<std::string> words, const std::string& reason) {
+    words.insert(words.begin(), {"squeue", "-h", "-o", "%i %r"});
+    std::istringstream lines(slurm_->Run(words).output);
+    std::vector<std::string> ids;
+    std::string id, why;
+    while (lines >> id && std::getline(lines, why)) {
+      if (reason.empty() || why.find(reason) != std::string::npos) ids.push_back(id);
+    }
+    return ids;
+  }
+
+  // Those that have waited since the last look: Slurm refuses to start a job in the second in which it was queued again.
+  void StartRequeuedJobs() {
+    std::set<std::string> waiting;
+    for (const std::string& id : Ids({"-t", "PD"}, "BeginTime")) {
+      waiting.insert(id);
+      if (requeued_.contains(id))
+        slurm_->Run({"scontrol", "update", "jobid=" + id, "StartTime=now"});
+    }
+    requeued_ = waiting;
   }
 
   void StartWithPoint() {
@@ -207,7 +291,9 @@ class Run {
   }
 
   void Resume(const v1::Job& job) {
-    if (job.cause() != v1::END_CAUSE_LOST && job.cause() != v1::END_CAUSE_KILLED) return;
+    if (job.cause() != v1::END_CAUSE_LOST && job.cause() != v1::END_CAUSE_KILLED &&
+        job.cause() != v1::END_CAUSE_NODE_FAILED)
+      return;
     if (verbose_) std::fprintf(stderr, "  %s: %s\n", job.name().c_str(), job.reason().c_str());
     if (point_.victim == Victim::kShim && !restarted_) {
       server_->Kill();
@@ -250,6 +336,7 @@ class Run {
     std::string attempt;
     bool twice = std::filesystem::exists(job.run_directory() + "/double_launch");
     while (std::getline(starts, attempt)) twice |= !attempts.insert(attempt).second;
+    faults_.later_attempts += job.attempt() - 1;
     if (twice) Say(&Faults::doubled, job.name() + " ran twice at once");
   }
 
@@ -301,6 +388,11 @@ class Run {
   std::mt19937_64 random_;
   const bool verbose_;
   ScratchDirectory scratch_;
+  std::unique_ptr<SlurmCluster> slurm_;
+  absl::Time harm_at_ = absl::InfiniteFuture();
+  absl::Time mend_at_ = absl::InfiniteFuture();
+  absl::Time nudge_at_ = absl::InfinitePast();
+  std::set<std::string> requeued_;  // jobs of Slurm that waited for their begin time
   std::unique_ptr<ServerProcess> server_;
   std::map<std::string, int64_t> jobs_;  // name -> steps, of those that were accepted
   std::set<std::string> old_jobs_;
@@ -309,22 +401,30 @@ class Run {
   Faults faults_;
 };
 
-int Main(int64_t run_count, uint64_t seed, bool verbose) {
+int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
+  const std::span<const Point> points =
+      on_slurm ? std::span<const Point>(kSlurmPoints) : std::span<const Point>(kPoints);
   Faults all;
-  std::map<std::string, int64_t> by_point;
+  struct Count {
+    int64_t runs = 0;
+    int64_t later_attempts = 0;
+  };
+  std::map<std::string, Count> by_point;
   for (int64_t i = 0; i < run_count; ++i) {
-    const Point& point = kPoints[static_cast<size_t>(i) % std::size(kPoints)];
+    const Point& point = points[static_cast<size_t>(i) % points.size()];
     if (verbose) std::fprintf(stderr, "run %lld: %s\n", static_cast<long long>(i), point.name);
-    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose).Execute();
+    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose, on_slurm).Execute();
     if (faults.any()) std::fprintf(stderr, "run %lld has faults\n", static_cast<long long>(i));
     all.lost += faults.lost;
     all.doubled += faults.doubled;
     all.events += faults.events;
     all.database += faults.database;
-    ++by_point[point.name];
+    ++by_point[point.name].runs;
+    by_point[point.name].later_attempts += faults.later_attempts;
   }
   for (const auto& [name, count] : by_point)
-    std::printf("%-18s %4lld runs\n", name.c_str(), static_cast<long long>(count));
+    std::printf("%-18s %4lld runs, %4lld later attempts\n", name.c_str(),
+                static_cast<long long>(count.runs), static_cast<long long>(count.later_attempts));
   std::printf(
       "{\"run_count\": %lld, \"lost_job_count\": %lld, \"double_launch_count\": %lld, "
       "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"seed\": %llu}\n",
@@ -337,22 +437,34 @@ int Main(int64_t run_count, uint64_t seed, bool verbose) {
 }  // namespace
 }  // namespace tunesmith::server
 
+// What ctest takes for a test that was skipped.
+constexpr int kSkipped = 77;
+
 int main(int argc, char** argv) {
-  int64_t runs = 200;
+  int64_t runs = 0;
+  bool on_slurm = false;
   uint64_t seed = 1;
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     if (flag == "--verbose") {
       verbose = true;
+    } else if (flag == "--slurm") {
+      on_slurm = true;
     } else if (flag == "--runs" && i + 1 < argc) {
       runs = std::atoll(argv[++i]);
     } else if (flag == "--seed" && i + 1 < argc) {
       seed = std::strtoull(argv[++i], nullptr, 10);
     } else {
-      std::fprintf(stderr, "usage: kill_bench [--runs N] [--seed N] [--verbose]\n");
+      std::fprintf(stderr, "usage: kill_bench [--slurm] [--runs N] [--seed N] [--verbose]\n");
       return 2;
     }
   }
-  return tunesmith::server::Main(runs, seed, verbose);
+  if (const std::string why = tunesmith::server::SlurmCluster::WhyAbsent();
+      on_slurm && !why.empty()) {
+    std::fprintf(stderr, "kill_bench: %s\n", why.c_str());
+    return kSkipped;
+  }
+  if (runs == 0) runs = on_slurm ? 20 : 200;
+  return tunesmith::server::Main(runs, seed, verbose, on_slurm);
 }

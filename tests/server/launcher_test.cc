@@ -13,9 +13,11 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/launch/host_launcher.h"
+#include "server/launch/slurm/slurm_launcher.h"
 #include "server/migrations.h"
 #include "server/process.h"
 #include "tests/server/server_process.h"
+#include "tests/server/slurm_cluster.h"
 
 // What the supervisor counts on, of every launcher. A new one is added to the list at the end.
 namespace tunesmith::server {
@@ -27,11 +29,16 @@ using ::testing::HasSubstr;
 struct LauncherKind {
   const char* name;
   std::function<std::unique_ptr<Launcher>()> make;
+  bool needs_slurm = false;
 };
 
 class LauncherTest : public ::testing::TestWithParam<LauncherKind> {
  protected:
   void SetUp() override {
+    if (GetParam().needs_slurm) {
+      if (const std::string why = SlurmCluster::WhyAbsent(); !why.empty()) GTEST_SKIP() << why;
+      slurm_ = std::make_unique<SlurmCluster>();
+    }
     setenv("FAKE_STEP_MILLISECONDS", "5", 1);
     launcher_ = GetParam().make();
     const v1::CreateJobRequest request = TestJob(scratch_, 5);
@@ -82,6 +89,7 @@ class LauncherTest : public ::testing::TestWithParam<LauncherKind> {
   }
 
   ScratchDirectory scratch_;
+  std::unique_ptr<SlurmCluster> slurm_;
   std::unique_ptr<Launcher> launcher_;
   v1::Job job_;
 };
@@ -162,7 +170,7 @@ TEST_P(LauncherTest, WhatIsRenderedNamesTheRunDirectory) {
 }
 
 TEST_P(LauncherTest, AnswersEveryJobOfTheQueue) {
-  const auto claim = launcher_->Check(job_.plan(), job_.spec());
+  const auto claim = launcher_->Check(job_);
   ASSERT_TRUE(claim.ok()) << claim.status();
   *job_.mutable_claim() = *claim;
   EXPECT_EQ(launcher_->Admit({job_, job_, job_}, {job_}).size(), 3u);
@@ -170,16 +178,27 @@ TEST_P(LauncherTest, AnswersEveryJobOfTheQueue) {
   EXPECT_EQ(launcher_->Describe({job_}).launcher(), launcher_->name());
 }
 
+std::unique_ptr<Launcher> MakeHostLauncher() {
+  return std::make_unique<HostLauncher>(
+      HostLauncherOptions{.shim_path = BinaryPath("tunesmith-shim"),
+                          .trainer_path = FakeTrainerPath(),
+                          .grace = absl::Seconds(5),
+                          .capacity = CapacityOfThisHost()});
+}
+
+std::unique_ptr<Launcher> MakeSlurmLauncher() {
+  return std::make_unique<SlurmLauncher>(
+      SlurmLauncherOptions{.shim_path = std::filesystem::absolute(BinaryPath("tunesmith-shim")),
+                           .trainer_path = FakeTrainerPath(),
+                           .grace = absl::Seconds(5),
+                           .defaults = {},
+                           .poll_interval = absl::Milliseconds(200)});
+}
+
 INSTANTIATE_TEST_SUITE_P(All, LauncherTest,
-                         ::testing::Values(LauncherKind{
-                             "host",
-                             [] {
-                               return std::make_unique<HostLauncher>(
-                                   HostLauncherOptions{.shim_path = BinaryPath("tunesmith-shim"),
-                                                       .trainer_path = FakeTrainerPath(),
-                                                       .grace = absl::Seconds(5),
-                                                       .capacity = CapacityOfThisHost()});
-                             }}),
+                         ::testing::Values(LauncherKind{"host", MakeHostLauncher},
+                                           LauncherKind{"slurm", MakeSlurmLauncher,
+                                                        /*needs_slurm=*/true}),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -226,5 +226,118 @@ TEST(ProcessTest, AZombieIsNotAlive) {
   waitpid(*pid, nullptr, 0);
 }
 
+// A batch script of Slurm's job `id`.
+class SlurmShimTest : public ShimTest {
+ protected:
+  void SetUp() override {
+    unsetenv("FAKE_IGNORE_SIGTERM");  // of another test
+    ShimTest::SetUp();
+  }
+
+  std::vector<std::string> Arguments(int64_t attempt) {
+    return {BinaryPath("tunesmith-shim"),
+            "--slurm",
+            "--run-dir",
+            job_.run_directory(),
+            "--attempt",
+            std::to_string(attempt),
+            "--trainer",
+            FakeTrainerPath(),
+            "--grace-seconds",
+            "5",
+            "--fence-seconds",
+            "2.5"};
+  }
+
+  ProcessResult RunJob(const std::string& id, int64_t attempt,
+                       std::map<std::string, std::string> environment = {}) {
+    environment["SLURM_JOB_ID"] = id;
+    return RunProcess(Arguments(attempt), environment);
+  }
+
+  pid_t SpawnJob(const std::string& id, int64_t attempt, int64_t step_milliseconds) {
+    const auto pid =
+        Spawn({.arguments = Arguments(attempt),
+               .environment = {"SLURM_JOB_ID=" + id,
+                               "FAKE_STEP_MILLISECONDS=" + std::to_string(step_milliseconds)},
+               .output_path = scratch_.path() + "/shim.log"});
+    EXPECT_TRUE(pid.ok()) << pid.status();
+    return pid.value_or(0);
+  }
+
+  void AwaitFile(const std::string& name) {
+    const std::string path = InDirectory(job_.run_directory(), name);
+    for (int i = 0; i < 500 && !std::filesystem::exists(path); ++i)
+      absl::SleepFor(absl::Milliseconds(10));
+    ASSERT_TRUE(std::filesystem::exists(path)) << path;
+  }
+
+  v1::ShimHandle Claim(int64_t attempt) {
+    v1::ShimHandle claim;
+    const std::string path = InDirectory(job_.run_directory(), convert::AttemptFile(attempt));
+    EXPECT_TRUE(convert::ReadJsonFile(path, &claim).ok()) << path;
+    return claim;
+  }
+};
+
+TEST_F(SlurmShimTest, TellsItsJobAndEndsAsTheTrainer) {
+  EXPECT_EQ(RunJob("17", 1).status, 0);
+  EXPECT_EQ(Claim(1).cluster_job(), "17");
+  EXPECT_FALSE(Claim(1).host().empty());
+  EXPECT_EQ(RunJob("18", 2, {{"FAKE_EXIT_CODE", "3"}}).status, 3);
+  EXPECT_THAT(RunProcess(Arguments(3)).errors, HasSubstr("SLURM_JOB_ID"));
+}
+
+// Somebody requeues a job whose server has long gone on with another.
+TEST_F(SlurmShimTest, AnOldJobThatIsStartedAgainEndsAtOnce) {
+  RunJob("17", 1, {{"FAKE_CRASH_AT_STEP", "1"}});
+  EXPECT_EQ(RunJob("18", 2).status, 0);
+  const ProcessResult again = RunJob("17", 1);
+  EXPECT_EQ(again.status, 1);
+  EXPECT_THAT(again.errors, HasSubstr("attempt 2"));
+  EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/attempt-3"));
+}
+
+TEST_F(SlurmShimTest, AJobThatHasEndedIsNotStartedAgain) {
+  EXPECT_EQ(RunJob("17", 1).status, 0);
+  const ProcessResult again = RunJob("17", 1);
+  EXPECT_EQ(again.status, 1);
+  EXPECT_THAT(again.errors, HasSubstr("has ended"));
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_SUCCEEDED) << "and its word stays";
+}
+
+// Slurm has given a node up that still runs the job.
+TEST_F(SlurmShimTest, ANewerAttemptEndsTheOneThatNobodySees) {
+  job_.mutable_spec()->mutable_training()->set_step_count(100000);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  const pid_t old_shim = SpawnJob("17", 1, 20);
+  AwaitFile("starts");
+  const pid_t new_shim = SpawnJob("17", 1, 20);
+  int old_status = 0;
+  waitpid(old_shim, &old_status, 0);
+  EXPECT_EQ(WEXITSTATUS(old_status), 1) << "superseded";
+  for (int i = 0; i < 500 && Claim(2).pid() == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
+  absl::SleepFor(absl::Seconds(4));
+  kill(new_shim, SIGTERM);
+  int new_status = 0;
+  waitpid(new_shim, &new_status, 0);
+  EXPECT_EQ(WEXITSTATUS(new_status), 0);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
+  EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/double_launch"));
+}
+
+TEST_F(SlurmShimTest, SeveralNodesNeedMpirun) {
+  job_.mutable_plan()->mutable_mix()->set_data_parallel(2);
+  job_.mutable_plan()->mutable_mix()->set_accumulation_count(1);
+  job_.mutable_plan()->mutable_inputs()->mutable_devices()->set_device_count(2);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nonexistent", 1);
+  RunJob("17", 1, {{"SLURM_JOB_NUM_NODES", "2"}});
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(Exit().cause(), v1::END_CAUSE_NOT_STARTED);
+  EXPECT_THAT(Exit().reason(), HasSubstr("mpirun"));
+}
+
 }  // namespace
 }  // namespace tunesmith::server

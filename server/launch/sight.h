@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+
+#include "tunesmith/v1/jobs.pb.h"
+#include "tunesmith/v1/run_directory.pb.h"
+
+namespace tunesmith::server {
+
+// What a job's run directory says of one of its attempts.
+struct Sight {
+  bool claimed = false;      // attempt-N exists
+  bool has_claimer = false;  // and tells who claimed it
+  bool has_handle = false;   // shim.json is of this attempt
+  v1::ShimHandle shim;       // the newest that is known
+  // How it ended. An exit.json counts only beside a shim.json of this attempt: before that is written,
+  // the exit.json of the attempt before may still lie there.
+  std::optional<v1::JobExit> exit;
+  std::string exit_problem;  // an exit.json that cannot be read, or is not there
+};
+
+Sight SightOf(const v1::Job& job, int64_t attempt);
+
+}  // namespace tunesmith::server

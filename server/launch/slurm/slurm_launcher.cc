@@ -1,0 +1,291 @@
+#include "server/launch/slurm/slurm_launcher.h"
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/file.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
+#include "server/error_info.h"
+#include "server/launch/sight.h"
+#include "server/launch/slurm/cluster_view.h"
+#include "server/launch/slurm/slurm_states.h"
+
+namespace tunesmith::server {
+namespace {
+
+using convert::InDirectory;
+
+constexpr char kSlurmLogFile[] = "log/slurm.log";
+// A run directory that tells of something new makes the queue's word old.
+constexpr absl::Duration kSoon = absl::Milliseconds(500);
+constexpr absl::Duration kCancelAgain = absl::Seconds(10);
+
+std::string ScriptFile(const v1::Job& job) {
+  return InDirectory(job.run_directory(),
+                     StrCat("sbatch-", std::max<int64_t>(1, job.attempt()), ".sh"));
+}
+
+std::string SlurmLog(const v1::Job& job) {
+  return StrCat("; see ", InDirectory(job.run_directory(), kSlurmLogFile));
+}
+
+absl::StatusOr<int64_t> JobNumber(const std::string& handle) {
+  int64_t id = 0;
+  if (absl::SimpleAtoi(handle, &id) && id > 0) return id;
+  return absl::InternalError(StrCat("\"", handle, "\" is no number of a Slurm job"));
+}
+
+// The Slurm job that has the present attempt: whoever claimed it, else the one that was submitted.
+absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) {
+  const Sight sight = SightOf(job, job.attempt());
+  return JobNumber(sight.has_claimer ? sight.shim.cluster_job() : handle);
+}
+
+// The newest attempt that is the Slurm job's, which may have gone on by itself.
+int64_t NewestOf(const v1::Job& job, int64_t number) {
+  const int64_t newest = convert::NewestAttempt(job.run_directory()).value_or(0);
+  if (newest <= job.attempt()) return job.attempt();
+  const Sight sight = SightOf(job, newest);
+  return sight.has_claimer && sight.shim.cluster_job() == StrCat(number) ? newest : job.attempt();
+}
+
+AttemptView View(AttemptView::Phase phase, std::string reason = "") {
+  return {.phase = phase, .reason = std::move(reason), .exit = {}};
+}
+
+AttemptView ViewEnded(const v1::JobExit& exit) {
+  AttemptView view = View(AttemptView::Phase::kEnded);
+  view.exit = exit;
+  return view;
+}
+
+absl::StatusOr<AttemptView> ViewForgotten(int64_t number, const Sight& sight) {
+  if (sight.exit) return ViewEnded(*sight.exit);
+  // Its controller crashed before it had written the job down, say. Nothing was lost but its place.
+  if (!sight.claimed) {
+    return ViewEnded(ExitFor(v1::END_CAUSE_PREEMPTED, StrCat("Slurm has forgotten job ", number,
+                                                             ", which had not started")));
+  }
+  return ViewEnded(ExitFor(
+      v1::END_CAUSE_LOST,
+      StrCat("lost: Slurm job ", number,
+             " left no exit.json, and neither the queue nor Slurm's records know it any more")));
+}
+
+AttemptView ViewWaiting(const SlurmJob& job) {
+  AttemptView view = View(AttemptView::Phase::kWaiting, WaitReason(job));
+  view.expected_start = job.start;
+  return view;
+}
+
+AttemptView ViewRunning(const SlurmJob& job, const Sight& sight) {
+  if (sight.has_handle) return View(AttemptView::Phase::kRunning);
+  return View(AttemptView::Phase::kWaiting, StrCat("Slurm job ", job.id, " starts on ", job.nodes));
+}
+
+// The run directory's word goes before Slurm's, which knows of processes only. That somebody wanted
+// the job to end, only Slurm knows.
+v1::JobExit ExitOf(const v1::Job& job, const SlurmJob& slurm, const Sight& sight) {
+  v1::JobExit exit = sight.exit ? *sight.exit : ExitOf(slurm);
+  if (slurm.states.front() == "CANCELLED" && exit.state() == v1::JOB_STATE_CANCELLED) {
+    exit.set_cause(v1::END_CAUSE_CANCELLED);
+    if (exit.reason().empty()) exit.set_reason(ExitOf(slurm).reason());
+  }
+  if (!sight.exit && !sight.claimed && exit.cause() == v1::END_CAUSE_LOST) {
+    exit = ExitFor(v1::END_CAUSE_NOT_STARTED,
+                   StrCat(ExitOf(slurm).reason(), ": tunesmith-shim did not start attempt ",
+                          job.attempt(), SlurmLog(job)));
+  }
+  return exit;
+}
+
+// "sbatch: Job 4 to start at 2026-11-26T20:39:33 using 1 processors on nodes n0 in partition gpu".
+std::string Outlook(const CommandResult& result) {
+  const std::string line = FirstLine(result.errors);
+  const size_t at = line.find("to start at ");
+  return at == std::string::npos ? line : StrCat("Slurm would start it: ", line.substr(at));
+}
+
+}  // namespace
+
+SlurmLauncher::SlurmLauncher(SlurmLauncherOptions options)
+    : options_(std::move(options)), queue_(options_.poll_interval, options_.command_timeout) {}
+
+absl::StatusOr<v1::ResourceClaim> SlurmLauncher::Check(const v1::Job& job) const {
+  TUNESMITH_RETURN_IF_ERROR(ScriptOf(options_, job).status());
+  return ClaimOf(job.plan(), job.spec());
+}
+
+absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job) const {
+  TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
+  v1::RenderedSubmission submission;
+  submission.set_launcher(std::string(name()));
+  for (const std::string& word :
+       {std::string("sbatch"), std::string("--parsable"), ScriptFile(job)})
+    submission.add_arguments(word);
+  const std::pair<std::string, std::string> files[] = {
+      {ScriptFile(job), text},
+      {InDirectory(job.run_directory(), convert::kPlanFile), convert::ToJson(job.plan())},
+      {InDirectory(job.run_directory(), convert::kJobSpecFile), convert::ToJson(job.spec())}};
+  for (const auto& [path, contents] : files) {
+    v1::RenderedFile& rendered = *submission.add_files();
+    rendered.set_path(path);
+    rendered.set_text(contents);
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const CommandResult result,
+      RunSlurm({"sbatch", "--test-only"}, options_.command_timeout, "", text));
+  const absl::Status status = StatusOf("sbatch --test-only", result);
+  if (absl::IsFailedPrecondition(status)) return WithReason(status, "CLUSTER_REFUSES");
+  TUNESMITH_RETURN_IF_ERROR(status);
+  submission.set_outlook(Outlook(result));
+  return submission;
+}
+
+v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
+  std::lock_guard lock(mutex_);
+  if (absl::Now() - cluster_read_ < options_.poll_interval) return cluster_;
+  cluster_read_ = absl::Now();
+  cluster_ = v1::Cluster();
+  cluster_.set_name(StrCat("clusters/", name()));
+  cluster_.set_launcher(std::string(name()));
+  cluster_.set_description("Slurm, by its commands");
+  const auto result = RunSlurm(SinfoArguments(), options_.command_timeout);
+  const absl::Status status = result.ok() ? StatusOf("sinfo", *result) : result.status();
+  if (status.ok()) AddNodes(result->output, cluster_);
+  if (!status.ok())
+    cluster_.set_description(StrCat("Slurm, which does not answer: ", status.message()));
+  return cluster_;
+}
+
+std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
+                                            const std::vector<v1::Job>&) {
+  return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
+}
+
+absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
+  const std::string name = SlurmJobName(job);
+  if (const auto refusal = refusals_.find(name);
+      refusal != refusals_.end() && absl::Now() < refusal->second.ask_again)
+    return refusal->second.status;
+  refusals_.erase(name);
+  TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
+  TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
+  const auto result = RunSlurm({"sbatch", "--parsable", ScriptFile(job)}, options_.command_timeout,
+                               job.run_directory());
+  const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
+  if (absl::IsUnavailable(status))
+    refusals_[name] = {.ask_again = absl::Now() + options_.poll_interval, .status = status};
+  TUNESMITH_RETURN_IF_ERROR(status);
+  // "17", or "17;cluster" in a federation.
+  const std::string line = FirstLine(result->output);
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, JobNumber(line.substr(0, line.find(';'))));
+  return StrCat(number);
+}
+
+absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
+  const Sight sight = SightOf(job, job.attempt());
+  if (sight.has_claimer) return sight.shim.cluster_job();
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(SlurmJobName(job)));
+  return found ? StrCat(found->id) : "";
+}
+
+// What Slurm says of a job, now or in its records; none: it does not know it any more.
+absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sight& sight) {
+  TUNESMITH_ASSIGN_OR_RETURN(const auto job, queue_.Find(id, options_.poll_interval));
+  const bool is_current =
+      job && !sight.exit && (!sight.claimed || PhaseOf(*job) == SlurmPhase::kRunning);
+  if (is_current) return job;
+  // A queue that was read before the job was submitted says nothing by not having it.
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const auto newer,
+      queue_.Find(id, job ? std::min(kSoon, options_.poll_interval) : absl::ZeroDuration()));
+  return newer ? newer : queue_.FindEnded(id);
+}
+
+absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm, Ask(number, SightOf(job, NewestOf(job, number))));
+  // Read after Slurm was asked: a shim that is gone has written what it had to say.
+  const int64_t attempt = NewestOf(job, number);
+  const Sight sight = SightOf(job, attempt);
+  TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
+                             slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
+  view.attempt = attempt;
+  return view;
+}
+
+absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const SlurmJob& slurm,
+                                                  const Sight& sight) {
+  switch (PhaseOf(slurm)) {
+    case SlurmPhase::kPending:
+    case SlurmPhase::kHeld:
+      return ViewPending(slurm, sight);
+    case SlurmPhase::kRunning:
+    case SlurmPhase::kEnding:
+      return ViewRunning(slurm, sight);
+    case SlurmPhase::kEnded:
+      break;
+  }
+  cancelling_.erase(slurm.id);
+  released_.erase(slurm.id);
+  return ViewEnded(ExitOf(job, slurm, sight));
+}
+
+// A controller that crashed forgets jobs that it had started a moment before: they run, or have run,
+// and wait again in its eyes. What has ended for good is not run again; the shim's claims keep the
+// others from running twice. One that could not be launched, because its node still had it, is held.
+absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, const Sight& sight) {
+  if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
+    TUNESMITH_RETURN_IF_ERROR(RunScancel({StrCat(job.id)}));
+    return ViewEnded(*sight.exit);
+  }
+  AttemptView view = ViewWaiting(job);
+  if (PhaseOf(job) != SlurmPhase::kHeld) return view;
+  TUNESMITH_RETURN_IF_ERROR(Release(job.id));
+  view.reason += "; Slurm could not launch it, and it was released to be tried again";
+  return view;
+}
+
+absl::Status SlurmLauncher::Release(int64_t id) {
+  absl::Time& released = released_[id];
+  if (absl::Now() - released < options_.poll_interval) return absl::OkStatus();
+  released = absl::Now();
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const CommandResult result,
+      RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout));
+  return StatusOf("scontrol release", result);
+}
+
+absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "scancel");
+  TUNESMITH_ASSIGN_OR_RETURN(const CommandResult result,
+                             RunSlurm(std::move(arguments), options_.command_timeout));
+  return StatusOf("scancel", result);
+}
+
+// One that runs is told through its script, so that it has the grace that the server promises and
+// not Slurm's KillWait; when that has passed, Slurm ends it.
+absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
+  const absl::Time now = absl::Now();
+  const auto [entry, is_new] = cancelling_.try_emplace(number, Cancelling{now, now});
+  Cancelling& cancelling = entry->second;
+  if (!is_new && now - cancelling.last < kCancelAgain) return absl::OkStatus();
+  cancelling.last = now;
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, kSoon));
+  const bool runs = found && PhaseOf(*found) == SlurmPhase::kRunning;
+  const bool has_grace = now - cancelling.first < options_.grace + kCancelAgain;
+  if (runs && has_grace) return RunScancel({"--batch", "--signal=TERM", StrCat(number)});
+  return RunScancel({StrCat(number)});
+}
+
+}  // namespace tunesmith::server

@@ -1,0 +1,155 @@
+#include "server/launch/slurm/submission.h"
+
+#include <algorithm>
+
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "google/protobuf/util/time_util.h"
+#include "server/error_info.h"
+
+namespace tunesmith::server {
+namespace {
+
+using google::protobuf::util::TimeUtil;
+
+// slurmctld looks for jobs to warn about once a minute, and may warn as much early or late.
+constexpr absl::Duration kSlurmsMinute = absl::Seconds(60);
+// Shim and mpirun of a node, beside what the plan takes. (Resident: 8 MiB the shim, 21 MiB mpirun.)
+constexpr int64_t kStarterBytes = int64_t{64} << 20;
+
+absl::Duration TimeLimit(const v1::SlurmOptions& options) {
+  return absl::Milliseconds(TimeUtil::DurationToMilliseconds(options.time_limit()));
+}
+
+int64_t NodesOf(const v1::Plan& plan) {
+  return std::max<int64_t>(1, plan.inputs().devices().node_count());
+}
+
+int64_t DevicesPerNode(const v1::Plan& plan) {
+  return std::max<int64_t>(1, plan.inputs().devices().device_count() / NodesOf(plan));
+}
+
+// Of one process.
+int64_t HostBytes(const v1::Plan& plan, const v1::JobSpec& spec) {
+  const v1::MemoryPrediction& memory = plan.prediction().memory();
+  return spec.device() == "cpu" ? memory.total_bytes() : memory.host_bytes();
+}
+
+absl::Status CheckDevice(const v1::JobSpec& spec) {
+  if (spec.device() != "cpu" && spec.device() != "cuda:0") {
+    return WithReason(
+        absl::FailedPreconditionError(
+            StrCat("spec.device is \"", spec.device(),
+                   "\", and Slurm chooses the GPUs itself; give \"cuda:0\" or leave it out")),
+        "DEVICES_CONTRADICT");
+  }
+  if (spec.device() == "cpu" && spec.thread_count() == 0) {
+    return WithReason(
+        absl::FailedPreconditionError(
+            "spec.thread_count is 0, which means all threads of a host, and Slurm gives those that "
+            "are asked for; say how many (--threads)"),
+        "THREAD_COUNT_MISSING");
+  }
+  return absl::OkStatus();
+}
+
+void AddOption(const char* name, const std::string& value, std::vector<SbatchOption>& options) {
+  if (!value.empty()) options.push_back({.name = name, .value = value});
+}
+
+absl::StatusOr<std::vector<SbatchOption>> OptionsOf(const v1::SlurmOptions& slurm) {
+  std::vector<SbatchOption> options;
+  AddOption("partition", slurm.partition(), options);
+  AddOption("account", slurm.account(), options);
+  AddOption("qos", slurm.qos(), options);
+  for (const std::string& text : slurm.options()) {
+    TUNESMITH_ASSIGN_OR_RETURN(options.emplace_back(), ParseSbatchOption(text));
+  }
+  return options;
+}
+
+}  // namespace
+
+v1::SlurmOptions MergeSlurmOptions(const v1::SlurmOptions& defaults, const v1::SlurmOptions& own) {
+  v1::SlurmOptions merged = own;
+  if (own.partition().empty()) merged.set_partition(defaults.partition());
+  if (own.account().empty()) merged.set_account(defaults.account());
+  if (own.qos().empty()) merged.set_qos(defaults.qos());
+  if (!own.has_time_limit() && defaults.has_time_limit())
+    *merged.mutable_time_limit() = defaults.time_limit();
+  if (own.options().empty()) *merged.mutable_options() = defaults.options();
+  return merged;
+}
+
+absl::Status CheckSlurmOptions(const v1::SlurmOptions& options) {
+  const std::pair<const char*, const std::string*> named[] = {{"partition", &options.partition()},
+                                                              {"account", &options.account()},
+                                                              {"qos", &options.qos()}};
+  for (const auto& [name, value] : named) {
+    if (!value->empty())
+      TUNESMITH_RETURN_IF_ERROR(ParseSbatchOption(StrCat(name, "=", *value)).status());
+  }
+  for (const std::string& text : options.options()) {
+    TUNESMITH_ASSIGN_OR_RETURN(const SbatchOption option, ParseSbatchOption(text));
+    for (const auto& [name, value] : named) {
+      if (option.name == name)
+        return absl::InvalidArgumentError(StrCat(name, " has a field of its own"));
+    }
+  }
+  if (options.has_time_limit() && TimeLimit(options) <= absl::ZeroDuration())
+    return absl::InvalidArgumentError("time_limit must be greater than 0");
+  return absl::OkStatus();
+}
+
+std::string SlurmJobName(const v1::Job& job) {
+  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-",
+                std::max<int64_t>(1, job.attempt()));
+}
+
+absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
+  return options.grace + kSlurmsMinute;
+}
+
+absl::StatusOr<v1::ResourceClaim> ClaimOf(const v1::Plan& plan, const v1::JobSpec& spec) {
+  TUNESMITH_RETURN_IF_ERROR(CheckDevice(spec));
+  v1::ResourceClaim claim;
+  const int64_t devices = NodesOf(plan) * DevicesPerNode(plan);
+  if (spec.device() != "cpu") claim.set_gpu_count(devices);
+  if (spec.device() == "cpu") claim.set_cpu_thread_count(spec.thread_count() * NodesOf(plan));
+  claim.set_host_memory_bytes(HostBytes(plan, spec) * devices);
+  return claim;
+}
+
+absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const v1::Job& job) {
+  const v1::SlurmOptions slurm = MergeSlurmOptions(options.defaults, job.slurm());
+  SbatchScript script;
+  script.job_name = SlurmJobName(job);
+  script.node_count = NodesOf(job.plan());
+  script.tasks_per_node = DevicesPerNode(job.plan());
+  // The threads of a node are shared by its ranks.
+  script.cpus_per_task = std::max<int64_t>(
+      1, (job.spec().thread_count() + script.tasks_per_node - 1) / script.tasks_per_node);
+  if (job.spec().device() != "cpu") script.gpus_per_node = script.tasks_per_node;
+  script.memory_bytes_per_node =
+      HostBytes(job.plan(), job.spec()) * script.tasks_per_node + kStarterBytes;
+  script.time_limit = TimeLimit(slurm);
+  script.warning = WarningBeforeLimit(options);
+  if (slurm.has_time_limit() && script.time_limit <= script.warning) {
+    return WithReason(
+        absl::FailedPreconditionError(StrCat(
+            "the time limit of ", absl::FormatDuration(script.time_limit),
+            " leaves no time to train: saving may begin ", absl::FormatDuration(script.warning),
+            " before it (tunesmithd --grace-seconds, and Slurm's own minute); give more")),
+        "TIME_LIMIT_TOO_SHORT");
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(script.options, OptionsOf(slurm));
+  script.command = {options.shim_path, "--slurm",
+                    "--run-dir",       job.run_directory(),
+                    "--attempt",       StrCat(std::max<int64_t>(1, job.attempt())),
+                    "--trainer",       options.trainer_path,
+                    "--grace-seconds", StrCat(absl::ToDoubleSeconds(options.grace)),
+                    "--fence-seconds", StrCat(absl::ToDoubleSeconds(options.fence_delay))};
+  return script;
+}
+
+}  // namespace tunesmith::server

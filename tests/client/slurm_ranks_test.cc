@@ -1,0 +1,131 @@
+// Two nodes of a real Slurm train one model together, by MPI, and learn what one node learns.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "tests/server/server_process.h"
+#include "tests/server/slurm_cluster.h"
+#include "tests/trainer/job/job_files.h"
+
+namespace tunesmith::client {
+namespace {
+
+using server::BinaryPath;
+using server::ProcessResult;
+using server::RunProcess;
+using server::ServerProcess;
+using server::SlurmCluster;
+
+constexpr char kMix[] =
+    "method=full precision=fp32 recompute=keep:2 attention=flash loss=full zero_stage=3 "
+    "batch=1x2x2";
+
+std::string Contents(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The Slurm nodes on which trainers of this data directory have been seen, while the object lived.
+class NodesSeen {
+ public:
+  explicit NodesSeen(std::string directory)
+      : directory_(std::move(directory)), thread_([this] { Watch(); }) {}
+
+  std::set<std::string> Stop() {
+    stopping_ = true;
+    thread_.join();
+    return nodes_;
+  }
+
+ private:
+  void Watch() {
+    for (; !stopping_; absl::SleepFor(absl::Milliseconds(10))) {
+      std::error_code error;
+      for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+        const std::string command = Contents(entry.path() / "cmdline");
+        const std::string program = command.substr(0, command.find('\0'));
+        if (program.ends_with("tunesmith-trainer") && command.find(directory_) != std::string::npos)
+          NoteNode(Contents(entry.path() / "environ"));
+      }
+    }
+  }
+
+  void NoteNode(const std::string& environment) {
+    for (const absl::string_view variable : absl::StrSplit(environment, '\0')) {
+      constexpr absl::string_view kName = "SLURMD_NODENAME=";
+      if (absl::StartsWith(variable, kName))
+        nodes_.insert(std::string(variable.substr(kName.size())));
+    }
+  }
+
+  const std::string directory_;
+  std::atomic<bool> stopping_{false};
+  std::set<std::string> nodes_;
+  std::thread thread_;
+};
+
+class SlurmRanksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = SlurmCluster::WhyAbsent(); !why.empty()) GTEST_SKIP() << why;
+    if (std::system("command -v mpirun >/dev/null") != 0)
+      GTEST_SKIP() << "mpirun is not installed (openmpi-bin)";
+    if (!std::filesystem::exists(BinaryPath("libtunesmith_mpi.so")))
+      GTEST_SKIP() << "the plugin was not built (libopenmpi-dev)";
+    cluster_ = std::make_unique<SlurmCluster>();
+  }
+
+  static ProcessResult Tunesmith(std::vector<std::string> arguments,
+                                 const std::map<std::string, std::string>& environment = {}) {
+    arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
+    return RunProcess(arguments, environment);
+  }
+
+  // The losses of a job of kMix on `devices`, that `launch` runs and watches.
+  std::map<int64_t, double> Launch(const std::string& devices, const std::string& launcher) {
+    const std::string plan = files_.File(launcher + ".json"), data = files_.File(launcher);
+    const ProcessResult estimated =
+        Tunesmith({"--offline", "estimate", "--model", files_.File("model"), "--gpus", devices,
+                   "--context", "32", "--batch", "4", "--mix", kMix, "--plan-out", plan});
+    EXPECT_EQ(estimated.status, 0) << estimated.errors;
+    // Nodes that are one host would take each other's shared memory for their own.
+    ServerProcess server(data, {{"OMPI_MCA_btl", "tcp,self"}},
+                         {"--trainer", std::filesystem::absolute(BinaryPath("tunesmith-trainer")),
+                          "--launchers", launcher, "--slurm-poll-seconds", "0.2"});
+    const ProcessResult launched =
+        Tunesmith({"launch", "--plan", plan, "--model", files_.File("model"), "--dataset",
+                   files_.File("train.jsonl"), "--steps", "6", "--learning-rate", "1e-2",
+                   "--threads", "1", "--watch"},
+                  {{"TUNESMITH_SERVER", server.address()}});
+    EXPECT_EQ(launched.status, 0) << launched.errors;
+    const std::string run = data + "/jobs/job-1";
+    if (launched.status != 0)
+      ADD_FAILURE() << Contents(run + "/log/slurm.log") << Contents(run + "/log/trainer.log");
+    return trainer::LossesOf(run);
+  }
+
+  trainer::JobFiles files_{kMix};
+  std::unique_ptr<SlurmCluster> cluster_;
+};
+
+TEST_F(SlurmRanksTest, TwoNodesLearnWhatOneLearns) {
+  const auto one_node = Launch("2xcpu", "host");
+  ASSERT_EQ(one_node.size(), 6u);
+  EXPECT_LT(one_node.at(6), one_node.at(1));
+  NodesSeen seen(files_.File("slurm"));
+  const auto two_nodes = Launch("2x1xcpu", "slurm");
+  EXPECT_EQ(seen.Stop(), (std::set<std::string>{"n0", "n1"}));
+  EXPECT_EQ(cluster_->JobField("1", "NodeList"), "n[0-1]");
+  EXPECT_EQ(cluster_->JobField("1", "NumNodes"), "2");
+  EXPECT_EQ(two_nodes, one_node) << "bit for bit";
+}
+
+}  // namespace
+}  // namespace tunesmith::client

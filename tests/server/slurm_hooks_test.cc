@@ -1,0 +1,209 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
+#include "absl/time/clock.h"
+#include "common/str_cat.h"
+#include "tests/server/server_process.h"
+#include "tests/server/slurm_cluster.h"
+
+// The hooks of deploy/slurm, in a real Slurm and with the command that they ask.
+namespace tunesmith::server {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr char kComment[] = "tunesmith:model=llama-2-7b,context=4096,dataset_tokens=10000000";
+
+std::string Contents(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string Hook(const std::string& name) {
+  const std::string text = Contents(StrCat(HOOKS_DIR, "/", name));
+  EXPECT_FALSE(text.empty()) << name;
+  return text;
+}
+
+class SlurmHooksTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string why = SlurmCluster::WhyAbsent(); !why.empty()) GTEST_SKIP() << why;
+  }
+
+  void StartCluster(const std::string& configuration, const std::string& settings = "") {
+    const std::string command = std::filesystem::absolute(BinaryPath("tunesmith"));
+    cluster_ = std::make_unique<SlurmCluster>(SlurmClusterOptions{
+        .configuration = configuration,
+        .beside = {{"cli_filter.lua", Hook("cli_filter.lua")},
+                   {"job_submit.lua", Hook("job_submit.lua")},
+                   {"tunesmith_hint.lua", Hook("tunesmith_hint.lua")},
+                   {"tunesmith_settings.lua",
+                    StrCat("return {tunesmith = \"", command, "\"", settings, "}\n")}}});
+  }
+
+  // Submits a job that waits, so that what it asks for can be read.
+  ProcessResult Submit(const std::string& comment, std::vector<std::string> more = {}) {
+    std::vector<std::string> words = {"sbatch", "--parsable", "--hold", "--output=/dev/null",
+                                      "--comment=" + comment};
+    words.insert(words.end(), more.begin(), more.end());
+    words.push_back(scratch_.File("job.sh", "#!/bin/bash\ntrue\n"));
+    return cluster_->Run(words);
+  }
+
+  std::string Field(const ProcessResult& submitted, const std::string& field) {
+    const std::string id = submitted.output.substr(0, submitted.output.find_first_of(";\n"));
+    return cluster_->JobField(id, field);
+  }
+
+  // What shells would do with it, were it to reach one.
+  std::vector<std::string> HostileComments() {
+    const std::string touch = "touch " + Witness();
+    return {StrCat("tunesmith:model=x;", touch),
+            StrCat("tunesmith:model=$(", touch, ")"),
+            StrCat("tunesmith:model=`", touch, "`"),
+            StrCat("tunesmith:model=x' ; ", touch, " '"),
+            StrCat("tunesmith:model=x\"; ", touch),
+            StrCat("tunesmith:model=x|", touch),
+            StrCat("tunesmith:model=x\n", touch, "\n"),
+            StrCat("tunesmith:model=x&&", touch),
+            StrCat("tunesmith:model=>", Witness()),
+            StrCat("tunesmith:model=x ", touch),
+            StrCat("tunesmith:", std::string(300, 'a')),
+            "tunesmith:model=x\\",
+            "tunesmith:"};
+  }
+  std::string Witness() { return scratch_.path() + "/witness"; }
+
+  ScratchDirectory scratch_;
+  std::unique_ptr<SlurmCluster> cluster_;
+};
+
+TEST_F(SlurmHooksTest, TheFilterAsksForWhatIsPredicted) {
+  StartCluster("CliFilterPlugins=lua\n");
+  const ProcessResult submitted = Submit(kComment);
+  ASSERT_EQ(submitted.status, 0) << submitted.errors;
+  EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
+  EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00") << "the partition's own";
+  const ProcessResult hint = RunProcess({BinaryPath("tunesmith"), "--offline", "slurm-hint",
+                                         "--gpu", "A100-80GB", "--comment", kComment});
+  const std::string memory = Field(submitted, "MinMemoryNode");
+  EXPECT_THAT(hint.output, HasSubstr("memory_mib=" + memory.substr(0, memory.find('M'))));
+}
+
+TEST_F(SlurmHooksTest, TheFilterLeavesWhatTheUserAsksFor) {
+  StartCluster("CliFilterPlugins=lua\n");
+  const ProcessResult submitted =
+      Submit(kComment, {"--gpus-per-node=4", "--time=7", "--mem=9000M"});
+  ASSERT_EQ(submitted.status, 0) << submitted.errors;
+  EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:4"));
+  EXPECT_EQ(Field(submitted, "TimeLimit"), "00:07:00");
+  EXPECT_EQ(Field(submitted, "MinMemoryNode"), "9000M");
+  const ProcessResult other = Submit("a comment of somebody's own; $(true)");
+  ASSERT_EQ(other.status, 0) << other.errors;
+  EXPECT_THAT(Field(other, "TresPerNode"), Not(HasSubstr("gpu")));
+}
+
+TEST_F(SlurmHooksTest, TheFilterRefusesHostileComments) {
+  StartCluster("CliFilterPlugins=lua\n");
+  for (const std::string& comment : HostileComments()) {
+    const ProcessResult submitted = Submit(comment);
+    EXPECT_NE(submitted.status, 0) << comment;
+    EXPECT_THAT(submitted.errors, HasSubstr("letters, digits")) << comment;
+  }
+  EXPECT_FALSE(std::filesystem::exists(Witness()));
+}
+
+TEST_F(SlurmHooksTest, WithoutAnAnswerTheJobIsSubmittedAsItIs) {
+  StartCluster("CliFilterPlugins=lua\n", ", gpu = \"NoSuchGpu\"");
+  const ProcessResult submitted = Submit(kComment);
+  EXPECT_EQ(submitted.status, 0);
+  EXPECT_THAT(submitted.errors, HasSubstr("no recommendation"));
+  EXPECT_THAT(Field(submitted, "TresPerNode"), Not(HasSubstr("gpu")));
+}
+
+TEST_F(SlurmHooksTest, SettingsThatAreNotHarmlessReachNoShell) {
+  StartCluster("CliFilterPlugins=lua\n", StrCat(", gpu = \"x; touch ", Witness(), "\""));
+  EXPECT_EQ(Submit(kComment).status, 0);
+  EXPECT_FALSE(std::filesystem::exists(Witness()));
+}
+
+TEST_F(SlurmHooksTest, TheControllerFillsInToo) {
+  StartCluster("JobSubmitPlugins=lua\n");
+  const ProcessResult submitted = Submit(kComment);
+  ASSERT_EQ(submitted.status, 0) << submitted.errors << cluster_->ControllerLog();
+  EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
+  EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00");
+  for (const std::string& comment : HostileComments())
+    EXPECT_NE(Submit(comment).status, 0) << comment;
+  EXPECT_FALSE(std::filesystem::exists(Witness()));
+  EXPECT_EQ(cluster_->Run({"squeue", "-h"}).status, 0) << "the controller lives";
+}
+
+TEST_F(SlurmHooksTest, ThePolicyRefusesTooFewGpus) {
+  StartCluster("JobSubmitPlugins=lua\n", ", require_fit = true, gpu = \"A100-40GB\"");
+  const std::string comment = "tunesmith:model=Llama-2-7b-hf,context=4096,method=full";
+  const ProcessResult fits = Submit(comment);
+  ASSERT_EQ(fits.status, 0) << fits.errors;
+  EXPECT_THAT(Field(fits, "TresPerNode"), Not(HasSubstr("gpu:1")));
+  const ProcessResult refused = Submit(comment, {"--gpus-per-node=1"});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.errors, HasSubstr("and the job asks for 1"));
+}
+
+// A recommender that hangs costs the first job 0.2 s and the next ones nothing, and none fails.
+TEST_F(SlurmHooksTest, TheControllerDoesNotWait) {
+  const std::string hangs = scratch_.File("hangs", "#!/bin/sh\nexec sleep 60\n");
+  std::filesystem::permissions(hangs, std::filesystem::perms::owner_all);
+  StartCluster("JobSubmitPlugins=lua\n", StrCat(", tunesmith = \"", hangs, "\""));
+  absl::Duration longest, second;
+  for (int i = 0; i < 2; ++i) {
+    const absl::Time start = absl::Now();
+    EXPECT_EQ(Submit(kComment).status, 0);
+    (i == 0 ? longest : second) = absl::Now() - start;
+  }
+  EXPECT_GT(longest, absl::Milliseconds(200)) << "it was asked";
+  EXPECT_LT(longest, absl::Seconds(2));
+  EXPECT_LT(second, absl::Milliseconds(200)) << "and not again";
+}
+
+TEST_F(SlurmHooksTest, TheEpilogReportsWhatAJobTook) {
+  const std::string hooks = scratch_.path() + "/hooks";
+  std::filesystem::create_directories(hooks);
+  std::filesystem::copy(StrCat(HOOKS_DIR, "/epilog.sh"), hooks);
+  ServerProcess server(scratch_.path() + "/data");
+  // Accounting wants a database, which is not here: these lines were printed by sacct 22.05.8 with one, for a job that held 300 MiB.
+  const std::string sacct = scratch_.File("hooks/sacct", "#!/bin/sh\nprintf '\\n329912320\\n'\n");
+  std::filesystem::permissions(sacct, std::filesystem::perms::owner_all);
+  std::ofstream(hooks + "/tunesmith_epilog.conf")
+      << "TUNESMITH=" << std::filesystem::absolute(BinaryPath("tunesmith")).string()
+      << " TUNESMITH_SERVER=" << server.address() << "\nexport PATH=" << hooks << ":$PATH\n";
+  StartCluster(StrCat("Epilog=", hooks, "/epilog.sh\n"));
+  const auto run = [&](const std::string& comment) {
+    return cluster_->Run({"sbatch", "--parsable", "--nodes=2", "--output=/dev/null",
+                          "--comment=" + comment, "--wrap=sleep 2"});
+  };
+  ASSERT_EQ(run(StrCat("tunesmith:model=$(touch ", Witness(), ")")).status, 0);
+  ASSERT_EQ(run(kComment).status, 0);
+  std::string listed;
+  for (int i = 0; i < 150 && listed.find("Slurm job 2") == std::string::npos; ++i) {
+    absl::SleepFor(absl::Milliseconds(100));
+    listed = RunProcess({BinaryPath("tunesmith"), "--server", server.address(), "measurements",
+                         "-o", "json"})
+                 .output;
+  }
+  EXPECT_THAT(listed, HasSubstr("\"peak_host_bytes\": \"329912320\""));
+  EXPECT_THAT(listed, ::testing::ContainsRegex("\"total_seconds\": [2-9]"));
+  EXPECT_THAT(listed, HasSubstr("Slurm job 2")) << listed;
+  EXPECT_THAT(listed, Not(HasSubstr("Slurm job 1")));
+  EXPECT_FALSE(std::filesystem::exists(Witness()));
+  EXPECT_THAT(cluster_->Run({"sinfo", "-h", "-o", "%T"}).output, Not(HasSubstr("drain")));
+}
+
+}  // namespace
+}  // namespace tunesmith::server
