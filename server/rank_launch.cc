@@ -64,7 +64,7 @@ RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_dire
 
 int64_t RankCountOf(const std::string& run_directory) {
   const auto plan = convert::ReadPlanFile(convert::InDirectory(run_directory, convert::kPlanFile));
-  return plan.ok() ? plan->prediction.mix.data_parallel : 1;
+  return plan.ok() ? planner::RankCount(plan->prediction.mix) : 1;
 }
 
 }  // namespace tunesmith::server

@@ -74,8 +74,13 @@ enum class OpKind : uint8_t {
   kAllGather,  // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
   kReduceScatter,  // whole -> shard += (this rank's part of the sum over ranks)
   kAllReduce,      // x in place -> x = its sum over ranks
+  // Between the S ranks of a micro-batch (OpAttributes::sequence_parallel), each of which has N of its S*N tokens: a matrix of some tokens with all heads
+  // becomes one of all tokens with some heads, and back. Where a rank has no head of its own, S*W > C, each is in C / W parts.
+  kSplitColumns,  // x (N, C) -> y (S*N, W): part r = columns [r*C/S rounded down to a multiple of W, + W) of x
+  kJoinColumns,  // y (S*N, W) -> x (N, C): the way back; what is in several parts is their sum, in the order of the parts
+  kAllToAll,  // x (S*N, W) -> y (S*N, W): part r goes to the r-th rank, and what comes from it has its place
 };
-inline constexpr int kOpKindCount = static_cast<int>(OpKind::kAllReduce) + 1;
+inline constexpr int kOpKindCount = static_cast<int>(OpKind::kAllToAll) + 1;
 
 // "linear", "rms_norm_backward": as in calibration files and explanations.
 std::string_view OpKindName(OpKind kind);
@@ -145,6 +150,8 @@ struct OpAttributes {
   bool decays = false;  // kAdamW, kSgd: weight decay applies
   // kAdamW, kSgd: of the parameter's name; kDropout and its backward: of the adapter's. Keys their random numbers.
   uint64_t parameter_key = 0;
+  // Attention, kSplitColumns, kJoinColumns, kAllToAll: ranks of a micro-batch. Attention has one of so many shares of the heads, by the rank.
+  int64_t sequence_parallel = 1;
   double dropout = 0.0;   // kDropout and its backward: the share that is dropped
   int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
   // kAdamW, kSgd, kSumSquares and what goes between ranks: the index of the bucket whose units the op reads; -1: its buffers are whole tensors.
