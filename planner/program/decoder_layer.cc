@@ -168,7 +168,7 @@ class LayerBuilder {
             .soft_cap = model_.attention_soft_cap,
             .alibi_bias_max = model_.alibi_bias_max,
             .alibi_factor = model_.alibi_before_scale ? scale : 1.0,
-            .sequence_parallel = attending_ranks()};
+            .sequence_parallel = static_cast<int32_t>(attending_ranks())};
   }
 
   // Ranks that share what a query attends to: one where a single token is decoded.

@@ -109,7 +109,7 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
                                           Packed(a.accumulate, a.accumulate_later, a.decays),
                                           int64_t{a.bucket} + 1,
                                           Packed(a.of_shard, a.last_micro_only),
-                                          a.sequence_parallel - 1};
+                                          int64_t{a.sequence_parallel} - 1};
   int64_t present = 0;
   for (size_t i = 0; i < fields.size(); ++i) present |= int64_t{fields[i] != 0} << i;
   h.Add(present);

@@ -197,7 +197,7 @@ ValueId ForwardGraph::ToHeads(Name name, ValueId x, int64_t width) {
 }
 
 ValueId ForwardGraph::ToTokens(Name name, ValueId x) {
-  const int64_t ranks = SequenceParallel();
+  const int32_t ranks = SequenceParallel();
   const ValueId parts = AllToAll(name.With("_parts"), x);
   const ValueId y =
       AddValue(name, value(x).dtype, Matrix(RowCount(x) / ranks, value(x).shape.dims[1] * ranks));

@@ -128,7 +128,9 @@ class ForwardGraph {
   int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
   DType StatisticOf(ValueId x) const;
   ValueId AllToAll(Name name, ValueId x);
-  int64_t SequenceParallel() const { return program_.inputs.mix.sequence_parallel; }
+  int32_t SequenceParallel() const {
+    return static_cast<int32_t>(program_.inputs.mix.sequence_parallel);
+  }
 
   const Program& program_;
   std::vector<Value> values_;

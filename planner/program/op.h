@@ -144,16 +144,16 @@ struct OpAttributes {
   double soft_cap = 0.0;        // attention's scores, kSoftCap, kCrossEntropyInPlace; 0: none
   double alibi_bias_max = 0.0;  // attention: ALiBi's slopes (AlibiSlope), 0: none
   double alibi_factor = 1.0;    // of the slopes
-  bool accumulate = false;      // add to the output instead of overwriting it
+  // Attention, kSplitColumns, kJoinColumns, kAllToAll: ranks of a micro-batch. Attention has one of so many shares of the heads, by the rank.
+  int32_t sequence_parallel = 1;
+  bool accumulate = false;  // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
   bool decays = false;  // kAdamW, kSgd: weight decay applies
   // kAdamW, kSgd: of the parameter's name; kDropout and its backward: of the adapter's. Keys their random numbers.
   uint64_t parameter_key = 0;
-  // Attention, kSplitColumns, kJoinColumns, kAllToAll: ranks of a micro-batch. Attention has one of so many shares of the heads, by the rank.
-  int64_t sequence_parallel = 1;
   double dropout = 0.0;   // kDropout and its backward: the share that is dropped
-  int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
+  int64_t row_begin = 0;  // likewise: x's first row among the tokens that the rank has
   // kAdamW, kSgd, kSumSquares and what goes between ranks: the index of the bucket whose units the op reads; -1: its buffers are whole tensors.
   int32_t bucket = -1;
   bool of_shard = false;         // the first of these units is the first of the rank's shard
