@@ -263,6 +263,39 @@ TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
   EXPECT_GT(PriceStep(*BuildProgram(inputs), compare.prices()).communication_picoseconds, 0);
 }
 
+// Of what a rank has for each of four, three parts leave it: by its link, or in nodes of two, of which both ranks send, two parts by half the network.
+TEST(MixFamilyTest, AnAllToAllGoesByLinksAndByTheNetwork) {
+  const Hardware device = *FindHardware("A100-80GB");
+  ModelSpec model = ToyModel(1, /*tied_head=*/true);
+  model.head_count = model.kv_head_count = 8;
+  model.context_limit = 1 << 20;
+  const Program program = *BuildProgram(OnGpu(ToyInputs(
+      model, {.attention = AttentionKernel::kFlash, .sequence_parallel = 4}, int64_t{1} << 20)));
+  const double bytes = (1 << 18) * 32 * 4, share = kDatasheetMemoryShare;
+  const auto expect = [&](const Links& links, double seconds) {
+    const PriceTable prices(device, {}, Precision::kFp32, {}, links);
+    int count = 0;
+    for (const Block& block : program.blocks) {
+      for (const Op& op : block.ops) {
+        if (op.kind != OpKind::kAllToAll) continue;
+        ++count;
+        EXPECT_NEAR(
+            static_cast<double>(prices.Picoseconds(program, op, SegmentKind::kMicroFirst)) * 1e-12,
+            seconds, 1e-9 * seconds);
+      }
+    }
+    EXPECT_EQ(count, 4 + 4 + 4) << "forward, backward, and evaluation";
+  };
+  const double by_link = bytes * 3 / 4 / (share * device.link_bytes_per_second);
+  expect({}, 8.4e-6 + 3.4e-6 + by_link);
+  expect({.ranks_per_node = 8, .network_bytes_per_second = 1e9}, 8.4e-6 + 3.4e-6 + by_link);
+  expect({.ranks_per_node = 2, .network_bytes_per_second = 1e9},
+         8.4e-6 + 14e-6 + bytes * 2 / 4 / (share * 1e9 / 2));
+  // Nodes of six: of four ranks two, at least, are together.
+  expect({.ranks_per_node = 6, .network_bytes_per_second = 1e9},
+         8.4e-6 + 14e-6 + bytes * 2 / 4 / (share * 1e9 / 6));
+}
+
 // Copies between the memories run beside compute: they cost less than their sum, and never less than either.
 TEST(MixFamilyTest, CopiesToTheHostOverlap) {
   const PriceTable prices(*FindHardware("A100-80GB"), {}, Precision::kBf16);
