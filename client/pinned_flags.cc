@@ -55,6 +55,10 @@ void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
       ->check(CLI::Range(0, 3));
   app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
       ->check(CLI::IsMember(Strings(kOffloadNames)));
+  app.add_option("--sequence-parallel", flags.sequence_parallel,
+                 "Pin the devices that share the tokens of a micro-batch, each of all tokens some "
+                 "attention heads")
+      ->check(Positive());
 }
 
 absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
@@ -68,6 +72,7 @@ absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
   }
   if (flags.zero_stage >= 0) pinned.set_zero_stage(flags.zero_stage);
   pinned.set_offload(ProtoNamed<v1::Offload>(kOffloadNames, flags.offload));
+  pinned.set_sequence_parallel(flags.sequence_parallel);
   if (pinned.ByteSizeLong() > 0) *question.mutable_pinned() = pinned;
   return absl::OkStatus();
 }

@@ -49,7 +49,7 @@ absl::Status RunStep(trainer::Executor& executor) {
 
 absl::StatusOr<PlanProbe> ProbePlan(const convert::Plan& plan, const trainer::OpContext& context) {
   const planner::Mix& mix = plan.prediction.mix;
-  if (mix.data_parallel > 1)
+  if (planner::RankCount(mix) > 1)
     return absl::UnimplementedError(
         "a probe runs one rank; this plan has several: leave --probe out");
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program,

@@ -69,7 +69,7 @@ std::string LaunchNeeds() {
 
 int64_t RankCountOf(const std::string& run_directory) {
   const auto plan = convert::ReadPlanFile(convert::InDirectory(run_directory, convert::kPlanFile));
-  return plan.ok() ? plan->prediction.mix.data_parallel : 1;
+  return plan.ok() ? planner::RankCount(plan->prediction.mix) : 1;
 }
 
 }  // namespace tunesmith::server

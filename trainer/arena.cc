@@ -21,7 +21,7 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(const planner::Program& pro
                                                      const OpContext& context) {
   const int64_t ranks = context.comm == nullptr ? 1 : context.comm->size(),
                 rank = context.comm == nullptr ? 0 : context.comm->rank(),
-                planned = program.inputs.mix.data_parallel;
+                planned = planner::RankCount(program.inputs.mix);
   if (planned != ranks && program.inputs.trains)
     return absl::FailedPreconditionError(
         absl::StrCat("the plan is for ", planned, " ranks (batch: micro x accumulation x ranks), ",

@@ -162,6 +162,7 @@ OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
               .input_count = op.input_count,
               .output_count = op.output_count};
   call.attributes.accumulate = planner::Accumulates(op, kind);
+  call.first_head = arena_->rank() % op.attributes.sequence_parallel * op.attributes.head_count;
   if (op.attributes.bucket >= 0) {
     call.program = &program_;
     call.bucket = &program_.buckets[static_cast<size_t>(op.attributes.bucket)];

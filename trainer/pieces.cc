@@ -77,7 +77,8 @@ Holder HolderOf(const Program& program, const Bucket& bucket, int64_t rank, int3
                 bool shard, int64_t units = 1) {
   if (buffer < 0) return {};
   return {.buffer = buffer,
-          .held = shard ? ShardOf(bucket, rank) : WholeOf(bucket, program.inputs.mix.data_parallel),
+          .held = shard ? ShardOf(bucket, rank)
+                        : WholeOf(bucket, planner::RankCount(program.inputs.mix)),
           .bytes = SizeOf(BufferOf(program, buffer).dtype),
           .units = units};
 }

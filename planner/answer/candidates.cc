@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
@@ -14,6 +15,7 @@
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
 #include "planner/program/layer_parameters.h"
+#include "planner/program/token_slice.h"
 #include "planner/program/training_segments.h"
 #include "planner/program/workspace.h"
 
@@ -47,7 +49,7 @@ absl::Status CheckRates(const DeviceGroup& devices) {
                                            " devices: ", StrJoin(problems, "; ")));
 }
 
-absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
+absl::Status CheckDevices(const DeviceGroup& devices) {
   const Hardware& h = devices.hardware;
   if (!h.trainer_runs) {
     return absl::UnimplementedError(StrCat("GPU ", h.name, " (sm_", h.compute_capability,
@@ -63,13 +65,6 @@ absl::Status CheckDevices(const DeviceGroup& devices, int64_t rows_per_step) {
     return absl::InvalidArgumentError(StrCat("devices(", devices.device_count, ") % nodes(",
                                              devices.node_count,
                                              ") must be 0: every node has as many devices"));
-  if (rows_per_step % devices.device_count != 0) {
-    return absl::InvalidArgumentError(
-        StrCat("rows per step(", rows_per_step, ") % devices(", devices.device_count,
-               ") = ", rows_per_step % devices.device_count,
-               ", must be 0: every device takes as many rows; ask for ",
-               (rows_per_step / devices.device_count + 1) * devices.device_count, " rows"));
-  }
   return absl::OkStatus();
 }
 
@@ -117,14 +112,46 @@ absl::Status CheckPinnedSharing(const Question& question) {
   return absl::OkStatus();
 }
 
+// "devices(8) / sequence_parallel(2)", or "devices(8)".
+std::string DataRanks(int64_t devices, int64_t sequence_parallel) {
+  const std::string of = StrCat("devices(", devices, ")");
+  return sequence_parallel == 1 ? of : StrCat(of, " / sequence_parallel(", sequence_parallel, ")");
+}
+
+// Whether so many ranks may share the question's micro-batches: data ranks take as many rows each, and these make up whole micro-batches, whose tokens and heads
+// the ranks share evenly.
+absl::Status CheckSequenceParallel(const Question& question, int64_t ranks) {
+  const int64_t devices = question.devices.device_count, rows = question.workload.rows_per_step;
+  if (ranks < 1 || devices % ranks != 0)
+    return absl::InvalidArgumentError(
+        StrCat("devices(", devices, ") % sequence_parallel(", ranks, ") must be 0"));
+  const int64_t data_ranks = devices / ranks;
+  if (rows % data_ranks != 0) {
+    return absl::InvalidArgumentError(
+        StrCat("rows per step(", rows, ") % ", DataRanks(devices, ranks), " = ", rows % data_ranks,
+               ", must be 0: every device takes as many rows; ask for ",
+               (rows / data_ranks + 1) * data_ranks, " rows"));
+  }
+  const int64_t rows_of_rank = rows / data_ranks,
+                micro_batch = question.pinned.micro_batch.value_or(rows_of_rank);
+  if (micro_batch < 1 || rows_of_rank % micro_batch != 0)
+    return absl::InvalidArgumentError(StrCat("pinned micro_batch(", micro_batch,
+                                             ") does not divide rows per step(", rows, ") / ",
+                                             DataRanks(devices, ranks), " = ", rows_of_rank));
+  return CheckTokenSlices(question.model, question.workload,
+                          {.micro_batch = micro_batch, .sequence_parallel = ranks});
+}
+
 absl::Status CheckPinned(const Question& question) {
   const PinnedAxes& pinned = question.pinned;
-  const int64_t rows = question.workload.rows_per_step, devices = question.devices.device_count;
-  if (pinned.micro_batch && (*pinned.micro_batch < 1 || rows / devices % *pinned.micro_batch != 0))
-    return absl::InvalidArgumentError(StrCat("pinned micro_batch(", *pinned.micro_batch,
-                                             ") does not divide rows per step(", rows,
-                                             ") / devices(", devices, ") = ", rows / devices));
-  const int64_t tokens = question.workload.context * pinned.micro_batch.value_or(rows / devices);
+  const std::vector<int64_t> sequence_parallels = SequenceParallelsOf(question);
+  if (sequence_parallels.empty())
+    return CheckSequenceParallel(question, pinned.sequence_parallel.value_or(1));
+  const int64_t fewest = sequence_parallels.front(),
+                rows = question.workload.rows_per_step * fewest / question.devices.device_count;
+  const int64_t tokens = SliceTokenCount(
+      {.micro_batch = pinned.micro_batch.value_or(rows), .sequence_parallel = fewest},
+      question.workload);
   if (pinned.mlp_tile_count && (*pinned.mlp_tile_count < 1 || *pinned.mlp_tile_count > tokens))
     return absl::InvalidArgumentError(StrCat("pinned mlp_tiles(", *pinned.mlp_tile_count,
                                              ") must be 1 to the tokens of a micro-batch(", tokens,
@@ -184,12 +211,60 @@ std::vector<int64_t> ZeroStagesOf(const Question& question) {
   return stages;
 }
 
+// How a step's rows come to the ranks.
+struct BatchSplit {
+  int64_t micro_batch = 0;
+  int64_t accumulation_count = 0;
+  int64_t data_parallel = 0;
+  int64_t sequence_parallel = 0;
+  int64_t token_count = 0;       // of a micro-batch, on a rank
+  int64_t loss_token_count = 0;  // likewise
+};
+
+BatchSplit SplitOf(const Question& question, int64_t micro_batch, int64_t ranks) {
+  const Mix mix{.micro_batch = micro_batch, .sequence_parallel = ranks};
+  const int64_t data_ranks = question.devices.device_count / ranks;
+  return {.micro_batch = micro_batch,
+          .accumulation_count = question.workload.rows_per_step / data_ranks / micro_batch,
+          .data_parallel = data_ranks,
+          .sequence_parallel = ranks,
+          .token_count = SliceTokenCount(mix, question.workload),
+          .loss_token_count = SliceLossTokenCount(mix, question.workload)};
+}
+
+// Whether fewer ranks, by a divisor of both numbers, have as many tokens each of smaller micro-batches, and name those of the loss as well, or neither does.
+bool HasSmallerTwin(const Question& question, const BatchSplit& split,
+                    const std::vector<int64_t>& rank_counts) {
+  const int64_t common = std::gcd(split.micro_batch, split.sequence_parallel),
+                ranks = split.sequence_parallel / common;
+  if (common == 1 || !std::binary_search(rank_counts.begin(), rank_counts.end(), ranks))
+    return false;
+  const BatchSplit twin = SplitOf(question, split.micro_batch / common, ranks);
+  return (twin.loss_token_count < twin.token_count) == (split.loss_token_count < split.token_count);
+}
+
+std::vector<BatchSplit> BatchesOf(const Question& question) {
+  const std::vector<int64_t> rank_counts = SequenceParallelsOf(question);
+  std::vector<BatchSplit> batches;
+  for (int64_t ranks : rank_counts) {
+    const int64_t rows = question.workload.rows_per_step / (question.devices.device_count / ranks);
+    for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), question.pinned.micro_batch)) {
+      const BatchSplit split = SplitOf(question, micro_batch, ranks);
+      const Mix mix{.micro_batch = micro_batch, .sequence_parallel = ranks};
+      if (!CheckTokenSlices(question.model, question.workload, mix).ok()) continue;
+      if (!question.pinned.micro_batch && HasSmallerTwin(question, split, rank_counts)) continue;
+      batches.push_back(split);
+    }
+  }
+  return batches;
+}
+
 }  // namespace
 
 absl::Status ValidateQuestion(const Question& question) {
   TUNESMITH_RETURN_IF_ERROR(ValidateModelSpec(question.model));
   TUNESMITH_RETURN_IF_ERROR(ValidateWorkload(question.workload, question.model));
-  TUNESMITH_RETURN_IF_ERROR(CheckDevices(question.devices, question.workload.rows_per_step));
+  TUNESMITH_RETURN_IF_ERROR(CheckDevices(question.devices));
   TUNESMITH_RETURN_IF_ERROR(CheckNotNegative("memory_budget_bytes", question.memory_budget_bytes));
   TUNESMITH_RETURN_IF_ERROR(
       CheckNotNegative("host_memory_budget_bytes", question.host_memory_budget_bytes));
@@ -202,9 +277,12 @@ absl::Status ValidateQuestion(const Question& question) {
 
 absl::Status ValidateMixFor(const Question& question, const Mix& mix) {
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(mix, question.model.layer_count));
-  if (mix.data_parallel == question.devices.device_count) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat("batch: data_parallel(", mix.data_parallel,
-                                           ") != devices(", question.devices.device_count, ")"));
+  if (RankCount(mix) == question.devices.device_count) return absl::OkStatus();
+  const std::string sequence =
+      mix.sequence_parallel == 1 ? "" : StrCat(" x sequence_parallel(", mix.sequence_parallel, ")");
+  return absl::InvalidArgumentError(StrCat("batch: data_parallel(", mix.data_parallel, ")",
+                                           sequence, " != devices(", question.devices.device_count,
+                                           ")"));
 }
 
 Backend BackendOf(const Hardware& hardware) {
@@ -222,33 +300,48 @@ Links LinksOf(const DeviceGroup& devices) {
           .network_bytes_per_second = NetworkBytesPerSecond(devices)};
 }
 
+std::vector<int64_t> SequenceParallelsOf(const Question& question) {
+  const DeviceGroup& devices = question.devices;
+  const auto possible = [&](const std::vector<int64_t>& counts) {
+    std::vector<int64_t> kept;
+    for (int64_t ranks : counts) {
+      if (CheckSequenceParallel(question, ranks).ok()) kept.push_back(ranks);
+    }
+    return kept;
+  };
+  if (question.pinned.sequence_parallel) return possible({*question.pinned.sequence_parallel});
+  const std::vector<int64_t> in_node =
+      possible(DivisorsOf(devices.device_count / devices.node_count));
+  return in_node.empty() ? possible(DivisorsOf(devices.device_count)) : in_node;
+}
+
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
-  const int64_t rows = question.workload.rows_per_step / question.devices.device_count;
   const std::vector<int64_t> zero_stages = ZeroStagesOf(question);
+  const std::vector<BatchSplit> batches = BatchesOf(question);
   for (Method method : MethodsOf(question)) {
     for (AttentionKernel attention :
          OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
-        for (int64_t micro_batch : OnlyPinned(DivisorsOf(rows), pinned.micro_batch)) {
-          const int64_t token_count = micro_batch * question.workload.context;
+        for (const BatchSplit& batch : batches) {
           // The CPU's baseline kernel is not built for narrow storage.
           if (attention == AttentionKernel::kEager && !pinned.attention &&
               PrecisionOf(question) == Precision::kBf16 &&
               BackendOf(question.devices.hardware).kind == BackendKind::kCpu)
             continue;
           // One chunk holds everything: the two loss kernels are the same program.
-          const int64_t loss_row_count = micro_batch * LossTokensPerRow(question.workload);
-          if (loss == LossKernel::kChunked && !pinned.loss && loss_row_count <= kLossChunkRowCount)
+          if (loss == LossKernel::kChunked && !pinned.loss &&
+              batch.loss_token_count <= kLossChunkRowCount)
             continue;
           // Scores that no number of bytes can say.
           if (attention == AttentionKernel::kEager && !pinned.attention &&
-              MostScoreBytes(question.model, token_count, question.workload.context) >
+              MostScoreBytes(question.model, batch.token_count, question.workload.context) >
                   kLargestBytes)
             continue;
-          if (pinned.mlp_tile_count && *pinned.mlp_tile_count > token_count) continue;
-          for (int64_t tile_count : OnlyPinned(TileCountsOf(token_count), pinned.mlp_tile_count)) {
+          if (pinned.mlp_tile_count && *pinned.mlp_tile_count > batch.token_count) continue;
+          for (int64_t tile_count :
+               OnlyPinned(TileCountsOf(batch.token_count), pinned.mlp_tile_count)) {
             for (int64_t zero_stage : zero_stages) {
               families.push_back({.method = method,
                                   .lora = question.lora,
@@ -262,9 +355,10 @@ std::vector<Mix> FamiliesOf(const Question& question) {
                                   .attention = attention,
                                   .loss = loss,
                                   .mlp_tile_count = tile_count,
-                                  .micro_batch = micro_batch,
-                                  .accumulation_count = rows / micro_batch,
-                                  .data_parallel = question.devices.device_count});
+                                  .micro_batch = batch.micro_batch,
+                                  .accumulation_count = batch.accumulation_count,
+                                  .data_parallel = batch.data_parallel,
+                                  .sequence_parallel = batch.sequence_parallel});
             }
           }
         }
@@ -285,7 +379,7 @@ RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t ke
   }
   const DeviceMemoryBudget budget = BudgetOf(question);
   const int64_t input_bytes =
-      AlignUp(family.micro_batch * question.workload.context * question.model.hidden_size *
+      AlignUp(SliceTokenCount(family, question.workload) * question.model.hidden_size *
                   SizeOf(ComputeDType(InputsFor(question, family))),
               kBufferAlignmentBytes);
   limits.host_layer_count = question.model.layer_count;

@@ -25,8 +25,12 @@ Links LinksOf(const DeviceGroup& devices);
 
 Backend BackendOf(const Hardware& hardware);
 
-// Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation), where the question
-// does not pin them.
+// How many ranks may share a micro-batch, ascending: what is pinned, else numbers whose groups lie in one node, and where none of these divides the question's
+// rows as it must, others. Empty: the question cannot be met.
+std::vector<int64_t> SequenceParallelsOf(const Question& question);
+
+// Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation, ranks that share it), where the
+// question does not pin them. Of two ways to have as many tokens on a rank in as many micro-batches the one by fewer ranks is left, as it exchanges less.
 std::vector<Mix> FamiliesOf(const Question& question);
 
 // The rungs that may be chosen from, and how many layers the host has room for beside the bytes of parameters that it keeps.

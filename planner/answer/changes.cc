@@ -160,7 +160,7 @@ class ChangeFinder {
     return changed;
   }
 
-  // The fewest that fit: sharing lowers what each needs. Counts that do not divide the rows are no answer.
+  // The fewest that fit: sharing lowers what each needs. Counts that the rows cannot be divided over are no answer.
   absl::Status TryDeviceCount() {
     const DeviceGroup& asked = question_.devices;
     const int64_t per_node = asked.node_count > 1 ? asked.device_count / asked.node_count
@@ -168,7 +168,7 @@ class ChangeFinder {
     for (const int64_t count :
          DeviceCounts(asked.hardware, per_node,
                       std::min(kMostOfferedCount, question_.workload.rows_per_step))) {
-      if (count <= asked.device_count || question_.workload.rows_per_step % count != 0) continue;
+      if (count <= asked.device_count) continue;
       Question changed = question_;
       changed.devices = GroupOf(asked.hardware, count, per_node, asked.network_bytes_per_second);
       TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));

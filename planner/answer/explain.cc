@@ -83,23 +83,25 @@ class VariantList {
     }
   }
 
+  // As some family of the question has.
   void AddMicroBatches() {
     if (question_.pinned.micro_batch) return;
-    const int64_t rows = question_.workload.rows_per_step / question_.devices.device_count;
-    for (int64_t micro_batch = 1; micro_batch <= rows; ++micro_batch) {
-      if (rows % micro_batch != 0 || micro_batch == chosen_.micro_batch) continue;
+    for (const int64_t micro_batch : OtherCounts(&Mix::micro_batch))
       Add(ExplainedAxis::kMicroBatch, StrCat(micro_batch)).pinned.micro_batch = micro_batch;
-    }
   }
 
-  // As many tiles as some family of the question has.
   void AddMlpTiles() {
     if (question_.pinned.mlp_tile_count) return;
-    std::set<int64_t> counts;
-    for (const Mix& family : FamiliesOf(base_)) counts.insert(family.mlp_tile_count);
-    counts.erase(chosen_.mlp_tile_count);
-    for (const int64_t count : counts)
+    for (const int64_t count : OtherCounts(&Mix::mlp_tile_count))
       Add(ExplainedAxis::kMlpTiles, StrCat(count)).pinned.mlp_tile_count = count;
+  }
+
+  // What families of the question have, but for what was chosen.
+  std::set<int64_t> OtherCounts(int64_t Mix::*axis) const {
+    std::set<int64_t> counts;
+    for (const Mix& family : FamiliesOf(base_)) counts.insert(family.*axis);
+    counts.erase(chosen_.*axis);
+    return counts;
   }
 
   void AddRecompute() {

@@ -1,6 +1,7 @@
 #include "planner/answer/layer_summary.h"
 
 #include "planner/program/build_program.h"
+#include "planner/program/collectives.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
 #include "planner/program/packed_block.h"
@@ -17,7 +18,7 @@ ProgramInputs ScratchInputs(ProgramInputs inputs) {
   inputs.mix.recompute = {};
   inputs.mix.recompute[static_cast<size_t>(Rung::kHost)] = kScratchHostCount;
   inputs.mix.recompute[static_cast<size_t>(Rung::kKeep)] = kScratchLayerCount - kScratchHostCount;
-  // What goes between ranks is priced by itself: it takes nothing of a layer's own buffers.
+  // What goes between ranks for parameters is priced by itself: it takes nothing of a layer's own buffers.
   inputs.mix.zero_stage = 0;
   inputs.mix.data_parallel = 1;
   inputs.mix.offload = Offload::kNone;
@@ -134,6 +135,15 @@ const LayerSummary& LayerSummaries::OnHost(bool first, bool last) {
   return s;
 }
 
+int64_t LayerSummaries::ExchangePicoseconds(int32_t block_index) const {
+  int64_t picoseconds = 0;
+  for (const Op& op : block(block_index).ops) {
+    if (IsCollective(op.kind))
+      picoseconds += prices_.Picoseconds(scratch_, op, SegmentKind::kMicroFirst);
+  }
+  return picoseconds;
+}
+
 LayerTimes LayerSummaries::TimesAt(Rung rung, bool first) {
   const Rung made = rung == Rung::kHost ? Rung::kBlock : rung;
   const LayerSummary& summary = At(made, first);
@@ -142,7 +152,9 @@ LayerTimes LayerSummaries::TimesAt(Rung rung, bool first) {
   LayerTimes times{.forward_front = pass.op_picoseconds.front(),
                    .forward = pass.forward_picoseconds,
                    .backward = {summary.backward_first.compute_picoseconds,
-                                summary.backward_later.compute_picoseconds}};
+                                summary.backward_later.compute_picoseconds},
+                   .forward_exchange = ExchangePicoseconds(blocks.forward),
+                   .backward_exchange = ExchangePicoseconds(blocks.backward)};
   const std::vector<Op>& forward = block(blocks.forward).ops;
   size_t output = 0;
   while (!Writes(scratch_, forward[output], buffers_.block_input))

@@ -13,7 +13,7 @@
 namespace tunesmith::planner {
 
 // What one layer adds to a step: bytes of the device's arena, and busy picoseconds of the compute and copy streams, in the first micro-batch of
-// a step and in every later one.
+// a step and in every later one. What the ranks of a micro-batch exchange counts as compute: its stream waits for it.
 struct LayerSummary {
   int64_t saved_bytes = 0;  // beside the block's input
   int64_t forward_local_bytes = 0;
@@ -80,6 +80,7 @@ class LayerSummaries {
   }
   const Pass& PassOf(bool first);
   void PricePass(Pass& pass, const LayerBlocks& keep) const;
+  int64_t ExchangePicoseconds(int32_t block_index) const;
   const LayerBlocks& BlocksOf(Rung rung, bool first);
   // Blocks of the pass; `pass` may be one that is not priced yet.
   LayerBlocks MakeBlocks(const Pass& pass, Rung rung, bool first);

@@ -27,15 +27,16 @@ bool SameSummary(const LayerSummary& a, const LayerSummary& b) {
 
 std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& layers = layers_[{m.method, m.attention, m.micro_batch, m.mlp_tile_count}];
+  auto& layers =
+      layers_[{m.method, m.attention, m.micro_batch, m.sequence_parallel, m.mlp_tile_count}];
   if (layers == nullptr) layers = std::make_shared<LayerSummaries>(inputs, prices_);
   return layers;
 }
 
 absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& step =
-      steps_[{m.method, m.loss, m.micro_batch, m.accumulation_count > 1, m.zero_stage, m.offload}];
+  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.sequence_parallel,
+                       m.accumulation_count > 1, m.zero_stage, m.offload}];
   if (step == nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
     step = std::make_shared<const StepSummary>(summary);

@@ -20,7 +20,8 @@ struct PinnedAxes {
   std::optional<int64_t> mlp_tile_count;
   std::optional<int64_t> zero_stage;  // read where there are several devices
   std::optional<Offload> offload;
-  uint32_t rungs = kAnyRung;  // the rungs that layers may take
+  std::optional<int64_t> sequence_parallel;  // ranks of a micro-batch
+  uint32_t rungs = kAnyRung;                 // the rungs that layers may take
 
   bool operator==(const PinnedAxes&) const = default;
 };

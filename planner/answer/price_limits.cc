@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/text.h"
+#include "common/units.h"
 #include "planner/answer/candidates.h"
 #include "planner/model/size_limits.h"
 #include "planner/price/price.h"
@@ -35,12 +36,20 @@ double AdapterParameterCount(const Question& question) {
              : 7 * Real(m.layer_count) * Real(question.lora.rank) * width;
 }
 
+int64_t RanksPerNode(const Question& question) {
+  return question.devices.device_count / question.devices.node_count;
+}
+
 // Forward, backward and one recomputation: 8 operations per token and parameter. Attention: two products forward, again when recomputed, at
 // most five backward, each of 2 operations. Every tensor is read and written by a few ops; weights once per micro-batch and direction.
 Work MostWork(const Question& question) {
   const ModelSpec& m = question.model;
   const Workload& w = question.workload;
-  const int64_t rows = w.rows_per_step / question.devices.device_count, tokens = rows * w.context;
+  const int64_t ranks = question.devices.device_count,
+                tokens = CeilDivide(w.rows_per_step * w.context, ranks);
+  // As many micro-batches as the most ranks that share one leave to each.
+  const int64_t sharing = SequenceParallelsOf(question).back(),
+                rows = w.rows_per_step * sharing / ranks;
   const double parameters = Real(ParameterCount(m)) + AdapterParameterCount(question);
   // Larger scores are no mix's: FamiliesOf leaves them out and BuildProgram refuses them.
   const double scores = std::min(MostScoreBytes(m, tokens, w.context), kLargestBytes);
@@ -53,9 +62,11 @@ Work MostWork(const Question& question) {
       .op_count = kOpsPerLayer * Real(rows) * Real(m.layer_count + 1) + Real(tokens),
       // Weights are gathered twice and gradients summed twice over, 4 bytes of each, in every micro-batch; shards are filled up.
       .exchanged_bytes =
-          16 * Real(rows) *
-          (2 * parameters + 4096 * Real(m.layer_count + 2) * Real(question.devices.device_count)),
-      .collective_count = 8 * Real(rows + 1) * Real(m.layer_count + 2)};
+          16 * Real(rows) * (2 * parameters + 4096 * Real(m.layer_count + 2) * Real(ranks)) +
+          // What attention reads and writes, by the network of a node that its ranks share.
+          (sharing > 1 ? MostActivationBytes(m, tokens) * Real(RanksPerNode(question)) : 0),
+      // Beside those of weights and gradients, the ranks of a micro-batch exchange four tensors forward, as many when recomputed, and as many backward.
+      .collective_count = (sharing > 1 ? 20 : 8) * Real(rows + 1) * Real(m.layer_count + 2)};
 }
 
 double SlowestLink(const Question& question) {

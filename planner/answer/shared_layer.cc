@@ -26,12 +26,14 @@ BlockPrice ForwardPrice(const LayerTimes& t, const std::optional<HostTimes>& hos
     Issue(price, place.last ? collectives.head.gathers : collectives.layer.gathers, false, false);
   if (!host) {
     price.Issue(Stream::kCompute, 0, t.forward - t.forward_front);
+    price.CountAsCommunication(t.forward_exchange);
     return price;
   }
   price.Issue(Stream::kCompute, 0, t.forward_before_output - t.forward_front);
   price.Issue(Stream::kCompute, host->copies.output_waits, t.forward_output);
   price.Issue(Stream::kCompute, 0, t.forward - t.forward_before_output - t.forward_output);
   price.Issue(host->copies.to_host.stream, host->copies.to_host.waits, host->to_host_picoseconds);
+  price.CountAsCommunication(t.forward_exchange);
   return price;
 }
 
@@ -48,6 +50,7 @@ BlockPrice BackwardPrice(const LayerTimes& t, const std::optional<HostTimes>& ho
   price.Issue(Stream::kCompute, 0, t.backward[i] - t.backward_front[i] - t.backward_last[i]);
   price.Issue(Stream::kCompute, collectives.backward_waits, t.backward_last[i]);
   Issue(price, collectives.layer.reductions, later, last);
+  price.CountAsCommunication(t.backward_exchange);
   return price;
 }
 

@@ -11,7 +11,8 @@
 
 namespace tunesmith::planner {
 
-// What the ops of a layer's blocks take, without copies to the host and collectives: by micro-batch, a step's first or a later one, where that matters.
+// What the ops of a layer's blocks take, without copies to the host and what goes between ranks for parameters: by micro-batch, a step's first or a later one,
+// where that matters. All are on the compute stream.
 struct LayerTimes {
   int64_t forward_front = 0;          // the first op
   int64_t forward_before_output = 0;  // all before the one that writes the layer's output
@@ -20,6 +21,9 @@ struct LayerTimes {
   std::array<int64_t, 2> backward_front = {};
   std::array<int64_t, 2> backward_last = {};
   std::array<int64_t, 2> backward = {};
+  // Of these, between the ranks of a micro-batch.
+  int64_t forward_exchange = 0;
+  int64_t backward_exchange = 0;
 };
 
 // Copies of a layer on the host rung, with their times.

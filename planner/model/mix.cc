@@ -60,10 +60,9 @@ void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string
 
 void CheckOffload(const Mix& mix, std::vector<std::string>* problems) {
   const int64_t least = LeastZeroStage(mix.offload);
-  if (mix.data_parallel == 1 || mix.zero_stage >= least) return;
-  problems->push_back(StrCat("offload=", NameOf(kOffloadNames, mix.offload), " of ",
-                             mix.data_parallel, " ranks needs zero_stage(", mix.zero_stage,
-                             ") of at least ", least));
+  if (RankCount(mix) == 1 || mix.zero_stage >= least) return;
+  problems->push_back(StrCat("offload=", NameOf(kOffloadNames, mix.offload), " of ", RankCount(mix),
+                             " ranks needs zero_stage(", mix.zero_stage, ") of at least ", least));
 }
 
 }  // namespace
@@ -104,10 +103,11 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
   CheckRange("batch: micro", mix.micro_batch, 1, kLargestCount, &problems);
   CheckRange("batch: accumulation", mix.accumulation_count, 1, kLargestCount, &problems);
   CheckRange("batch: data ranks", mix.data_parallel, 1, kLargestCount, &problems);
-  if (mix.zero_stage > 0 && mix.data_parallel == 1)
-    problems.push_back(
-        StrCat("zero_stage(", mix.zero_stage,
-               ") shares what one rank has with others: batch needs data ranks > 1"));
+  CheckRange("sequence_parallel", mix.sequence_parallel, 1, kLargestCount, &problems);
+  if (mix.zero_stage > 0 && RankCount(mix) == 1)
+    problems.push_back(StrCat("zero_stage(", mix.zero_stage,
+                              ") shares what one rank has with others: batch needs data ranks > 1, "
+                              "or sequence_parallel > 1"));
   CheckOffload(mix, &problems);
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("mix: ", StrJoin(problems, "; ")));

@@ -87,12 +87,17 @@ struct Mix {
   LossKernel loss = LossKernel::kFull;
   int64_t mlp_tile_count = 1;
   // micro_batch x accumulation_count x data_parallel = rows per optimizer step.
-  int64_t micro_batch = 1;         // rows of `context` tokens that one rank computes at once
+  int64_t micro_batch = 1;         // rows of `context` tokens that are computed at once
   int64_t accumulation_count = 1;  // micro-batches per optimizer step and rank
-  int64_t data_parallel = 1;       // ranks
+  int64_t data_parallel = 1;       // parts of a step's rows that are computed at the same time
+  // Ranks that compute a micro-batch together, each a slice of its tokens and, in attention, a share of its heads (planner/program/token_slice.h).
+  int64_t sequence_parallel = 1;
 
   bool operator==(const Mix&) const = default;
 };
+
+// Of a job: data_parallel x sequence_parallel. Ranks of one micro-batch follow one another.
+inline int64_t RankCount(const Mix& mix) { return mix.data_parallel * mix.sequence_parallel; }
 
 // The least zero_stage of several ranks that goes with what they offload: they leave to their hosts what they share.
 int64_t LeastZeroStage(Offload offload);
@@ -107,7 +112,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
 //   zero_stage=0..3  offload=none|optimizer|all  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
-//   batch=<micro>x<accumulation>[x<data ranks>]
+//   sequence_parallel=<ranks of a micro-batch>  batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 
 // Inverse of FormatMix; axes may come in any order and may be left out (their default stays). INVALID_ARGUMENT names the axis, the value and

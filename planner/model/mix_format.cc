@@ -79,6 +79,7 @@ std::string FormatMix(const Mix& mix) {
   axes.Add("attention", NameOf(kAttentionNames, mix.attention));
   axes.Add("loss", NameOf(kLossNames, mix.loss));
   if (mix.mlp_tile_count != 1) axes.Add("mlp_tiles", StrCat(mix.mlp_tile_count));
+  if (mix.sequence_parallel != 1) axes.Add("sequence_parallel", StrCat(mix.sequence_parallel));
   axes.Add("batch", FormatBatch(mix));
   return axes.Line();
 }

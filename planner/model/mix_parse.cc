@@ -148,6 +148,10 @@ constexpr Axis kAxes[] = {
                 Mix* mix) { return ParseName(axis, value, kLossNames, &mix->loss); }},
     {"mlp_tiles", [](std::string_view axis, std::string_view value,
                      Mix* mix) { return ParseCount(axis, value, &mix->mlp_tile_count); }},
+    {"sequence_parallel",
+     [](std::string_view axis, std::string_view value, Mix* mix) {
+       return ParseCount(axis, value, &mix->sequence_parallel);
+     }},
     {"batch",
      [](std::string_view, std::string_view value, Mix* mix) { return ParseBatch(value, mix); }},
 };

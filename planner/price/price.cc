@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 #include "planner/program/collectives.h"
@@ -93,23 +94,25 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
 
 // Processors of a host share its memory: its ranks update at the same time.
 double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumulates) const {
-  const int64_t ranks = program.inputs.mix.data_parallel,
+  const int64_t ranks = RankCount(program.inputs.mix),
                 sharing =
                     links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
   return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(sharing) /
          (kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
 }
 
+// Of NCCL: of a collective, of a step from rank to rank, and of one to another node.
+constexpr double kBaseSeconds = 8.4e-6, kHopSeconds = 3.4e-6, kNodeHopSeconds = 14e-6;
+
 // A ring passes every part of the whole on from rank to rank (Patarasuk and Yuan 2009): n - 1 steps, in which a rank sends (n - 1) / n of the whole; a sum that
 // every rank gets does so twice. A ring over nodes is as quick as its slowest link. Latencies are those of NCCL's model (tuning.cc, protocol Simple).
 double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const {
-  constexpr double kBaseSeconds = 8.4e-6, kHopSeconds = 3.4e-6, kNodeHopSeconds = 14e-6;
   const bool reduces = op.kind == OpKind::kAllReduce;
   const BufferRef whole = op.kind == OpKind::kReduceScatter ? op.inputs[0] : op.outputs[0];
   const auto bytes =
       static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(whole.buffer)]));
   if (!Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes);
-  const auto ranks = static_cast<double>(program.inputs.mix.data_parallel);
+  const auto ranks = static_cast<double>(RankCount(program.inputs.mix));
   const double nodes =
       links_.ranks_per_node > 0 ? std::ceil(ranks / static_cast<double>(links_.ranks_per_node)) : 1;
   double rate = hardware_.link_bytes_per_second;
@@ -121,7 +124,28 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
   return latency + passes * (ranks - 1) / ranks * bytes / (kDatasheetMemoryShare * rate);
 }
 
+// Every rank sends the others of its group their parts at once: those in its node by its own link, those elsewhere by the network that the ranks of its node
+// share. A group that does not fill nodes, nor nodes hold whole groups, has at least as many ranks together as the greatest number that divides both.
+double PriceTable::AllToAllSeconds(const Program& program, const Op& op) const {
+  const auto bytes =
+      static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(op.inputs[0].buffer)]));
+  if (!measured_[static_cast<size_t>(op.kind)].empty()) return MemorySeconds(op.kind, bytes);
+  const int64_t ranks = op.attributes.sequence_parallel, in_node = links_.ranks_per_node,
+                near = in_node > 0 ? std::gcd(ranks, in_node) : ranks;
+  const double part_bytes = bytes / static_cast<double>(ranks);
+  const double link = kDatasheetMemoryShare * hardware_.link_bytes_per_second;
+  double seconds = part_bytes * static_cast<double>(near - 1) / link;
+  if (near == ranks) return kBaseSeconds + kHopSeconds + seconds;
+  const double network =
+      links_.network_bytes_per_second > 0
+          ? kDatasheetMemoryShare * links_.network_bytes_per_second / static_cast<double>(in_node)
+          : link;
+  seconds = std::max(seconds, part_bytes * static_cast<double>(ranks - near) / network);
+  return kBaseSeconds + kNodeHopSeconds + seconds;
+}
+
 double PriceTable::Seconds(const Program& program, const Op& op, bool accumulates) const {
+  if (op.kind == OpKind::kAllToAll) return AllToAllSeconds(program, op);
   if (IsCollective(op.kind)) return CollectiveSeconds(program, op);
   if (op.stream == Stream::kHost) return HostSeconds(program, op, accumulates);
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)

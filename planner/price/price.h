@@ -59,6 +59,11 @@ struct BlockPrice : BusyTime {
     communication_picoseconds += picoseconds;
     streams.Issue(stream, waits, picoseconds);
   }
+  // So much of what was issued as compute went between ranks.
+  void CountAsCommunication(int64_t picoseconds) {
+    compute_picoseconds -= picoseconds;
+    communication_picoseconds += picoseconds;
+  }
   // `count` executions of another block after what the price holds so far.
   void Then(const BlockPrice& next, int64_t count = 1) {
     Add(next, count);
@@ -95,6 +100,7 @@ class PriceTable {
   double LinkSeconds(const Program& program, const Op& op) const;
   double HostSeconds(const Program& program, const Op& op, bool accumulates) const;
   double CollectiveSeconds(const Program& program, const Op& op) const;
+  double AllToAllSeconds(const Program& program, const Op& op) const;
   double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
   double AttentionSeconds(const Op& op, const OpCost& cost) const;
   double MemorySeconds(OpKind kind, double bytes) const;

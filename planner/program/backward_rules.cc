@@ -145,6 +145,13 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
          inputs, outputs);
 }
 
+// What moves elements has the way back for its backward.
+void MoveRule(const ForwardOp& op, OpKind back, BackwardEmitter& e) {
+  const auto target = e.GradientTarget(op.inputs[0]);
+  assert(!target.accumulate);
+  e.Emit(back, op.attributes, {e.Gradient(op.outputs[0])}, {target.ref});
+}
+
 void EmbeddingRule(const ForwardOp& op, BackwardEmitter& e) {
   const BufferRef tokens = e.Use(op.inputs[0]);
   if (e.NeedsGradient(op.inputs[1])) {
@@ -183,6 +190,12 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
       return AttentionRule(op, emitter);
     case OpKind::kEmbedding:
       return EmbeddingRule(op, emitter);
+    case OpKind::kSplitColumns:
+      return MoveRule(op, OpKind::kJoinColumns, emitter);
+    case OpKind::kJoinColumns:
+      return MoveRule(op, OpKind::kSplitColumns, emitter);
+    case OpKind::kAllToAll:
+      return MoveRule(op, OpKind::kAllToAll, emitter);
     default:
       assert(false && "an op without a backward rule stands in a differentiated graph");
   }

@@ -47,7 +47,7 @@ class BucketBuilder {
  private:
   const ProgramInputs& inputs() const { return program_.inputs; }
   Buffer& buffer(int32_t id) { return program_.buffers[static_cast<size_t>(id)]; }
-  int64_t rank_count() const { return inputs().mix.data_parallel; }
+  int64_t rank_count() const { return RankCount(inputs().mix); }
   DType UnitOf(const Bucket& bucket) const {
     return bucket.trainable ? ComputeDType(inputs()) : DType::kU8;
   }
@@ -242,10 +242,8 @@ class BucketBuilder {
 
 }  // namespace
 
-bool HasBuckets(const ProgramInputs& inputs) {
-  return inputs.trains && (inputs.mix.data_parallel > 1 || inputs.mix.offload != Offload::kNone);
-}
-bool HasRanks(const ProgramInputs& inputs) { return inputs.trains && inputs.mix.data_parallel > 1; }
+bool HasBuckets(const ProgramInputs& inputs) { return HasRanks(inputs) || OffloadsStates(inputs); }
+bool HasRanks(const ProgramInputs& inputs) { return inputs.trains && RankCount(inputs.mix) > 1; }
 bool OffloadsStates(const ProgramInputs& inputs) {
   return inputs.trains && inputs.mix.offload != Offload::kNone;
 }

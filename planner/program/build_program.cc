@@ -10,6 +10,7 @@
 #include "planner/program/layer_parameters.h"
 #include "planner/program/linear_scratch.h"
 #include "planner/program/optimizer_segment.h"
+#include "planner/program/token_slice.h"
 #include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
@@ -40,25 +41,26 @@ void AddHostCopies(Program& program) {
 }
 
 void AddHostBuffers(Program& program) {
-  const int64_t rows = program.inputs.mix.micro_batch * program.inputs.workload.context;
+  const Workload& workload = program.inputs.workload;
+  const Mix& mix = program.inputs.mix;
+  const int64_t rows = SliceTokenCount(mix, workload),
+                loss_rows = SliceLossTokenCount(mix, workload);
   HostBuffers& h = program.host;
   h.tokens = AddInput(program, "tokens", DType::kI32, rows);
-  const int64_t loss_rows =
-      program.inputs.mix.micro_batch * LossTokensPerRow(program.inputs.workload);
   h.labels = AddInput(program, "labels", DType::kI32, loss_rows);
   if (loss_rows < rows) h.loss_rows = AddInput(program, "loss_rows", DType::kI32, loss_rows);
   h.positions = AddInput(program, "positions", DType::kI32, rows);
-  h.document_starts = AddInput(program, "document_starts", DType::kI32, rows);
+  h.document_starts =
+      AddInput(program, "document_starts", DType::kI32, mix.micro_batch * workload.context);
   h.loss_scale = AddInput(program, "loss_scale", DType::kF32, 1);
   h.step_scalars = AddInput(program, "step_scalars", DType::kF32, kStepScalarCount);
   h.step_key = AddInput(program, "step_key", DType::kU64, 1);
-  const Mix& mix = program.inputs.mix;
   if (program.inputs.trains && mix.method == Method::kLora && mix.lora.dropout > 0)
     h.dropout_key = AddInput(program, "dropout_key", DType::kU64, 2);
   h.loss_sum = AddInput(program, "loss_sum", DType::kF64, 1);
   h.gradient_norm = AddInput(program, "gradient_norm", DType::kF32, 1);
   if (OffloadsStates(program.inputs)) AddHostCopies(program);
-  if (!program.inputs.workload.generates) return;
+  if (!workload.generates) return;
   h.generate_token = AddInput(program, "generate_token", DType::kI32, 1);
   h.generate_position = AddInput(program, "generate_position", DType::kI32, 1);
   h.generated_token = AddInput(program, "generated_token", DType::kI32, 1);
@@ -112,11 +114,12 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
         "batch: micro_batch(", m.micro_batch, ") x accumulation(", m.accumulation_count,
         ") x data_parallel(", m.data_parallel, ") != rows per step(", w.rows_per_step, ")"));
   }
+  TUNESMITH_RETURN_IF_ERROR(CheckTokenSlices(inputs.model, w, m));
   if (m.method == Method::kQlora && !CanQuantize(inputs.model))
     return absl::InvalidArgumentError(
         "method=qlora: hidden_size, intermediate_size and heads x head_size must be even numbers, "
         "as two 4-bit elements of a row share a byte; use method=lora");
-  const double scores = MostScoreBytes(inputs.model, m.micro_batch * w.context, w.context);
+  const double scores = MostScoreBytes(inputs.model, SliceTokenCount(m, w), w.context);
   if (m.attention != AttentionKernel::kEager || scores <= kLargestBytes) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "attention=eager: the scores of micro_batch(", m.micro_batch, ") x context(", w.context,

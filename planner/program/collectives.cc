@@ -119,7 +119,8 @@ void AppendToHost(const Program& program, const Bucket& bucket, std::vector<Op>&
 }  // namespace
 
 bool IsCollective(OpKind kind) {
-  return kind == OpKind::kAllGather || kind == OpKind::kReduceScatter || kind == OpKind::kAllReduce;
+  return kind == OpKind::kAllGather || kind == OpKind::kReduceScatter ||
+         kind == OpKind::kAllReduce || kind == OpKind::kAllToAll;
 }
 
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {

@@ -159,32 +159,47 @@ class LayerBuilder {
   OpAttributes AttentionAttributes() const {
     const double scale = AttentionScale(model_);
     return {.scale = scale,
-            .head_count = model_.head_count,
-            .kv_head_count = model_.kv_head_count,
+            .head_count = HeadsOfRank(model_.head_count),
+            .kv_head_count = HeadsOfRank(model_.kv_head_count),
             .head_size = model_.head_size,
             .context = inputs_.workload.context,
             .window = model_.sliding_window,
             .full_layers = model_.full_layers,
             .soft_cap = model_.attention_soft_cap,
             .alibi_bias_max = model_.alibi_bias_max,
-            .alibi_factor = model_.alibi_before_scale ? scale : 1.0};
+            .alibi_factor = model_.alibi_before_scale ? scale : 1.0,
+            .sequence_parallel = static_cast<int32_t>(attending_ranks())};
+  }
+
+  // Ranks that share what a query attends to: one where a single token is decoded.
+  int64_t attending_ranks() const {
+    return bindings_.key_cache.buffer >= 0 ? 1 : inputs_.mix.sequence_parallel;
+  }
+  int64_t HeadsOfRank(int64_t head_count) const {
+    return std::max<int64_t>(1, head_count / attending_ranks());
+  }
+  ValueId ToHeads(Name name, ValueId x, int64_t head_count) {
+    if (attending_ranks() == 1) return x;
+    return graph_.ToHeads(name.With("_of_rank"), x, HeadsOfRank(head_count) * model_.head_size);
   }
 
   ValueId Attention(ValueId normed) {
+    const int64_t heads = model_.head_count, kv_heads = model_.kv_head_count;
     const ValueId positions = graph_.Bind("positions", bindings_.positions);
     const ValueId q =
-        Heads("q", normed, kProjectionQ, parameters_.q_norm, model_.head_count, positions);
-    const ValueId k =
-        Heads("k", normed, kProjectionK, parameters_.k_norm, model_.kv_head_count, positions);
-    const ValueId v = Project("v", normed, kProjectionV, Role::kOther);
+        ToHeads("q", Heads("q", normed, kProjectionQ, parameters_.q_norm, heads, positions), heads);
+    const ValueId k = ToHeads(
+        "k", Heads("k", normed, kProjectionK, parameters_.k_norm, kv_heads, positions), kv_heads);
+    const ValueId v = ToHeads("v", Project("v", normed, kProjectionV, Role::kOther), kv_heads);
     const OpAttributes attributes = AttentionAttributes();
-    const ValueId o = graph_.AddValue("attended", graph_.value(q).dtype, graph_.value(q).shape);
+    const ValueId o = graph_.AddValue(attending_ranks() > 1 ? "attended_of_rank" : "attended",
+                                      graph_.value(q).dtype, graph_.value(q).shape);
     if (bindings_.key_cache.buffer >= 0) {
       Decode(q, k, v, positions, o, attributes);
     } else {
       Attend(q, k, v, o, attributes);
     }
-    return o;
+    return attending_ranks() > 1 ? graph_.ToTokens("attended", o) : o;
   }
 
   void Attend(ValueId q, ValueId k, ValueId v, ValueId o, const OpAttributes& attributes) {

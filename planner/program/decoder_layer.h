@@ -7,13 +7,13 @@ namespace tunesmith::planner {
 
 // Where one use of a decoder layer reads and writes.
 struct LayerBindings {
-  BufferRef input = {};            // (BT, C)
-  BufferRef output = {};           // (BT, C)
+  BufferRef input = {};            // (N, C): of the tokens that a rank has
+  BufferRef output = {};           // (N, C)
   BufferRef input_gradient = {};   // buffer -1: not wanted (nothing below is trainable)
   BufferRef output_gradient = {};  // complete when backward starts
   BufferRef dropout_key = {};      // (2) u64; buffer -1: adapters drop nothing
-  BufferRef positions = {};        // (BT) i32
-  BufferRef document_starts = {};  // (BT) i32; training and evaluation
+  BufferRef positions = {};        // (N) i32
+  BufferRef document_starts = {};  // (BT) i32, of all tokens; training and evaluation
   BufferRef
       key_cache = {},
       value_cache =

@@ -187,6 +187,28 @@ ValueId ForwardGraph::AddEmbedding(Name name, ValueId tokens, ValueId w, ValueId
   return y;
 }
 
+ValueId ForwardGraph::AllToAll(Name name, ValueId x) {
+  const ValueId y = AddValue(name, value(x).dtype, value(x).shape);
+  AddOp(OpKind::kAllToAll, {.sequence_parallel = SequenceParallel()}, {x}, {y});
+  return y;
+}
+
+ValueId ForwardGraph::ToHeads(Name name, ValueId x, int64_t width) {
+  const ValueId parts = AddValue(name.With("_parts"), value(x).dtype,
+                                 Matrix(SequenceParallel() * RowCount(x), width));
+  AddOp(OpKind::kSplitColumns, {.sequence_parallel = SequenceParallel()}, {x}, {parts});
+  return AllToAll(name, parts);
+}
+
+ValueId ForwardGraph::ToTokens(Name name, ValueId x) {
+  const int32_t ranks = SequenceParallel();
+  const ValueId parts = AllToAll(name.With("_parts"), x);
+  const ValueId y =
+      AddValue(name, value(x).dtype, Matrix(RowCount(x) / ranks, value(x).shape.dims[1] * ranks));
+  AddOp(OpKind::kJoinColumns, {.sequence_parallel = ranks}, {parts}, {y});
+  return y;
+}
+
 void ForwardGraph::BindOutput(ValueId id, BufferRef buffer, BufferRef gradient) {
   // Earlier values of the storage are overwritten there in place.
   for (Value& v : values_) {

@@ -95,6 +95,10 @@ class ForwardGraph {
   // sum + the rows of w that `tokens` names, in the storage of sum.
   ValueId AddEmbedding(Name name, ValueId tokens, ValueId w, ValueId sum);
 
+  // A matrix of the tokens that a rank has, with `width` elements of a token for each rank of the micro-batch, as one of all tokens with the rank's own; and back.
+  ValueId ToHeads(Name name, ValueId x, int64_t width);
+  ValueId ToTokens(Name name, ValueId x);
+
   // Any other op; outputs are given by AddValue. Inputs' needs_gradient passes to the first output unless `differentiable` is false.
   ValueId AddValue(Name name, DType dtype, Shape shape, Role role = Role::kOther,
                    MemoryClass memory_class = MemoryClass::kActivations);
@@ -123,6 +127,10 @@ class ForwardGraph {
   ValueId WholeOfRows(int32_t parameter, int64_t count);
   int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
   DType StatisticOf(ValueId x) const;
+  ValueId AllToAll(Name name, ValueId x);
+  int32_t SequenceParallel() const {
+    return static_cast<int32_t>(program_.inputs.mix.sequence_parallel);
+  }
 
   const Program& program_;
   std::vector<Value> values_;

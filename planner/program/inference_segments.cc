@@ -6,6 +6,7 @@
 #include "planner/program/derive_blocks.h"
 #include "planner/program/embedding_graph.h"
 #include "planner/program/loss_blocks.h"
+#include "planner/program/token_slice.h"
 #include "planner/program/training_segments.h"
 
 namespace tunesmith::planner {
@@ -31,7 +32,7 @@ void AddForwardOnly(Program& program, const ModelParameters& parameters,
 }  // namespace
 
 void AddEvaluateSegment(Program& program, const ModelParameters& parameters) {
-  const int64_t rows = program.inputs.mix.micro_batch * program.inputs.workload.context;
+  const int64_t rows = SliceTokenCount(program.inputs.mix, program.inputs.workload);
   const int32_t x =
       AddCarried(program, "evaluate_stream", ComputeDType(program.inputs),
                  Matrix(rows, program.inputs.model.hidden_size), Bit(SegmentKind::kEvaluate));

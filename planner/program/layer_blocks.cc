@@ -7,6 +7,7 @@
 #include "planner/program/collectives.h"
 #include "planner/program/decoder_layer.h"
 #include "planner/program/derive_blocks.h"
+#include "planner/program/token_slice.h"
 
 // The host rung. Inputs of its layers pass through two slots on the device, layer i's through slot i % 2:
 //   forward:   compute i; copy slot i to the host            (while i + 1 computes; the op that writes slot i + 2 waits for the copy)
@@ -67,7 +68,7 @@ LayerVariant VariantOf(const ProgramInputs& inputs, int64_t layer) {
 LayerBuffers AddLayerBuffers(Program& program) {
   const ModelSpec& model = program.inputs.model;
   const Mix& mix = program.inputs.mix;
-  const int64_t rows = mix.micro_batch * program.inputs.workload.context,
+  const int64_t rows = SliceTokenCount(mix, program.inputs.workload),
                 host = HostLayerCount(program);
   const DType compute = ComputeDType(program.inputs);
   const Shape shape = Matrix(rows, model.hidden_size);
@@ -145,8 +146,6 @@ LayerBlocks AddLayerBlocks(Program& program, const LayerForward& layer, const La
       .backward = AddBackwardBlock(program, graph, saved, "layer", /*gradients_exist=*/false)};
   if (variant.rung == Rung::kHost)
     AddHostCopies(program, buffers, HostCopiesOf(program, buffers, variant), blocks);
-  ShareLayerForward(program, variant.place, program.blocks[static_cast<size_t>(blocks.forward)]);
-  ShareLayerBackward(program, variant.place, program.blocks[static_cast<size_t>(blocks.backward)]);
   return blocks;
 }
 
@@ -159,7 +158,10 @@ std::vector<LayerBlocks> AddAllLayerBlocks(Program& program, const ModelParamete
     int64_t end = first + 1;
     while (end < layers && VariantOf(program.inputs, end) == variant) ++end;
     const LayerForward layer = LayerForwardOf(program, parameters, buffers, variant);
-    blocks.push_back(AddLayerBlocks(program, layer, buffers, variant, first, end - first));
+    const LayerBlocks& added =
+        blocks.emplace_back(AddLayerBlocks(program, layer, buffers, variant, first, end - first));
+    ShareLayerForward(program, variant.place, program.blocks[static_cast<size_t>(added.forward)]);
+    ShareLayerBackward(program, variant.place, program.blocks[static_cast<size_t>(added.backward)]);
     first = end;
   }
   return blocks;

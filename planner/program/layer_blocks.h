@@ -47,7 +47,8 @@ struct LayerForward {
 LayerForward LayerForwardOf(Program& program, const ModelParameters& parameters,
                             const LayerBuffers& buffers, const LayerVariant& variant);
 
-// Forward and backward blocks of layers [first, first + count), which have one variant; with the buffers that they save.
+// Forward and backward blocks of layers [first, first + count), which have one variant; with the buffers that they save. Without what goes between ranks for
+// their parameters (collectives.h).
 struct LayerBlocks {
   int64_t first = 0;
   int64_t count = 0;

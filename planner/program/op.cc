@@ -94,6 +94,12 @@ std::string_view OpKindName(OpKind kind) {
       return "reduce_scatter";
     case OpKind::kAllReduce:
       return "all_reduce";
+    case OpKind::kSplitColumns:
+      return "split_columns";
+    case OpKind::kJoinColumns:
+      return "join_columns";
+    case OpKind::kAllToAll:
+      return "all_to_all";
   }
   return "unknown";
 }

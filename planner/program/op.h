@@ -74,8 +74,13 @@ enum class OpKind : uint8_t {
   kAllGather,  // shard -> whole: every rank's shard, in the order of ranks; the shard may lie in the whole, at its place
   kReduceScatter,  // whole -> shard += (this rank's part of the sum over ranks)
   kAllReduce,      // x in place -> x = its sum over ranks
+  // Between the S ranks of a micro-batch (OpAttributes::sequence_parallel), each of which has N of its S*N tokens: a matrix of some tokens with all heads
+  // becomes one of all tokens with some heads, and back. Where a rank has no head of its own, S*W > C, each is in C / W parts.
+  kSplitColumns,  // x (N, C) -> y (S*N, W): part r = columns [r*C/S rounded down to a multiple of W, + W) of x
+  kJoinColumns,  // y (S*N, W) -> x (N, C): the way back; what is in several parts is their sum, in the order of the parts
+  kAllToAll,  // x (S*N, W) -> y (S*N, W): part r goes to the r-th rank, and what comes from it has its place
 };
-inline constexpr int kOpKindCount = static_cast<int>(OpKind::kAllReduce) + 1;
+inline constexpr int kOpKindCount = static_cast<int>(OpKind::kAllToAll) + 1;
 
 // "linear", "rms_norm_backward": as in calibration files and explanations.
 std::string_view OpKindName(OpKind kind);
@@ -139,14 +144,16 @@ struct OpAttributes {
   double soft_cap = 0.0;        // attention's scores, kSoftCap, kCrossEntropyInPlace; 0: none
   double alibi_bias_max = 0.0;  // attention: ALiBi's slopes (AlibiSlope), 0: none
   double alibi_factor = 1.0;    // of the slopes
-  bool accumulate = false;      // add to the output instead of overwriting it
+  // Attention, kSplitColumns, kJoinColumns, kAllToAll: ranks of a micro-batch. Attention has one of so many shares of the heads, by the rank.
+  int32_t sequence_parallel = 1;
+  bool accumulate = false;  // add to the output instead of overwriting it
   // The same in every micro-batch but the first of a step: gradients of parameters are born there.
   bool accumulate_later = false;
   bool decays = false;  // kAdamW, kSgd: weight decay applies
   // kAdamW, kSgd: of the parameter's name; kDropout and its backward: of the adapter's. Keys their random numbers.
   uint64_t parameter_key = 0;
   double dropout = 0.0;   // kDropout and its backward: the share that is dropped
-  int64_t row_begin = 0;  // likewise: x's first row among the micro-batch's tokens
+  int64_t row_begin = 0;  // likewise: x's first row among the tokens that the rank has
   // kAdamW, kSgd, kSumSquares and what goes between ranks: the index of the bucket whose units the op reads; -1: its buffers are whole tensors.
   int32_t bucket = -1;
   bool of_shard = false;         // the first of these units is the first of the rank's shard

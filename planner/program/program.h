@@ -187,14 +187,15 @@ struct Bucket {
 
 // Buffers that the host reads or writes, by what they hold.
 struct HostBuffers {
-  int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;  // (BT) i32 each
-  // Where the loss is computed on N < BT rows: (N) i32, which rows of the batch these are, ascending, -1: none. `labels` is then (N), of them.
+  // i32. Of the tokens of a micro-batch that this rank has (token_slice.h); document_starts of all.
+  int32_t tokens = -1, labels = -1, positions = -1, document_starts = -1;
+  // Where the loss is computed on N rows, fewer than there are tokens: (N) i32, which of these it is, ascending, -1: none. `labels` is then (N), of them.
   int32_t loss_rows = -1;
   int32_t loss_scale = -1;    // (1) f32: 1 / valid tokens of the whole optimizer step
   int32_t step_scalars = -1;  // (16) f32
   int32_t step_key = -1;      // (1) u64: StepKey(seed, optimizer step), for stochastic rounding
   int32_t dropout_key =
-      -1;  // (2) u64: DropoutKey(seed, optimizer step), the first row of the micro-batch in the step; where adapters drop
+      -1;  // (2) u64: DropoutKey(seed, optimizer step), this rank's first token in the step; where adapters drop
   int32_t loss_sum = -1;       // (1) f64, summed over micro-batches until the host clears it
   int32_t gradient_norm = -1;  // (1) f32, before clipping
   // Where the host updates: copies of step_scalars, step_key, the clip factor and the squared norm in its memory. The last two are the program's to write.

@@ -8,6 +8,7 @@
 #include "planner/program/embedding_graph.h"
 #include "planner/program/layer_blocks.h"
 #include "planner/program/loss_blocks.h"
+#include "planner/program/token_slice.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -36,7 +37,7 @@ class MicroBuilder {
 
  private:
   const Mix& mix() const { return program_.inputs.mix; }
-  int64_t Rows() const { return mix().micro_batch * program_.inputs.workload.context; }
+  int64_t Rows() const { return SliceTokenCount(mix(), program_.inputs.workload); }
 
   void AddEmbedding() {
     const int32_t output = buffers_.slots >= 0 ? buffers_.slots : buffers_.block_input;

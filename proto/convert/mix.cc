@@ -155,6 +155,7 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_micro_batch(mix.micro_batch);
   proto.set_accumulation_count(mix.accumulation_count);
   proto.set_data_parallel(mix.data_parallel);
+  proto.set_sequence_parallel(mix.sequence_parallel);
   return proto;
 }
 
@@ -187,6 +188,8 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   violations.AtLeast(path("accumulation_count"), mix.accumulation_count, 1);
   mix.data_parallel = proto.data_parallel();
   violations.AtLeast(path("data_parallel"), mix.data_parallel, 1);
+  violations.AtLeast(path("sequence_parallel"), proto.sequence_parallel(), 0);
+  if (proto.sequence_parallel() > 0) mix.sequence_parallel = proto.sequence_parallel();
   return mix;
 }
 
@@ -198,6 +201,7 @@ v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
   proto.set_mlp_tile_count(pinned.mlp_tile_count.value_or(0));
   if (pinned.zero_stage) proto.set_zero_stage(*pinned.zero_stage);
   if (pinned.offload) proto.set_offload(ProtoValue(kOffloads, *pinned.offload));
+  proto.set_sequence_parallel(pinned.sequence_parallel.value_or(0));
   if (pinned.rungs == planner::kAnyRung) return proto;
   for (const auto& [rung, value] : kRungs) {
     if (pinned.rungs & planner::BitOf(rung)) proto.add_rungs(value);
@@ -221,6 +225,8 @@ planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string
   if (proto.has_zero_stage()) pinned.zero_stage = proto.zero_stage();
   if (proto.offload() != v1::OFFLOAD_UNSPECIFIED)
     pinned.offload = PlannerValue(kOffloads, proto.offload(), path("offload"), violations);
+  violations.AtLeast(path("sequence_parallel"), proto.sequence_parallel(), 0);
+  if (proto.sequence_parallel() > 0) pinned.sequence_parallel = proto.sequence_parallel();
   if (proto.rungs().empty()) return pinned;
   pinned.rungs = 0;
   for (const int rung : proto.rungs())

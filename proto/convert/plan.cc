@@ -53,9 +53,14 @@ void CheckMixAgainstInputs(const planner::Question& question, const planner::Mix
                                  mix.accumulation_count, ") x data_parallel(", mix.data_parallel,
                                  ") != rows_per_step(", rows, ")"));
   }
-  if (mix.data_parallel != question.devices.device_count) {
-    violations.Add(field, StrCat("data_parallel(", mix.data_parallel, ") != device_count(",
-                                 question.devices.device_count, ")"));
+  const int64_t devices = question.devices.device_count;
+  if (devices % mix.sequence_parallel != 0 ||
+      mix.data_parallel != devices / mix.sequence_parallel) {
+    const std::string sequence = mix.sequence_parallel == 1
+                                     ? ""
+                                     : StrCat(" x sequence_parallel(", mix.sequence_parallel, ")");
+    violations.Add(field, StrCat("data_parallel(", mix.data_parallel, ")", sequence,
+                                 " != device_count(", devices, ")"));
   }
 }
 

@@ -34,9 +34,11 @@ def run(*command, **options):
 
 
 def mix_of(arguments, method, ranks):
-    if arguments.rows % ranks != 0:
-        sys.exit(f"ranks: rows({arguments.rows}) % ranks({ranks}) must be 0")
-    batch = f"batch=1x{arguments.rows // ranks}x{ranks}" if ranks > 1 else f"batch=1x{arguments.rows}"
+    sharing = arguments.sequence_parallel if ranks > 1 else 1
+    if ranks % sharing != 0 or arguments.rows % (ranks // sharing) != 0:
+        sys.exit(f"ranks: ranks({ranks}) % sequence_parallel({sharing}) and rows({arguments.rows}) % data ranks must be 0")
+    data = ranks // sharing
+    batch = f"batch=1x{arguments.rows // data}x{data} sequence_parallel={sharing}"
     return f"{MIXES[method]} {batch}" + (f" zero_stage={arguments.zero_stage}" if ranks > 1 else "")
 
 
@@ -84,7 +86,8 @@ def largest_difference(result, alone):
 
 
 def measure(arguments):
-    result = {"rows": arguments.rows, "context": arguments.context, "steps": arguments.steps, "zero_stage": arguments.zero_stage}
+    result = {"rows": arguments.rows, "context": arguments.context, "steps": arguments.steps, "zero_stage": arguments.zero_stage,
+              "sequence_parallel": arguments.sequence_parallel}
     too_far = []
     for method in arguments.methods:
         alone = None
@@ -118,6 +121,7 @@ def parse_arguments():
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="beside one")
     parser.add_argument("--methods", nargs="+", choices=sorted(MIXES), default=["full", "lora"])
     parser.add_argument("--zero-stage", type=int, default=3)
+    parser.add_argument("--sequence-parallel", type=int, default=1, help="ranks that share a micro-batch, where there are several")
     parser.add_argument("--rows", type=int, default=4, help="per optimizer step")
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=6)

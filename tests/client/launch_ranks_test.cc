@@ -18,6 +18,10 @@ using server::ServerProcess;
 constexpr char kMix[] =
     "method=full precision=fp32 recompute=keep:2 attention=flash loss=full zero_stage=3 "
     "batch=1x2x2";
+// Of the same rows, each by both ranks.
+constexpr char kSequenceMix[] =
+    "method=full precision=fp32 recompute=keep:2 attention=flash loss=full zero_stage=3 "
+    "sequence_parallel=2 batch=1x4";
 
 class LaunchRanksTest : public ::testing::Test {
  protected:
@@ -27,13 +31,14 @@ class LaunchRanksTest : public ::testing::Test {
     return RunProcess(arguments, environment);
   }
 
-  // The losses of a job of kMix that `launch` runs and watches, in a server with that environment.
+  // The losses of a job of the mix that `launch` runs and watches, in a server with that environment.
   std::map<int64_t, double> Launch(const std::string& name,
-                                   const std::map<std::string, std::string>& environment) {
+                                   const std::map<std::string, std::string>& environment,
+                                   const char* mix = kMix) {
     const std::string plan = files_.File("plan.json"), data = files_.File(name);
     const ProcessResult estimated =
         Tunesmith({"--offline", "estimate", "--model", files_.File("model"), "--gpus", "2xcpu",
-                   "--context", "32", "--batch", "4", "--mix", kMix, "--plan-out", plan});
+                   "--context", "32", "--batch", "4", "--mix", mix, "--plan-out", plan});
     EXPECT_EQ(estimated.status, 0) << estimated.errors;
     ServerProcess server(data, environment, {"--trainer", BinaryPath("tunesmith-trainer")});
     const ProcessResult launched = Tunesmith(
@@ -59,6 +64,12 @@ TEST_F(LaunchRanksTest, ProcessesAndThreadsLearnTheSame) {
   EXPECT_LT(threads.at(6), threads.at(1));
   // Under mpirun where it is; else threads again.
   EXPECT_EQ(Launch("processes", {}), threads);
+}
+
+TEST_F(LaunchRanksTest, RanksOfOneRowLearnWhatRanksOfTheirOwnRowsLearn) {
+  const auto rows = Launch("rows", {}), shared = Launch("shared", {}, kSequenceMix);
+  ASSERT_EQ(shared.size(), 6u);
+  for (const auto& [step, loss] : rows) EXPECT_NEAR(shared.at(step), loss, 2e-5 * loss) << step;
 }
 
 }  // namespace

@@ -204,6 +204,10 @@ TEST(ChangesTest, MoreDevicesAreOfferedWhereRowsDivide) {
   question.workload.rows_per_step = 5;
   question.memory_budget_bytes = 1;
   question.memory_budget_bytes = Recommend(question)->nearest->memory.total_bytes - 1;
+  const auto shared = Find(question);
+  ASSERT_TRUE(shared.contains(ChangeKind::kDeviceCount));
+  EXPECT_EQ(shared.at(ChangeKind::kDeviceCount).best.mix.sequence_parallel, 2);
+  question.pinned.sequence_parallel = 1;
   EXPECT_FALSE(Find(question).contains(ChangeKind::kDeviceCount)) << "5 rows do not divide";
 }
 

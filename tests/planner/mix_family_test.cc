@@ -9,6 +9,7 @@
 #include "planner/model/hardware.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
+#include "planner/program/token_slice.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
 #include "tests/planner/random_model.h"
@@ -198,8 +199,9 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
   }
 }
 
-// Ranks that share nothing, states, gradients or weights, and leave some or all of that to their hosts, on devices with and without streams, in nodes and across them.
+// Ranks that share nothing, states, gradients or weights, leave some or all of that to their hosts, and share micro-batches or not, on devices with and without streams, in nodes and across them.
 TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
+  int shared_count = 0;
   std::mt19937_64 random(11);
   const auto pick = [&random](int64_t low, int64_t high) {
     return std::uniform_int_distribution<int64_t>(low, high)(random);
@@ -228,7 +230,11 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
               .micro_batch = pick(1, 3),
               .accumulation_count = pick(0, 2) > 0 ? pick(1, 4) : pick(17, 40),
               .data_parallel = pick(1, 5)};
-      mix.zero_stage = mix.data_parallel > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
+      const Workload workload{.context = 64 * pick(1, 40)};
+      mix.sequence_parallel = pick(0, 1) > 0 ? pick(2, 8) : 1;
+      if (!CheckTokenSlices(model, workload, mix).ok()) mix.sequence_parallel = 1;
+      shared_count += mix.sequence_parallel > 1;
+      mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
       std::array<int64_t, kRungCount + 1> cuts = {0};
       cuts.back() = model.layer_count;
       const size_t rungs = gpu ? kRungCount : kRungCount - 1;
@@ -237,11 +243,12 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
       std::sort(cuts.begin(), cuts.end());
       for (size_t r = 0; r < kRungCount; ++r) mix.recompute[r] = cuts[r + 1] - cuts[r];
       if (mix.method == Method::kQlora && !CanQuantize(model)) mix.method = Method::kLora;
-      ProgramInputs inputs = ToyInputs(model, mix, 64 * pick(1, 40));
+      ProgramInputs inputs = ToyInputs(model, mix, workload.context);
       compare.Expect(gpu ? OnGpu(inputs) : inputs);
       if (HasFailure()) return;
     }
   }
+  EXPECT_GT(shared_count, 300);
 }
 
 TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
@@ -254,6 +261,39 @@ TEST(MixFamilyTest, DataParallelGradientsAreExchangedOnce) {
   const ProgramInputs inputs = OnGpu(ToyInputs(ToyModel(2, false), mix));
   compare.Expect(inputs);
   EXPECT_GT(PriceStep(*BuildProgram(inputs), compare.prices()).communication_picoseconds, 0);
+}
+
+// Of what a rank has for each of four, three parts leave it: by its link, or in nodes of two, of which both ranks send, two parts by half the network.
+TEST(MixFamilyTest, AnAllToAllGoesByLinksAndByTheNetwork) {
+  const Hardware device = *FindHardware("A100-80GB");
+  ModelSpec model = ToyModel(1, /*tied_head=*/true);
+  model.head_count = model.kv_head_count = 8;
+  model.context_limit = 1 << 20;
+  const Program program = *BuildProgram(OnGpu(ToyInputs(
+      model, {.attention = AttentionKernel::kFlash, .sequence_parallel = 4}, int64_t{1} << 20)));
+  const double bytes = (1 << 18) * 32 * 4, share = kDatasheetMemoryShare;
+  const auto expect = [&](const Links& links, double seconds) {
+    const PriceTable prices(device, {}, Precision::kFp32, {}, links);
+    int count = 0;
+    for (const Block& block : program.blocks) {
+      for (const Op& op : block.ops) {
+        if (op.kind != OpKind::kAllToAll) continue;
+        ++count;
+        EXPECT_NEAR(
+            static_cast<double>(prices.Picoseconds(program, op, SegmentKind::kMicroFirst)) * 1e-12,
+            seconds, 1e-9 * seconds);
+      }
+    }
+    EXPECT_EQ(count, 4 + 4 + 4) << "forward, backward, and evaluation";
+  };
+  const double by_link = bytes * 3 / 4 / (share * device.link_bytes_per_second);
+  expect({}, 8.4e-6 + 3.4e-6 + by_link);
+  expect({.ranks_per_node = 8, .network_bytes_per_second = 1e9}, 8.4e-6 + 3.4e-6 + by_link);
+  expect({.ranks_per_node = 2, .network_bytes_per_second = 1e9},
+         8.4e-6 + 14e-6 + bytes * 2 / 4 / (share * 1e9 / 2));
+  // Nodes of six: of four ranks two, at least, are together.
+  expect({.ranks_per_node = 6, .network_bytes_per_second = 1e9},
+         8.4e-6 + 14e-6 + bytes * 2 / 4 / (share * 1e9 / 6));
 }
 
 // Copies between the memories run beside compute: they cost less than their sum, and never less than either.

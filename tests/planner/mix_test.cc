@@ -39,10 +39,11 @@ TEST(MixTest, PrintsWhatIsNotDefault) {
   mix.accumulation_dtype = AccumulationDtype::kBf16;
   mix.mlp_tile_count = 4;
   mix.data_parallel = 2;
+  mix.sequence_parallel = 8;
   EXPECT_EQ(FormatMix(mix),
             "method=lora:r8:a4.5:rs:d0.1:q+v precision=bf16 optimizer=sgd optimizer_state=bf16 "
             "accumulation=bf16 zero_stage=0 recompute=keep:10,gate_up:2,host:3 attention=eager "
-            "loss=full mlp_tiles=4 batch=1x1x2");
+            "loss=full mlp_tiles=4 sequence_parallel=8 batch=1x1x2");
 }
 
 TEST(MixTest, AdaptersAreScaledByRankOrItsRoot) {
@@ -82,8 +83,9 @@ Mix RandomMix(std::mt19937_64& random) {
   mix.micro_batch = pick(1, 1000);
   mix.accumulation_count = pick(1, 1000);
   mix.data_parallel = pick(1, 3);
+  mix.sequence_parallel = pick(1, 3);
   mix.offload = static_cast<Offload>(pick(0, 2));
-  mix.zero_stage = mix.data_parallel > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
+  mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
   return mix;
 }
 
@@ -126,6 +128,7 @@ TEST(ParseMixTest, ErrorsNameAxisValueAndCure) {
       {"method=", "method= is not"},
       {"precision=fp16", "precision=fp16 is not understood; write fp32 or bf16"},
       {"optimizer=adam", "optimizer=adam is not understood; write adamw or sgd"},
+      {"sequence_parallel=all", "sequence_parallel=all is not understood; write a whole number"},
       {"zero_stage=two", "zero_stage=two is not understood; write a whole number"},
       {"zero_stage=99999999999999999999", "zero_stage=99999999999999999999"},
       {"recompute=keep", "write <rung>:<layers>"},
@@ -163,14 +166,30 @@ TEST(ValidateMixTest, NamesEveryAxisOutOfRange) {
   mix.micro_batch = -1;
   mix.accumulation_count = int64_t{1} << 40;
   mix.data_parallel = 0;
+  mix.sequence_parallel = -2;
   EXPECT_THAT(ValidateMix(mix, 30).message(),
               AllOf(HasSubstr("rank(0)"), HasSubstr("alpha(nan)"), HasSubstr("targets(512)"),
                     HasSubstr("zero_stage(4)"), HasSubstr("mlp_tiles(0)"), HasSubstr("micro(-1)"),
-                    HasSubstr("accumulation(1099511627776)"), HasSubstr("data ranks(0)")));
+                    HasSubstr("accumulation(1099511627776)"), HasSubstr("data ranks(0)"),
+                    HasSubstr("sequence_parallel(-2) must be 1 to")));
   mix = WithRecompute({30, 0, 0, 0, 0, 0});
   mix.method = Method::kFull;
   mix.lora.rank = 0;  // not read
   EXPECT_TRUE(ValidateMix(mix, 30).ok());
+}
+
+// What one data rank has, the ranks of its micro-batches share.
+TEST(ValidateMixTest, RanksOfOneMicroBatchShareParametersToo) {
+  Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  mix.zero_stage = 3;
+  EXPECT_THAT(ValidateMix(mix, 30).message(),
+              HasSubstr("batch needs data ranks > 1, or sequence_parallel > 1"));
+  mix.sequence_parallel = 2;
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  mix.zero_stage = 0;
+  mix.offload = Offload::kOptimizer;
+  EXPECT_THAT(ValidateMix(mix, 30).message(),
+              HasSubstr("offload=optimizer of 2 ranks needs zero_stage(0) of at least 1"));
 }
 
 TEST(ValidateMixTest, SgdHasNoStateToStore) {

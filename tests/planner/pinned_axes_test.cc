@@ -98,5 +98,54 @@ TEST(PinnedAxesTest, WhatCannotBeMetPrintsTheEquation) {
               HasSubstr("cpu has no host memory apart"));
 }
 
+Question OnDevices(int64_t devices, int64_t rows, const PinnedAxes& pinned = {}) {
+  Question question = ToyQuestion(pinned);
+  question.workload.rows_per_step = rows;
+  question.devices.device_count = devices;
+  return question;
+}
+
+std::string ErrorOf(const Question& question) {
+  const absl::Status status = Recommend(question).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  return std::string(status.message());
+}
+
+TEST(PinnedAxesTest, RanksShareAMicroBatchAsTheyArePinnedTo) {
+  for (const int64_t ranks : {1, 2, 6}) {
+    const auto result = Recommend(OnDevices(6, 6, {.sequence_parallel = ranks}));
+    ASSERT_TRUE(result.ok()) << result.status();
+    for (const Prediction& p : result->ranked) {
+      EXPECT_EQ(p.mix.sequence_parallel, ranks);
+      EXPECT_EQ(RankCount(p.mix), 6);
+    }
+  }
+}
+
+// With fewer rows than devices there is no other way.
+TEST(PinnedAxesTest, RanksShareAMicroBatchWhereRowsAreFew) {
+  const auto result = Recommend(OnDevices(4, 2));
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->ranked[0].mix.sequence_parallel, 2);
+  EXPECT_EQ(result->ranked[0].mix.data_parallel, 2);
+}
+
+TEST(PinnedAxesTest, RanksThatDoNotFactorPrintTheEquation) {
+  EXPECT_THAT(ErrorOf(OnDevices(4, 4, {.sequence_parallel = 3})),
+              HasSubstr("devices(4) % sequence_parallel(3) must be 0"));
+  EXPECT_THAT(ErrorOf(OnDevices(1, 4, {.sequence_parallel = 2})),
+              HasSubstr("devices(1) % sequence_parallel(2) must be 0"));
+  EXPECT_THAT(ErrorOf(OnDevices(4, 4, {.sequence_parallel = 4})),
+              HasSubstr("heads(6) % sequence_parallel(4) = 2, must be 0"));
+  EXPECT_THAT(ErrorOf(OnDevices(3, 4, {.sequence_parallel = 3})),
+              HasSubstr("tokens % sequence_parallel(3) = 2, must be 0"));
+  EXPECT_THAT(ErrorOf(OnDevices(6, 4, {.sequence_parallel = 2})),
+              HasSubstr("rows per step(4) % devices(6) / sequence_parallel(2) = 1, must be 0"));
+  EXPECT_THAT(ErrorOf(OnDevices(4, 8, {.micro_batch = 3, .sequence_parallel = 2})),
+              HasSubstr("pinned micro_batch(3) does not divide rows per step(8) / devices(4) / "
+                        "sequence_parallel(2) = 4"));
+  EXPECT_THAT(ErrorOf(OnDevices(5, 4)), HasSubstr("rows per step(4) % devices(5) = 4"));
+}
+
 }  // namespace
 }  // namespace tunesmith::planner

@@ -52,6 +52,65 @@ Prediction BruteForce(const Question& question) {
   return best;
 }
 
+// Families leave out what takes g times the micro-batch to g times the ranks, for as many tokens on a rank, as often: it has more to exchange.
+TEST(SearchTest, FewerRanksOfSmallerMicroBatchesAreNeverWorse) {
+  for (const char* device : {"cpu", "A100-80GB"}) {
+    Question question = ToyQuestion(8, Objective::kTime, 0, device);
+    question.model.kv_head_count = 6;
+    question.workload.context = 36;
+    question.devices.device_count = 6;
+    question.devices.node_count = 2;
+    question.workload.rows_per_step = 24;
+    question.workload.loss_token_capacity = 5;  // so few that the slices of all name them
+    const PriceTable prices(question.devices.hardware, {}, PrecisionOf(question), {},
+                            LinksOf(question.devices));
+    const auto predict = [&](const Mix& mix) {
+      return *Predict(question, mix, prices, BudgetOf(question));
+    };
+    const auto recomputes = AllRecomputes(question.model.layer_count, Rung::kBlock);
+    size_t turn = 0;
+    for (const Method method : kAllMethods) {
+      for (const int64_t zero_stage : {0, 1, 2, 3}) {
+        for (const auto& [ranks, common] : {std::pair(1, 2), {1, 3}, {1, 6}, {2, 3}, {3, 2}}) {
+          Mix mix{.method = method,
+                  .precision = PrecisionOf(question),
+                  .zero_stage = zero_stage,
+                  .recompute = recomputes[turn++ % recomputes.size()],
+                  .attention = AttentionKernel::kFlash,
+                  .micro_batch = 1,
+                  .accumulation_count = 4 * ranks,
+                  .data_parallel = 6 / ranks,
+                  .sequence_parallel = ranks};
+          const Prediction few = predict(mix);
+          mix.micro_batch *= common;
+          mix.data_parallel /= common;
+          mix.sequence_parallel *= common;
+          const Prediction many = predict(mix);
+          EXPECT_LT(few.time.step_picoseconds, many.time.step_picoseconds) << FormatMix(mix);
+          EXPECT_LE(few.memory.arena_bytes, many.memory.arena_bytes) << FormatMix(mix);
+        }
+      }
+    }
+  }
+}
+
+// A row whose activations no device holds alone, in a node of eight.
+TEST(SearchTest, RanksShareRowsThatAreTooLongForOne) {
+  Question question{.model = *FindModel("Llama-3.1-8B"),
+                    .workload = {.context = 131072, .rows_per_step = 8},
+                    .devices = *ParseDeviceGroup("8xA100-40GB"),
+                    .method = MethodChoice::kLora};
+  const auto chosen = Recommend(question);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  ASSERT_FALSE(chosen->ranked.empty());
+  EXPECT_GT(chosen->ranked[0].mix.sequence_parallel, 1);
+  question.pinned.sequence_parallel = 1;
+  const auto alone = Recommend(question);
+  ASSERT_TRUE(alone.ok()) << alone.status();
+  for (const Prediction& p : alone->ranked)
+    EXPECT_GT(p.time.step_picoseconds, chosen->ranked[0].time.step_picoseconds);
+}
+
 TEST(SearchTest, FindsWhatBruteForceFinds) {
   for (int64_t rows : {1, 4, 6}) {
     for (Objective objective : {Objective::kTime, Objective::kMemory}) {

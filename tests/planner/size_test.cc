@@ -70,7 +70,8 @@ TEST(SizeTest, FewestDevicesAreThoseOfALinearScan) {
     const auto best = Linear(asked, asked.kinds[0], count);
     if (asked_about && best) seconds[count] = best->time.total_hours * 3600;
   }
-  ASSERT_EQ(seconds.size(), 6u) << "1, 2, 4, 8, 12 and 24 divide the rows";
+  ASSERT_EQ(seconds.size(), 7u)
+      << "1, 2, 4, 8, 12 and 24 divide the rows, and 16 where two share a micro-batch; 20 does not";
   std::set<int64_t> fewest_of_all;
   for (const auto& [_, limit] : seconds) {
     for (const double factor : {0.999, 1.0, 1.001}) {
@@ -157,7 +158,11 @@ TEST(SizeTest, MoreTimeNeverTakesMoreDevicesOrMoney) {
 }
 
 TEST(SizeTest, CountsThatDoNotDivideAreToldWithTheEquation) {
-  const SizeAnswer answer = Answer(ToySize({"A100-80GB"}, 12));
+  SizeQuestion asked = ToySize({"A100-80GB"}, 12);
+  for (const SizedDevices& sized : Answer(asked).tried)
+    EXPECT_NE(sized.verdict, SizeVerdict::kNotPossible) << "two of eight may share a micro-batch";
+  asked.question.pinned.sequence_parallel = 1;
+  const SizeAnswer answer = Answer(asked);
   std::map<int64_t, std::string> skipped;
   for (const SizedDevices& sized : answer.tried) {
     if (sized.verdict == SizeVerdict::kNotPossible)

@@ -25,7 +25,7 @@ Plan TestPlan() {
                        .length_histogram = {{100, 5, 30}, {200, 7, 50}},
                        .dataset_token_count = 1000,
                        .epoch_count = 2.5};
-  question.devices = planner::ParseDeviceGroup("2xH100-SXM").value();
+  question.devices = planner::ParseDeviceGroup("6xH100-SXM").value();
   question.method = planner::MethodChoice::kLora;
   question.lora = {.rank = 8,
                    .alpha = 12.5,
@@ -43,6 +43,7 @@ Plan TestPlan() {
       .loss = planner::LossKernel::kChunked,
       .micro_batch = 2,
       .mlp_tile_count = 1,
+      .sequence_parallel = 3,
       .rungs = planner::BitOf(planner::Rung::kKeep) | planner::BitOf(planner::Rung::kBlock)};
   question.calibration.id = "cal-1";
   planner::Prediction prediction;
@@ -59,6 +60,7 @@ Plan TestPlan() {
   prediction.mix.micro_batch = 2;
   prediction.mix.accumulation_count = 4;
   prediction.mix.data_parallel = 2;
+  prediction.mix.sequence_parallel = 3;
   prediction.memory.arena_bytes = 77;
   prediction.memory.class_bytes = {1, 2, 3, 4, 5, 6, 7, 49};
   prediction.time.step_picoseconds = 1234567890123456789;
@@ -136,6 +138,9 @@ TEST(PlanTest, PrintsTheEquationThatDoesNotHold) {
       HasSubstr("micro_batch(2) x accumulation_count(8) x data_parallel(2) != rows_per_step(16)"));
   proto = ToProto(TestPlan());
   proto.mutable_inputs()->mutable_devices()->set_device_count(4);
+  EXPECT_THAT(ErrorOf(proto),
+              HasSubstr("data_parallel(2) x sequence_parallel(3) != device_count(4)"));
+  proto.mutable_mix()->set_sequence_parallel(0);  // as plans of before have it: 1
   EXPECT_THAT(ErrorOf(proto), HasSubstr("data_parallel(2) != device_count(4)"));
   proto = ToProto(TestPlan());
   proto.mutable_mix()->mutable_recompute()->set_block(13);

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 
 #include "planner/program/build_program.h"
+#include "planner/program/token_slice.h"
+#include "trainer/data/token_slice.h"
 #include "trainer/write_quantized.h"
 
 namespace tunesmith::trainer {
@@ -61,24 +62,38 @@ RowData MakeRow(int64_t row, int64_t context, int64_t vocab, int64_t label_limit
   return d;
 }
 
-// The predicted tokens of a micro-batch, `capacity` entries for every row.
-struct LossRows {
-  std::vector<int32_t> rows, labels;
-};
-
-LossRows NamePredicted(const std::vector<int32_t>& labels, int64_t context, int64_t capacity) {
-  LossRows loss;
-  for (size_t t = 0; t < labels.size(); ++t) {
-    if (t % static_cast<size_t>(context) == 0) {
-      loss.rows.resize(t / static_cast<size_t>(context) * static_cast<size_t>(capacity), -1);
+// Names the predicted tokens of a batch, `capacity` entries for every row.
+void NamePredicted(int64_t capacity, Batch& batch) {
+  const std::vector<int32_t> labels = std::move(batch.labels);
+  batch.labels.clear();
+  for (int64_t row = 0; row < batch.row_count; ++row) {
+    for (int64_t t = row * batch.context; t < (row + 1) * batch.context; ++t) {
+      if (labels[static_cast<size_t>(t)] < 0) continue;
+      batch.loss_rows.push_back(static_cast<int32_t>(t));
+      batch.labels.push_back(labels[static_cast<size_t>(t)]);
     }
-    if (labels[t] >= 0) loss.rows.push_back(static_cast<int32_t>(t));
+    batch.loss_rows.resize(static_cast<size_t>((row + 1) * capacity), -1);
+    batch.labels.resize(batch.loss_rows.size(), -1);
   }
-  loss.rows.resize(labels.size() / static_cast<size_t>(context) * static_cast<size_t>(capacity),
-                   -1);
-  for (int32_t row : loss.rows)
-    loss.labels.push_back(row < 0 ? -1 : labels[static_cast<size_t>(row)]);
-  return loss;
+}
+
+// Rows [first, first + count) of the step.
+Batch MakeBatch(int64_t first, int64_t count, const planner::ProgramInputs& in,
+                int64_t label_limit) {
+  Batch batch{.row_count = count, .context = in.workload.context};
+  const auto append = [](std::vector<int32_t>& to, const std::vector<int32_t>& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  for (int64_t r = first; r < first + count; ++r) {
+    const RowData row = MakeRow(r, batch.context, in.model.vocab_size, label_limit);
+    append(batch.tokens, row.tokens);
+    append(batch.labels, row.labels);
+    append(batch.positions, row.positions);
+    append(batch.document_starts, row.document_starts);
+  }
+  const int64_t capacity = planner::LossTokensPerRow(in.workload);
+  if (capacity < batch.context) NamePredicted(capacity, batch);
+  return batch;
 }
 
 }  // namespace
@@ -124,7 +139,8 @@ void ProgramRunner::FillWeights() {
 }
 
 int64_t ProgramRunner::GlobalMicro(int64_t micro) const {
-  return micro * executor_->program().inputs.mix.data_parallel + executor_->arena().rank();
+  const planner::Mix& mix = executor_->program().inputs.mix;
+  return micro * mix.data_parallel + executor_->arena().rank() / mix.sequence_parallel;
 }
 
 double ProgramRunner::Step(bool optimize) {
@@ -189,40 +205,28 @@ void ProgramRunner::WriteScalars() {
 
 void ProgramRunner::LoadMicroBatch(int64_t micro) {
   const planner::ProgramInputs& in = executor_->program().inputs;
-  RowData all;
-  for (int64_t r = 0; r < in.mix.micro_batch; ++r) {
-    const RowData row = MakeRow(micro * in.mix.micro_batch + r, in.workload.context,
-                                in.model.vocab_size, label_limit_);
-    const auto append = [](std::vector<int32_t>& to, const std::vector<int32_t>& from) {
-      to.insert(to.end(), from.begin(), from.end());
-    };
-    append(all.tokens, row.tokens);
-    append(all.labels, row.labels);
-    append(all.positions, row.positions);
-    append(all.document_starts, row.document_starts);
-  }
+  const int64_t place = executor_->arena().rank() % in.mix.sequence_parallel,
+                token_count = planner::SliceTokenCount(in.mix, in.workload);
+  const Batch batch = MakeBatch(micro * in.mix.micro_batch, in.mix.micro_batch, in, label_limit_);
+  const TokenSlice slice =
+      SliceOf(batch, place, token_count, planner::SliceLossTokenCount(in.mix, in.workload));
   const planner::HostBuffers& h = executor_->program().host;
   if (h.dropout_key >= 0) {
+    const int64_t before = micro * in.mix.micro_batch * in.workload.context + place * token_count;
     const uint64_t key[2] = {planner::DropoutKey(23, optimizer_step_),
-                             static_cast<uint64_t>(micro * in.mix.micro_batch)};
+                             static_cast<uint64_t>(before)};
     EXPECT_TRUE(executor_->arena().Write(h.dropout_key, 0, key, sizeof key).ok());
   }
   const auto write = [&](int32_t buffer, const std::vector<int32_t>& values) {
-    EXPECT_TRUE(executor_->arena()
-                    .Write(buffer, 0, values.data(), static_cast<int64_t>(values.size()) * 4)
-                    .ok());
+    const planner::Buffer& b = executor_->program().buffers[static_cast<size_t>(buffer)];
+    ASSERT_EQ(static_cast<int64_t>(values.size()), planner::ElementCount(b)) << b.name.Text();
+    EXPECT_TRUE(executor_->arena().Write(buffer, 0, values.data(), planner::InstanceBytes(b)).ok());
   };
-  write(h.tokens, all.tokens);
-  if (h.loss_rows < 0) {
-    write(h.labels, all.labels);
-  } else {
-    const LossRows loss =
-        NamePredicted(all.labels, in.workload.context, in.workload.loss_token_capacity);
-    write(h.labels, loss.labels);
-    write(h.loss_rows, loss.rows);
-  }
-  write(h.positions, all.positions);
-  write(h.document_starts, all.document_starts);
+  write(h.tokens, slice.tokens);
+  write(h.labels, slice.labels);
+  if (h.loss_rows >= 0) write(h.loss_rows, slice.loss_rows);
+  write(h.positions, slice.positions);
+  write(h.document_starts, slice.document_starts);
 }
 
 void ProgramRunner::ClearLoss() {

@@ -1,8 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-
 #include "planner/program/build_program.h"
 #include "planner/program/check_program.h"
 #include "planner/program/memory_plan.h"
@@ -10,65 +8,14 @@
 #include "tests/planner/program_fixture.h"
 #include "tests/trainer/comm/delaying_communicator.h"
 #include "tests/trainer/program_runner.h"
+#include "tests/trainer/rank_grid.h"
 #include "tests/trainer/rank_team.h"
 
 // Several ranks compute what one computes alone, whatever they share.
 namespace tunesmith::trainer {
 namespace {
 
-using planner::Mix;
 using planner::ProgramInputs;
-using Tensors = std::map<std::string, std::vector<double>>;
-
-double Norm(const std::vector<double>& v) {
-  double sum = 0;
-  for (double x : v) sum += x * x;
-  return std::sqrt(sum);
-}
-
-void ExpectSameTensors(const Tensors& a, const Tensors& b, double tolerance,
-                       const std::string& what) {
-  ASSERT_EQ(a.size(), b.size()) << what;
-  for (const auto& [name, values] : a) {
-    std::vector<double> difference = b.at(name);
-    ASSERT_EQ(values.size(), difference.size());
-    for (size_t i = 0; i < values.size(); ++i) difference[i] -= values[i];
-    EXPECT_LE(Norm(difference), tolerance * (Norm(values) + 1e-12)) << name << " of " << what;
-  }
-}
-
-// One rank with the same rows, in one micro-batch, and plain kernels.
-ProgramInputs AloneOf(ProgramInputs inputs) {
-  Mix& m = inputs.mix;
-  m.recompute = {};
-  m.recompute[0] = inputs.model.layer_count;
-  m.zero_stage = 0;
-  m.offload = planner::Offload::kNone;
-  m.micro_batch *= m.accumulation_count * m.data_parallel;
-  m.accumulation_count = m.data_parallel = 1;
-  return inputs;
-}
-
-struct Shared {
-  int64_t zero_stage = 0;
-  planner::Offload offload = planner::Offload::kNone;
-};
-
-// What so many ranks may share and leave to their hosts, but for one rank that does neither.
-std::vector<Shared> SharedBy(int64_t ranks) {
-  using planner::Offload;
-  std::vector<Shared> all;
-  for (int64_t stage : {0, 1, 2, 3}) {
-    for (Offload offload : {Offload::kNone, Offload::kOptimizer, Offload::kAll}) {
-      const Mix mix{.zero_stage = stage, .offload = offload, .data_parallel = ranks};
-      if (ranks == 1 && offload == Offload::kNone) continue;
-      Mix valid = mix;
-      valid.recompute[0] = 1;
-      if (ValidateMix(valid, 1).ok()) all.push_back({stage, offload});
-    }
-  }
-  return all;
-}
 
 // Every stage, offload, method and number of ranks; recompute, kernels, tied heads, biases and accumulation vary along.
 std::vector<ProgramInputs> RankGrid(int64_t layer_count) {

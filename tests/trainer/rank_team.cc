@@ -22,7 +22,8 @@ void AddTo(Tensors& sum, const Tensors& more) {
 }  // namespace
 
 RankTeam::RankTeam(const planner::ProgramInputs& inputs, bool guard_buffers, const Wrap& wrap)
-    : communicators_(MakeThreadCommunicators(inputs.mix.data_parallel, std::chrono::seconds(60))) {
+    : communicators_(
+          MakeThreadCommunicators(planner::RankCount(inputs.mix), std::chrono::seconds(60))) {
   if (wrap != nullptr)
     for (auto& communicator : communicators_) communicator = wrap(std::move(communicator));
   ranks_.resize(communicators_.size());

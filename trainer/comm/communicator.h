@@ -44,8 +44,10 @@ class Communicator {
   // `data` (count elements of f64, f32 or bf16; any count) = the sum of the ranks' data.
   virtual absl::Status AllReduce(void* data, int64_t count, DType dtype) = 0;
 
-  // Sends the r-th of size() pieces of `in`, of bytes_per_rank each, to rank r; `out`, apart from `in`, holds what came from rank r at its place.
-  virtual absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) = 0;
+  // Within groups of `group_size` consecutive ranks, each of which does this by itself: sends the r-th of group_size pieces of `in`, of bytes_per_rank each,
+  // to the group's r-th rank; `out`, apart from `in`, holds what came from that rank at its place. INVALID_ARGUMENT: group_size does not divide size().
+  virtual absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
+                                int64_t group_size) = 0;
 
   // `data` = rank root's. INVALID_ARGUMENT: no such rank.
   virtual absl::Status Broadcast(void* data, int64_t bytes, int64_t root) = 0;
@@ -60,8 +62,10 @@ class Communicator {
  protected:
   Communicator(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
 
-  // For backends: INVALID_ARGUMENT unless `root` is a rank; what every rank returns once `rank` has said Abort.
+  // For backends: INVALID_ARGUMENT unless `root` is a rank, and unless groups of `group_size` are all ranks; what every rank returns once `rank` has said
+  // Abort.
   absl::Status CheckRoot(int64_t root) const;
+  absl::Status CheckGroup(int64_t group_size) const;
   static absl::Status AbortedBy(int64_t rank, std::string_view reason);
 
  private:

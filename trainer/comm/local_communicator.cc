@@ -34,7 +34,9 @@ class LocalCommunicator final : public Communicator {
     return ended_;
   }
 
-  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) override {
+  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
+                        int64_t group_size) override {
+    TUNESMITH_RETURN_IF_ERROR(CheckGroup(group_size));
     if (ended_.ok()) Copy(in, out, bytes_per_rank);
     return ended_;
   }

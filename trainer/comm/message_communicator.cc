@@ -76,13 +76,16 @@ class MessageCommunicator final : public Communicator {
     return GatherParts(own, data, parts, SizeOf(dtype), "AllReduce");
   }
 
-  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) override {
-    const int64_t own = rank() * bytes_per_rank;
-    Copy(At(in, own), At(out, own), bytes_per_rank);
-    ForEachPair([&](int64_t to, int64_t from) {
-      channel_.Receive(from, At(out, from * bytes_per_rank), bytes_per_rank);
-      channel_.Send(to, At(in, to * bytes_per_rank), bytes_per_rank);
-    });
+  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
+                        int64_t group_size) override {
+    TUNESMITH_RETURN_IF_ERROR(CheckGroup(group_size));
+    const int64_t place = rank() % group_size, first = rank() - place;
+    Copy(At(in, place * bytes_per_rank), At(out, place * bytes_per_rank), bytes_per_rank);
+    for (int64_t i = 1; i < group_size; ++i) {
+      const int64_t to = (place + i) % group_size, from = (place - i + group_size) % group_size;
+      channel_.Receive(first + from, At(out, from * bytes_per_rank), bytes_per_rank);
+      channel_.Send(first + to, At(in, to * bytes_per_rank), bytes_per_rank);
+    }
     return channel_.WaitForAll("AllToAll");
   }
 

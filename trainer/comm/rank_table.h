@@ -32,6 +32,7 @@ Environment ProcessEnvironment();
 absl::StatusOr<RankPlace> FindRank(const Environment& environment);
 
 // INVALID_ARGUMENT with the equation unless the plan's ranks are the ranks that were started.
-absl::Status CheckRankCount(const RankPlace& place, int64_t data_parallel);
+absl::Status CheckRankCount(const RankPlace& place, int64_t data_parallel,
+                            int64_t sequence_parallel);
 
 }  // namespace tunesmith::trainer

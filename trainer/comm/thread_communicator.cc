@@ -189,12 +189,16 @@ class ThreadCommunicator final : public Communicator {
     });
   }
 
-  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) override {
-    return Collect({"AllToAll", bytes_per_rank, in, out}, [&] {
-      ForEachRank([&](int64_t other) {
-        Copy(At(meeting_->CallOf(other).in, rank() * bytes_per_rank),
+  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
+                        int64_t group_size) override {
+    TUNESMITH_RETURN_IF_ERROR(CheckGroup(group_size));
+    const int64_t place = rank() % group_size, first = rank() - place;
+    return Collect({"AllToAll", bytes_per_rank * group_size, in, out}, [&] {
+      for (int64_t i = 0; i < group_size; ++i) {
+        const int64_t other = (place + i) % group_size;
+        Copy(At(meeting_->CallOf(first + other).in, place * bytes_per_rank),
              At(out, other * bytes_per_rank), bytes_per_rank);
-      });
+      }
     });
   }
 

@@ -20,7 +20,7 @@ namespace {
 
 using RunFunction = absl::FunctionRef<absl::Status(const JobRank&)>;
 
-int64_t RankCount(const JobDescription& job) { return job.plan.prediction.mix.data_parallel; }
+int64_t RankCount(const JobDescription& job) { return planner::RankCount(job.plan.prediction.mix); }
 
 bool RunsOnCpu(const JobDescription& job) {
   return job.spec.device().empty() || job.spec.device() == "cpu";
@@ -56,7 +56,8 @@ absl::Status RunProcess(const RankPlace& place, Communicator& comm,
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
   TUNESMITH_RETURN_IF_ERROR(CheckAgreement(comm, job));
   TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
-  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, RankCount(job)));
+  const planner::Mix& mix = job.plan.prediction.mix;
+  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, mix.data_parallel, mix.sequence_parallel));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), place.local_size);
   return run({inputs, &comm, threads});

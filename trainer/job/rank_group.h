@@ -11,14 +11,16 @@ namespace tunesmith::trainer {
 // What the ranks of a job agree on between steps. Every rank makes the same calls.
 class RankGroup {
  public:
-  // `comm` is borrowed; null: the job has one rank, and nothing is asked of anybody.
-  explicit RankGroup(Communicator* comm) : comm_(comm) {}
+  // `comm` is borrowed; null: the job has one rank, and nothing is asked of anybody. So many ranks that follow one another compute a micro-batch together.
+  explicit RankGroup(Communicator* comm, int64_t sequence_parallel = 1)
+      : comm_(comm), sequence_parallel_(sequence_parallel) {}
 
   int64_t rank() const { return comm_ == nullptr ? 0 : comm_->rank(); }
   int64_t size() const { return comm_ == nullptr ? 1 : comm_->size(); }
   // Which rank writes files and reports.
   bool is_first() const { return rank() == 0; }
-  RankShare share() const { return {rank(), size()}; }
+  // Of the rows: ranks of one micro-batch read the same.
+  RankShare share() const { return {rank() / sequence_parallel_, size() / sequence_parallel_}; }
 
   // Whether `flag` is set on any rank.
   absl::StatusOr<bool> Any(bool flag);
@@ -32,6 +34,7 @@ class RankGroup {
 
  private:
   Communicator* comm_;
+  int64_t sequence_parallel_;
 };
 
 }  // namespace tunesmith::trainer

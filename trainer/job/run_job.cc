@@ -171,7 +171,8 @@ class JobRunner {
     }
     int64_t own_token_count = 0;
     for (const Batch& batch : batches) own_token_count += batch.token_count;
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t token_count, ranks_.Sum(own_token_count));
+    TUNESMITH_ASSIGN_OR_RETURN(int64_t token_count, ranks_.Sum(own_token_count));
+    token_count /= mix().sequence_parallel;  // the ranks of a micro-batch have all read it
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
     if (!result.ok()) return StepFailure(result.status(), step, RowsOfStep(batches));
@@ -446,7 +447,7 @@ v1::JobExit Failed(const absl::Status& status, int64_t step) {
 absl::Status RunRank(const JobRank& rank, JobReporter& reporter, const std::atomic<bool>& stop,
                      v1::JobExit* exit) {
   TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup, SetUpRank(rank.inputs, rank.comm, rank.thread_count));
-  RankGroup ranks(rank.comm);
+  RankGroup ranks(rank.comm, setup.plan.prediction.mix.sequence_parallel);
   JobRunner runner(std::move(setup), ranks, reporter, stop);
   absl::StatusOr<v1::JobExit> result = runner.Run();
   if (result.ok()) {

@@ -9,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/model_difference.h"
+#include "planner/program/token_slice.h"
 #include "trainer/comm/communicator.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/weight_layout.h"
@@ -144,30 +145,37 @@ absl::Status Session::LoadWeights(const WeightSource& weights, uint64_t seed) {
   return absl::OkStatus();
 }
 
-absl::Status Session::LoadBatch(const Batch& batch) {
-  const planner::HostBuffers& h = program().host;
-  const Buffer& tokens = program().buffers[static_cast<size_t>(h.tokens)];
-  if (batch.row_count * batch.context != tokens.dims[0]) {
+absl::StatusOr<TokenSlice> Session::SliceOfRank(const Batch& batch) const {
+  const planner::ProgramInputs& in = program().inputs;
+  const int64_t tokens = in.mix.micro_batch * in.workload.context,
+                labels = in.mix.micro_batch * planner::LossTokensPerRow(in.workload);
+  if (batch.row_count * batch.context != tokens) {
     return absl::InvalidArgumentError(StrCat("batch: rows(", batch.row_count, ") x context(",
-                                             batch.context, ") != tokens of the program(",
-                                             tokens.dims[0], ")"));
+                                             batch.context, ") != tokens of the program(", tokens,
+                                             ")"));
   }
-  const int64_t bytes = tokens.dims[0] * 4;
-  const int64_t label_count = program().buffers[static_cast<size_t>(h.labels)].dims[0];
-  const bool names_rows = !batch.loss_rows.empty();
-  if (names_rows != (h.loss_rows >= 0) ||
-      static_cast<int64_t>(batch.labels.size()) != label_count) {
-    return absl::InvalidArgumentError(StrCat(
-        "batch: ", batch.labels.size(), names_rows ? " named" : "", " labels != ", label_count,
-        h.loss_rows >= 0 ? " named" : "", " labels of the program"));
+  const bool names_rows = !batch.loss_rows.empty(), named = labels < tokens;
+  if (names_rows != named || static_cast<int64_t>(batch.labels.size()) != labels) {
+    return absl::InvalidArgumentError(StrCat("batch: ", batch.labels.size(),
+                                             names_rows ? " named" : "", " labels != ", labels,
+                                             named ? " named" : "", " labels of the program"));
   }
-  Arena& arena = executor_->arena();
-  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.tokens, 0, batch.tokens.data(), bytes));
-  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.labels, 0, batch.labels.data(), label_count * 4));
-  if (names_rows)
-    TUNESMITH_RETURN_IF_ERROR(arena.Write(h.loss_rows, 0, batch.loss_rows.data(), label_count * 4));
-  TUNESMITH_RETURN_IF_ERROR(arena.Write(h.positions, 0, batch.positions.data(), bytes));
-  return arena.Write(h.document_starts, 0, batch.document_starts.data(), bytes);
+  return SliceOf(batch, executor_->arena().rank() % in.mix.sequence_parallel,
+                 planner::SliceTokenCount(in.mix, in.workload),
+                 planner::SliceLossTokenCount(in.mix, in.workload));
+}
+
+absl::Status Session::Load(const TokenSlice& slice) {
+  const planner::HostBuffers& h = program().host;
+  const auto write = [this](int32_t buffer, const std::vector<int32_t>& values) {
+    return executor_->arena().Write(buffer, 0, values.data(),
+                                    4 * static_cast<int64_t>(values.size()));
+  };
+  TUNESMITH_RETURN_IF_ERROR(write(h.tokens, slice.tokens));
+  TUNESMITH_RETURN_IF_ERROR(write(h.labels, slice.labels));
+  if (h.loss_rows >= 0) TUNESMITH_RETURN_IF_ERROR(write(h.loss_rows, slice.loss_rows));
+  TUNESMITH_RETURN_IF_ERROR(write(h.positions, slice.positions));
+  return write(h.document_starts, slice.document_starts);
 }
 
 absl::Status Session::WriteConstants(const StepConstants& c) {
@@ -193,11 +201,11 @@ absl::Status Session::WriteConstants(const StepConstants& c) {
   return executor_->arena().Write(h.step_key, 0, &key, sizeof key);
 }
 
-absl::Status Session::WriteDropoutKey(int64_t optimizer_step, int64_t first_row) {
+absl::Status Session::WriteDropoutKey(int64_t optimizer_step, int64_t first_token) {
   const int32_t buffer = program().host.dropout_key;
   if (buffer < 0) return absl::OkStatus();
   const std::array<uint64_t, 2> key = {planner::DropoutKey(seed_, optimizer_step),
-                                       static_cast<uint64_t>(first_row)};
+                                       static_cast<uint64_t>(first_token)};
   return executor_->arena().Write(buffer, 0, key.data(), sizeof key);
 }
 
@@ -215,9 +223,12 @@ absl::StatusOr<double> Session::ReadLossSum() {
 absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
                                          const StepConstants& constants) {
   StepResult result;
+  std::vector<TokenSlice> slices;
   double token_count = 0;
-  for (const Batch& batch : micro_batches)
-    token_count += static_cast<double>(batch.valid_label_count);
+  for (const Batch& batch : micro_batches) {
+    TUNESMITH_ASSIGN_OR_RETURN(slices.emplace_back(), SliceOfRank(batch));
+    token_count += static_cast<double>(slices.back().valid_label_count);
+  }
   TUNESMITH_RETURN_IF_ERROR(SumOverRanks({&token_count, 1}));
   result.predicted_token_count = static_cast<int64_t>(token_count);
   if (result.predicted_token_count == 0)
@@ -227,11 +238,10 @@ absl::StatusOr<StepResult> Session::Step(absl::Span<const Batch> micro_batches,
       executor_->arena().Write(program().host.loss_scale, 0, &scale, sizeof scale));
   TUNESMITH_RETURN_IF_ERROR(WriteConstants(constants));
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
-  for (size_t i = 0; i < micro_batches.size(); ++i) {
-    TUNESMITH_RETURN_IF_ERROR(LoadBatch(micro_batches[i]));
-    TUNESMITH_RETURN_IF_ERROR(
-        WriteDropoutKey(constants.optimizer_step, RowsBefore(i, micro_batches[i].row_count)));
-    const bool last = i + 1 == micro_batches.size();
+  for (size_t i = 0; i < slices.size(); ++i) {
+    TUNESMITH_RETURN_IF_ERROR(Load(slices[i]));
+    TUNESMITH_RETURN_IF_ERROR(WriteDropoutKey(constants.optimizer_step, TokensBefore(i)));
+    const bool last = i + 1 == slices.size();
     TUNESMITH_RETURN_IF_ERROR(executor_->Run(i == 0 ? SegmentKind::kMicroFirst
                                              : last ? SegmentKind::kMicroLast
                                                     : SegmentKind::kMicroMiddle));
@@ -255,10 +265,11 @@ absl::Status Session::Evaluate(const Batch& batch, EvaluationResult& result) {
   const bool alone = executor_->context().comm == nullptr;
   if (batch.valid_label_count == 0 && alone) return absl::OkStatus();
   TUNESMITH_RETURN_IF_ERROR(ClearLossSum());
-  TUNESMITH_RETURN_IF_ERROR(LoadBatch(batch));
+  TUNESMITH_ASSIGN_OR_RETURN(const TokenSlice slice, SliceOfRank(batch));
+  TUNESMITH_RETURN_IF_ERROR(Load(slice));
   TUNESMITH_RETURN_IF_ERROR(executor_->Run(SegmentKind::kEvaluate));
   TUNESMITH_ASSIGN_OR_RETURN(const double loss_sum, ReadLossSum());
-  std::array<double, 2> sums = {loss_sum, static_cast<double>(batch.valid_label_count)};
+  std::array<double, 2> sums = {loss_sum, static_cast<double>(slice.valid_label_count)};
   TUNESMITH_RETURN_IF_ERROR(SumOverRanks(absl::MakeSpan(sums)));
   if (sums[1] == 0) return absl::OkStatus();
   const double before = result.mean_loss * static_cast<double>(result.predicted_token_count);
@@ -273,12 +284,11 @@ absl::Status Session::SumOverRanks(absl::Span<double> values) {
   return ranks->AllReduce(values.data(), static_cast<int64_t>(values.size()), DType::kF64);
 }
 
-// Of a step's rows: micro-batch m of rank r is the (m x ranks + r)-th.
-int64_t Session::RowsBefore(size_t micro_batch, int64_t row_count) const {
-  const Communicator* ranks = executor_->context().comm;
-  const int64_t size = ranks == nullptr ? 1 : ranks->size(),
-                rank = ranks == nullptr ? 0 : ranks->rank();
-  return (static_cast<int64_t>(micro_batch) * size + rank) * row_count;
+// Of the step's tokens, before this rank's slice of its so many-th micro-batch.
+int64_t Session::TokensBefore(size_t micro_batch) const {
+  const planner::ProgramInputs& in = program().inputs;
+  const int64_t before = static_cast<int64_t>(micro_batch) * planner::RankCount(in.mix);
+  return (before + executor_->arena().rank()) * planner::SliceTokenCount(in.mix, in.workload);
 }
 
 absl::StatusOr<int32_t> Session::NextToken(int32_t token, int32_t position) {

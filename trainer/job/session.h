@@ -13,6 +13,7 @@
 #include "absl/types/span.h"
 #include "planner/model/family.h"
 #include "trainer/data/batch.h"
+#include "trainer/data/token_slice.h"
 #include "trainer/executor.h"
 #include "trainer/model_io/weight_source.h"
 
@@ -52,12 +53,12 @@ class Session {
                                                          const WeightSource& weights,
                                                          uint64_t seed);
 
-  // One optimizer step over this rank's micro-batches of the mix, in order: of the step's rows, micro-batch m of rank r is the (m x ranks + r)-th. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT
-  // when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
+  // One optimizer step over this rank's micro-batches of the mix, in order: of the step's, the m-th of the d-th data rank is the (m x data_parallel + d)-th, and
+  // the ranks that compute it together are given all of it. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
   absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches,
                                   const StepConstants& constants);
 
-  // Adds one batch, of every rank, to `result`, whose mean_loss is that of all batches added so far.
+  // Adds one batch, of every data rank, to `result`, whose mean_loss is that of all batches added so far.
   absl::Status Evaluate(const Batch& batch, EvaluationResult& result);
 
   // Greedy continuation of `prompt`: at most `count` tokens, fewer at an end token or at the end of the context. INVALID_ARGUMENT: an empty prompt
@@ -86,8 +87,10 @@ class Session {
                                        const planner::Parameter& parameter,
                                        const std::string& name) const;
   absl::Status LoadWeights(const WeightSource& weights, uint64_t seed);
-  absl::Status LoadBatch(const Batch& batch);
-  absl::Status WriteDropoutKey(int64_t optimizer_step, int64_t first_row);
+  // What this rank has of a batch. INVALID_ARGUMENT: it is not as large as the program's.
+  absl::StatusOr<TokenSlice> SliceOfRank(const Batch& batch) const;
+  absl::Status Load(const TokenSlice& slice);
+  absl::Status WriteDropoutKey(int64_t optimizer_step, int64_t first_token);
   absl::Status WriteConstants(const StepConstants& constants);
   absl::StatusOr<double> ReadLossSum();
   absl::Status ClearLossSum();
@@ -100,7 +103,7 @@ class Session {
   absl::StatusOr<Weight> FindWeight(const std::string& name) const;
   // The sum over ranks, the same on all.
   absl::Status SumOverRanks(absl::Span<double> values);
-  int64_t RowsBefore(size_t micro_batch, int64_t row_count) const;
+  int64_t TokensBefore(size_t micro_batch) const;
 
   std::unique_ptr<Executor> executor_;
   const uint64_t seed_;

@@ -26,7 +26,18 @@ struct AttentionShape {
   double alibi_bias_max =
       0.0;  // then alibi_factor * AlibiSlope (alibi.h) times the distance is taken off; 0: no
   double alibi_factor = 1.0;
+  // Where these heads are a share of all: which of all is the first, and how many there are (0: head_count). ALiBi's slopes go by it.
+  int64_t first_head = 0;
+  int64_t all_head_count = 0;
 };
+
+// Of all heads, the one that is `head` of these; and how many there are.
+inline int64_t HeadOfAll(const AttentionShape& shape, int64_t head) {
+  return shape.first_head + head;
+}
+inline int64_t AllHeadCount(const AttentionShape& shape) {
+  return shape.all_head_count > 0 ? shape.all_head_count : shape.head_count;
+}
 
 struct AttentionArgs {
   Tensor q;                // (BT, H * D) T

@@ -42,7 +42,8 @@ inline int64_t FirstVisibleKey(const AttentionShape& shape, const int32_t* docum
 // By which a score of query head `h` falls with the distance of its key.
 template <typename T>
 T SlopeOf(const AttentionShape& shape, int64_t h) {
-  return static_cast<T>(shape.alibi_factor * AlibiSlope(h, shape.head_count, shape.alibi_bias_max));
+  return static_cast<T>(shape.alibi_factor *
+                        AlibiSlope(HeadOfAll(shape, h), AllHeadCount(shape), shape.alibi_bias_max));
 }
 
 // Turns by which items add to sums that they share, so that the sums do not depend on the threads: each sum is added to in turn 0, 1, 2 and so on.

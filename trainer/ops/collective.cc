@@ -53,9 +53,11 @@ absl::Status Collective(const OpContext& context, const OpCall& call) {
         call.kind, {{"shard", call.inputs[0], DimsOf(call.inputs[0]), call.outputs[0].dtype},
                     {"whole", call.outputs[0], dims, call.inputs[0].dtype}}));
   } else {
-    TUNESMITH_RETURN_IF_ERROR(
-        CheckTensors(call.kind, {{"x", call.inputs[0], DimsOf(call.inputs[0]), kComputeDTypes},
-                                 {"sum", call.outputs[0], dims, call.inputs[0].dtype}}));
+    const bool exchanges = call.kind == OpKind::kAllToAll;
+    TUNESMITH_RETURN_IF_ERROR(CheckTensors(
+        call.kind,
+        {{"x", call.inputs[0], exchanges ? dims : DimsOf(call.inputs[0]), kComputeDTypes},
+         {exchanges ? "y" : "sum", call.outputs[0], dims, call.inputs[0].dtype}}));
   }
   if (context.comm == nullptr)
     return absl::FailedPreconditionError("the plan is for several ranks; one runs");
@@ -71,6 +73,9 @@ absl::Status Collective(const OpContext& context, const OpCall& call) {
                                  call.attributes.accumulate);
     case OpKind::kAllReduce:
       return ranks.AllReduce(to.data, to.element_count(), to.dtype);
+    case OpKind::kAllToAll:
+      return ranks.AllToAll(from.data, to.data, BytesOf(from) / call.attributes.sequence_parallel,
+                            call.attributes.sequence_parallel);
     default:
       return absl::InternalError("not a collective");
   }

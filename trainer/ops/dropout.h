@@ -10,9 +10,10 @@
 namespace tunesmith::trainer {
 
 struct DropoutArgs {
-  Tensor x;  // (N, I) T; row n is token (row_begin + n) mod context of a row of the micro-batch
   Tensor
-      key;  // (2) u64: planner::DropoutKey of the step, and which row of the step is the micro-batch's first
+      x;  // (N, I) T; row n is the (row_begin + n)-th token from the key's first on, in rows of `context`
+  Tensor
+      key;  // (2) u64: planner::DropoutKey of the step, and a first token, counted over the step's rows
   Tensor y;            // (N, I) T, out
   double share = 0.0;  // that is dropped, below 1
   uint64_t module_key = 0;

@@ -19,9 +19,9 @@ struct Drop {
 template <typename T>
 __global__ void DropKernel(Drop d, const T* x, T* y) {
   const int64_t n = blockIdx.x;
-  const int64_t at = d.row_begin + n;
-  const int64_t row = static_cast<int64_t>(d.key[1]) + at / d.context;
-  const uint64_t key = DropoutTokenKey(d.key[0], d.module_key, d.layer, row, at % d.context);
+  const int64_t at = static_cast<int64_t>(d.key[1]) + d.row_begin + n;
+  const uint64_t key =
+      DropoutTokenKey(d.key[0], d.module_key, d.layer, at / d.context, at % d.context);
   for (int64_t e = threadIdx.x; e < d.width; e += blockDim.x) {
     const int64_t i = n * d.width + e;
     const float kept = DropoutBits(key, e) >= d.threshold ? d.factor * ToFloat(x[i]) : 0.0f;

@@ -31,6 +31,8 @@ struct OpCall {
   const planner::Bucket* bucket = nullptr;    // whose units the tensors hold; null: whole tensors
   int64_t first_unit = 0;                     // of the bucket, that is the tensors' first
   const planner::Program* program = nullptr;  // where there is a bucket: its parameters
+  int64_t first_head =
+      0;  // attention over a share of the heads: which of all is the tensors' first
   planner::Stream stream = planner::Stream::kCompute;
   int64_t run_index =
       0;  // of its block: the layer, where the block's buffers have one instance for each

@@ -19,6 +19,7 @@
 #include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
 #include "trainer/ops/sgd.h"
+#include "trainer/ops/split_columns.h"
 #include "trainer/ops/swiglu.h"
 
 namespace tunesmith::trainer {
@@ -38,7 +39,9 @@ AttentionShape ShapeOf(const OpCall& call) {
           .window = attributes.full_layers.Has(call.run_index) ? 0 : attributes.window,
           .soft_cap = attributes.soft_cap,
           .alibi_bias_max = attributes.alibi_bias_max,
-          .alibi_factor = attributes.alibi_factor};
+          .alibi_factor = attributes.alibi_factor,
+          .first_head = call.first_head,
+          .all_head_count = attributes.head_count * attributes.sequence_parallel};
 }
 
 // In the layer that runs.
@@ -291,6 +294,7 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
 absl::Status RunOther(const OpContext& context, const OpCall& call) {
   const auto& in = call.inputs;
   const auto& out = call.outputs;
+  const int64_t ranks = call.attributes.sequence_parallel;
   switch (call.kind) {
     case OpKind::kAdd:
       return Add(context, {.x = in[0], .y = out[0]});
@@ -333,7 +337,12 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
     case OpKind::kAllGather:
     case OpKind::kReduceScatter:
     case OpKind::kAllReduce:
+    case OpKind::kAllToAll:
       return Collective(context, call);
+    case OpKind::kSplitColumns:
+      return SplitColumns(context, {.x = in[0], .parts = out[0], .part_count = ranks});
+    case OpKind::kJoinColumns:
+      return JoinColumns(context, {.parts = in[0], .x = out[0], .part_count = ranks});
     default:
       return absl::InternalError("not an op");
   }

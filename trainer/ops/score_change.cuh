@@ -17,9 +17,11 @@ struct ScoreChange {
   float alibi_factor;  // 0: none
   float alibi_bias_max;
   int64_t power;  // the largest power of two that is at most the number of heads
+  int64_t first_head;
 
-  __device__ float SlopeOf(int64_t head) const {
+  __device__ float SlopeOf(int64_t head_of_rank) const {
     if (alibi_factor == 0.0f) return 0.0f;
+    const int64_t head = first_head + head_of_rank;
     const bool within = head < power;
     const float step = static_cast<float>(within ? head + 1 : 2 * (head - power) + 1);
     return alibi_factor *
@@ -40,12 +42,13 @@ struct ScoreChange {
 
 inline ScoreChange ScoreChangeOf(const AttentionShape& shape) {
   int64_t power = 1;
-  while (2 * power <= shape.head_count) power *= 2;
+  while (2 * power <= AllHeadCount(shape)) power *= 2;
   const bool alibi = shape.alibi_bias_max > 0;
   return {.soft_cap = static_cast<float>(shape.soft_cap),
           .alibi_factor = alibi ? static_cast<float>(shape.alibi_factor) : 0.0f,
           .alibi_bias_max = static_cast<float>(shape.alibi_bias_max),
-          .power = power};
+          .power = power,
+          .first_head = shape.first_head};
 }
 
 }  // namespace tunesmith::trainer::cuda

@@ -33,9 +33,10 @@ class DelayingCommunicator final : public Communicator {
     Sleep();
     return real_->AllReduce(data, count, dtype);
   }
-  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank) override {
+  absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
+                        int64_t group_size) override {
     Sleep();
-    return real_->AllToAll(in, out, bytes_per_rank);
+    return real_->AllToAll(in, out, bytes_per_rank, group_size);
   }
   absl::Status Broadcast(void* data, int64_t bytes, int64_t root) override {
     Sleep();

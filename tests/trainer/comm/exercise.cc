@@ -126,19 +126,29 @@ class Exerciser {
     Check(whole == reduced, StrCat("ReduceScatter and AllGather are not AllReduce at ", count));
   }
 
+  void Exchange(const std::vector<uint16_t>& own, int64_t bytes, int64_t group) {
+    const int64_t place = c_.rank() % group, first = c_.rank() - place;
+    std::vector<uint16_t> out(static_cast<size_t>(bytes * group)), expected;
+    for (int64_t other = 0; other < group; ++other) {
+      const auto data = DataOf<uint16_t>(first + other, bytes * size_);
+      const auto begin = data.begin() + place * bytes;
+      expected.insert(expected.end(), begin, begin + bytes);
+    }
+    Check(c_.AllToAll(own.data(), out.data(), 2 * bytes, group).ok(), "AllToAll fails");
+    Check(out == expected, StrCat("AllToAll of ", bytes, " in groups of ", group));
+    Keep(out);
+  }
+
   void Moves(int64_t bytes) {
     ++call_;
     const std::vector<uint16_t> own = DataOf<uint16_t>(c_.rank(), bytes * size_);
-    std::vector<uint16_t> out(own.size()), expected;
-    const auto rank = static_cast<size_t>(c_.rank()), piece = static_cast<size_t>(bytes);
-    for (int64_t other = 0; other < size_; ++other) {
-      const auto data = DataOf<uint16_t>(other, bytes * size_);
-      const auto begin = data.begin() + static_cast<int64_t>(rank * piece);
-      expected.insert(expected.end(), begin, begin + bytes);
+    std::vector<uint16_t> out(own.size());
+    for (int64_t group = 1; group <= size_; ++group) {
+      if (size_ % group == 0) Exchange(own, bytes, group);
     }
-    Check(c_.AllToAll(own.data(), out.data(), 2 * bytes).ok(), "AllToAll fails");
-    Check(out == expected, StrCat("AllToAll of ", bytes));
-    Keep(out);
+    Check(c_.AllToAll(own.data(), out.data(), 2 * bytes, size_ + 1).code() ==
+              absl::StatusCode::kInvalidArgument,
+          "AllToAll takes groups that are not all ranks");
     Check(c_.AllGather(own.data(), out.data(), 2 * bytes).ok(), "AllGather fails");
     Keep(out);
     for (int64_t root = 0; root < size_; ++root) {

@@ -122,8 +122,11 @@ TEST(RankTableTest, WhatCannotBeNamesItsVariables) {
 
 TEST(RankTableTest, RanksMustBeThePlans) {
   const RankPlace place{.size = 2, .size_variable = "SLURM_NTASKS"};
-  EXPECT_TRUE(CheckRankCount(place, 2).ok());
-  EXPECT_THAT(std::string(CheckRankCount(place, 4).message()),
+  EXPECT_TRUE(CheckRankCount(place, 2, 1).ok());
+  EXPECT_TRUE(CheckRankCount(place, 1, 2).ok());
+  EXPECT_THAT(std::string(CheckRankCount(place, 2, 3).message()),
+              HasSubstr("data_parallel(2) x sequence_parallel(3) of the plan != ranks(2)"));
+  EXPECT_THAT(std::string(CheckRankCount(place, 4, 1).message()),
               AllOf(HasSubstr("data_parallel(4) of the plan != ranks(2) by SLURM_NTASKS"),
                     HasSubstr("start 4 processes, or make the plan for 2")));
 }

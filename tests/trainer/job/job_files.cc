@@ -80,7 +80,7 @@ JobFiles::JobFiles(std::string_view mix) : mix_(*planner::ParseMix(mix)) {
   EXPECT_TRUE(WriteFileAtomically(File("train.jsonl"), SmallData(30)).ok());
   EXPECT_TRUE(WriteFileAtomically(File("held_out.jsonl"), SmallData(5)).ok());
   question_ = QuestionFor(File("model"));
-  question_.devices.device_count = mix_.data_parallel;
+  question_.devices.device_count = planner::RankCount(mix_);
   question_.workload.rows_per_step =
       mix_.micro_batch * mix_.accumulation_count * mix_.data_parallel;
   spec_.set_model_path(File("model"));

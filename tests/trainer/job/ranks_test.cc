@@ -76,7 +76,7 @@ std::vector<double> AllLosses(const std::string& run) {
 struct Case {
   const char* name;
   const char* mix;
-  const char* batch;  // of micro-batch x accumulation x ranks
+  const char* batch;  // of micro-batch x accumulation x data ranks, and how many share one
   const char* batch_alone;
 };
 
@@ -87,13 +87,14 @@ class RanksTest : public testing::TestWithParam<Case> {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Jobs, RanksTest,
-                         testing::Values(Case{"lora_2", kLora, "1x2x2", "4x1"},
-                                         Case{"lora_3", kLora, "2x1x3", "3x2"},
-                                         Case{"full_2", kFull, "2x1x2", "4x1"},
-                                         Case{"full_4", kFull, "1x1x4", "4x1"},
-                                         Case{"dropout_2", kDropout, "1x2x2", "4x1"}),
-                         [](const auto& p) { return std::string(p.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Jobs, RanksTest,
+    testing::Values(Case{"lora_2", kLora, "1x2x2", "4x1"}, Case{"lora_3", kLora, "2x1x3", "3x2"},
+                    Case{"full_2", kFull, "2x1x2", "4x1"}, Case{"full_4", kFull, "1x1x4", "4x1"},
+                    Case{"dropout_2", kDropout, "1x2x2", "4x1"},
+                    Case{"sequence_2", kDropout, "1x4 sequence_parallel=2", "4x1"},
+                    Case{"sequence_2x2", kFull, "2x1x2 sequence_parallel=2", "4x1"}),
+    [](const auto& p) { return std::string(p.param.name); });
 
 TEST_P(RanksTest, RanksLearnWhatOneRankLearns) {
   RankFiles alone(StrCat(GetParam().mix), GetParam().batch_alone);
@@ -126,7 +127,7 @@ TEST_P(RanksTest, ProcessesLearnWhatThreadsLearnBitForBit) {
     RankFiles files(Mix(zero_stage), GetParam().batch);
     const std::string threads = files.WriteRun("threads"), processes = files.WriteRun("processes");
     ASSERT_EQ(RunJob(threads, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
-    const MpiRun run = RunMpi(static_cast<int>(files.mix().data_parallel), Trainer(processes));
+    const MpiRun run = RunMpi(static_cast<int>(RankCount(files.mix())), Trainer(processes));
     ASSERT_EQ(run.status, 0) << run.output;
     EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
     EXPECT_EQ(AllLosses(processes), AllLosses(threads));
@@ -264,6 +265,14 @@ TEST_F(ProcessRanksTest, RanksThatAreNotThePlansAreToldTheEquation) {
                 HasSubstr(StrCat("data_parallel(", files.mix().data_parallel,
                                  ") of the plan != ranks(2) by OMPI_COMM_WORLD_SIZE")));
   }
+}
+
+TEST_F(ProcessRanksTest, RanksThatShareAMicroBatchAreCountedToo) {
+  RankFiles files(kLora, "1x1x2 sequence_parallel=2");
+  const std::string run = files.WriteRun();
+  EXPECT_NE(RunMpi(2, Trainer(run)).status, 0);
+  EXPECT_THAT(ReadExit(run).reason(),
+              HasSubstr("data_parallel(2) x sequence_parallel(2) of the plan != ranks(2)"));
 }
 
 TEST(RankSetupTest, RanksOnAGpuAreRefused) {

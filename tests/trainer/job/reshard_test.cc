@@ -33,13 +33,15 @@ struct Sharing {
   int64_t rank_count;
   int64_t zero_stage;
   Offload offload = Offload::kNone;
+  int64_t sequence_parallel = 1;  // of these ranks
 };
 
 // The sessions of all ranks of a mix.
 class Team {
  public:
   Team(Mix mix, const Sharing& sharing) {
-    mix.data_parallel = sharing.rank_count;
+    mix.data_parallel = sharing.rank_count / sharing.sequence_parallel;
+    mix.sequence_parallel = sharing.sequence_parallel;
     mix.zero_stage = sharing.zero_stage;
     mix.offload = sharing.offload;
     const planner::ProgramInputs inputs =
@@ -125,8 +127,13 @@ void ExpectFilled(Team& team, const std::string& what) {
 TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
   const std::string directory =
       StrCat(testing::TempDir(), "/reshard-", static_cast<int64_t>(getpid()));
-  const Sharing savers[] = {{4, 0}, {4, 1}, {4, 3}, {4, 3, Offload::kAll}, {1, 0}, {3, 2}};
-  const Sharing loaders[] = {{1, 0}, {2, 1, Offload::kOptimizer}, {3, 3}, {1, 0, Offload::kAll}};
+  const Sharing savers[] = {{4, 0}, {4, 1}, {4, 3, Offload::kNone, 2}, {4, 3, Offload::kAll},
+                            {1, 0}, {3, 2}};
+  const Sharing loaders[] = {{1, 0},
+                             {2, 1, Offload::kOptimizer},
+                             {2, 2, Offload::kNone, 2},
+                             {3, 3},
+                             {1, 0, Offload::kAll}};
   for (const planner::OptimizerState states :
        {planner::OptimizerState::kFp32, planner::OptimizerState::kInt8}) {
     for (const planner::Method method : {planner::Method::kFull, planner::Method::kQlora}) {

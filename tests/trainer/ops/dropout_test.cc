@@ -16,7 +16,7 @@ class DropoutTest : public ::testing::Test {
   // Rows [begin, begin + count) of tokens of 64 ones, in rows of 8 tokens of which the first is `first_row` of the step.
   std::vector<float> Drop(int64_t begin, int64_t count, uint64_t first_row, double share) {
     std::vector<float> x(static_cast<size_t>(count * 64), 1.0f), y(x.size());
-    std::array<uint64_t, 2> key = {planner::DropoutKey(5, 3), first_row};
+    std::array<uint64_t, 2> key = {planner::DropoutKey(5, 3), 8 * first_row};
     const absl::Status status =
         Dropout({.threads = &threads_},
                 {.x = {.data = x.data(), .dims = {count, 64, 1}, .rank = 2},
