@@ -129,7 +129,7 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
 double PriceTable::AllToAllSeconds(const Program& program, const Op& op) const {
   const auto bytes =
       static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(op.inputs[0].buffer)]));
-  if (!measured_[static_cast<size_t>(op.kind)].empty()) return MemorySeconds(op.kind, bytes);
+  if (!Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes);
   const int64_t ranks = op.attributes.sequence_parallel, in_node = links_.ranks_per_node,
                 near = in_node > 0 ? std::gcd(ranks, in_node) : ranks;
   const double part_bytes = bytes / static_cast<double>(ranks);
