@@ -265,6 +265,18 @@ class SlurmShimTest : public ShimTest {
     return pid.value_or(0);
   }
 
+  // Its exit status; -1 where it had to be killed.
+  int AwaitEnd(pid_t pid) {
+    int status = 0;
+    for (int i = 0; i < 1000; ++i) {
+      if (waitpid(pid, &status, WNOHANG) == pid) return WEXITSTATUS(status);
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    return -1;
+  }
+
   void AwaitFile(const std::string& name) {
     const std::string path = InDirectory(job_.run_directory(), name);
     for (int i = 0; i < 500 && !std::filesystem::exists(path); ++i)
@@ -290,12 +302,17 @@ TEST_F(SlurmShimTest, TellsItsJobAndEndsAsTheTrainer) {
 
 // Somebody requeues a job whose server has long gone on with another.
 TEST_F(SlurmShimTest, AnOldJobThatIsStartedAgainEndsAtOnce) {
+  job_.mutable_spec()->mutable_training()->set_step_count(100000);
+  job_.mutable_spec()->set_checkpoint_every_step_count(5);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
   RunJob("17", 1, {{"FAKE_CRASH_AT_STEP", "1"}});
-  EXPECT_EQ(RunJob("18", 2).status, 0);
-  const ProcessResult again = RunJob("17", 1);
-  EXPECT_EQ(again.status, 1);
-  EXPECT_THAT(again.errors, HasSubstr("attempt 2"));
+  const pid_t present = SpawnJob("18", 2, 20);
+  AwaitFile("checkpoints");  // it trains, and listens
+  EXPECT_EQ(AwaitEnd(SpawnJob("17", 1, 20)), 1);
   EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/attempt-3"));
+  kill(present, SIGTERM);
+  EXPECT_EQ(AwaitEnd(present), 0) << "and the other one heard nothing of it";
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
 }
 
 TEST_F(SlurmShimTest, AJobThatHasEndedIsNotStartedAgain) {
@@ -313,15 +330,11 @@ TEST_F(SlurmShimTest, ANewerAttemptEndsTheOneThatNobodySees) {
   const pid_t old_shim = SpawnJob("17", 1, 20);
   AwaitFile("starts");
   const pid_t new_shim = SpawnJob("17", 1, 20);
-  int old_status = 0;
-  waitpid(old_shim, &old_status, 0);
-  EXPECT_EQ(WEXITSTATUS(old_status), 1) << "superseded";
+  EXPECT_EQ(AwaitEnd(old_shim), 1) << "superseded";
   for (int i = 0; i < 500 && Claim(2).pid() == 0; ++i) absl::SleepFor(absl::Milliseconds(10));
   absl::SleepFor(absl::Seconds(4));
   kill(new_shim, SIGTERM);
-  int new_status = 0;
-  waitpid(new_shim, &new_status, 0);
-  EXPECT_EQ(WEXITSTATUS(new_status), 0);
+  EXPECT_EQ(AwaitEnd(new_shim), 0);
   EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
   EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/double_launch"));
 }
