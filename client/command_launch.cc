@@ -6,11 +6,11 @@
 #include <optional>
 
 #include "client/commands.h"
-#include "client/duration.h"
 #include "client/exit_codes.h"
 #include "client/positive.h"
 #include "client/question_flags.h"
 #include "client/show.h"
+#include "common/duration.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
