@@ -124,7 +124,7 @@ std::vector<Probe> OtherProbes() {
           {middle, {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8}},
           {plain_narrow, {.method = Method::kLora, .context = 1024, .rank = 8}},
           {narrow, {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4}},
-          {middle, {.method = Method::kFull, .attention = eager, .context = 1024}},
+          {middle, {.method = Method::kFull, .attention = eager, .context = 512}},
           {wide, {.method = Method::kLora, .context = 256, .rank = 32}},
           {plain, {.method = Method::kLora, .attention = eager, .context = 64, .micro_batch = 2}},
           {plain_narrow, {.method = Method::kFull, .context = 64, .micro_batch = 8}}};
