@@ -1,8 +1,9 @@
 // How far predictions are from what this host does: calibrates it, then measures training steps of models, methods, mixes and contexts that the calibration did not see.
 //
 //   accuracy_bench [--calibration FILE] [--budget 120] [--points 64] [--rounds 5] [--seed 1] [--save FILE]
+//   accuracy_bench --replay FILE [--calibration FILE]
 //
-// Without a calibration the host is calibrated first, within the budget in seconds; --save keeps it with what was measured, to be predicted again by later formulas. Points are drawn at random from the axes below, those left out that would take too long or
+// Without a calibration the host is calibrated first, within the budget in seconds; --save keeps it with what was measured, to be predicted again by later formulas: by --replay, and by a test. Points are drawn at random from the axes below, those left out that would take too long or
 // too much memory. Points of a group are held at once and take turns, one step each, so that what else the host does meets all alike; a point's time is the
 // median of its rounds after a warm-up. The table names every point; the last line of stdout is one JSON object:
 //   point_count, time_mape, time_worst     |predicted / measured - 1|: mean and largest
@@ -44,6 +45,7 @@ constexpr size_t kGroupPoints = 8;
 struct Options {
   std::string calibration_path;
   std::string save_path;
+  std::string replay_path;
   double budget_seconds = 120;
   size_t point_count = 64;
   int round_count = 5;
@@ -210,7 +212,24 @@ absl::StatusOr<planner::Calibration> Calibrate(const Options& options,
       probe, context, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
 }
 
+// What was measured before, predicted by the formulas of today: from the rates of then, or from others.
+absl::Status Replay(const Options& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(MeasuredHost host, ReadMeasuredHost(options.replay_path));
+  if (!options.calibration_path.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(host.calibration,
+                               convert::ReadCalibrationFile(options.calibration_path));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const ReplayedHost replayed, ReplayHost(host));
+  std::printf(
+      "{\"point_count\": %zu, \"time_mape\": %.4f, \"time_worst\": %.4f, \"time_bias\": %.4f, "
+      "\"interval_coverage\": %.4f}\n",
+      host.steps.size(), replayed.mean_error, replayed.worst_error, replayed.bias,
+      replayed.covered_share);
+  return absl::OkStatus();
+}
+
 absl::Status Run(const Options& options) {
+  if (!options.replay_path.empty()) return Replay(options);
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device, trainer::OpenDevice::Open("cpu", 0));
   const double start = Now();
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
@@ -251,6 +270,8 @@ int main(int argc, char** argv) {
       options.calibration_path = value;
     else if (flag == "--save")
       options.save_path = value;
+    else if (flag == "--replay")
+      options.replay_path = value;
     else if (flag == "--budget")
       options.budget_seconds = std::atof(value.c_str());
     else if (flag == "--points")

@@ -1,6 +1,7 @@
 #include "tests/benchmarks/accuracy_points.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/file.h"
 #include "common/json.h"
@@ -37,6 +38,23 @@ absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware cpu, planner::FindHardware("cpu"));
   const planner::PriceTable prices(cpu, calibration, planner::Precision::kFp32);
   return planner::Predict(question, mix, prices, planner::BudgetOf(question));
+}
+
+absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host) {
+  ReplayedHost replayed;
+  const auto count = static_cast<double>(host.steps.size());
+  for (const MeasuredStep& step : host.steps) {
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::Prediction prediction,
+                               PredictStep(step, host.calibration));
+    const planner::TimePrediction& time = prediction.time;
+    const double error = time.step_seconds / step.seconds - 1;
+    replayed.mean_error += std::abs(error) / count;
+    replayed.bias += error / count;
+    replayed.worst_error = std::max(replayed.worst_error, std::abs(error));
+    const bool covered = step.seconds >= time.low_seconds && step.seconds <= time.high_seconds;
+    replayed.covered_share += (covered ? 1 : 0) / count;
+  }
+  return replayed;
 }
 
 absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path) {

@@ -33,6 +33,15 @@ absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,
 absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
                                                 const planner::Calibration& calibration);
 
+// The steps of a host, predicted from its rates by the formulas of today.
+struct ReplayedHost {
+  double mean_error = 0;  // of |predicted / measured - 1|
+  double worst_error = 0;
+  double bias = 0;           // mean of predicted / measured - 1
+  double covered_share = 0;  // within the 90 % interval
+};
+absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host);
+
 // JSON files: {"calibration": ..., "steps": [...]}. Writing is atomic.
 absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path);
 absl::StatusOr<MeasuredHost> ReadMeasuredHost(const std::string& path);

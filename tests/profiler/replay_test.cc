@@ -1,0 +1,31 @@
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/benchmarks/accuracy_points.h"
+
+namespace tunesmith {
+namespace {
+
+// What `./dev bench accuracy --save` measured on a host, and how good predictions of it are. A change that makes them worse fails; one that makes them better
+// lowers the bar in the same commit.
+struct Bar {
+  const char* file;
+  double mean_error, worst_error, covered_share;
+};
+constexpr Bar kBars[] = {{"xeon-2-processors.json", 0.055, 0.19, 0.88}};
+
+TEST(ReplayTest, PredictionsAreAsGoodAsTheyWere) {
+  for (const Bar& bar : kBars) {
+    const auto host = ReadMeasuredHost(std::string("tests/profiler/testdata/") + bar.file);
+    ASSERT_TRUE(host.ok()) << host.status();
+    const auto replayed = ReplayHost(*host);
+    ASSERT_TRUE(replayed.ok()) << replayed.status();
+    EXPECT_LE(replayed->mean_error, bar.mean_error) << bar.file;
+    EXPECT_LE(replayed->worst_error, bar.worst_error) << bar.file;
+    EXPECT_GE(replayed->covered_share, bar.covered_share) << bar.file;
+  }
+}
+
+}  // namespace
+}  // namespace tunesmith
