@@ -125,6 +125,18 @@ TEST(TokenizerTest, EncodeAtFollowsWhatNormalizationMakesShorter) {
   EXPECT_EQ(token_of[4], static_cast<int64_t>(ids->size()) - 1);
 }
 
+// U+11A7 looks like a trailing consonant of Hangul and is none: it stays after a syllable.
+TEST(TokenizerTest, NormalizationKeepsTheBaseOfTrailingConsonants) {
+  const auto tokenizer = OpenTokenizer(StrCat(kData, "qwen2"));  // NFC
+  const auto syllable = tokenizer->Encode("\uaf9c", false),
+             both = tokenizer->Encode("\uaf9c\u11a7", false);
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_GT(both->size(), syllable->size());
+  EXPECT_EQ(tokenizer->Decode(*both), "\uaf9c\u11a7");
+  EXPECT_EQ(*tokenizer->Encode("\u1101\u116d\u11a8", false),
+            *tokenizer->Encode("\uaf9d", false));  // a real one is composed
+}
+
 // Where merges would be looked for pair by pair, each of these takes minutes.
 TEST(TokenizerTest, LongTextsTakeTheirLength) {
   for (const char* name : {"llama2", "gemma", "smollm"}) {
