@@ -8,6 +8,8 @@
 #include "client/table.h"
 #include "common/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "planner/model/mix.h"
+#include "planner/model/mix_names.h"
 
 namespace tunesmith::client {
 namespace {
@@ -15,13 +17,9 @@ namespace {
 constexpr int64_t kLeastStepsOfDrift = 5;
 constexpr double kMostOutside = 0.3;
 
-// "lora" of "method=lora:r16 zero_stage=0 ...".
 std::string MethodOf(const std::string& mix_line) {
-  const std::string key = "method=";
-  const size_t at = mix_line.find(key);
-  if (at == std::string::npos) return "-";
-  const size_t begin = at + key.size();
-  return mix_line.substr(begin, mix_line.find_first_of(" :", begin) - begin);
+  const absl::StatusOr<planner::Mix> mix = planner::ParseMix(mix_line);
+  return mix.ok() ? std::string(NameOf(planner::kMethodNames, mix->method)) : "-";
 }
 
 void Count(const v1::Measurement& m, CalibrationGroup& group) {

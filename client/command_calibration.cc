@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "absl/strings/str_format.h"
@@ -26,30 +27,30 @@ struct ReportFlags {
   Format format = Format::kTable;
 };
 
-// "in use", or why not.
-std::string UseOf(const planner::Calibration& calibration) {
-  if (!convert::BelongsHere(calibration)) return "of another host, or of another version";
-  const auto newest =
-      convert::NewestCalibration(convert::DefaultDataDirectory(), calibration.device_name);
-  return newest && newest->id == calibration.id ? "in use" : "older";
-}
-
 int RunList() {
-  Table table({"calibration", "device", "measured at", "interval", "points", "use", "host"},
-              {3, 4});
-  std::vector<StoredCalibration> stored =
-      convert::StoredCalibrations(convert::DefaultDataDirectory());
+  const std::string directory = convert::DefaultDataDirectory();
+  std::vector<StoredCalibration> stored = convert::StoredCalibrations(directory);
   std::sort(stored.begin(), stored.end(),
             [](const auto& a, const auto& b) { return a.path < b.path; });
+  std::map<std::string, std::string> in_use;  // ids by device
+  Table table({"calibration", "device", "measured at", "interval", "points", "use", "host"},
+              {3, 4});
   for (const StoredCalibration& file : stored) {
     if (!file.calibration.ok()) {
       std::fprintf(stderr, "%s\n", std::string(file.calibration.status().message()).c_str());
       continue;
     }
     const planner::Calibration& c = *file.calibration;
-    table.AddRow(
-        {c.id, c.device_name, c.measured_at, absl::StrFormat("%.0f %%", 100 * c.relative_error),
-         StrCat(c.gemm.size() + c.attention.size() + c.rates.size()), UseOf(c), c.fingerprint});
+    if (!in_use.contains(c.device_name)) {
+      const auto newest = convert::NewestCalibration(directory, c.device_name);
+      in_use[c.device_name] = newest ? newest->id : "";
+    }
+    const char* use = !convert::BelongsHere(c)        ? "of another host, or of another version"
+                      : in_use[c.device_name] == c.id ? "in use"
+                                                      : "older";
+    table.AddRow({c.id, c.device_name, c.measured_at,
+                  absl::StrFormat("%.0f %%", 100 * c.relative_error),
+                  StrCat(c.gemm.size() + c.attention.size() + c.rates.size()), use, c.fingerprint});
   }
   std::fputs(table.ToString().c_str(), stdout);
   return kExitOk;

@@ -12,7 +12,7 @@
 
 #include "client/local_binary.h"
 #include "client/table.h"
-#include "common/host_fingerprint.h"
+#include "common/meminfo.h"
 #include "common/str_cat.h"
 #include "common/units.h"
 #include "nlohmann/json.hpp"
@@ -36,15 +36,6 @@ const char* FirstThatLoads(std::initializer_list<const char*> libraries) {
   return nullptr;
 }
 
-// "Field:   12 kB" of /proc/meminfo.
-int64_t MeminfoBytes(const std::string& field) {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind(field + ":", 0) == 0)
-      return std::strtoll(line.c_str() + field.size() + 1, nullptr, 10) * kKiB;
-  return 0;
-}
-
 int64_t LimitOf(int resource) {
   struct rlimit limit = {};
   getrlimit(static_cast<__rlimit_resource>(resource), &limit);
@@ -66,9 +57,10 @@ Finding ExamineProcessors() {
 }
 
 Finding ExamineMemory() {
+  const std::string meminfo = ReadMeminfo();
   return {"memory", Health::kOk,
-          StrCat(FormatBytes(MeminfoBytes("MemAvailable")), " free of ",
-                 FormatBytes(MeminfoBytes("MemTotal")))};
+          StrCat(FormatBytes(MeminfoBytes(meminfo, "MemAvailable")), " free of ",
+                 FormatBytes(MeminfoBytes(meminfo, "MemTotal")))};
 }
 
 Finding ExamineBlas() {

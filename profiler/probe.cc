@@ -1,7 +1,6 @@
 #include "profiler/probe.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -18,38 +17,23 @@
 #include "profiler/fill_with_data.h"
 #include "profiler/op_statistics.h"
 #include "profiler/probe_programs.h"
+#include "profiler/run_step.h"
 #include "trainer/executor.h"
 
 namespace tunesmith::profiler {
 namespace {
 
-using planner::SegmentKind;
 using trainer::Executor;
 
 constexpr int kLeastRounds = 2;
 constexpr size_t kLeastPrograms = 3;  // whatever the budget
-// Between equal steps. A quiet virtual machine stays below 0.1.
+// Between equal steps: three times what a shared host showed (docs/benchmarks/accuracy.md, noise floor).
 constexpr double kMostSpread = 0.35;
 // Never claim more than a shared machine repeats.
 constexpr double kLeastRelativeError = 0.05;
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-// One step of two micro-batches; seconds.
-absl::StatusOr<double> RunStep(Executor& executor) {
-  const double start = Now();
-  for (SegmentKind kind :
-       {SegmentKind::kMicroFirst, SegmentKind::kMicroLast, SegmentKind::kOptimizer})
-    TUNESMITH_RETURN_IF_ERROR(executor.Run(kind));
-  TUNESMITH_RETURN_IF_ERROR(executor.Synchronize());
-  return Now() - start;
-}
-
 // What one program showed.
 struct Sample {
-  planner::ProgramInputs inputs;
   std::shared_ptr<const planner::Program> program;
   OpStatistics ops;
   double step_seconds = 0;
@@ -63,10 +47,10 @@ absl::StatusOr<Sample> ProbeProgram(const planner::ProgramInputs& inputs,
   TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
                              Executor::Create(*program, context, {}));
   TUNESMITH_RETURN_IF_ERROR(FillWithData(*executor));
-  TUNESMITH_RETURN_IF_ERROR(RunStep(*executor).status());  // warm-up: pages, caches, library set-up
-  Sample sample{.inputs = inputs, .program = program, .ops = OpStatistics(program.get())};
+  TUNESMITH_RETURN_IF_ERROR(WarmUp(*executor));
+  Sample sample{.program = program, .ops = OpStatistics(program.get())};
   std::vector<double> steps;
-  for (int round = 0; round < kLeastRounds || Now() < until; ++round) {
+  for (int round = 0; round < kLeastRounds || MonotonicSeconds() < until; ++round) {
     executor->set_observer(&sample.ops);
     TUNESMITH_RETURN_IF_ERROR(RunStep(*executor).status());
     executor->set_observer(nullptr);
@@ -91,24 +75,32 @@ absl::Status CheckNoise(const std::vector<Sample>& samples) {
              "--allow-noise"));
 }
 
-// Measured over predicted steps, in log space, of all samples but `left_out`, and of `left_out` last: each predicted from the ops of all but `left_out`.
-absl::StatusOr<std::vector<double>> LogRatios(const std::vector<Sample>& samples, size_t left_out,
-                                              const planner::Hardware& hardware,
-                                              planner::Calibration calibration) {
+// Of the rates of all samples but the one at `left_out`.
+planner::PriceTable PricesWithout(const std::vector<Sample>& samples, size_t left_out,
+                                  const planner::Hardware& hardware,
+                                  planner::Calibration calibration) {
   OpStatistics ops(nullptr);
   for (size_t i = 0; i < samples.size(); ++i)
     if (i != left_out) ops.Merge(samples[i].ops);
   ops.AddTo(calibration);
-  const planner::PriceTable prices(hardware, calibration, samples[0].inputs.mix.precision);
-  const auto log_ratio = [&](const Sample& sample) {
-    const planner::StepPrice price = planner::PriceStep(*sample.program, prices);
-    return std::log(sample.step_seconds / (static_cast<double>(price.step_picoseconds) * 1e-12));
-  };
-  std::vector<double> ratios;
+  return {hardware, calibration, samples[0].program->inputs.mix.precision};
+}
+
+// Of the measured over the predicted step.
+double LogRatio(const Sample& sample, const planner::PriceTable& prices) {
+  const planner::StepPrice price = planner::PriceStep(*sample.program, prices);
+  return std::log(sample.step_seconds / (static_cast<double>(price.step_picoseconds) * 1e-12));
+}
+
+// How far off a sample's step is when rates and step factor come from all others.
+double ErrorWhenLeftOut(const std::vector<Sample>& samples, size_t left_out,
+                        const planner::Hardware& hardware,
+                        const planner::Calibration& calibration) {
+  const planner::PriceTable prices = PricesWithout(samples, left_out, hardware, calibration);
+  std::vector<double> others;
   for (size_t i = 0; i < samples.size(); ++i)
-    if (i != left_out) ratios.push_back(log_ratio(samples[i]));
-  if (left_out < samples.size()) ratios.push_back(log_ratio(samples[left_out]));
-  return ratios;
+    if (i != left_out) others.push_back(LogRatio(samples[i], prices));
+  return std::expm1(std::abs(LogRatio(samples[left_out], prices) - Median(others)));
 }
 
 // The step factor is the median over all programs. The interval is what programs are off by when they are predicted from the others: nine in ten are within it.
@@ -116,23 +108,17 @@ absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options
                  planner::Calibration& calibration) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
                              planner::FindHardware(options.device_name));
-  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<double> ratios,
-                             LogRatios(samples, samples.size(), hardware, calibration));
-  std::vector<double> errors;
-  for (size_t i = 0; i < samples.size() && samples.size() > 1; ++i) {
-    TUNESMITH_ASSIGN_OR_RETURN(std::vector<double> others,
-                               LogRatios(samples, i, hardware, calibration));
-    const double left_out = others.back();
-    others.pop_back();
-    errors.push_back(std::expm1(std::abs(left_out - Median(others))));
+  const planner::PriceTable prices = PricesWithout(samples, samples.size(), hardware, calibration);
+  std::vector<double> ratios, errors;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    ratios.push_back(LogRatio(samples[i], prices));
+    if (samples.size() > 1) errors.push_back(ErrorWhenLeftOut(samples, i, hardware, calibration));
   }
-  OpStatistics all(nullptr);
-  for (const Sample& sample : samples) all.Merge(sample.ops);
-  all.AddTo(calibration);
-  calibration.step_factor = std::exp(Median(ratios));
   std::sort(errors.begin(), errors.end());
-  const double ninth = errors.empty() ? 0 : errors[errors.size() * 9 / 10];
-  calibration.relative_error = std::max(kLeastRelativeError, ninth);
+  calibration = prices.calibration();
+  calibration.step_factor = std::exp(Median(ratios));
+  calibration.relative_error =
+      std::max(kLeastRelativeError, errors.empty() ? 0 : errors[errors.size() * 9 / 10]);
   return absl::OkStatus();
 }
 
@@ -148,14 +134,15 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
   calibration.measured_at = absl::FormatTime(absl::RFC3339_sec, begun, absl::UTCTimeZone());
   calibration.id =
       options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
-  const double start = Now();
+  const double start = MonotonicSeconds();
   std::vector<Sample> samples;
   const std::vector<planner::ProgramInputs> programs =
       ProbePrograms({options.model, options.context, options.precision}, {.kind = context.device});
   for (size_t i = 0; i < programs.size(); ++i) {
-    const double left = start + options.budget_seconds - Now();
+    const double left = start + options.budget_seconds - MonotonicSeconds();
     if (left <= 0 && i >= kLeastPrograms) break;
-    const double until = Now() + std::max(left, 0.0) / static_cast<double>(programs.size() - i);
+    const double until =
+        MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(programs.size() - i);
     absl::StatusOr<Sample> sample = ProbeProgram(programs[i], context, until);
     if (absl::IsResourceExhausted(sample.status()) && !samples.empty()) continue;
     TUNESMITH_RETURN_IF_ERROR(sample.status());

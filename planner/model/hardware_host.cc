@@ -1,13 +1,10 @@
 #include "planner/model/hardware_host.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <thread>
-#include <vector>
 
-#include "common/numbers.h"
-#include "common/text.h"
+#include "common/meminfo.h"
+#include "common/str_cat.h"
 #include "common/units.h"
 
 namespace tunesmith::planner {
@@ -20,28 +17,11 @@ constexpr double kFlopsPerSecondPerProcessor = 20e9;
 constexpr double kMemoryBytesPerSecond = 10e9;
 constexpr int64_t kMemoryWhenUnknown = kGiB;
 
-std::string ReadMeminfo() {
-  std::ifstream file("/proc/meminfo");
-  return std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-}
-
 }  // namespace
-
-int64_t MemAvailableBytes(std::string_view meminfo) {
-  for (const std::string_view line : StrSplit(meminfo, "\n")) {
-    const std::vector<std::string_view> words = StrSplitSkipEmpty(line, " ");
-    int64_t kibibytes = 0;
-    if (words.size() == 3 && words[0] == "MemAvailable:" && words[2] == "kB" &&
-        ParseInt64(words[1], &kibibytes) && kibibytes > 0) {
-      return CheckedMultiply(kibibytes, kKiB, "MemAvailable").value_or(0);
-    }
-  }
-  return 0;
-}
 
 Hardware HostHardware() {
   const auto processors = static_cast<int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-  const int64_t available_bytes = MemAvailableBytes(ReadMeminfo());
+  const int64_t available_bytes = MeminfoBytes(ReadMeminfo(), "MemAvailable");
   return Hardware{
       .name = "cpu",
       .description = StrCat("this host, ", processors, " processors"),

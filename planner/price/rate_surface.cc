@@ -5,6 +5,8 @@
 #include <tuple>
 #include <utility>
 
+#include "common/median.h"
+
 namespace tunesmith::planner {
 namespace {
 
@@ -25,12 +27,6 @@ double SquaredDistance(const RateSurface::Sizes& a, const RateSurface::Sizes& b)
   return sum;
 }
 
-double MedianOf(std::vector<double>& values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 // How much less than the peak a size reaches, in log space.
 double LogShare(double log_size, double half_size) {
   return half_size == 0 ? 0.0 : -std::log1p(half_size * std::exp(-log_size));
@@ -48,33 +44,60 @@ double RateSurface::LogTrend(const Sizes& x) const {
   return log_rate;
 }
 
-// Mean distance of the points from their median, with another half size.
-double RateSurface::SpreadFor(size_t d, double half_size) const {
-  std::vector<double> rests, sorted;
-  for (const Point& p : points_)
-    rests.push_back(p.log_rate - LogTrend(p.x) + LogShare(p.x[d], half_sizes_[d]) -
-                    LogShare(p.x[d], half_size));
-  sorted = rests;
-  const double middle = MedianOf(sorted);
-  double sum = 0;
-  for (const double rest : rests) sum += std::abs(rest - middle);
-  return sum;
-}
-
-void RateSurface::FitHalfSize(size_t d) {
-  double best_size = 0, best = SpreadFor(d, 0);
-  for (int i = 1; i < kHalfSizeCount; ++i) {
-    const double spread = SpreadFor(d, HalfSize(i));
-    if (spread < best * (1 - 1e-9)) std::tie(best, best_size) = std::pair(spread, HalfSize(i));
+// Fits the half size of one dimension after another. What every point's share of the peak would be by every half size is computed once.
+class RateSurface::Fitter {
+ public:
+  explicit Fitter(const std::vector<Point>& points) {
+    for (const Point& p : points) rests_.push_back(p.log_rate);
+    for (size_t d = 0; d < kSizes; ++d) {
+      const auto same = [&](const Point& p) { return p.x[d] == points[0].x[d]; };
+      varies_[d] = !std::all_of(points.begin(), points.end(), same);
+      for (int i = 0; varies_[d] && i < kHalfSizeCount; ++i)
+        for (const Point& p : points) shares_[d][i].push_back(LogShare(p.x[d], HalfSize(i)));
+    }
   }
-  half_sizes_[d] = best_size;
-}
 
-void RateSurface::FitPeak() {
-  std::vector<double> rests;
-  for (const Point& p : points_) rests.push_back(p.log_rate - LogTrend(p.x));
-  log_peak_ += MedianOf(rests);
-}
+  std::array<double, kSizes> HalfSizes() {
+    for (int sweep = 0; sweep < kSweeps; ++sweep)
+      for (size_t d = 0; d < kSizes; ++d)
+        if (varies_[d]) Improve(d);
+    std::array<double, kSizes> half_sizes;
+    for (size_t d = 0; d < kSizes; ++d) half_sizes[d] = HalfSize(chosen_[d]);
+    return half_sizes;
+  }
+
+ private:
+  // rests_ are over the trend by the half sizes that are chosen; those of dimension d are taken out while it is looked for.
+  void Improve(size_t d) {
+    for (size_t p = 0; p < rests_.size(); ++p) rests_[p] += shares_[d][chosen_[d]][p];
+    int best = 0;
+    double least = Spread(shares_[d][0]);
+    for (int i = 1; i < kHalfSizeCount; ++i) {
+      const double spread = Spread(shares_[d][i]);
+      if (spread >= least * (1 - 1e-9)) continue;
+      least = spread;
+      best = i;
+    }
+    chosen_[d] = best;
+    for (size_t p = 0; p < rests_.size(); ++p) rests_[p] -= shares_[d][best][p];
+  }
+
+  // Distance of the points from their median, summed.
+  double Spread(const std::vector<double>& shares) {
+    over_.resize(rests_.size());
+    for (size_t p = 0; p < rests_.size(); ++p) over_[p] = rests_[p] - shares[p];
+    const double middle = Median(over_);
+    double sum = 0;
+    for (const double over : over_) sum += std::abs(over - middle);
+    return sum;
+  }
+
+  std::vector<double> rests_;
+  std::vector<double> over_;
+  std::array<bool, kSizes> varies_ = {};
+  std::array<std::array<std::vector<double>, kHalfSizeCount>, kSizes> shares_;
+  std::array<int, kSizes> chosen_ = {};
+};
 
 void RateSurface::Fit() {
   if (points_.empty()) return;
@@ -82,11 +105,11 @@ void RateSurface::Fit() {
   std::sort(points_.begin(), points_.end(), [](const Point& a, const Point& b) {
     return std::tie(a.x, a.log_rate) < std::tie(b.x, b.log_rate);
   });
-  for (int sweep = 0; sweep < kSweeps && points_.size() >= kLeastPointsOfTrend; ++sweep) {
-    for (size_t d = 0; d < kSizes; ++d) FitHalfSize(d);
-  }
-  FitPeak();
-  for (Point& p : points_) p.residual = p.log_rate - LogTrend(p.x);
+  if (points_.size() >= kLeastPointsOfTrend) half_sizes_ = Fitter(points_).HalfSizes();
+  std::vector<double> rests;
+  for (const Point& p : points_) rests.push_back(p.log_rate - LogTrend(p.x));
+  log_peak_ = Median(rests);
+  for (size_t i = 0; i < points_.size(); ++i) points_[i].residual = rests[i] - log_peak_;
 }
 
 double RateSurface::RateAt(const Sizes& log_sizes) const {

@@ -33,10 +33,9 @@ class RateSurface {
     double residual;  // over the trend
   };
 
+  class Fitter;
+
   double LogTrend(const Sizes& x) const;
-  void FitHalfSize(size_t d);
-  double SpreadFor(size_t d, double half_size) const;
-  void FitPeak();
 
   std::vector<Point> points_;
   std::array<double, kSizes> half_sizes_ = {};

@@ -12,21 +12,21 @@
 //   interval_coverage, interval_half_width_median   of the stated 90 % interval
 //   arena_mismatch_count                   points whose allocated arena has not the predicted size
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/median.h"
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
+#include "planner/answer/candidates.h"
 #include "planner/model/catalog.h"
-#include "profiler/probe.h"
+#include "profiler/run_step.h"
 #include "proto/convert/data_directory.h"
 #include "tests/benchmarks/accuracy_points.h"
 #include "tests/benchmarks/timed_step.h"
@@ -52,16 +52,10 @@ struct Options {
   uint64_t seed = 1;
 };
 
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 struct Point {
   MeasuredStep step;
   planner::Prediction prediction;
   std::optional<TimedStep> timed = std::nullopt;  // while its group is measured
-
-  double Error() const { return prediction.time.step_seconds / step.seconds - 1; }
 };
 
 // What points are drawn from. Deep models are cut to some of their layers, whose widths stay.
@@ -137,43 +131,44 @@ absl::StatusOr<std::vector<Point>> DrawPoints(const Options& options,
 
 absl::Status Open(Point& point, const trainer::OpContext& context) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question, QuestionOf(point.step, {}));
-  planner::ProgramInputs inputs;
-  inputs.model = question.model;
-  inputs.workload = question.workload;
-  inputs.mix = point.prediction.mix;
-  inputs.backend = {.kind = planner::BackendKind::kCpu};
-  TUNESMITH_ASSIGN_OR_RETURN(point.timed, TimedStep::Open(inputs, context));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      point.timed, TimedStep::Open(planner::InputsFor(question, point.prediction.mix), context));
   return absl::OkStatus();
 }
 
+// What the points show beside their errors.
 struct Totals {
-  double error = 0, bias = 0, worst = 0, noise = 0;
-  int64_t covered = 0, arena_mismatches = 0;
+  double noise = 0;
+  int64_t arena_mismatches = 0;
   std::vector<double> half_widths;
 };
 
-double Noise(const std::vector<double>& seconds) {
-  std::vector<double> even, odd;
-  for (size_t i = 0; i < seconds.size(); ++i) (i % 2 == 0 ? even : odd).push_back(seconds[i]);
-  return odd.empty() ? 0 : std::abs(Median(odd) / Median(even) - 1);
-}
-
 void Count(const Point& point, Totals& totals) {
   const planner::TimePrediction& time = point.prediction.time;
-  const double measured = point.step.seconds;
-  totals.error += std::abs(point.Error());
-  totals.bias += point.Error();
-  totals.worst = std::max(totals.worst, std::abs(point.Error()));
-  totals.noise += Noise(point.timed->seconds());
-  totals.covered += measured >= time.low_seconds && measured <= time.high_seconds;
+  totals.noise += point.timed->noise();
   totals.half_widths.push_back((time.high_seconds - time.low_seconds) / 2 / time.step_seconds);
   totals.arena_mismatches += point.timed->arena_bytes() != point.prediction.memory.arena_bytes;
-  std::printf("%+6.1f %%  predicted %9s  measured %9s  %s x%lld, context %lld, %s\n",
-              100 * point.Error(), FormatSeconds(time.step_seconds).c_str(),
-              FormatSeconds(measured).c_str(), point.step.model.c_str(),
-              static_cast<long long>(point.step.layer_count),
-              static_cast<long long>(point.step.context), point.step.mix.c_str());
-  std::fflush(stdout);
+  std::fprintf(stderr, "measured %s: %s\n", FormatSeconds(point.step.seconds).c_str(),
+               point.step.mix.c_str());
+}
+
+void Print(const MeasuredHost& host, const ReplayedHost& replayed) {
+  for (size_t i = 0; i < host.steps.size(); ++i) {
+    const MeasuredStep& step = host.steps[i];
+    std::printf("%+6.1f %%  measured %9s  %s x%lld, context %lld, %s\n", 100 * replayed.errors[i],
+                FormatSeconds(step.seconds).c_str(), step.model.c_str(),
+                static_cast<long long>(step.layer_count), static_cast<long long>(step.context),
+                step.mix.c_str());
+  }
+}
+
+// The fields of the last line that come from errors.
+std::string ErrorFields(const MeasuredHost& host, const ReplayedHost& replayed) {
+  return absl::StrFormat(
+      "\"point_count\": %d, \"time_mape\": %.4f, \"time_worst\": %.4f, \"time_bias\": %.4f, "
+      "\"interval_coverage\": %.4f",
+      host.steps.size(), replayed.mean_error, replayed.worst_error, replayed.bias,
+      replayed.covered_share);
 }
 
 // Points [begin, end), taking turns.
@@ -202,16 +197,6 @@ size_t GroupEnd(const std::vector<Point>& points, size_t begin) {
   return end;
 }
 
-absl::StatusOr<planner::Calibration> Calibrate(const Options& options,
-                                               const trainer::OpContext& context) {
-  if (!options.calibration_path.empty())
-    return convert::ReadCalibrationFile(options.calibration_path);
-  profiler::ProbeOptions probe{.budget_seconds = options.budget_seconds, .allows_noise = true};
-  TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
-  return profiler::Probe(
-      probe, context, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
-}
-
 // What was measured before, predicted by the formulas of today: from the rates of then, or from others.
 absl::Status Replay(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(MeasuredHost host, ReadMeasuredHost(options.replay_path));
@@ -220,22 +205,21 @@ absl::Status Replay(const Options& options) {
                                convert::ReadCalibrationFile(options.calibration_path));
   }
   TUNESMITH_ASSIGN_OR_RETURN(const ReplayedHost replayed, ReplayHost(host));
-  std::printf(
-      "{\"point_count\": %zu, \"time_mape\": %.4f, \"time_worst\": %.4f, \"time_bias\": %.4f, "
-      "\"interval_coverage\": %.4f}\n",
-      host.steps.size(), replayed.mean_error, replayed.worst_error, replayed.bias,
-      replayed.covered_share);
+  Print(host, replayed);
+  std::printf("{%s}\n", ErrorFields(host, replayed).c_str());
   return absl::OkStatus();
 }
 
 absl::Status Run(const Options& options) {
   if (!options.replay_path.empty()) return Replay(options);
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device, trainer::OpenDevice::Open("cpu", 0));
-  const double start = Now();
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
-                             Calibrate(options, device.context()));
-  const double calibrated = Now();
-  TUNESMITH_ASSIGN_OR_RETURN(std::vector<Point> points, DrawPoints(options, calibration));
+  const double start = profiler::MonotonicSeconds();
+  MeasuredHost host;
+  TUNESMITH_ASSIGN_OR_RETURN(
+      host.calibration,
+      CalibrationOf(options.calibration_path, options.budget_seconds, device.context()));
+  const double calibrated = profiler::MonotonicSeconds();
+  TUNESMITH_ASSIGN_OR_RETURN(std::vector<Point> points, DrawPoints(options, host.calibration));
   Totals totals;
   for (size_t begin = 0; begin < points.size();) {
     const size_t end = GroupEnd(points, begin);
@@ -243,19 +227,17 @@ absl::Status Run(const Options& options) {
         MeasureGroup(points, begin, end, options.round_count, device.context(), totals));
     begin = end;
   }
-  if (!options.save_path.empty()) {
-    MeasuredHost host{.calibration = calibration};
-    for (const Point& point : points) host.steps.push_back(point.step);
+  for (const Point& point : points) host.steps.push_back(point.step);
+  if (!options.save_path.empty())
     TUNESMITH_RETURN_IF_ERROR(WriteMeasuredHost(host, options.save_path));
-  }
-  const auto count = static_cast<double>(points.size());
+  TUNESMITH_ASSIGN_OR_RETURN(const ReplayedHost replayed, ReplayHost(host));
+  Print(host, replayed);
   std::printf(
-      "{\"point_count\": %zu, \"time_mape\": %.4f, \"time_worst\": %.4f, \"time_bias\": %.4f, "
-      "\"noise_floor\": %.4f, \"interval_coverage\": %.4f, \"interval_half_width_median\": %.4f, "
+      "{%s, \"noise_floor\": %.4f, \"interval_half_width_median\": %.4f, "
       "\"arena_mismatch_count\": %lld, \"calibration_seconds\": %.1f, \"seconds\": %.1f}\n",
-      points.size(), totals.error / count, totals.worst, totals.bias / count, totals.noise / count,
-      static_cast<double>(totals.covered) / count, Median(totals.half_widths),
-      static_cast<long long>(totals.arena_mismatches), calibrated - start, Now() - start);
+      ErrorFields(host, replayed).c_str(), totals.noise / static_cast<double>(points.size()),
+      Median(totals.half_widths), static_cast<long long>(totals.arena_mismatches),
+      calibrated - start, profiler::MonotonicSeconds() - start);
   return absl::OkStatus();
 }
 

@@ -48,6 +48,7 @@ absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host) {
                                PredictStep(step, host.calibration));
     const planner::TimePrediction& time = prediction.time;
     const double error = time.step_seconds / step.seconds - 1;
+    replayed.errors.push_back(error);
     replayed.mean_error += std::abs(error) / count;
     replayed.bias += error / count;
     replayed.worst_error = std::max(replayed.worst_error, std::abs(error));

@@ -35,9 +35,10 @@ absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
 
 // The steps of a host, predicted from its rates by the formulas of today.
 struct ReplayedHost {
-  double mean_error = 0;  // of |predicted / measured - 1|
+  std::vector<double> errors;  // predicted / measured - 1, by step
+  double mean_error = 0;       // of their magnitudes
   double worst_error = 0;
-  double bias = 0;           // mean of predicted / measured - 1
+  double bias = 0;           // mean of the errors
   double covered_share = 0;  // within the 90 % interval
 };
 absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host);

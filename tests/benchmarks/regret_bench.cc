@@ -9,20 +9,16 @@
 //   noise_floor            mean over the mixes measured again of |median of odd rounds / median of even rounds - 1|
 //   out_of_memory_count    recommended or feasible mixes that did not fit, or whose arena was larger than predicted
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
-#include "common/median.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
 #include "planner/model/catalog.h"
-#include "profiler/probe.h"
-#include "proto/convert/data_directory.h"
 #include "tests/benchmarks/timed_step.h"
 #include "trainer/open_device.h"
 
@@ -169,10 +165,7 @@ class Bench {
       for (TimedStep& step : steps) TUNESMITH_RETURN_IF_ERROR(step.Run());
     for (size_t i = 0; i < steps.size(); ++i) {
       candidates[i].seconds = steps[i].median_seconds();
-      std::vector<double> even, odd;
-      for (size_t r = 0; r < steps[i].seconds().size(); ++r)
-        (r % 2 == 0 ? even : odd).push_back(steps[i].seconds()[r]);
-      noises_.push_back(std::abs(Median(odd) / Median(even) - 1));
+      noises_.push_back(steps[i].noise());
     }
     return absl::OkStatus();
   }
@@ -185,18 +178,10 @@ class Bench {
   int64_t mix_count_ = 0;
 };
 
-absl::StatusOr<planner::Calibration> Calibrate(const std::string& path, double budget_seconds,
-                                               const trainer::OpContext& context) {
-  if (!path.empty()) return convert::ReadCalibrationFile(path);
-  profiler::ProbeOptions probe{.budget_seconds = budget_seconds, .allows_noise = true};
-  TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
-  return profiler::Probe(probe, context, [](const std::string&) {});
-}
-
 absl::Status Run(const std::string& calibration_path, double budget_seconds) {
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device, trainer::OpenDevice::Open("cpu", 0));
   TUNESMITH_ASSIGN_OR_RETURN(planner::Calibration calibration,
-                             Calibrate(calibration_path, budget_seconds, device.context()));
+                             CalibrationOf(calibration_path, budget_seconds, device.context()));
   Bench bench(std::move(calibration), device.context());
   for (const Asked& asked : kQuestions) TUNESMITH_RETURN_IF_ERROR(bench.Ask(asked));
   bench.Print();

@@ -1,51 +1,49 @@
 #include "tests/benchmarks/timed_step.h"
 
-#include <chrono>
+#include <cmath>
+#include <cstdio>
 #include <utility>
 
 #include "common/median.h"
 #include "common/status_macros.h"
+#include "planner/model/catalog.h"
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
+#include "profiler/probe.h"
+#include "profiler/run_step.h"
+#include "proto/convert/data_directory.h"
 
 namespace tunesmith {
-namespace {
-
-using planner::SegmentKind;
-
-double Now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-bool IsOfAStep(SegmentKind kind) {
-  return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||
-         kind == SegmentKind::kMicroLast || kind == SegmentKind::kOptimizer;
-}
-
-}  // namespace
-
 absl::StatusOr<TimedStep> TimedStep::Open(const planner::ProgramInputs& inputs,
                                           const trainer::OpContext& context) {
   TUNESMITH_ASSIGN_OR_RETURN(planner::Program program, planner::BuildProgram(inputs));
   TUNESMITH_ASSIGN_OR_RETURN(auto executor,
                              trainer::Executor::Create(std::move(program), context, {}));
   TUNESMITH_RETURN_IF_ERROR(profiler::FillWithData(*executor));
-  TimedStep step(std::move(executor));
-  TUNESMITH_RETURN_IF_ERROR(step.Run());
-  step.seconds_.clear();
-  return step;
+  TUNESMITH_RETURN_IF_ERROR(profiler::RunStep(*executor).status());
+  return TimedStep(std::move(executor));
 }
 
 absl::Status TimedStep::Run() {
-  const double start = Now();
-  for (const planner::Segment& segment : executor_->program().segments) {
-    for (int64_t i = 0; IsOfAStep(segment.kind) && i < segment.repeat_count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(executor_->Run(segment.kind));
-  }
-  seconds_.push_back(Now() - start);
+  TUNESMITH_ASSIGN_OR_RETURN(seconds_.emplace_back(), profiler::RunStep(*executor_));
   return absl::OkStatus();
 }
 
 double TimedStep::median_seconds() const { return Median(seconds_); }
+
+double TimedStep::noise() const {
+  std::vector<double> even, odd;
+  for (size_t i = 0; i < seconds_.size(); ++i) (i % 2 == 0 ? even : odd).push_back(seconds_[i]);
+  return odd.empty() ? 0 : std::abs(Median(odd) / Median(even) - 1);
+}
+
+absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
+                                                   const trainer::OpContext& context) {
+  if (!path.empty()) return convert::ReadCalibrationFile(path);
+  profiler::ProbeOptions probe{.budget_seconds = budget_seconds, .allows_noise = true};
+  TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
+  return profiler::Probe(
+      probe, context, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
+}
 
 }  // namespace tunesmith

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "planner/price/calibration.h"
 #include "planner/program/program.h"
 #include "trainer/executor.h"
 
@@ -22,6 +24,7 @@ class TimedStep {
   int64_t arena_bytes() const { return executor_->arena().plan().device_bytes(); }
   const std::vector<double>& seconds() const { return seconds_; }
   double median_seconds() const;
+  double noise() const;  // |median of odd rounds / median of even rounds - 1|
 
  private:
   explicit TimedStep(std::unique_ptr<trainer::Executor> executor)
@@ -30,5 +33,9 @@ class TimedStep {
   std::unique_ptr<trainer::Executor> executor_;
   std::vector<double> seconds_;
 };
+
+// The calibration in the file at `path`; without one, this host's, measured now. REQUIRES: `context` is of the CPU.
+absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
+                                                   const trainer::OpContext& context);
 
 }  // namespace tunesmith

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "common/meminfo.h"
 #include "common/units.h"
 #include "planner/model/hardware_host.h"
 
@@ -106,12 +107,13 @@ TEST(ParseDeviceGroupTest, BadTextIsNamed) {
 }
 
 TEST(HostHardwareTest, ReadsAvailableMemory) {
-  EXPECT_EQ(MemAvailableBytes("MemTotal:  100 kB\nMemAvailable:    2048 kB\nBuffers: 1 kB\n"),
-            2048 * kKiB);
-  EXPECT_EQ(MemAvailableBytes("MemTotal:  100 kB\n"), 0);
-  EXPECT_EQ(MemAvailableBytes("MemAvailable: 99999999999999999999 kB\n"), 0);
-  EXPECT_EQ(MemAvailableBytes("MemAvailable: 9223372036854775807 kB\n"), 0);
-  EXPECT_EQ(MemAvailableBytes(""), 0);
+  EXPECT_EQ(
+      MeminfoBytes("MemTotal:  100 kB\nMemAvailable:    2048 kB\nBuffers: 1 kB\n", "MemAvailable"),
+      2048 * kKiB);
+  EXPECT_EQ(MeminfoBytes("MemTotal:  100 kB\n", "MemAvailable"), 0);
+  EXPECT_EQ(MeminfoBytes("MemAvailable: 99999999999999999999 kB\n", "MemAvailable"), 0);
+  EXPECT_EQ(MeminfoBytes("MemAvailable: 9223372036854775807 kB\n", "MemAvailable"), 0);
+  EXPECT_EQ(MeminfoBytes("", "MemAvailable"), 0);
 }
 
 }  // namespace

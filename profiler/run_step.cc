@@ -1,0 +1,44 @@
+#include "profiler/run_step.h"
+
+#include <chrono>
+
+#include "common/status_macros.h"
+
+namespace tunesmith::profiler {
+namespace {
+
+using planner::Segment;
+using planner::SegmentKind;
+
+bool IsOfAMicroBatch(SegmentKind kind) {
+  return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||
+         kind == SegmentKind::kMicroLast;
+}
+
+}  // namespace
+
+double MonotonicSeconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+absl::StatusOr<double> RunStep(trainer::Executor& executor) {
+  const double start = MonotonicSeconds();
+  for (const Segment& segment : executor.program().segments) {
+    if (!IsOfAMicroBatch(segment.kind) && segment.kind != SegmentKind::kOptimizer) continue;
+    for (int64_t i = 0; i < segment.repeat_count; ++i)
+      TUNESMITH_RETURN_IF_ERROR(executor.Run(segment.kind));
+  }
+  TUNESMITH_RETURN_IF_ERROR(executor.Synchronize());
+  return MonotonicSeconds() - start;
+}
+
+absl::Status WarmUp(trainer::Executor& executor) {
+  for (const Segment& segment : executor.program().segments) {
+    if (!IsOfAMicroBatch(segment.kind) || segment.repeat_count == 0) continue;
+    TUNESMITH_RETURN_IF_ERROR(executor.Run(segment.kind));
+    break;
+  }
+  return executor.Synchronize();
+}
+
+}  // namespace tunesmith::profiler

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "trainer/executor.h"
+
+namespace tunesmith::profiler {
+
+// Seconds of a clock that never goes back.
+double MonotonicSeconds();
+
+// One optimizer step of the executor's program, with all of its micro-batches, until the device is done: seconds.
+absl::StatusOr<double> RunStep(trainer::Executor& executor);
+
+// Its first micro-batch alone: pages, caches, library set-up.
+absl::Status WarmUp(trainer::Executor& executor);
+
+}  // namespace tunesmith::profiler
