@@ -232,7 +232,8 @@ BatchSplit SplitOf(const Question& question, int64_t micro_batch, int64_t ranks)
           .loss_token_count = SliceLossTokenCount(mix, question.workload)};
 }
 
-// Whether fewer ranks, by a divisor of both numbers, have as many tokens each of smaller micro-batches, and name those of the loss as well, or neither does.
+// Whether fewer ranks, by the greatest common divisor of both numbers, have as many tokens each of smaller micro-batches, and name those of the loss as well, or
+// neither does.
 bool HasSmallerTwin(const Question& question, const BatchSplit& split,
                     const std::vector<int64_t>& rank_counts) {
   const int64_t common = std::gcd(split.micro_batch, split.sequence_parallel),
@@ -278,11 +279,8 @@ absl::Status ValidateQuestion(const Question& question) {
 absl::Status ValidateMixFor(const Question& question, const Mix& mix) {
   TUNESMITH_RETURN_IF_ERROR(ValidateMix(mix, question.model.layer_count));
   if (RankCount(mix) == question.devices.device_count) return absl::OkStatus();
-  const std::string sequence =
-      mix.sequence_parallel == 1 ? "" : StrCat(" x sequence_parallel(", mix.sequence_parallel, ")");
-  return absl::InvalidArgumentError(StrCat("batch: data_parallel(", mix.data_parallel, ")",
-                                           sequence, " != devices(", question.devices.device_count,
-                                           ")"));
+  return absl::InvalidArgumentError(
+      StrCat("batch: ", RanksText(mix), " != devices(", question.devices.device_count, ")"));
 }
 
 Backend BackendOf(const Hardware& hardware) {
@@ -313,6 +311,14 @@ std::vector<int64_t> SequenceParallelsOf(const Question& question) {
   const std::vector<int64_t> in_node =
       possible(DivisorsOf(devices.device_count / devices.node_count));
   return in_node.empty() ? possible(DivisorsOf(devices.device_count)) : in_node;
+}
+
+int64_t MostDeviceCount(const Question& question, int64_t at_most) {
+  // Ranks that share a row divide its heads.
+  const int64_t rows = question.workload.rows_per_step,
+                sharing = question.pinned.sequence_parallel.value_or(question.model.head_count);
+  if (rows < 1 || sharing < 1) return 1;
+  return rows >= CeilDivide(at_most, sharing) ? at_most : rows * sharing;
 }
 
 std::vector<Mix> FamiliesOf(const Question& question) {

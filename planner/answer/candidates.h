@@ -29,6 +29,10 @@ Backend BackendOf(const Hardware& hardware);
 // rows as it must, others. Empty: the question cannot be met.
 std::vector<int64_t> SequenceParallelsOf(const Question& question);
 
+// Devices that the question's rows can be divided over, `at_most` or fewer: as many for a row as may share one. Which of these numbers are possible,
+// ValidateQuestion says.
+int64_t MostDeviceCount(const Question& question, int64_t at_most);
+
 // Every mix that answers the question, less the recompute counts: methods x attention x loss x (micro-batch, accumulation, ranks that share it), where the
 // question does not pin them. Of two ways to have as many tokens on a rank in as many micro-batches the one by fewer ranks is left, as it exchanges less.
 std::vector<Mix> FamiliesOf(const Question& question);

@@ -166,8 +166,7 @@ class ChangeFinder {
     const int64_t per_node = asked.node_count > 1 ? asked.device_count / asked.node_count
                                                   : std::max(kDevicesPerNode, asked.device_count);
     for (const int64_t count :
-         DeviceCounts(asked.hardware, per_node,
-                      std::min(kMostOfferedCount, question_.workload.rows_per_step))) {
+         DeviceCounts(asked.hardware, per_node, MostDeviceCount(question_, kMostOfferedCount))) {
       if (count <= asked.device_count) continue;
       Question changed = question_;
       changed.devices = GroupOf(asked.hardware, count, per_node, asked.network_bytes_per_second);
@@ -229,14 +228,15 @@ class ChangeFinder {
       changed.workload.document_capacity = std::min(question_.workload.document_capacity, context);
       return changed;
     };
+    // Ranks that share a row divide its tokens.
     return TryLargest(
-        {.kind = ChangeKind::kContext, .semantic = true, .from = question_.workload.context}, 1,
-        vary, "context");
+        {.kind = ChangeKind::kContext, .semantic = true, .from = question_.workload.context},
+        nearest_.mix.sequence_parallel, vary, "context");
   }
 
   // Fewer rows help where a single micro-batch makes gradients and activations share memory. They must divide as the rows asked for did.
   absl::Status TryRows() {
-    const int64_t unit = question_.devices.device_count * question_.pinned.micro_batch.value_or(1);
+    const int64_t unit = nearest_.mix.data_parallel * question_.pinned.micro_batch.value_or(1);
     const auto vary = [this](int64_t rows) {
       Question changed = question_;
       changed.workload.rows_per_step = rows;

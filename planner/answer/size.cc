@@ -31,7 +31,7 @@ class Sizer {
 
   absl::Status TryKind(int64_t index) {
     const DeviceKind& kind = asked_.kinds[static_cast<size_t>(index)];
-    int64_t most = std::min(asked_.most_device_count, asked_.question.workload.rows_per_step);
+    int64_t most = MostDeviceCount(asked_.question, asked_.most_device_count);
     if (kind.device_limit > 0) most = std::min(most, kind.device_limit);
     for (const int64_t count :
          DeviceCounts(kind.hardware, kind.devices_per_node, std::max<int64_t>(most, 1))) {
@@ -40,6 +40,8 @@ class Sizer {
       SizedDevices sized{.kind_index = index, .devices = devices};
       const absl::Status status = TryCount(QuestionFor(asked_, index, devices), sized);
       if (!status.ok() && !absl::IsInvalidArgument(status)) return status;
+      // More devices than rows are a matter of course only where they can share rows.
+      if (!status.ok() && count > asked_.question.workload.rows_per_step) continue;
       if (status.ok()) {
         possible_ = true;
       } else {

@@ -115,6 +115,9 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //   sequence_parallel=<ranks of a micro-batch>  batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 
+// "data_parallel(2) x sequence_parallel(3)", for equations; without the second where it is 1.
+std::string RanksText(const Mix& mix);
+
 // Inverse of FormatMix; axes may come in any order and may be left out (their default stays). INVALID_ARGUMENT names the axis, the value and
 // what would be accepted.
 absl::StatusOr<Mix> ParseMix(std::string_view text);

@@ -63,6 +63,13 @@ class AxisList {
 
 }  // namespace
 
+std::string RanksText(const Mix& mix) {
+  const std::string data = StrCat("data_parallel(", mix.data_parallel, ")");
+  return mix.sequence_parallel == 1
+             ? data
+             : StrCat(data, " x sequence_parallel(", mix.sequence_parallel, ")");
+}
+
 std::string FormatMix(const Mix& mix) {
   const Mix defaults;
   AxisList axes;

@@ -85,8 +85,8 @@ void AddAngles(Hasher& h, const ModelSpec& model) {
                         Bits(rope.high_frequency_factor), rope.original_context_limit,
                         Bits(rope.beta_fast), Bits(rope.beta_slow), Bits(rope.attention_factor)})
     h.Add(field);
-  for (const auto& factors : {rope.short_factors, rope.long_factors}) {
-    for (const double factor : factors) h.Add(Bits(factor));
+  for (const auto* factors : {&rope.short_factors, &rope.long_factors}) {
+    for (const double factor : *factors) h.Add(Bits(factor));
   }
 }
 

@@ -54,14 +54,8 @@ void CheckMixAgainstInputs(const planner::Question& question, const planner::Mix
                                  ") != rows_per_step(", rows, ")"));
   }
   const int64_t devices = question.devices.device_count;
-  if (devices % mix.sequence_parallel != 0 ||
-      mix.data_parallel != devices / mix.sequence_parallel) {
-    const std::string sequence = mix.sequence_parallel == 1
-                                     ? ""
-                                     : StrCat(" x sequence_parallel(", mix.sequence_parallel, ")");
-    violations.Add(field, StrCat("data_parallel(", mix.data_parallel, ")", sequence,
-                                 " != device_count(", devices, ")"));
-  }
+  if (devices % mix.sequence_parallel != 0 || mix.data_parallel != devices / mix.sequence_parallel)
+    violations.Add(field, StrCat(RanksText(mix), " != device_count(", devices, ")"));
 }
 
 }  // namespace

@@ -159,7 +159,7 @@ class RopeTest : public TwinTest {
                                   .head_count = head_count,
                                   .head_size = head_size,
                                   .theta = 10000.0,
-                                  .scaling = scaling});
+                                  .scaling = &scaling});
     });
     // Angles up to 8191 rounded to f32 on both sides: equal roundings, but sine and cosine differ by some units in the last place.
     ExpectClose(x, Tolerance(T(), 0, 64));

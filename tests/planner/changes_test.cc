@@ -211,6 +211,37 @@ TEST(ChangesTest, MoreDevicesAreOfferedWhereRowsDivide) {
   EXPECT_FALSE(Find(question).contains(ChangeKind::kDeviceCount)) << "5 rows do not divide";
 }
 
+// One row can be shared by several devices, and whatever is asked of fewer tokens or rows must divide over them.
+TEST(ChangesTest, OneRowIsSharedByDevices) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 64, .rows_per_step = 1},
+                    .devices = {.hardware = *FindHardware("A100-80GB")},
+                    .method = MethodChoice::kFull,
+                    .memory_budget_bytes = 1};
+  const auto lack = [&](int64_t bytes) {
+    question.memory_budget_bytes = 1;
+    question.memory_budget_bytes = Recommend(question)->nearest->memory.total_bytes - bytes;
+  };
+  lack(1);
+  const Change devices = Find(question).at(ChangeKind::kDeviceCount);
+  EXPECT_EQ(devices.to, 2);
+  EXPECT_EQ(devices.best.mix.sequence_parallel, 2);
+
+  question.devices.device_count = 2;
+  lack(1);
+  const Change context = Find(question).at(ChangeKind::kContext);
+  EXPECT_EQ(context.to % 2, 0);
+  question.workload.context = context.to;
+  EXPECT_TRUE(Fits(question));
+  question.workload.context = context.to + 2;
+  EXPECT_FALSE(Fits(question));
+
+  question.workload = {.context = 64, .rows_per_step = 2};
+  question.pinned.sequence_parallel = 2;
+  lack(1);
+  EXPECT_EQ(Find(question).at(ChangeKind::kRows).to, 1);
+}
+
 TEST(ChangesTest, OffloadIsTheLeastThatFits) {
   Question question{.model = *FindModel("Llama-2-7b-hf"),
                     .workload = {.context = 2048, .rows_per_step = 16},

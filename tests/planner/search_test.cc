@@ -107,6 +107,7 @@ TEST(SearchTest, RanksShareRowsThatAreTooLongForOne) {
   question.pinned.sequence_parallel = 1;
   const auto alone = Recommend(question);
   ASSERT_TRUE(alone.ok()) << alone.status();
+  ASSERT_FALSE(alone->ranked.empty());
   for (const Prediction& p : alone->ranked)
     EXPECT_GT(p.time.step_picoseconds, chosen->ranked[0].time.step_picoseconds);
 }

@@ -131,7 +131,7 @@ TEST(SizeTest, AmountsAreProductsOfHours) {
     const auto count = static_cast<double>(sized.devices.device_count);
     EXPECT_DOUBLE_EQ(sized.device_hours, sized.best->time.total_hours * count);
     EXPECT_DOUBLE_EQ(sized.cost, sized.best->time.total_hours * count * 2.5);
-    EXPECT_EQ(sized.best->mix.data_parallel, sized.devices.device_count);
+    EXPECT_EQ(RankCount(sized.best->mix), sized.devices.device_count);
   }
 }
 
@@ -192,6 +192,18 @@ TEST(SizeTest, SharingMakesMoreDevicesFitWhereOneDoesNot) {
   EXPECT_THAT(nowhere.choice_rule, HasSubstr("no count that was tried fits; nearest: "));
 }
 
+TEST(SizeTest, OneRowIsSharedByDevices) {
+  SizeQuestion asked = ToySize({"A100-80GB"}, /*rows=*/1);
+  const SizeAnswer answer = Answer(asked);
+  const auto two = std::find_if(answer.tried.begin(), answer.tried.end(),
+                                [](const auto& sized) { return sized.devices.device_count == 2; });
+  ASSERT_NE(two, answer.tried.end());
+  ASSERT_TRUE(two->best.has_value()) << two->sentence;
+  EXPECT_EQ(two->best->mix.sequence_parallel, 2);
+  asked.question.pinned.sequence_parallel = 1;
+  EXPECT_EQ(Answer(asked).tried.size(), 1u);
+}
+
 TEST(SizeTest, TooLateSaysByHowMuch) {
   SizeQuestion asked = ToySize({"A100-80GB"});
   asked.finish_within_seconds = 1e-6;
@@ -219,7 +231,8 @@ TEST(SizeTest, TheSearchsDeadlineLeavesCountsUntried) {
   EXPECT_TRUE(answer.deadline_reached);
   EXPECT_TRUE(answer.ranked.empty());
   for (const SizedDevices& sized : answer.tried) {
-    const bool possible = 16 % sized.devices.device_count == 0;
+    const int64_t count = sized.devices.device_count;
+    const bool possible = 16 % count == 0 || count == 32;  // where two share a row
     EXPECT_EQ(sized.verdict, possible ? SizeVerdict::kNotTried : SizeVerdict::kNotPossible);
   }
 }

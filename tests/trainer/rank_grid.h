@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -24,5 +25,14 @@ struct Shared {
 
 // What so many ranks may share and leave to their hosts, but for one rank that does neither.
 std::vector<Shared> SharedBy(int64_t ranks);
+
+// EXPECTs of programs that their ops read nothing that is not there.
+void ExpectChecks(const std::vector<planner::ProgramInputs>& grid);
+
+// EXPECTs, in fp64, the loss, gradients and held-out loss that one rank alone has. Ends with the first that differ.
+void ExpectLearnsAsAlone(std::vector<planner::ProgramInputs> grid);
+
+// EXPECTs that random delays of ranks change no bit of two steps.
+void ExpectDelaysChangeNoBit(const planner::ProgramInputs& inputs, uint64_t seed);
 
 }  // namespace tunesmith::trainer

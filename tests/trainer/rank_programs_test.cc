@@ -2,11 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "planner/program/build_program.h"
-#include "planner/program/check_program.h"
 #include "planner/program/memory_plan.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
-#include "tests/trainer/comm/delaying_communicator.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_grid.h"
 #include "tests/trainer/rank_team.h"
@@ -51,29 +49,11 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
 }
 
 TEST(RanksTest, ProgramsReadNothingThatIsNotThere) {
-  for (int64_t layers : {1, 2, 3, 4}) {
-    for (const ProgramInputs& inputs : RankGrid(layers)) {
-      const auto program = planner::BuildProgram(inputs);
-      ASSERT_TRUE(program.ok()) << program.status();
-      const absl::Status status = CheckProgram(*program, PlanMemory(*program));
-      ASSERT_TRUE(status.ok()) << status << " of " << FormatMix(inputs.mix);
-    }
-  }
+  for (int64_t layers : {1, 2, 3, 4}) ExpectChecks(RankGrid(layers));
 }
 
 TEST(RanksTest, RanksChangeNeitherLossNorGradients) {
-  for (int64_t layers : {1, 3}) {
-    for (ProgramInputs inputs : RankGrid(layers)) {
-      inputs.double_precision = true;
-      const std::string what = FormatMix(inputs.mix);
-      ProgramRunner alone(AloneOf(inputs));
-      RankTeam team(inputs, /*guard_buffers=*/true);
-      EXPECT_NEAR(alone.Step(false), team.Step(false), 1e-12) << what;
-      ExpectSameTensors(alone.Gradients(), team.Gradients(), 1e-10, what);
-      EXPECT_NEAR(alone.Evaluate(), team.Evaluate(), 1e-12) << what;
-      if (::testing::Test::HasFailure()) return;
-    }
-  }
+  for (int64_t layers : {1, 3}) ExpectLearnsAsAlone(RankGrid(layers));
 }
 
 // Through the optimizer, with its clip at work: fp64 states, so that nothing but the order of sums can differ.
@@ -115,12 +95,7 @@ TEST(RanksTest, DelaysOfRanksChangeNoBit) {
   size_t turn = 0;
   for (const ProgramInputs& inputs : RankGrid(2)) {
     if (++turn % 7 != 0 || inputs.mix.data_parallel == 1) continue;
-    RankTeam prompt(inputs), delayed(inputs, false, [&](std::unique_ptr<Communicator> real) {
-      return std::make_unique<DelayingCommunicator>(std::move(real), turn,
-                                                    std::chrono::microseconds(300));
-    });
-    for (int step = 0; step < 2; ++step) EXPECT_EQ(prompt.Step(true), delayed.Step(true));
-    ExpectSameTensors(prompt.Weights(), delayed.Weights(), 0, FormatMix(inputs.mix));
+    ExpectDelaysChangeNoBit(inputs, turn);
   }
 }
 

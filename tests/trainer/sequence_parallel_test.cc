@@ -4,11 +4,9 @@
 #include <array>
 
 #include "planner/program/build_program.h"
-#include "planner/program/check_program.h"
 #include "planner/program/memory_plan.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
-#include "tests/trainer/comm/delaying_communicator.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_grid.h"
 #include "tests/trainer/rank_team.h"
@@ -80,29 +78,11 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
 }
 
 TEST(SequenceParallelTest, ProgramsReadNothingThatIsNotThere) {
-  for (int64_t layers : {1, 2, 3, 4}) {
-    for (const ProgramInputs& inputs : SequenceGrid(layers)) {
-      const auto program = planner::BuildProgram(inputs);
-      ASSERT_TRUE(program.ok()) << program.status();
-      const absl::Status status = CheckProgram(*program, PlanMemory(*program));
-      ASSERT_TRUE(status.ok()) << status << " of " << FormatMix(inputs.mix);
-    }
-  }
+  for (int64_t layers : {1, 2, 3, 4}) ExpectChecks(SequenceGrid(layers));
 }
 
 TEST(SequenceParallelTest, ChangesNeitherLossNorGradients) {
-  for (int64_t layers : {1, 3}) {
-    for (ProgramInputs inputs : SequenceGrid(layers)) {
-      inputs.double_precision = true;
-      const std::string what = FormatMix(inputs.mix);
-      ProgramRunner alone(AloneOf(inputs));
-      RankTeam team(inputs, /*guard_buffers=*/true);
-      EXPECT_NEAR(alone.Step(false), team.Step(false), 1e-12) << what;
-      ExpectSameTensors(alone.Gradients(), team.Gradients(), 1e-10, what);
-      EXPECT_NEAR(alone.Evaluate(), team.Evaluate(), 1e-12) << what;
-      if (::testing::Test::HasFailure()) return;
-    }
-  }
+  for (int64_t layers : {1, 3}) ExpectLearnsAsAlone(SequenceGrid(layers));
 }
 
 // Through the optimizer, with and without its clip at work.
@@ -156,12 +136,7 @@ TEST(SequenceParallelTest, DelaysOfRanksChangeNoBit) {
   size_t turn = 0;
   for (const ProgramInputs& inputs : SequenceGrid(2)) {
     if (++turn % 5 != 0) continue;
-    RankTeam prompt(inputs), delayed(inputs, false, [&](std::unique_ptr<Communicator> real) {
-      return std::make_unique<DelayingCommunicator>(std::move(real), turn,
-                                                    std::chrono::microseconds(300));
-    });
-    for (int step = 0; step < 2; ++step) EXPECT_EQ(prompt.Step(true), delayed.Step(true));
-    ExpectSameTensors(prompt.Weights(), delayed.Weights(), 0, FormatMix(inputs.mix));
+    ExpectDelaysChangeNoBit(inputs, turn);
   }
 }
 

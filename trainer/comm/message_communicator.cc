@@ -81,11 +81,10 @@ class MessageCommunicator final : public Communicator {
     TUNESMITH_RETURN_IF_ERROR(CheckGroup(group_size));
     const int64_t place = rank() % group_size, first = rank() - place;
     Copy(At(in, place * bytes_per_rank), At(out, place * bytes_per_rank), bytes_per_rank);
-    for (int64_t i = 1; i < group_size; ++i) {
-      const int64_t to = (place + i) % group_size, from = (place - i + group_size) % group_size;
-      channel_.Receive(first + from, At(out, from * bytes_per_rank), bytes_per_rank);
-      channel_.Send(first + to, At(in, to * bytes_per_rank), bytes_per_rank);
-    }
+    ForEachPair(group_size, [&](int64_t to, int64_t from) {
+      channel_.Receive(from, At(out, (from - first) * bytes_per_rank), bytes_per_rank);
+      channel_.Send(to, At(in, (to - first) * bytes_per_rank), bytes_per_rank);
+    });
     return channel_.WaitForAll("AllToAll");
   }
 
@@ -115,11 +114,12 @@ class MessageCommunicator final : public Communicator {
  private:
   Parts Whole(int64_t shard_count) const { return {size() * shard_count, shard_count}; }
 
-  // visit(rank to send to, rank to receive from), such that no rank is sent to by all at once.
+  // Within this rank's group of so many: visit(rank to send to, rank to receive from), such that no rank is sent to by all at once.
   template <typename Visit>
-  void ForEachPair(Visit visit) const {
-    for (int64_t i = 1; i < size(); ++i)
-      visit((rank() + i) % size(), (rank() - i + size()) % size());
+  void ForEachPair(int64_t group_size, Visit visit) const {
+    const int64_t place = rank() % group_size, first = rank() - place;
+    for (int64_t i = 1; i < group_size; ++i)
+      visit(first + (place + i) % group_size, first + (place - i + group_size) % group_size);
   }
 
   // `whole` = the ranks' parts, of which this rank's is `part`.
@@ -128,7 +128,7 @@ class MessageCommunicator final : public Communicator {
     const auto place = [&](int64_t r) { return At(whole, parts.Begin(r) * element_bytes); };
     const auto bytes = [&](int64_t r) { return parts.Length(r) * element_bytes; };
     Copy(part, place(rank()), bytes(rank()));
-    ForEachPair([&](int64_t to, int64_t from) {
+    ForEachPair(size(), [&](int64_t to, int64_t from) {
       channel_.Receive(from, place(from), bytes(from));
       channel_.Send(to, part, bytes(rank()));
     });
@@ -145,7 +145,7 @@ class MessageCommunicator final : public Communicator {
       const auto place = [&](int64_t r) {
         return At(whole, (parts.Begin(r) + offset) * element_bytes);
       };
-      ForEachPair([&](int64_t to, int64_t from) {
+      ForEachPair(size(), [&](int64_t to, int64_t from) {
         channel_.Receive(from, Slot(from), length * element_bytes);
         channel_.Send(to, place(to), parts.LengthWithin(to, offset, piece) * element_bytes);
       });

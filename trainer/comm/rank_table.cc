@@ -188,17 +188,13 @@ absl::StatusOr<RankPlace> FindRank(const Environment& environment) {
   return nearest.value_or(RankPlace{});
 }
 
-absl::Status CheckRankCount(const RankPlace& place, int64_t data_parallel,
-                            int64_t sequence_parallel) {
-  const int64_t planned = data_parallel * sequence_parallel;
+absl::Status CheckRankCount(const RankPlace& place, const planner::Mix& mix) {
+  const int64_t planned = planner::RankCount(mix);
   if (place.size == planned) return absl::OkStatus();
-  const std::string sequence =
-      sequence_parallel > 1 ? StrCat(" x sequence_parallel(", sequence_parallel, ")") : "";
   const std::string found = place.size_variable.empty() ? "" : StrCat(" by ", place.size_variable);
-  return absl::InvalidArgumentError(
-      StrCat("data_parallel(", data_parallel, ")", sequence, " of the plan != ranks(", place.size,
-             ")", found, ": start ", planned, planned == 1 ? " process" : " processes",
-             ", or make the plan for ", place.size));
+  return absl::InvalidArgumentError(StrCat(
+      planner::RanksText(mix), " of the plan != ranks(", place.size, ")", found, ": start ",
+      planned, planned == 1 ? " process" : " processes", ", or make the plan for ", place.size));
 }
 
 }  // namespace tunesmith::trainer

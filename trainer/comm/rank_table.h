@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "planner/model/mix.h"
 
 namespace tunesmith::trainer {
 
@@ -32,7 +33,6 @@ Environment ProcessEnvironment();
 absl::StatusOr<RankPlace> FindRank(const Environment& environment);
 
 // INVALID_ARGUMENT with the equation unless the plan's ranks are the ranks that were started.
-absl::Status CheckRankCount(const RankPlace& place, int64_t data_parallel,
-                            int64_t sequence_parallel);
+absl::Status CheckRankCount(const RankPlace& place, const planner::Mix& mix);
 
 }  // namespace tunesmith::trainer

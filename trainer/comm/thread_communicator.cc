@@ -31,13 +31,17 @@ struct Call {
   int64_t bytes = 0;
   const void* in = nullptr;
   void* out = nullptr;
+  int64_t group_size = 0;  // 0: all
 };
 
 bool Agree(const Call& a, const Call& b) {
-  return std::string_view(a.name) == b.name && a.bytes == b.bytes;
+  return std::string_view(a.name) == b.name && a.bytes == b.bytes && a.group_size == b.group_size;
 }
 
-std::string Text(const Call& call) { return StrCat(call.name, "(", call.bytes, " bytes)"); }
+std::string Text(const Call& call) {
+  const std::string groups = call.group_size == 0 ? "" : StrCat(" in groups of ", call.group_size);
+  return StrCat(call.name, "(", call.bytes, " bytes", groups, ")");
+}
 
 // What the ranks share: a table of calls, and a meeting point.
 class Meeting {
@@ -153,7 +157,7 @@ class ThreadCommunicator final : public Communicator {
   absl::Status AllGather(const void* shard, void* whole, int64_t shard_bytes) override {
     const Call call{"AllGather", shard_bytes, shard, whole};
     return Collect(call, [&] {
-      ForEachRank([&](int64_t other) {
+      ForEachRank(size(), [&](int64_t other) {
         Copy(meeting_->CallOf(other).in, At(whole, other * shard_bytes), shard_bytes);
       });
     });
@@ -181,7 +185,7 @@ class ThreadCommunicator final : public Communicator {
       SumRanks(PlacesAt(offset), At(data, offset), length(rank()), dtype, false);
     }));
     return Collect(call, [&] {
-      ForEachRank([&](int64_t other) {
+      ForEachRank(size(), [&](int64_t other) {
         const int64_t offset = begin(other) * element_bytes;
         Copy(At(meeting_->CallOf(other).in, offset), At(data, offset),
              length(other) * element_bytes);
@@ -193,12 +197,11 @@ class ThreadCommunicator final : public Communicator {
                         int64_t group_size) override {
     TUNESMITH_RETURN_IF_ERROR(CheckGroup(group_size));
     const int64_t place = rank() % group_size, first = rank() - place;
-    return Collect({"AllToAll", bytes_per_rank * group_size, in, out}, [&] {
-      for (int64_t i = 0; i < group_size; ++i) {
-        const int64_t other = (place + i) % group_size;
-        Copy(At(meeting_->CallOf(first + other).in, place * bytes_per_rank),
-             At(out, other * bytes_per_rank), bytes_per_rank);
-      }
+    return Collect({"AllToAll", bytes_per_rank, in, out, group_size}, [&] {
+      ForEachRank(group_size, [&](int64_t other) {
+        Copy(At(meeting_->CallOf(other).in, place * bytes_per_rank),
+             At(out, (other - first) * bytes_per_rank), bytes_per_rank);
+      });
     });
   }
 
@@ -224,10 +227,11 @@ class ThreadCommunicator final : public Communicator {
     return absl::OkStatus();
   }
 
-  // Each rank begins with another one, so that they do not all read the same memory.
+  // Of this rank's group of so many. Each rank begins with another one, so that they do not all read the same memory.
   template <typename Visit>
-  void ForEachRank(Visit visit) const {
-    for (int64_t i = 0; i < size(); ++i) visit((rank() + i) % size());
+  void ForEachRank(int64_t group_size, Visit visit) const {
+    const int64_t place = rank() % group_size, first = rank() - place;
+    for (int64_t i = 0; i < group_size; ++i) visit(first + (place + i) % group_size);
   }
 
   absl::Span<const void* const> PlacesAt(int64_t offset) {

@@ -21,7 +21,7 @@ absl::Status ConvertModel(const ConvertOptions& options) {
   std::optional<Adapter> adapter;
   if (!options.adapter_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
-    if (options.any_base) adapter->base_checksum.clear();
+    adapter->any_base = options.any_base;
   }
   const BaseForm form = options.base_form.value_or(adapter ? adapter->base_form : BaseForm::kWide);
   TUNESMITH_ASSIGN_OR_RETURN(const auto weights,

@@ -61,7 +61,7 @@ absl::StatusOr<Evaluation> SetUpEvaluation(const EvaluateOptions& options) {
   std::optional<planner::LoraSpec> lora;
   if (!options.adapter_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(adapter, ReadAdapter(options.adapter_path));
-    if (options.any_base) adapter->base_checksum.clear();
+    adapter->any_base = options.any_base;
     TUNESMITH_ASSIGN_OR_RETURN(lora, LoraOf(*adapter, *weights));
   }
   const BaseForm form = FormOf(options, adapter);

@@ -92,7 +92,10 @@ absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
                                           description.spec.chat_template_path(), TimeOf(job_path)));
   TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, question.model));
   TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(description.spec, question.workload, rows));
-  TUNESMITH_ASSIGN_OR_RETURN(std::string base_checksum, BaseChecksum(*weights));
+  std::string base_checksum;
+  if (description.plan.prediction.mix.method != planner::Method::kFull) {
+    TUNESMITH_ASSIGN_OR_RETURN(base_checksum, BaseChecksum(*weights));
+  }
   return JobInputs{.description = std::move(description),
                    .program = std::move(program),
                    .weights = std::move(weights),

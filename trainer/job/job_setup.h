@@ -27,7 +27,7 @@ struct JobInputs {
   JobDescription description;
   planner::Program program;
   std::shared_ptr<const WeightSource> weights;
-  std::string base_checksum;  // BaseChecksum of weights
+  std::string base_checksum;  // BaseChecksum of weights; empty where no adapter is trained
   std::shared_ptr<const Tokenizer> tokenizer;
   JobData data;
 };

@@ -56,8 +56,7 @@ absl::Status RunProcess(const RankPlace& place, Communicator& comm,
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
   TUNESMITH_RETURN_IF_ERROR(CheckAgreement(comm, job));
   TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
-  const planner::Mix& mix = job.plan.prediction.mix;
-  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, mix.data_parallel, mix.sequence_parallel));
+  TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, job.plan.prediction.mix));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), place.local_size);
   return run({inputs, &comm, threads});

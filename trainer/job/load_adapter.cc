@@ -27,7 +27,7 @@ std::string NameOfBase(const Adapter& adapter) {
 }
 
 absl::Status CheckWeights(const Adapter& adapter, const WeightSource& weights) {
-  if (adapter.base_checksum.empty()) return absl::OkStatus();
+  if (adapter.any_base || adapter.base_checksum.empty()) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const std::string checksum, BaseChecksum(weights));
   if (checksum == adapter.base_checksum) return absl::OkStatus();
   return absl::FailedPreconditionError(

@@ -11,9 +11,9 @@ absl::StatusOr<double> RankGroup::Sum(double value) {
   return value;
 }
 
-absl::StatusOr<int64_t> RankGroup::Sum(int64_t count) {
+absl::StatusOr<int64_t> RankGroup::SumOfShares(int64_t count) {
   TUNESMITH_ASSIGN_OR_RETURN(const double sum, Sum(static_cast<double>(count)));
-  return std::llround(sum);
+  return std::llround(sum) / sequence_parallel_;
 }
 
 absl::StatusOr<bool> RankGroup::Any(bool flag) {

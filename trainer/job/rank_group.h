@@ -12,7 +12,7 @@ namespace tunesmith::trainer {
 class RankGroup {
  public:
   // `comm` is borrowed; null: the job has one rank, and nothing is asked of anybody. So many ranks that follow one another compute a micro-batch together.
-  explicit RankGroup(Communicator* comm, int64_t sequence_parallel = 1)
+  RankGroup(Communicator* comm, int64_t sequence_parallel)
       : comm_(comm), sequence_parallel_(sequence_parallel) {}
 
   int64_t rank() const { return comm_ == nullptr ? 0 : comm_->rank(); }
@@ -24,15 +24,16 @@ class RankGroup {
 
   // Whether `flag` is set on any rank.
   absl::StatusOr<bool> Any(bool flag);
-  // The sums over all ranks, exact for counts below 2^53.
-  absl::StatusOr<int64_t> Sum(int64_t count);
-  absl::StatusOr<double> Sum(double value);
+  // The sum over the shares: what the ranks of a micro-batch all have read counts once. Exact below 2^53.
+  absl::StatusOr<int64_t> SumOfShares(int64_t count);
   // The first rank's number.
   absl::StatusOr<int64_t> FromFirst(int64_t number);
   // Returns when all ranks have come.
   absl::Status Meet();
 
  private:
+  absl::StatusOr<double> Sum(double value);
+
   Communicator* comm_;
   int64_t sequence_parallel_;
 };

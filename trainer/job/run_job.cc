@@ -171,8 +171,7 @@ class JobRunner {
     }
     int64_t own_token_count = 0;
     for (const Batch& batch : batches) own_token_count += batch.token_count;
-    TUNESMITH_ASSIGN_OR_RETURN(int64_t token_count, ranks_.Sum(own_token_count));
-    token_count /= mix().sequence_parallel;  // the ranks of a micro-batch have all read it
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t token_count, ranks_.SumOfShares(own_token_count));
     const int64_t step = state_.step + 1;
     absl::StatusOr<StepResult> result = setup_.session->Step(batches, ConstantsOf(step));
     if (!result.ok()) return StepFailure(result.status(), step, RowsOfStep(batches));
@@ -464,7 +463,7 @@ v1::JobExit RunReported(const Environment& environment, const RankPlace& place,
                         JobReporter& reporter, const std::atomic<bool>& stop) {
   v1::JobExit exit;
   const auto run = [&](const JobRank& rank) -> absl::Status {
-    if (RankGroup(rank.comm).is_first()) return RunRank(rank, reporter, stop, &exit);
+    if (rank.comm == nullptr || rank.comm->rank() == 0) return RunRank(rank, reporter, stop, &exit);
     const auto silent = JobReporter::Silent(reporter.run_directory());
     return RunRank(rank, *silent, stop, &exit);
   };

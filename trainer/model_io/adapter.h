@@ -44,6 +44,7 @@ struct Adapter {
   std::vector<AdapterModule> modules;
   BaseForm base_form = BaseForm::kUnknown;
   std::string base_checksum;  // BaseChecksum of what it was trained on; empty: not known
+  bool any_base = false;      // not of the files: it may meet other weights of these sizes too
 };
 
 // What the product B A is multiplied with.

@@ -22,17 +22,23 @@ RopeArgs Filled(RopeArgs args) {
   return args;
 }
 
+const RopeScaling& ScalingOf(const RopeArgs& args) {
+  static const RopeScaling kNone;
+  return args.scaling == nullptr ? kNone : *args.scaling;
+}
+
 absl::Status Check(OpKind op, const RopeArgs& args) {
   const int64_t BT = args.x.dims[0], D = args.head_size, R = Filled(args).rotary_size;
   TUNESMITH_RETURN_IF_ERROR(
       CheckThat(op, R > 0 && R % 2 == 0 && R <= kMaxRopeHeadSize && R <= D,
                 "rotary_size is not an even number from 2 to 512, at most head_size"));
   TUNESMITH_RETURN_IF_ERROR(CheckThat(op, args.theta > 0, "rope_theta is not positive"));
-  if (args.scaling.kind == RopeScalingKind::kLongRope) {
+  const RopeScaling& scaling = ScalingOf(args);
+  if (scaling.kind == RopeScalingKind::kLongRope) {
     const auto pairs = static_cast<size_t>(R / 2);
-    TUNESMITH_RETURN_IF_ERROR(CheckThat(
-        op, args.scaling.short_factors.size() == pairs && args.scaling.long_factors.size() == pairs,
-        "LongRoPE has not one factor for each rotated pair"));
+    TUNESMITH_RETURN_IF_ERROR(
+        CheckThat(op, scaling.short_factors.size() == pairs && scaling.long_factors.size() == pairs,
+                  "LongRoPE has not one factor for each rotated pair"));
   }
   return CheckTensors(op, {
                               {"x", args.x, {BT, args.head_count * D}, kComputeDTypes},
@@ -118,6 +124,12 @@ double RopeAmplitude(const RopeScaling& scaling) {
               : std::sqrt(1 + extension /
                                   std::log(static_cast<double>(scaling.original_context_limit)));
 }
+
+std::vector<double> RopeFrequencies(const RopeArgs& args) {
+  return RopeFrequencies(args.rotary_size, args.theta, ScalingOf(args), args.context);
+}
+
+double RopeAmplitude(const RopeArgs& args) { return RopeAmplitude(ScalingOf(args)); }
 
 absl::Status Rope(const OpContext& context, const RopeArgs& args) {
   TUNESMITH_RETURN_IF_ERROR(Check(OpKind::kRope, args));

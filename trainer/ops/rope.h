@@ -20,11 +20,15 @@ struct RopeArgs {
   int64_t head_size = 0;    // D
   int64_t rotary_size = 0;  // R, even, at most D and kMaxRopeHeadSize; 0: D
   double theta = 0.0;
-  planner::RopeScaling scaling = {};
-  int64_t context = 0;  // tokens of a row; only kLongRope asks
+  const planner::RopeScaling* scaling = nullptr;  // null: none
+  int64_t context = 0;                            // tokens of a row; only kLongRope asks
 };
 
 inline constexpr int64_t kMaxRopeHeadSize = 512;
+
+// The frequencies that arguments with all sizes given ask for, and the amplitude.
+std::vector<double> RopeFrequencies(const RopeArgs& args);
+double RopeAmplitude(const RopeArgs& args);
 
 // Rotates by the angle. In f32 and bf16 the frequencies and the angles are rounded to f32, as
 // Hugging Face does, so that adapters agree there at long positions.

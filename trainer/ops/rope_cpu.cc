@@ -34,7 +34,7 @@ template <typename S, typename T>
 void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
                 Rotation<T>& rotation) {
   const int64_t half = args.rotary_size / 2, width = args.head_count * args.head_size;
-  const T amplitude = static_cast<T>(RopeAmplitude(args.scaling));
+  const T amplitude = static_cast<T>(RopeAmplitude(args));
   std::array<T, kMaxPairs> angle;
   for (int64_t i = begin; i < end; ++i) {
     const T position = direction * static_cast<T>(args.positions.as<int32_t>()[i]);
@@ -52,8 +52,7 @@ void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
 }
 
 absl::Status Rotate(OpKind op, ThreadPool& threads, const RopeArgs& args, int direction) {
-  const std::vector<double> frequencies =
-      RopeFrequencies(args.rotary_size, args.theta, args.scaling, args.context);
+  const std::vector<double> frequencies = RopeFrequencies(args);
   return VisitStorage(op, args.x.dtype, [&](auto storage) {
     using S = decltype(storage);
     using T = Arithmetic<S>;

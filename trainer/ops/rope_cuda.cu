@@ -14,8 +14,7 @@ struct Frequencies {
 
 Frequencies FrequenciesOf(const RopeArgs& args) {
   Frequencies frequencies{};
-  const std::vector<double> values =
-      RopeFrequencies(args.rotary_size, args.theta, args.scaling, args.context);
+  const std::vector<double> values = RopeFrequencies(args);
   for (size_t i = 0; i < values.size(); ++i) {
     frequencies.values[i] = static_cast<float>(values[i]);
   }
@@ -52,7 +51,7 @@ absl::Status Rotate(CudaContext& cuda, const RopeArgs& args, float direction) {
     RotateKernel<<<BlockCount(pair_count), kBlockSize, 0, cuda.impl().stream.get()>>>(
         pair_count, args.head_count, args.head_size, args.rotary_size / 2, args.x.as<T>(),
         args.positions.as<const int32_t>(), FrequenciesOf(args),
-        static_cast<float>(RopeAmplitude(args.scaling)), direction);
+        static_cast<float>(RopeAmplitude(args)), direction);
     return LaunchStatus();
   });
 }

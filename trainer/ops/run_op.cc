@@ -57,7 +57,7 @@ RopeArgs RopeArgsOf(const OpCall& call) {
           .head_size = attributes.head_size,
           .rotary_size = planner::RotarySize(model),
           .theta = local ? model.local_rope_theta : model.rope_theta,
-          .scaling = local ? planner::RopeScaling() : model.rope_scaling,
+          .scaling = local ? nullptr : &model.rope_scaling,
           .context = attributes.context};
 }
 

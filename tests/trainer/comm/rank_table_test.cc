@@ -97,6 +97,10 @@ std::string ErrorOf(const Environment& environment) {
   return std::string(place.status().message());
 }
 
+planner::Mix RanksOf(int64_t data_parallel, int64_t sequence_parallel) {
+  return {.data_parallel = data_parallel, .sequence_parallel = sequence_parallel};
+}
+
 TEST(RankTableTest, WhatCannotBeNamesItsVariables) {
   EXPECT_THAT(ErrorOf({{"RANK", "1"}}), HasSubstr("RANK=1 without WORLD_SIZE"));
   EXPECT_THAT(ErrorOf({{"WORLD_SIZE", "2"}}), HasSubstr("WORLD_SIZE=2 without RANK"));
@@ -122,11 +126,11 @@ TEST(RankTableTest, WhatCannotBeNamesItsVariables) {
 
 TEST(RankTableTest, RanksMustBeThePlans) {
   const RankPlace place{.size = 2, .size_variable = "SLURM_NTASKS"};
-  EXPECT_TRUE(CheckRankCount(place, 2, 1).ok());
-  EXPECT_TRUE(CheckRankCount(place, 1, 2).ok());
-  EXPECT_THAT(std::string(CheckRankCount(place, 2, 3).message()),
+  EXPECT_TRUE(CheckRankCount(place, RanksOf(2, 1)).ok());
+  EXPECT_TRUE(CheckRankCount(place, RanksOf(1, 2)).ok());
+  EXPECT_THAT(std::string(CheckRankCount(place, RanksOf(2, 3)).message()),
               HasSubstr("data_parallel(2) x sequence_parallel(3) of the plan != ranks(2)"));
-  EXPECT_THAT(std::string(CheckRankCount(place, 4, 1).message()),
+  EXPECT_THAT(std::string(CheckRankCount(place, RanksOf(4, 1)).message()),
               AllOf(HasSubstr("data_parallel(4) of the plan != ranks(2) by SLURM_NTASKS"),
                     HasSubstr("start 4 processes, or make the plan for 2")));
 }

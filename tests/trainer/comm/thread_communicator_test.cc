@@ -94,6 +94,19 @@ TEST(ThreadCommunicatorTest, AnAbortWakesAllWithItsCause) {
   }
 }
 
+// As many bytes in all, in other groups.
+TEST(ThreadCommunicatorTest, RanksThatDisagreeOnTheirGroupsAreTold) {
+  const auto results = RunRanks(4, [](Communicator& c) {
+    std::array<char, 16> in = {}, out = {};
+    return c.rank() == 0 ? c.AllToAll(in.data(), out.data(), 4, 4)
+                         : c.AllToAll(in.data(), out.data(), 4, 2);
+  });
+  for (const absl::Status& status : results) {
+    EXPECT_FALSE(status.ok());
+    EXPECT_THAT(std::string(status.message()), HasSubstr("in groups of"));
+  }
+}
+
 // A rank that has published its memory stays until nobody reads it, even where the job ends meanwhile: for ThreadSanitizer and AddressSanitizer.
 TEST(ThreadCommunicatorTest, MemoryIsNotFreedUnderAReader) {
   for (int i = 0; i < 50; ++i) {

@@ -162,7 +162,7 @@ TEST(Rope, YarnBlendsByBand) {
     EXPECT_GE(scaled[i], plain[i] / 4 * (1 - 1e-12));
   }
   EXPECT_NEAR(RopeAmplitude(scaling), 0.1 * std::log(4.0) + 1, 1e-15);
-  EXPECT_EQ(RopeAmplitude({}), 1.0);
+  EXPECT_EQ(RopeAmplitude(RopeScaling()), 1.0);
 }
 
 // One factor for each pair, by whether the context is beyond the original one.
@@ -186,14 +186,14 @@ TEST(Rope, NamesWhatDoesNotFit) {
   CpuContext context;
   auto x = RandomTensor<float>({3, 8}, 1);
   auto positions = IntTensor({0, 1});
+  const RopeScaling wrong = {
+      .kind = RopeScalingKind::kLongRope, .short_factors = {1, 2}, .long_factors = {1}};
   ExpectInvalid(Rope(context, {.x = x,
                                .positions = positions,
                                .head_count = 2,
                                .head_size = 4,
                                .theta = kTheta,
-                               .scaling = {.kind = RopeScalingKind::kLongRope,
-                                           .short_factors = {1, 2},
-                                           .long_factors = {1}}}),
+                               .scaling = &wrong}),
                 "LongRoPE has not one factor for each rotated pair");
   ExpectInvalid(
       Rope(context,
