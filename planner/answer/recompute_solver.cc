@@ -59,6 +59,7 @@ void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step
   arena_limit_ = arena_limit;
   step_limit_ = step_limit;
   best_.reset();
+  keep_all_picoseconds_ = 0;
   node_count_ = 0;
   deadline_reached_ = false;
 }
@@ -193,7 +194,9 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
     family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
-    if (Offer(counts).arena_bytes <= arena_bytes) return best_;
+    const ComposedMix keep_all = Offer(counts);
+    if (keep_all.arena_bytes <= arena_bytes) return best_;
+    keep_all_picoseconds_ = keep_all.price.step_picoseconds;
   }
   return Walk();
 }
@@ -227,7 +230,7 @@ int64_t RecomputeSolver::LeastStep(size_t depth, const Node& node) const {
   }
   const int64_t span =
       family_.FixedPicoseconds() + node.compute_picoseconds + static_cast<int64_t>(left_time);
-  return family_.StepPicoseconds(span);
+  return std::max(family_.StepPicoseconds(span), keep_all_picoseconds_);
 }
 
 bool RecomputeSolver::MayHelp(size_t depth, const Node& node) const {

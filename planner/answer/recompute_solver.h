@@ -99,6 +99,7 @@ class RecomputeSolver {
   int64_t discount_bytes_ = 0;
   bool memory_first_ = false;
   int64_t arena_limit_ = 0;
+  int64_t keep_all_picoseconds_ = 0;  // of the mix that keeps everything, where that is too large: no other is quicker
   int64_t step_limit_ = 0;
   std::optional<SolvedRecompute> best_;
   Key best_key_ = {};
