@@ -92,8 +92,10 @@ absl::Status CheckSlurmOptions(const v1::SlurmOptions& options) {
   for (const std::string& text : options.options()) {
     TUNESMITH_ASSIGN_OR_RETURN(const SbatchOption option, ParseSbatchOption(text));
     for (const auto& [name, value] : named) {
-      if (option.name == name)
-        return absl::InvalidArgumentError(StrCat(name, " has a field of its own"));
+      // Or its beginning, which sbatch takes for it.
+      if (std::string_view(name).starts_with(option.name))
+        return absl::InvalidArgumentError(
+            StrCat("the option ", option.name, ": ", name, " has a field of its own"));
     }
   }
   if (options.has_time_limit() && TimeLimit(options) <= absl::ZeroDuration())
