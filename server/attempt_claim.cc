@@ -8,6 +8,7 @@
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/launch/sight.h"
 #include "server/process.h"
 
 namespace tunesmith::server {
@@ -21,38 +22,23 @@ std::string HostName() {
   return name;
 }
 
-template <typename Message>
-bool Read(const ShimOptions& options, const std::string& name, Message& message) {
-  const std::string path = InDirectory(options.run_directory, name);
-  return convert::ReadJsonFile(path, &message, convert::UnknownFields::kIgnore).ok();
-}
-
-// The exit of attempt `number`, if it left one. (An exit.json beside another attempt's shim.json is older.)
-bool ReadExit(const ShimOptions& options, int64_t number, v1::JobExit& exit) {
-  v1::ShimHandle shim;
-  return Read(options, convert::kShimFile, shim) && shim.attempt() == number &&
-         Read(options, convert::kExitFile, exit);
-}
-
 }  // namespace
 
 absl::StatusOr<NextAttempt> ChooseAttempt(const ShimOptions& options) {
   NextAttempt next{.number = options.attempt};
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
   if (newest < options.attempt) return next;
-  v1::ShimHandle claim;
-  if (options.cluster_job.empty() || !Read(options, convert::AttemptFile(newest), claim) ||
-      claim.cluster_job() != options.cluster_job) {
+  const Sight sight = SightOf(options.run_directory, newest);
+  if (options.cluster_job.empty() || sight.shim.cluster_job() != options.cluster_job) {
     return absl::AlreadyExistsError(
         StrCat("attempt ", newest, " of ", options.run_directory, " was started before"));
   }
   // The cluster has started its job again. (What it says of that is not asked: a controller that
   // crashed may have forgotten the first start.)
-  v1::JobExit exit;
-  next.predecessor_may_run = !ReadExit(options, newest, exit);
-  if (!next.predecessor_may_run && exit.state() != v1::JOB_STATE_CANCELLED) {
+  next.predecessor_may_run = !sight.exit;
+  if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
     return absl::AlreadyExistsError(StrCat("attempt ", newest, " of ", options.run_directory,
-                                           " has ended: ", v1::JobState_Name(exit.state()),
+                                           " has ended: ", v1::JobState_Name(sight.exit->state()),
                                            "; `tunesmith jobs resume` starts a new one"));
   }
   if (newest >= kMostAttempts)

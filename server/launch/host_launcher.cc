@@ -221,7 +221,7 @@ absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (!sight.claimed) return "";
   return HandleOf(sight.shim.pid(), sight.shim.start_ticks());
 }
@@ -230,18 +230,18 @@ absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::st
   ReapShims();
   // In this order: a shim that is gone has claimed the attempt, or never will.
   const bool shim_was_alive = IsHandleAlive(handle);
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
   if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
     return Waiting("");
   // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
   if (IsAlive(sight.shim.pid(), sight.shim.start_ticks()))
     return sight.has_handle ? Running() : Waiting("");
-  return ViewGone(job, SightOf(job, job.attempt()));
+  return ViewGone(job, SightOf(job.run_directory(), job.attempt()));
 }
 
 absl::Status HostLauncher::Cancel(const v1::Job& job, const std::string&) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   SignalProcess(sight.shim.pid(), sight.shim.start_ticks(), SIGTERM);
   return absl::OkStatus();
 }

@@ -43,7 +43,7 @@ absl::StatusOr<int64_t> JobNumber(const std::string& handle) {
 
 // The Slurm job that has the present attempt: whoever claimed it, else the one that was submitted.
 absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   return JobNumber(sight.has_claimer ? sight.shim.cluster_job() : handle);
 }
 
@@ -51,7 +51,7 @@ absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) 
 int64_t NewestOf(const v1::Job& job, int64_t number) {
   const int64_t newest = convert::NewestAttempt(job.run_directory()).value_or(0);
   if (newest <= job.attempt()) return job.attempt();
-  const Sight sight = SightOf(job, newest);
+  const Sight sight = SightOf(job.run_directory(), newest);
   return sight.has_claimer && sight.shim.cluster_job() == StrCat(number) ? newest : job.attempt();
 }
 
@@ -192,7 +192,7 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (sight.has_claimer) return sight.shim.cluster_job();
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(SlurmJobName(job)));
   return found ? StrCat(found->id) : "";
@@ -213,10 +213,11 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sig
 
 absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm, Ask(number, SightOf(job, NewestOf(job, number))));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm,
+                             Ask(number, SightOf(job.run_directory(), NewestOf(job, number))));
   // Read after Slurm was asked: a shim that is gone has written what it had to say.
   const int64_t attempt = NewestOf(job, number);
-  const Sight sight = SightOf(job, attempt);
+  const Sight sight = SightOf(job.run_directory(), attempt);
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
   view.attempt = attempt;
