@@ -49,7 +49,7 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--slurm", under_slurm, "Run as a batch script of Slurm");
   app.add_option("--fence-seconds", fence_seconds,
-                 "From claiming an attempt whose predecessor may still run to starting it")
+                 "How long an attempt waits for the end of earlier ones that may still run")
       ->check(CLI::NonNegativeNumber);
   app.set_version_flag("--version", tunesmith::Version());
   CLI11_PARSE(app, argc, argv);
