@@ -152,12 +152,12 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
 v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
   std::lock_guard lock(mutex_);
   if (absl::Now() - cluster_read_ < options_.poll_interval) return cluster_;
-  cluster_read_ = absl::Now();
   cluster_ = v1::Cluster();
   cluster_.set_name(StrCat("clusters/", name()));
   cluster_.set_launcher(std::string(name()));
   cluster_.set_description("Slurm, by its commands");
   const auto result = RunSlurm(SinfoArguments(), options_.command_timeout);
+  cluster_read_ = absl::Now();
   const absl::Status status = result.ok() ? StatusOf("sinfo", *result) : result.status();
   if (status.ok()) AddNodes(result->output, cluster_);
   if (!status.ok())
@@ -259,11 +259,9 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, cons
 absl::Status SlurmLauncher::Release(int64_t id) {
   absl::Time& released = released_[id];
   if (absl::Now() - released < options_.poll_interval) return absl::OkStatus();
+  const auto result = RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout);
   released = absl::Now();
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const CommandResult result,
-      RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout));
-  return StatusOf("scontrol release", result);
+  return result.ok() ? StatusOf("scontrol release", *result) : result.status();
 }
 
 absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
@@ -275,18 +273,22 @@ absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
 
 // One that runs is told through its script, so that it has the grace that the server promises and
 // not Slurm's KillWait; when that has passed, Slurm ends it.
-absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  const absl::Time now = absl::Now();
-  const auto [entry, is_new] = cancelling_.try_emplace(number, Cancelling{now, now});
-  Cancelling& cancelling = entry->second;
-  if (!is_new && now - cancelling.last < kCancelAgain) return absl::OkStatus();
-  cancelling.last = now;
+absl::Status SlurmLauncher::CancelNow(int64_t number, absl::Duration since_first) {
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, kSoon));
   const bool runs = found && PhaseOf(*found) == SlurmPhase::kRunning;
-  const bool has_grace = now - cancelling.first < options_.grace + kCancelAgain;
+  const bool has_grace = since_first < options_.grace + kCancelAgain;
   if (runs && has_grace) return RunScancel({"--batch", "--signal=TERM", StrCat(number)});
   return RunScancel({StrCat(number)});
+}
+
+absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
+  Cancelling& cancelling =
+      cancelling_.try_emplace(number, Cancelling{.first = absl::Now()}).first->second;
+  if (absl::Now() - cancelling.last < kCancelAgain) return absl::OkStatus();
+  const absl::Status status = CancelNow(number, absl::Now() - cancelling.first);
+  cancelling.last = absl::Now();
+  return status;
 }
 
 }  // namespace tunesmith::server

@@ -46,13 +46,14 @@ class SlurmLauncher final : public Launcher {
   };
   struct Cancelling {
     absl::Time first;
-    absl::Time last;
+    absl::Time last = absl::InfinitePast();
   };
 
   absl::StatusOr<std::optional<SlurmJob>> Ask(int64_t id, const Sight& sight);
   absl::StatusOr<AttemptView> ViewOf(const v1::Job& job, const SlurmJob& slurm, const Sight& sight);
   absl::StatusOr<AttemptView> ViewPending(const SlurmJob& job, const Sight& sight);
   absl::Status Release(int64_t id);
+  absl::Status CancelNow(int64_t number, absl::Duration since_first);
   absl::Status RunScancel(std::vector<std::string> arguments);
 
   const SlurmLauncherOptions options_;
