@@ -171,11 +171,7 @@ std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
-  const std::string name = SlurmJobName(job);
-  if (const auto refusal = refusals_.find(name);
-      refusal != refusals_.end() && absl::Now() < refusal->second.ask_again)
-    return refusal->second.status;
-  refusals_.erase(name);
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
@@ -183,7 +179,8 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
                                job.run_directory());
   const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
   if (absl::IsUnavailable(status))
-    refusals_[name] = {.ask_again = absl::Now() + options_.poll_interval, .status = status};
+    return refused_[SlurmJobName(job)].Note(status, options_.poll_interval);
+  refused_.erase(SlurmJobName(job));
   TUNESMITH_RETURN_IF_ERROR(status);
   // "17", or "17;cluster" in a federation.
   const std::string line = FirstLine(result->output);
@@ -194,8 +191,15 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
 absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
   const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (sight.has_claimer) return sight.shim.cluster_job();
+  // A submission that was refused a moment ago is not repeated yet, so that nothing hangs on the answer.
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(SlurmJobName(job)));
   return found ? StrCat(found->id) : "";
+}
+
+absl::Status SlurmLauncher::CheckRefusal(const v1::Job& job) const {
+  const auto refused = refused_.find(SlurmJobName(job));
+  return refused == refused_.end() ? absl::OkStatus() : refused->second.Check();
 }
 
 // What Slurm says of a job, now or in its records; none: it does not know it any more.
@@ -221,7 +225,14 @@ absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::s
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
   view.attempt = attempt;
+  if (view.phase == AttemptView::Phase::kEnded) Forget(job, number);
   return view;
+}
+
+void SlurmLauncher::Forget(const v1::Job& job, int64_t number) {
+  cancelling_.erase(number);
+  released_.erase(number);
+  refused_.erase(SlurmJobName(job));
 }
 
 absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const SlurmJob& slurm,
@@ -236,8 +247,6 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
     case SlurmPhase::kEnded:
       break;
   }
-  cancelling_.erase(slurm.id);
-  released_.erase(slurm.id);
   return ViewEnded(ExitOf(job, slurm, sight));
 }
 
