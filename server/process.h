@@ -37,7 +37,7 @@ struct SpawnOptions {
 };
 
 // Starts a process with stdin from /dev/null, no signal blocked and default signal handling.
-// NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run.
+// NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run, or the output that cannot be written.
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
 
 // The processes whose parent is `pid`, those that have ended and wait to be reaped included.

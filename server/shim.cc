@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/command.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -18,7 +19,6 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
-#include "server/command.h"
 #include "server/fail_point.h"
 #include "server/process.h"
 #include "server/rank_launch.h"

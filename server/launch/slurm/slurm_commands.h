@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/command.h"
+#include "common/command.h"
 #include "server/launch/slurm/hold_off.h"
 #include "server/launch/slurm/job_table.h"
 
