@@ -51,7 +51,9 @@ bool Collect(const Pipe& output, const Pipe& errors, absl::Time deadline, Comman
   while (open[0].fd >= 0 || open[1].fd >= 0) {
     const absl::Duration left = std::min(deadline - absl::Now(), kLongestPoll);
     if (left <= absl::ZeroDuration()) return false;
-    poll(open.data(), open.size(), static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
+    // When it fails, revents are those of the call before.
+    if (poll(open.data(), open.size(), static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) <= 0)
+      continue;
     for (size_t i = 0; i < open.size(); ++i) {
       if (open[i].revents != 0 && !ReadSome(open[i].fd, *texts[i])) open[i].fd = -1;
     }
