@@ -167,7 +167,6 @@ TEST(SqueueJsonTest, FlagsOutlastTheState) {
   std::map<std::string, SlurmJob> by_name;
   for (const SlurmJob& job : *jobs) by_name[job.name] = job;
   EXPECT_EQ(PhaseOf(by_name["tunesmith-again-1"]), SlurmPhase::kPending);
-  EXPECT_EQ(by_name["tunesmith-again-1"].restart_count, 1);
   EXPECT_EQ(by_name["tunesmith-again-1"].start, absl::InfiniteFuture());
   EXPECT_EQ(PhaseOf(by_name["tunesmith-stopping-1"]), SlurmPhase::kEnding);
   EXPECT_EQ(PhaseOf(by_name["tunesmith-held-2"]), SlurmPhase::kHeld);

@@ -9,13 +9,13 @@
 #include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr size_t kLongestName = 40;
 constexpr size_t kLongestValue = 400;
-constexpr int64_t kBytesPerMebibyte = int64_t{1} << 20;
 
 // Between "#SBATCH" and the line's end, sbatch knows quotes, backslashes and comments: none of these.
 constexpr std::string_view kHarmless = "_.,:=@+-/%[]()*&|!~^";
@@ -128,8 +128,7 @@ std::string Resources(const SbatchScript& script) {
   text += Directive("cpus-per-task", StrCat(script.cpus_per_task));
   if (script.gpus_per_node > 0) text += Directive("gpus-per-node", StrCat(script.gpus_per_node));
   if (script.memory_bytes_per_node > 0) {
-    const int64_t mebibytes =
-        (script.memory_bytes_per_node + kBytesPerMebibyte - 1) / kBytesPerMebibyte;
+    const int64_t mebibytes = (script.memory_bytes_per_node + kMiB - 1) / kMiB;
     text += Directive("mem", StrCat(mebibytes, "M"));
   }
   if (script.time_limit > absl::ZeroDuration())

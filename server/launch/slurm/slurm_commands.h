@@ -44,8 +44,6 @@ class SlurmQueue {
   // neither knows. UNAVAILABLE as of Find.
   absl::StatusOr<std::optional<SlurmJob>> FindEnded(int64_t id);
 
-  absl::Duration interval() const { return interval_; }
-
  private:
   absl::Status Refresh(absl::Duration age);
   absl::Status ReadQueue();

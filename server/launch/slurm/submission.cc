@@ -4,6 +4,7 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/error_info.h"
 
@@ -15,7 +16,7 @@ using google::protobuf::util::TimeUtil;
 // slurmctld looks for jobs to warn about once a minute, and may warn as much early or late.
 constexpr absl::Duration kSlurmsMinute = absl::Seconds(60);
 // Shim and mpirun of a node, beside what the plan takes. (Resident: 8 MiB the shim, 21 MiB mpirun.)
-constexpr int64_t kStarterBytes = int64_t{64} << 20;
+constexpr int64_t kStarterBytes = 64 * kMiB;
 
 absl::Duration TimeLimit(const v1::SlurmOptions& options) {
   return absl::Milliseconds(TimeUtil::DurationToMilliseconds(options.time_limit()));
