@@ -7,7 +7,6 @@
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
 #include "server/launch/sight.h"
@@ -53,38 +52,22 @@ int64_t NewestOf(const v1::Job& job, int64_t number) {
   return sight.has_claimer && sight.shim.cluster_job() == StrCat(number) ? newest : job.attempt();
 }
 
-AttemptView View(AttemptView::Phase phase, std::string reason = "") {
-  return {.phase = phase, .reason = std::move(reason), .exit = {}};
-}
-
-AttemptView ViewEnded(const v1::JobExit& exit) {
-  AttemptView view = View(AttemptView::Phase::kEnded);
-  view.exit = exit;
-  return view;
-}
-
 absl::StatusOr<AttemptView> ViewForgotten(int64_t number, const Sight& sight) {
-  if (sight.exit) return ViewEnded(*sight.exit);
+  if (sight.exit) return EndedView(*sight.exit);
   // Its controller crashed before it had written the job down, say. Nothing was lost but its place.
   if (!sight.claimed) {
-    return ViewEnded(ExitFor(v1::END_CAUSE_PREEMPTED, StrCat("Slurm has forgotten job ", number,
+    return EndedView(ExitFor(v1::END_CAUSE_PREEMPTED, StrCat("Slurm has forgotten job ", number,
                                                              ", which had not started")));
   }
-  return ViewEnded(ExitFor(
+  return EndedView(ExitFor(
       v1::END_CAUSE_LOST,
       StrCat("lost: Slurm job ", number,
              " left no exit.json, and neither the queue nor Slurm's records know it any more")));
 }
 
-AttemptView ViewWaiting(const SlurmJob& job) {
-  AttemptView view = View(AttemptView::Phase::kWaiting, WaitReason(job));
-  view.expected_start = job.start;
-  return view;
-}
-
 AttemptView ViewRunning(const SlurmJob& job, const Sight& sight) {
-  if (sight.has_handle) return View(AttemptView::Phase::kRunning);
-  return View(AttemptView::Phase::kWaiting, StrCat("Slurm job ", job.id, " starts on ", job.nodes));
+  if (sight.has_handle) return RunningView();
+  return WaitingView(StrCat("Slurm job ", job.id, " starts on ", job.nodes));
 }
 
 // The run directory's word goes before Slurm's, which knows of processes only. That somebody wanted
@@ -128,15 +111,8 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
   for (const std::string& word :
        {std::string("sbatch"), std::string("--parsable"), ScriptFile(job)})
     submission.add_arguments(word);
-  const std::pair<std::string, std::string> files[] = {
-      {ScriptFile(job), text},
-      {InDirectory(job.run_directory(), convert::kPlanFile), convert::ToJson(job.plan())},
-      {InDirectory(job.run_directory(), convert::kJobSpecFile), convert::ToJson(job.spec())}};
-  for (const auto& [path, contents] : files) {
-    v1::RenderedFile& rendered = *submission.add_files();
-    rendered.set_path(path);
-    rendered.set_text(contents);
-  }
+  AddFile(ScriptFile(job), text, submission);
+  AddJobFiles(job, submission);
   TUNESMITH_ASSIGN_OR_RETURN(
       const CommandResult result,
       RunSlurm({"sbatch", "--test-only"}, options_.command_timeout, "", text));
@@ -245,7 +221,7 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
     case SlurmPhase::kEnded:
       break;
   }
-  return ViewEnded(ExitOf(job, slurm, sight));
+  return EndedView(ExitOf(job, slurm, sight));
 }
 
 // A controller that crashed forgets jobs that it had started a moment before: they run, or have run,
@@ -254,9 +230,9 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
 absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, const Sight& sight) {
   if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
     TUNESMITH_RETURN_IF_ERROR(RunScancel({StrCat(job.id)}));
-    return ViewEnded(*sight.exit);
+    return EndedView(*sight.exit);
   }
-  AttemptView view = ViewWaiting(job);
+  AttemptView view = WaitingView(WaitReason(job), job.start);
   if (PhaseOf(job) != SlurmPhase::kHeld) return view;
   TUNESMITH_RETURN_IF_ERROR(Release(job.id));
   view.reason += "; Slurm could not launch it, and it was released to be tried again";

@@ -7,6 +7,7 @@
 #include "common/units.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/error_info.h"
+#include "server/launch/launcher.h"
 
 namespace tunesmith::server {
 namespace {
@@ -146,12 +147,10 @@ absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const
         "TIME_LIMIT_TOO_SHORT");
   }
   TUNESMITH_ASSIGN_OR_RETURN(script.options, OptionsOf(slurm));
-  script.command = {options.shim_path, "--slurm",
-                    "--run-dir",       job.run_directory(),
-                    "--attempt",       StrCat(std::max<int64_t>(1, job.attempt())),
-                    "--trainer",       options.trainer_path,
-                    "--grace-seconds", StrCat(absl::ToDoubleSeconds(options.grace)),
-                    "--fence-seconds", StrCat(absl::ToDoubleSeconds(options.fence_delay))};
+  script.command = ShimCommand(options.shim_path, options.trainer_path, options.grace, job);
+  for (const std::string& word : {std::string("--slurm"), std::string("--fence-seconds"),
+                                  StrCat(absl::ToDoubleSeconds(options.fence_delay))})
+    script.command.push_back(word);
   return script;
 }
 
