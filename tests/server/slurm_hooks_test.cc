@@ -129,8 +129,23 @@ TEST_F(SlurmHooksTest, WithoutAnAnswerTheJobIsSubmittedAsItIs) {
 
 TEST_F(SlurmHooksTest, SettingsThatAreNotHarmlessReachNoShell) {
   StartCluster("CliFilterPlugins=lua\n", StrCat(", gpu = \"x; touch ", Witness(), "\""));
-  EXPECT_EQ(Submit(kComment).status, 0);
+  const ProcessResult submitted = Submit(kComment);
+  EXPECT_EQ(submitted.status, 0);
+  EXPECT_THAT(submitted.errors, HasSubstr("no recommendation")) << "the hook ran";
+  EXPECT_THAT(Field(submitted, "TresPerNode"), Not(HasSubstr("gpu")));
   EXPECT_FALSE(std::filesystem::exists(Witness()));
+}
+
+// What the hook builds does get to a shell: a harmless setting names the command that runs.
+TEST_F(SlurmHooksTest, SettingsThatAreHarmlessDo) {
+  const std::string command =
+      scratch_.File("says", StrCat("#!/bin/sh\ntouch ", Witness(),
+                                   "\necho nodes=1 gpus_per_node=3 memory_mib=900 minutes=9\n"));
+  std::filesystem::permissions(command, std::filesystem::perms::owner_all);
+  StartCluster("CliFilterPlugins=lua\n", StrCat(", gpu = \"x\", tunesmith = \"", command, "\""));
+  const ProcessResult submitted = Submit(kComment);
+  EXPECT_TRUE(std::filesystem::exists(Witness()));
+  EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:3"));
 }
 
 TEST_F(SlurmHooksTest, TheControllerFillsInToo) {
