@@ -14,7 +14,8 @@
 //   double_launch_count   jobs of which two trainers ran at once, an attempt was started twice, or one request made two
 //   event_fault_count     jobs whose events have a hole or a repetition, or differ from those that their trainers wrote
 //   database_fault_count  databases, copies or old rows that were damaged
-// Exit status 0 when the last four are 0; 77: Slurm is not installed.
+//   missed_harm_count     runs in which Slurm was not harmed while a job trained, and points at Slurm's nodes or queue after which no job was ever tried again
+// Exit status 0 when the last five are 0; 77: Slurm is not installed.
 
 #include <algorithm>
 #include <cstdio>
@@ -83,9 +84,17 @@ struct Faults {
   int64_t doubled = 0;
   int64_t events = 0;
   int64_t database = 0;
+  int64_t missed = 0;
   int64_t later_attempts = 0;  // no fault: what the harm has cost
-  bool any() const { return lost + doubled + events + database > 0; }
+  bool any() const { return lost + doubled + events + database + missed > 0; }
 };
+
+bool HarmsSlurm(Victim victim) {
+  return victim == Victim::kController || victim == Victim::kNode || victim == Victim::kRequeue;
+}
+
+// Slurm then queues a job that runs again.
+bool QueuesAgain(Victim victim) { return victim == Victim::kNode || victim == Victim::kRequeue; }
 
 std::string Slurp(const std::string& path) {
   std::ifstream file(path);
@@ -107,13 +116,14 @@ class Run {
     const int job_count = Draw(1, 3);
     for (int i = 0; i < job_count; ++i) CreateJob(i);
     if (point_.victim == Victim::kBackup) KillABackup();
-    harm_at_ = absl::Now() + absl::Milliseconds(Draw(0, 2500));
     const absl::Time deadline = absl::Now() + (slurm_ ? kSlurmPatience : kPatience);
     while (absl::Now() < deadline && !AllDone()) {
       absl::SleepFor(absl::Milliseconds(slurm_ ? 100 : 10));
       if (slurm_) TouchSlurm();
     }
     EnsureServer();
+    if (HarmsSlurm(point_.victim) && !is_harmed_)
+      Say(&Faults::missed, "no job trained when Slurm was to be harmed");
     for (const auto& [name, steps] : jobs_) CheckJob(name, steps);
     CheckList();
     server_.reset();
@@ -132,10 +142,9 @@ class Run {
 
   std::map<std::string, std::string> Environment() {
     // What Slurm does takes a second, and is to happen while jobs run.
-    const bool harms_slurm = point_.victim == Victim::kController ||
-                             point_.victim == Victim::kNode || point_.victim == Victim::kRequeue;
     std::map<std::string, std::string> environment = {
-        {"FAKE_STEP_MILLISECONDS", std::to_string(harms_slurm ? Draw(100, 400) : Draw(1, 25))}};
+        {"FAKE_STEP_MILLISECONDS",
+         std::to_string(HarmsSlurm(point_.victim) ? Draw(100, 250) : Draw(1, 25))}};
     const std::string name = point_.name;
     if (name == "trainer_running") environment["FAKE_CRASH_AT_STEP"] = std::to_string(Draw(1, 3));
     if (name == "trainer_ended") environment["FAKE_CRASH_AT_END"] = "1";
@@ -153,13 +162,12 @@ class Run {
     server_ = std::make_unique<ServerProcess>(DataDirectory(), environment, flags);
   }
 
-  // Harms Slurm once, and does what its administrator would afterwards.
+  // Harms Slurm once, while a job trains, and does what its administrator would afterwards.
   void TouchSlurm() {
     const absl::Time now = absl::Now();
-    if (now >= harm_at_) {
-      harm_at_ = absl::InfiniteFuture();
-      HarmSlurm();
-    }
+    if (one_trains_ && harm_at_ == absl::InfiniteFuture())
+      harm_at_ = now + absl::Milliseconds(Draw(0, 400));
+    if (now >= harm_at_ && one_trains_ && !is_harmed_) HarmSlurm();
     if (now >= mend_at_) {
       mend_at_ = absl::InfiniteFuture();
       slurm_->StartController();
@@ -170,11 +178,14 @@ class Run {
   }
 
   void HarmSlurm() {
+    is_harmed_ = true;
     if (point_.victim == Victim::kController) {
       slurm_->KillController();
       mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
     } else if (point_.victim == Victim::kNode) {
-      slurm_->SetNodeDown("n0");  // the first that is given out
+      const std::string nodes = slurm_->Run({"squeue", "-h", "-t", "R", "-o", "%N"}).output;
+      is_harmed_ = !nodes.empty();
+      if (is_harmed_) slurm_->SetNodeDown(nodes.substr(0, nodes.find('\n')));
     } else if (point_.victim == Victim::kRequeue) {
       for (const std::string& id : Ids({"-t", "R"}, "")) slurm_->Run({"scontrol", "requeue", id});
     }
@@ -244,7 +255,7 @@ class Run {
   }
 
   void CreateJob(int index) {
-    const int64_t steps = Draw(3, 12);
+    const int64_t steps = HarmsSlurm(point_.victim) ? Draw(12, 24) : Draw(3, 12);
     v1::CreateJobRequest request = TestJob(scratch_, steps);
     request.mutable_spec()->set_thread_count(1);
     request.mutable_spec()->set_checkpoint_every_step_count(Draw(1, 4));
@@ -282,8 +293,10 @@ class Run {
   bool AllDone() {
     EnsureServer();
     bool done = true;
+    one_trains_ = false;
     for (const auto& [name, steps] : jobs_) {
       const std::optional<v1::Job> job = Get(name);
+      one_trains_ |= job && job->state() == v1::JOB_STATE_RUNNING && job->progress().step() > 0;
       if (!job || job->state() != v1::JOB_STATE_SUCCEEDED) done = false;
       if (job && job->state() == v1::JOB_STATE_FAILED) Resume(*job);
     }
@@ -389,7 +402,9 @@ class Run {
   const bool verbose_;
   ScratchDirectory scratch_;
   std::unique_ptr<SlurmCluster> slurm_;
+  bool one_trains_ = false;  // when it was last looked
   absl::Time harm_at_ = absl::InfiniteFuture();
+  bool is_harmed_ = false;
   absl::Time mend_at_ = absl::InfiniteFuture();
   absl::Time nudge_at_ = absl::InfinitePast();
   std::set<std::string> requeued_;  // jobs of Slurm that waited for their begin time
@@ -419,18 +434,28 @@ int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
     all.doubled += faults.doubled;
     all.events += faults.events;
     all.database += faults.database;
+    all.missed += faults.missed;
     ++by_point[point.name].runs;
     by_point[point.name].later_attempts += faults.later_attempts;
+  }
+  for (const Point& point : points) {
+    if (!QueuesAgain(point.victim) || by_point[point.name].runs == 0 ||
+        by_point[point.name].later_attempts > 0)
+      continue;
+    std::fprintf(stderr, "%s: no job was tried again\n", point.name);
+    ++all.missed;
   }
   for (const auto& [name, count] : by_point)
     std::printf("%-18s %4lld runs, %4lld later attempts\n", name.c_str(),
                 static_cast<long long>(count.runs), static_cast<long long>(count.later_attempts));
   std::printf(
       "{\"run_count\": %lld, \"lost_job_count\": %lld, \"double_launch_count\": %lld, "
-      "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"seed\": %llu}\n",
+      "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"missed_harm_count\": %lld, "
+      "\"seed\": %llu}\n",
       static_cast<long long>(run_count), static_cast<long long>(all.lost),
       static_cast<long long>(all.doubled), static_cast<long long>(all.events),
-      static_cast<long long>(all.database), static_cast<unsigned long long>(seed));
+      static_cast<long long>(all.database), static_cast<long long>(all.missed),
+      static_cast<unsigned long long>(seed));
   return all.any() ? 1 : 0;
 }
 
