@@ -17,6 +17,7 @@
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
+#include "server/launch/host_memory.h"
 #include "server/launch/sight.h"
 #include "server/process.h"
 
@@ -135,18 +136,16 @@ absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Job& job) const 
   const v1::Plan& plan = job.plan();
   const v1::JobSpec& spec = job.spec();
   v1::ResourceClaim claim;
-  const v1::MemoryPrediction& memory = plan.prediction().memory();
+  const int64_t count = std::max<int64_t>(1, plan.inputs().devices().device_count());
+  claim.set_host_memory_bytes(HostBytesOf(plan, spec, count));
   if (spec.device() == "cpu") {
     claim.set_cpu_thread_count(spec.thread_count() > 0 ? spec.thread_count()
                                                        : options_.capacity.cpu_thread_count);
-    claim.set_host_memory_bytes(memory.total_bytes());
     return claim;
   }
-  const int64_t count = plan.inputs().devices().device_count();
   TUNESMITH_RETURN_IF_ERROR(CheckGpus(options_.capacity, count, spec.device()));
   claim.set_gpu_count(count);
   if (const int64_t index = GpuIndex(spec.device()); index > 0) claim.add_gpu_indices(index);
-  claim.set_host_memory_bytes(memory.host_bytes());
   return claim;
 }
 

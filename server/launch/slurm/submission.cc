@@ -7,6 +7,7 @@
 #include "common/units.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/error_info.h"
+#include "server/launch/host_memory.h"
 #include "server/launch/launcher.h"
 
 namespace tunesmith::server {
@@ -25,16 +26,6 @@ absl::Duration TimeLimit(const v1::SlurmOptions& options) {
 
 int64_t NodesOf(const v1::Plan& plan) {
   return std::max<int64_t>(1, plan.inputs().devices().node_count());
-}
-
-int64_t DevicesPerNode(const v1::Plan& plan) {
-  return std::max<int64_t>(1, plan.inputs().devices().device_count() / NodesOf(plan));
-}
-
-// Of one process.
-int64_t HostBytes(const v1::Plan& plan, const v1::JobSpec& spec) {
-  const v1::MemoryPrediction& memory = plan.prediction().memory();
-  return spec.device() == "cpu" ? memory.total_bytes() : memory.host_bytes();
 }
 
 absl::Status CheckDevice(const v1::JobSpec& spec) {
@@ -117,10 +108,10 @@ absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
 absl::StatusOr<v1::ResourceClaim> ClaimOf(const v1::Plan& plan, const v1::JobSpec& spec) {
   TUNESMITH_RETURN_IF_ERROR(CheckDevice(spec));
   v1::ResourceClaim claim;
-  const int64_t devices = NodesOf(plan) * DevicesPerNode(plan);
+  const int64_t devices = NodesOf(plan) * RanksPerNode(plan);
   if (spec.device() != "cpu") claim.set_gpu_count(devices);
   if (spec.device() == "cpu") claim.set_cpu_thread_count(spec.thread_count() * NodesOf(plan));
-  claim.set_host_memory_bytes(HostBytes(plan, spec) * devices);
+  claim.set_host_memory_bytes(HostBytesOf(plan, spec, devices));
   return claim;
 }
 
@@ -129,13 +120,13 @@ absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const
   SbatchScript script;
   script.job_name = SlurmJobName(job);
   script.node_count = NodesOf(job.plan());
-  script.tasks_per_node = DevicesPerNode(job.plan());
+  script.tasks_per_node = RanksPerNode(job.plan());
   // The threads of a node are shared by its ranks.
   script.cpus_per_task = std::max<int64_t>(
       1, (job.spec().thread_count() + script.tasks_per_node - 1) / script.tasks_per_node);
   if (job.spec().device() != "cpu") script.gpus_per_node = script.tasks_per_node;
   script.memory_bytes_per_node =
-      HostBytes(job.plan(), job.spec()) * script.tasks_per_node + kStarterBytes;
+      HostBytesOf(job.plan(), job.spec(), script.tasks_per_node) + kStarterBytes;
   script.time_limit = TimeLimit(slurm);
   script.warning = WarningBeforeLimit(options);
   if (slurm.has_time_limit() && script.time_limit <= script.warning) {
