@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -19,7 +20,8 @@ namespace {
 using tunesmith::client::Globals;
 
 constexpr char kFooter[] =
-    "Exit status: 0 ok; 1 error; 2 usage; 3 nothing fits; 5 the watched job did not succeed; 6 no "
+    "Exit status: 0 ok; 1 error; 2 usage; 3 nothing fits; 4 not allowed; 5 the watched job did not "
+    "succeed; 6 no "
     "server or no answer in time; "
     "7 not found; 130 interrupted.";
 
@@ -27,11 +29,27 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
   app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT")
       ->envname("TUNESMITH_SERVER")
       ->capture_default_str();
+  app.add_option("--use-context", globals.use_context,
+                 "Named settings of the configuration file, see `config view`")
+      ->envname("TUNESMITH_CONTEXT");
   app.add_option("--timeout", globals.timeout_seconds, "Seconds to wait for an answer")
+      ->envname("TUNESMITH_TIMEOUT")
       ->check(tunesmith::client::Positive())
       ->capture_default_str();
   app.add_flag("--offline", globals.offline,
-               "Answer recommend, estimate, size, models and gpus without a server");
+               "Answer recommend, estimate, size, models and gpus without a server")
+      ->envname("TUNESMITH_OFFLINE");
+  app.add_option_function<std::string>(
+         "--color",
+         [&globals](const std::string& mode) {
+           globals.color = mode == "always"  ? tunesmith::client::ColorMode::kAlways
+                           : mode == "never" ? tunesmith::client::ColorMode::kNever
+                                             : tunesmith::client::ColorMode::kAuto;
+         },
+         "Colour in what people read; auto: on a terminal, unless NO_COLOR is set")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->default_str("auto")
+      ->envname("TUNESMITH_COLOR");
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
 
@@ -56,8 +74,8 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   CLI::App app(
-      "Which mix of optimizations fine-tunes this model on these devices soonest? And then does "
-      "it.");
+      "Which mix of optimizations fine-tunes this model on these devices soonest? And then does it",
+      "tunesmith");
   Globals globals;
   AddGlobalFlags(app, globals);
   app.footer(kFooter);
@@ -65,9 +83,13 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   tunesmith::client::AddRecommend(app, globals);
   tunesmith::client::AddEstimate(app, globals);
+  tunesmith::client::AddExplain(app, globals);
+  tunesmith::client::AddCompare(app, globals);
   tunesmith::client::AddSize(app, globals);
   tunesmith::client::AddLaunch(app, globals);
   tunesmith::client::AddJobs(app, globals);
+  tunesmith::client::AddReport(app, globals);
+  tunesmith::client::AddExport(app, globals);
   tunesmith::client::AddEvaluate(app, globals);
   tunesmith::client::AddConvert(app, globals);
   tunesmith::client::AddCalibrate(app, globals);
@@ -78,11 +100,20 @@ int main(int argc, char** argv) {
   tunesmith::client::AddMeasurements(app, globals);
   tunesmith::client::AddDoctor(app, globals);
   tunesmith::client::AddSlurmHint(app, globals);
+  tunesmith::client::AddConfig(app, globals);
+  tunesmith::client::AddCompletion(app, globals);
   tunesmith::client::AddVersion(app, globals);
+  if (const auto status =
+          tunesmith::client::RunShellVerb(app, globals, {argv + 1, argv + std::max(1, argc)}))
+    return *status;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return ReportUsage(app, error);
   }
+  auto configuration = tunesmith::client::Configure(app, globals.use_context);
+  if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
+  globals.configuration = *std::move(configuration);
+  tunesmith::client::ChooseStyle(globals.color);
   return globals.run();
 }
