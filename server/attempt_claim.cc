@@ -41,9 +41,10 @@ absl::Status KeepExit(const ShimOptions& options, int64_t attempt, v1::JobExit e
   return convert::WriteJsonFile(path, exit);
 }
 
-// A shim's end is the end of all that it ran on its host; on other nodes ranks may outlive it.
+// A shim's end is the end of all that it ran on its host; on other nodes ranks may outlive it. (Hosts and containers may share a name.)
 bool IsKnownGone(const ShimOptions& options, const Sight& sight) {
-  return options.node_count <= 1 && sight.shim.host() == HostName() &&
+  const std::string& space = sight.shim.process_space();
+  return options.node_count <= 1 && !space.empty() && space == ProcessSpace() &&
          !IsAlive(sight.shim.pid(), sight.shim.start_ticks());
 }
 
@@ -105,6 +106,7 @@ absl::StatusOr<v1::ShimHandle> HandleOf(const ShimOptions& options, pid_t traine
   if (trainer > 0) handle.set_trainer_start_ticks(StartTicks(trainer).value_or(0));
   handle.set_cluster_job(options.cluster_job);
   handle.set_host(HostName());
+  handle.set_process_space(ProcessSpace());
   return handle;
 }
 

@@ -13,10 +13,12 @@
 #include <sstream>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/child.h"
 #include "common/descriptor.h"
+#include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
@@ -118,6 +120,14 @@ absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
                            .new_session = options.new_session,
                            .new_group = options.new_group};
   return options.dies_with_parent ? ForkTied(child) : StartChild(child);
+}
+
+std::string ProcessSpace() {
+  const auto boot = ReadFile("/proc/sys/kernel/random/boot_id");
+  std::error_code error;
+  const std::string space = std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+  if (!boot.ok() || error) return "";
+  return StrCat(absl::StripAsciiWhitespace(*boot), "/", space);
 }
 
 std::vector<pid_t> ChildrenOf(pid_t pid) {

@@ -295,7 +295,10 @@ class SlurmShimTest : public ShimTest {
     claim.set_attempt(attempt);
     claim.set_pid(1);
     claim.set_cluster_job(id);
-    claim.set_host("elsewhere");
+    char name[256] = {};
+    gethostname(name, sizeof name - 1);
+    claim.set_host(name);
+    claim.set_process_space("another host of the same name");
     const std::string path = InDirectory(job_.run_directory(), convert::AttemptFile(attempt));
     ASSERT_TRUE(convert::WriteJsonFile(path, claim).ok());
   }
