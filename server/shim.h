@@ -29,6 +29,9 @@ struct ShimOptions {
   absl::Duration fence_delay = absl::Seconds(5);
 };
 
+// What the shim of a cluster job ends with where the trainer has saved because it was told to, and may go on elsewhere (EX_TEMPFAIL of sysexits.h).
+inline constexpr int kSavedExitStatus = 75;
+
 // Claims the attempt (attempt-N, created exclusively, telling who claims it), moves the exit.json of an earlier attempt to
 // log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with
 // TUNESMITH_ATTEMPT in its environment, and waits for it. A plan of several ranks is started as

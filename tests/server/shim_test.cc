@@ -323,6 +323,30 @@ TEST_F(SlurmShimTest, TellsItsJobAndEndsAsTheTrainer) {
   EXPECT_THAT(RunProcess(Arguments(3)).errors, HasSubstr("SLURM_JOB_ID"));
 }
 
+// A Job of Kubernetes, which takes the status 0 for the end of the work.
+TEST_F(SlurmShimTest, ANamedClusterJobThatHasSavedSaysSoByItsStatus) {
+  const auto arguments = [&](int64_t attempt) {
+    std::vector<std::string> words = Arguments(attempt);
+    std::replace(words.begin(), words.end(), std::string("--slurm"),
+                 std::string("--cluster-job=j"));
+    return words;
+  };
+  EXPECT_EQ(RunProcess(arguments(1)).status, 0);
+  EXPECT_EQ(Claim(1).cluster_job(), "j");
+  EXPECT_EQ(RunProcess(arguments(2), {{"FAKE_EXIT_CODE", "3"}}).status, 3);
+  job_.mutable_spec()->mutable_training()->set_step_count(100000);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  const auto pid = Spawn({.arguments = arguments(3),
+                          .environment = {"FAKE_STEP_MILLISECONDS=20"},
+                          .output_path = scratch_.path() + "/shim.log"});
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  AwaitFile("attempt-3");
+  absl::SleepFor(absl::Milliseconds(500));
+  kill(*pid, SIGTERM);
+  EXPECT_EQ(AwaitEnd(*pid), 75);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
+}
+
 // Somebody requeues a job whose server has long gone on with another.
 TEST_F(SlurmShimTest, AnOldJobThatIsStartedAgainEndsAtOnce) {
   job_.mutable_spec()->mutable_training()->set_step_count(100000);
