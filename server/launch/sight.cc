@@ -38,4 +38,12 @@ Sight SightOf(const std::string& run_directory, int64_t attempt) {
   return sight;
 }
 
+int64_t NewestAttemptOf(const std::string& run_directory, int64_t attempt,
+                        const std::string& cluster_job) {
+  const int64_t newest = convert::NewestAttempt(run_directory).value_or(0);
+  if (newest <= attempt) return attempt;
+  const Sight sight = SightOf(run_directory, newest);
+  return sight.has_claimer && sight.shim.cluster_job() == cluster_job ? newest : attempt;
+}
+
 }  // namespace tunesmith::server

@@ -22,4 +22,8 @@ struct Sight {
 
 Sight SightOf(const std::string& run_directory, int64_t attempt);
 
+// The newest attempt where a job of a cluster has claimed it, which may have gone on by itself; else `attempt`.
+int64_t NewestAttemptOf(const std::string& run_directory, int64_t attempt,
+                        const std::string& cluster_job);
+
 }  // namespace tunesmith::server

@@ -5,6 +5,7 @@
 #include "planner/answer/search.h"
 #include "planner/model/catalog.h"
 #include "proto/convert/plan.h"
+#include "server/launch/cluster_claim.h"
 #include "server/launch/host_launcher.h"
 #include "server/launch/slurm/submission.h"
 
@@ -49,7 +50,7 @@ TEST(HostMemoryTest, LaunchersClaimTheSame) {
   EXPECT_GT(bytes, 2 * job.plan().prediction().memory().total_bytes());
   HostLauncher host({.shim_path = "", .trainer_path = "", .capacity = CapacityOfThisHost()});
   EXPECT_EQ(host.Check(job)->host_memory_bytes(), bytes);
-  EXPECT_EQ(ClaimOf(job.plan(), job.spec())->host_memory_bytes(), bytes);
+  EXPECT_EQ(ClusterClaim("Slurm", job.plan(), job.spec())->host_memory_bytes(), bytes);
   EXPECT_GE(
       ScriptOf({.shim_path = "", .trainer_path = "", .defaults = {}}, job)->memory_bytes_per_node,
       bytes);

@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/command.h"
-#include "server/launch/slurm/hold_off.h"
+#include "server/launch/hold_off.h"
 #include "server/launch/slurm/job_table.h"
 
 // Slurm's commands, called sparingly: the queue is read once for all jobs, and a controller that does

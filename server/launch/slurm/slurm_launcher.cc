@@ -9,6 +9,7 @@
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
+#include "server/launch/cluster_claim.h"
 #include "server/launch/sight.h"
 #include "server/launch/slurm/cluster_view.h"
 #include "server/launch/slurm/slurm_states.h"
@@ -42,14 +43,6 @@ absl::StatusOr<int64_t> JobNumber(const std::string& handle) {
 absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) {
   const Sight sight = SightOf(job.run_directory(), job.attempt());
   return JobNumber(sight.has_claimer ? sight.shim.cluster_job() : handle);
-}
-
-// The newest attempt that is the Slurm job's, which may have gone on by itself.
-int64_t NewestOf(const v1::Job& job, int64_t number) {
-  const int64_t newest = convert::NewestAttempt(job.run_directory()).value_or(0);
-  if (newest <= job.attempt()) return job.attempt();
-  const Sight sight = SightOf(job.run_directory(), newest);
-  return sight.has_claimer && sight.shim.cluster_job() == StrCat(number) ? newest : job.attempt();
 }
 
 absl::StatusOr<AttemptView> ViewForgotten(int64_t number, const Sight& sight) {
@@ -100,7 +93,7 @@ SlurmLauncher::SlurmLauncher(SlurmLauncherOptions options)
 
 absl::StatusOr<v1::ResourceClaim> SlurmLauncher::Check(const v1::Job& job) const {
   TUNESMITH_RETURN_IF_ERROR(ScriptOf(options_, job).status());
-  return ClaimOf(job.plan(), job.spec());
+  return ClusterClaim("Slurm", job.plan(), job.spec());
 }
 
 absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job) const {
@@ -191,10 +184,12 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sig
 
 absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm,
-                             Ask(number, SightOf(job.run_directory(), NewestOf(job, number))));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const auto slurm,
+      Ask(number, SightOf(job.run_directory(),
+                          NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number)))));
   // Read after Slurm was asked: a shim that is gone has written what it had to say.
-  const int64_t attempt = NewestOf(job, number);
+  const int64_t attempt = NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number));
   const Sight sight = SightOf(job.run_directory(), attempt);
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));

@@ -4,7 +4,6 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "common/units.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/error_info.h"
 #include "server/launch/host_memory.h"
@@ -17,8 +16,6 @@ using google::protobuf::util::TimeUtil;
 
 // slurmctld looks for jobs to warn about once a minute, and may warn as much early or late.
 constexpr absl::Duration kSlurmsMinute = absl::Seconds(60);
-// Shim and mpirun of a node, beside what the plan takes. (Resident: 8 MiB the shim, 21 MiB mpirun.)
-constexpr int64_t kStarterBytes = 64 * kMiB;
 
 absl::Duration TimeLimit(const v1::SlurmOptions& options) {
   return absl::Milliseconds(TimeUtil::DurationToMilliseconds(options.time_limit()));
@@ -26,24 +23,6 @@ absl::Duration TimeLimit(const v1::SlurmOptions& options) {
 
 int64_t NodesOf(const v1::Plan& plan) {
   return std::max<int64_t>(1, plan.inputs().devices().node_count());
-}
-
-absl::Status CheckDevice(const v1::JobSpec& spec) {
-  if (spec.device() != "cpu" && spec.device() != "cuda:0") {
-    return WithReason(
-        absl::FailedPreconditionError(
-            StrCat("spec.device is \"", spec.device(),
-                   "\", and Slurm chooses the GPUs itself; give \"cuda:0\" or leave it out")),
-        "DEVICES_CONTRADICT");
-  }
-  if (spec.device() == "cpu" && spec.thread_count() == 0) {
-    return WithReason(
-        absl::FailedPreconditionError(
-            "spec.thread_count is 0, which means all threads of a host, and Slurm gives those that "
-            "are asked for; say how many (--threads)"),
-        "THREAD_COUNT_MISSING");
-  }
-  return absl::OkStatus();
 }
 
 void AddOption(const char* name, const std::string& value, std::vector<SbatchOption>& options) {
@@ -103,16 +82,6 @@ std::string SlurmJobName(const v1::Job& job) {
 
 absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
   return options.grace + kSlurmsMinute;
-}
-
-absl::StatusOr<v1::ResourceClaim> ClaimOf(const v1::Plan& plan, const v1::JobSpec& spec) {
-  TUNESMITH_RETURN_IF_ERROR(CheckDevice(spec));
-  v1::ResourceClaim claim;
-  const int64_t devices = NodesOf(plan) * RanksPerNode(plan);
-  if (spec.device() != "cpu") claim.set_gpu_count(devices);
-  if (spec.device() == "cpu") claim.set_cpu_thread_count(spec.thread_count() * NodesOf(plan));
-  claim.set_host_memory_bytes(HostBytesOf(plan, spec, devices));
-  return claim;
 }
 
 absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const v1::Job& job) {
