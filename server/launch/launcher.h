@@ -60,7 +60,7 @@ class Launcher {
  public:
   virtual ~Launcher() = default;
 
-  // "host", "slurm". What Job.launcher says; the cluster is "clusters/" + name.
+  // "host", "slurm", "kubernetes". What Job.launcher says; the cluster is "clusters/" + name.
   virtual std::string_view name() const = 0;
 
   // What a job takes, of which plan, spec and what is asked of the place are set; FAILED_PRECONDITION
