@@ -1,10 +1,13 @@
 // Kills server, shim or trainer by SIGKILL at chosen points, starts the server again, and looks whether anything was lost, done twice or
 // told wrong. Trainers are stand-ins that keep the trainer's contract and note when they run.
 //
-//   kill_bench [--slurm] [--runs 200] [--seed 1] [--verbose]
+//   kill_bench [--slurm | --kubernetes] [--runs 200] [--seed 1] [--verbose]
 //
 // With --slurm (20 runs) jobs run on a real Slurm of four nodes, started anew for every run, whose controller is killed too, whose nodes go down,
 // and which queues jobs again; the two minutes that Slurm then lets a job wait are cut short, as an administrator would.
+//
+// With --kubernetes (20 runs) jobs run on the tests' API server, by the real kubectl; it ceases to answer for a while, and pods are evicted or lost with their node and
+// train on.
 //
 // A run kills at one point, taken in turn, with amounts drawn from the seed: one to three jobs beside each other, created with request ids
 // that are sent again when the server dies before it answers. What failed with its attempt lost or killed is resumed. The last line of stdout
@@ -15,7 +18,7 @@
 //   event_fault_count     jobs whose events have a hole or a repetition, or differ from those that their trainers wrote
 //   database_fault_count  databases, copies or old rows that were damaged
 //   missed_harm_count     runs in which Slurm was not harmed while a job trained, and points at Slurm's nodes or queue after which no job was ever tried again
-// Exit status 0 when the last five are 0; 77: Slurm is not installed.
+// Exit status 0 when the last five are 0; 77: Slurm or kubectl is not installed.
 
 #include <algorithm>
 #include <cstdio>
@@ -37,6 +40,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/sqlite.h"
 #include "server/store.h"
+#include "tests/server/kubernetes_cluster.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -44,7 +48,7 @@ namespace tunesmith::server {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(40);
-constexpr absl::Duration kSlurmPatience = absl::Seconds(180);
+constexpr absl::Duration kClusterPatience = absl::Seconds(180);
 
 enum class Victim { kServer, kShim, kTrainer, kMigration, kBackup, kController, kNode, kRequeue };
 
@@ -64,7 +68,9 @@ constexpr Point kPoints[] = {
     {"backup", Victim::kBackup, 1},
 };
 
-constexpr Point kSlurmPoints[] = {
+enum class Place { kHost, kSlurm, kKubernetes };
+
+constexpr Point kClusterPoints[] = {
     {"before_launch", Victim::kServer, 3},
     {"after_launch", Victim::kServer, 3},
     {"running", Victim::kServer, 12},
@@ -89,11 +95,11 @@ struct Faults {
   bool any() const { return lost + doubled + events + database + missed > 0; }
 };
 
-bool HarmsSlurm(Victim victim) {
+bool HarmsCluster(Victim victim) {
   return victim == Victim::kController || victim == Victim::kNode || victim == Victim::kRequeue;
 }
 
-// Slurm then queues a job that runs again.
+// The cluster then queues a job that runs again.
 bool QueuesAgain(Victim victim) { return victim == Victim::kNode || victim == Victim::kRequeue; }
 
 std::string Slurp(const std::string& path) {
@@ -105,9 +111,10 @@ std::string Slurp(const std::string& path) {
 
 class Run {
  public:
-  Run(const Point& point, uint64_t seed, bool verbose, bool on_slurm)
+  Run(const Point& point, uint64_t seed, bool verbose, Place place)
       : point_(point), random_(seed), verbose_(verbose) {
-    if (on_slurm) slurm_ = std::make_unique<SlurmCluster>();
+    if (place == Place::kSlurm) slurm_ = std::make_unique<SlurmCluster>();
+    if (place == Place::kKubernetes) kubernetes_ = std::make_unique<KubernetesCluster>();
   }
 
   Faults Execute() {
@@ -116,14 +123,15 @@ class Run {
     const int job_count = Draw(1, 3);
     for (int i = 0; i < job_count; ++i) CreateJob(i);
     if (point_.victim == Victim::kBackup) KillABackup();
-    const absl::Time deadline = absl::Now() + (slurm_ ? kSlurmPatience : kPatience);
+    const bool on_cluster = slurm_ || kubernetes_;
+    const absl::Time deadline = absl::Now() + (on_cluster ? kClusterPatience : kPatience);
     while (absl::Now() < deadline && !AllDone()) {
-      absl::SleepFor(absl::Milliseconds(slurm_ ? 100 : 10));
-      if (slurm_) TouchSlurm();
+      absl::SleepFor(absl::Milliseconds(on_cluster ? 100 : 10));
+      if (on_cluster) TouchCluster();
     }
     EnsureServer();
-    if (HarmsSlurm(point_.victim) && !is_harmed_)
-      Say(&Faults::missed, "no job trained when Slurm was to be harmed");
+    if (HarmsCluster(point_.victim) && !is_harmed_)
+      Say(&Faults::missed, "no job trained when the cluster was to be harmed");
     for (const auto& [name, steps] : jobs_) CheckJob(name, steps);
     CheckList();
     server_.reset();
@@ -141,10 +149,10 @@ class Run {
   }
 
   std::map<std::string, std::string> Environment() {
-    // What Slurm does takes a second, and is to happen while jobs run.
+    // What a cluster does takes a second, and is to happen while jobs run.
     std::map<std::string, std::string> environment = {
         {"FAKE_STEP_MILLISECONDS",
-         std::to_string(HarmsSlurm(point_.victim) ? Draw(100, 250) : Draw(1, 25))}};
+         std::to_string(HarmsCluster(point_.victim) ? Draw(100, 250) : Draw(1, 25))}};
     const std::string name = point_.name;
     if (name == "trainer_running") environment["FAKE_CRASH_AT_STEP"] = std::to_string(Draw(1, 3));
     if (name == "trainer_ended") environment["FAKE_CRASH_AT_END"] = "1";
@@ -159,26 +167,39 @@ class Run {
     if (slurm_)
       flags = {"--launchers",           "slurm", "--slurm-poll-seconds", "0.2",
                "--slurm-fence-seconds", "2.5"};
+    if (kubernetes_) {
+      // Pods have the API server's environment, not this server's.
+      kubernetes_->Do("set", {{"pod_environment", environment}});
+      flags = {"--launchers",
+               "kubernetes",
+               "--kubernetes-poll-seconds",
+               "0.3",
+               "--kubernetes-fence-seconds",
+               "2.5"};
+      for (const std::string& flag : kubernetes_->Flags(scratch_.path())) flags.push_back(flag);
+    }
     server_ = std::make_unique<ServerProcess>(DataDirectory(), environment, flags);
   }
 
-  // Harms Slurm once, while a job trains, and does what its administrator would afterwards.
-  void TouchSlurm() {
+  // Harms the cluster once, while a job trains, and does what its administrator would afterwards.
+  void TouchCluster() {
     const absl::Time now = absl::Now();
     if (one_trains_ && harm_at_ == absl::InfiniteFuture())
       harm_at_ = now + absl::Milliseconds(Draw(0, 400));
-    if (now >= harm_at_ && one_trains_ && !is_harmed_) HarmSlurm();
+    if (now >= harm_at_ && one_trains_ && !is_harmed_) HarmCluster();
     if (now >= mend_at_) {
       mend_at_ = absl::InfiniteFuture();
-      slurm_->StartController();
+      if (slurm_) slurm_->StartController();
+      if (kubernetes_) kubernetes_->Resume();
     }
-    if (now < nudge_at_ || mend_at_ != absl::InfiniteFuture()) return;
+    if (!slurm_ || now < nudge_at_ || mend_at_ != absl::InfiniteFuture()) return;
     nudge_at_ = now + absl::Seconds(2);
     StartRequeuedJobs();
   }
 
-  void HarmSlurm() {
+  void HarmCluster() {
     is_harmed_ = true;
+    if (kubernetes_) return HarmKubernetes();
     if (point_.victim == Victim::kController) {
       slurm_->KillController();
       mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
@@ -188,6 +209,17 @@ class Run {
       if (is_harmed_) slurm_->SetNodeDown(nodes.substr(0, nodes.find('\n')));
     } else if (point_.victim == Victim::kRequeue) {
       for (const std::string& id : Ids({"-t", "R"}, "")) slurm_->Run({"scontrol", "requeue", id});
+    }
+  }
+
+  void HarmKubernetes() {
+    if (point_.victim == Victim::kController) {
+      kubernetes_->Pause();
+      mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
+    } else if (point_.victim == Victim::kNode) {
+      kubernetes_->Do("lose_node");
+    } else if (point_.victim == Victim::kRequeue) {
+      kubernetes_->Do("evict");
     }
   }
 
@@ -255,7 +287,7 @@ class Run {
   }
 
   void CreateJob(int index) {
-    const int64_t steps = HarmsSlurm(point_.victim) ? Draw(12, 24) : Draw(3, 12);
+    const int64_t steps = HarmsCluster(point_.victim) ? Draw(12, 24) : Draw(3, 12);
     v1::CreateJobRequest request = TestJob(scratch_, steps);
     request.mutable_spec()->set_thread_count(1);
     request.mutable_spec()->set_checkpoint_every_step_count(Draw(1, 4));
@@ -402,6 +434,7 @@ class Run {
   const bool verbose_;
   ScratchDirectory scratch_;
   std::unique_ptr<SlurmCluster> slurm_;
+  std::unique_ptr<KubernetesCluster> kubernetes_;
   bool one_trains_ = false;  // when it was last looked
   absl::Time harm_at_ = absl::InfiniteFuture();
   bool is_harmed_ = false;
@@ -416,9 +449,10 @@ class Run {
   Faults faults_;
 };
 
-int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
-  const std::span<const Point> points =
-      on_slurm ? std::span<const Point>(kSlurmPoints) : std::span<const Point>(kPoints);
+int Main(int64_t run_count, uint64_t seed, bool verbose, Place place) {
+  const std::span<const Point> points = place == Place::kHost
+                                            ? std::span<const Point>(kPoints)
+                                            : std::span<const Point>(kClusterPoints);
   Faults all;
   struct Count {
     int64_t runs = 0;
@@ -428,7 +462,7 @@ int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
   for (int64_t i = 0; i < run_count; ++i) {
     const Point& point = points[static_cast<size_t>(i) % points.size()];
     if (verbose) std::fprintf(stderr, "run %lld: %s\n", static_cast<long long>(i), point.name);
-    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose, on_slurm).Execute();
+    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose, place).Execute();
     if (faults.any()) std::fprintf(stderr, "run %lld has faults\n", static_cast<long long>(i));
     all.lost += faults.lost;
     all.doubled += faults.doubled;
@@ -459,15 +493,22 @@ int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
   return all.any() ? 1 : 0;
 }
 
+std::string WhyAbsent(Place place) {
+  if (place == Place::kSlurm) return SlurmCluster::WhyAbsent();
+  return place == Place::kKubernetes ? KubernetesCluster::WhyAbsent() : "";
+}
+
 }  // namespace
 }  // namespace tunesmith::server
+
+using tunesmith::server::Place;
 
 // What ctest takes for a test that was skipped.
 constexpr int kSkipped = 77;
 
 int main(int argc, char** argv) {
   int64_t runs = 0;
-  bool on_slurm = false;
+  Place place = Place::kHost;
   uint64_t seed = 1;
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
@@ -475,21 +516,23 @@ int main(int argc, char** argv) {
     if (flag == "--verbose") {
       verbose = true;
     } else if (flag == "--slurm") {
-      on_slurm = true;
+      place = Place::kSlurm;
+    } else if (flag == "--kubernetes") {
+      place = Place::kKubernetes;
     } else if (flag == "--runs" && i + 1 < argc) {
       runs = std::atoll(argv[++i]);
     } else if (flag == "--seed" && i + 1 < argc) {
       seed = std::strtoull(argv[++i], nullptr, 10);
     } else {
-      std::fprintf(stderr, "usage: kill_bench [--slurm] [--runs N] [--seed N] [--verbose]\n");
+      std::fprintf(
+          stderr, "usage: kill_bench [--slurm | --kubernetes] [--runs N] [--seed N] [--verbose]\n");
       return 2;
     }
   }
-  if (const std::string why = tunesmith::server::SlurmCluster::WhyAbsent();
-      on_slurm && !why.empty()) {
+  if (const std::string why = tunesmith::server::WhyAbsent(place); !why.empty()) {
     std::fprintf(stderr, "kill_bench: %s\n", why.c_str());
     return kSkipped;
   }
-  if (runs == 0) runs = on_slurm ? 20 : 200;
-  return tunesmith::server::Main(runs, seed, verbose, on_slurm);
+  if (runs == 0) runs = place == Place::kHost ? 200 : 20;
+  return tunesmith::server::Main(runs, seed, verbose, place);
 }
