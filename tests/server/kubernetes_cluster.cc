@@ -93,7 +93,7 @@ std::vector<std::string> KubernetesCluster::Flags(const std::string& shared) con
 nlohmann::json KubernetesCluster::Do(const std::string& what, nlohmann::json arguments) {
   arguments["do"] = what;
   const auto result =
-      RunCommand({.arguments = {"kubectl", "replace", "--raw", "/control", "-f", "-"},
+      RunCommand({.arguments = {"kubectl", "create", "--raw", "/control", "-f", "-"},
                   .input = arguments.dump()});
   EXPECT_TRUE(result.ok() && result->status == 0)
       << what << ": " << (result.ok() ? result->errors : result.status().ToString());

@@ -7,7 +7,7 @@ Workloads: create (with ?dryRun=All), get, list by label, delete. Bearer tokens 
 held to schema.py.
 
 Of the rest of Kubernetes it does what a Job can meet: suspension, pods that cannot be scheduled, pods that are evicted, deleted, killed for their memory or
-lost with their node, replacement by podFailurePolicy, deadlines, finalizers of a foreground deletion, and the grace of a termination. Tests bring these about by PUT
+lost with their node, replacement by podFailurePolicy, deadlines, finalizers of a foreground deletion, and the grace of a termination. Tests bring these about by POST
 /control with a JSON object; "do" is the name of a method of Control.
 """
 
@@ -466,9 +466,6 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self):
         self.handle_request("delete")
-
-    def do_PUT(self):
-        self.handle_request("update")
 
 
 def make_certificate(directory):
