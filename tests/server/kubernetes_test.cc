@@ -8,7 +8,7 @@
 
 #include "absl/time/clock.h"
 #include "common/str_cat.h"
-#include "proto/convert/run_directory.h"
+#include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "tests/server/cluster_jobs.h"
 #include "tests/server/kubernetes_cluster.h"
 
@@ -144,10 +144,10 @@ TEST_F(KubernetesTest, AJobThatSomebodyDeletesIsCancelledAndCanBeResumed) {
 
 // As `kubectl delete job` does: the Job is gone at once, and its pod saves.
 TEST_F(KubernetesTest, AJobThatIsDeletedWithoutItsPodIsWaitedFor) {
-  SetSteps(500);
+  SetSteps(3000);
   StartServer();
   const std::string name = Create(Request(kMany));
-  AwaitStep(name, 2);
+  AwaitStep(name, 1);
   cluster_->Do("delete_jobs", {{"in_background", true}});
   EXPECT_TRUE(cluster_->Objects("Job").empty());
   const v1::Job job = server_->WaitFor(name);
@@ -188,6 +188,48 @@ TEST_F(KubernetesTest, AnEvictedPodIsReplacedAndGoesOnAsTheNextAttempt) {
   EXPECT_TRUE(std::any_of(events.begin(), events.end(), [&](const v1::Event& event) {
     return event.checkpoint_saved().step() >= reached;
   }));
+}
+
+TEST_F(KubernetesTest, APodThatSomebodyDeletesIsReplaced) {
+  SetSteps(30);
+  StartServer();
+  const std::string name = Create(Request(60));
+  AwaitStep(name, 5);
+  cluster_->Do("delete_pods");
+  const v1::Job job = server_->WaitFor(name);
+  EXPECT_EQ(job.state(), v1::JOB_STATE_SUCCEEDED) << job.reason();
+  EXPECT_THAT(Starts(job), ElementsAre("1", "2"));
+  EXPECT_EQ(cluster_->Objects("Job").size(), 1u) << "the same Job";
+}
+
+// A Job that has the name of ours, and is none of ours, is neither taken for it nor touched.
+TEST_F(KubernetesTest, AJobOfAnotherOwnerIsLeftAlone) {
+  KubernetesLauncherOptions options{.context = {},
+                                    .image = "i",
+                                    .shim_path = "/bin/true",
+                                    .trainer_path = "/bin/true",
+                                    .volumes = {{"shared", scratch_.path()}},
+                                    .queue = "held",
+                                    .priority_class = {},
+                                    .node_selector = {}};
+  const v1::CreateJobRequest request = Request(5);
+  v1::Job job;
+  *job.mutable_plan() = request.plan();
+  *job.mutable_spec() = request.spec();
+  job.mutable_spec()->set_device("cpu");
+  job.set_uid("u");
+  job.set_attempt(1);
+  job.set_run_directory(scratch_.path() + "/run");
+  nlohmann::json other = JobManifest(options, job);
+  other["metadata"]["labels"][kJobUidLabel] = "v";
+  const Kubectl kubectl("", absl::Seconds(20));
+  ASSERT_TRUE(
+      kubectl.Create("/apis/batch/v1/namespaces/default/jobs?fieldValidation=Strict", other).ok());
+  KubernetesLauncher launcher(options);
+  EXPECT_EQ(*launcher.Find(job), "");
+  const auto started = launcher.Start(job);
+  EXPECT_TRUE(absl::IsFailedPrecondition(started.status())) << started.status();
+  EXPECT_THAT(std::string(started.status().message()), HasSubstr("not ours"));
 }
 
 // The node does not answer, and its pod trains on: the replacement's claim ends it.

@@ -290,6 +290,11 @@ class Control:
             set_condition(pod["status"], condition("DisruptionTarget", "True", reason, "Eviction API: evicting"))
             self.cluster.delete_pod(pod)
 
+    def delete_pods(self):
+        """As `kubectl delete pod` does, which is no disruption."""
+        for pod in self.running():
+            self.cluster.delete_pod(pod)
+
     def lose_node(self):
         """The pods' node is gone for the server, and goes on by itself."""
         for pod in self.running():
