@@ -27,14 +27,18 @@ int Fail(const absl::Status& status) {
   return ExitCodeOf(status);
 }
 
-int FollowAndReport(JobClient& jobs, const std::string& name, int64_t after_sequence,
+int FollowAndReport(JobClient& jobs, const std::string& name, const FollowOptions& options,
                     const Output& output) {
-  const absl::StatusOr<v1::Job> job =
-      FollowJob(jobs, name, after_sequence, output.format == Format::kJson);
+  const bool json_lines = output.format == Format::kJson && !options.quiet;
+  const absl::StatusOr<v1::Job> job = FollowJob(jobs, name, options.after_sequence,
+                                                options.quiet ? FollowStyle::kQuiet
+                                                : json_lines  ? FollowStyle::kJsonLines
+                                                              : FollowStyle::kView,
+                                                options.patience);
   if (absl::IsCancelled(job.status())) return kExitInterrupted;
   if (!job.ok()) return Fail(job.status());
-  // In JSON the stream's last line is the job as it ended.
-  if (output.format != Format::kJson) PrintJob(output, *job);
+  // The last JSON line is the job as it ended.
+  if (!json_lines) PrintJob(output, *job);
   return job->state() == v1::JOB_STATE_SUCCEEDED ? kExitOk : kExitJobFailed;
 }
 

@@ -8,6 +8,7 @@
 #include "client/exit_codes.h"
 #include "client/listings.h"
 #include "client/positive.h"
+#include "common/duration.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::client {
@@ -19,6 +20,7 @@ struct JobFlags {
   int64_t limit = 50;
   std::string filter;
   std::string request_id;
+  std::string at_most;
   bool follow = false;
   int64_t tail_bytes = 0;
   Output output;
@@ -64,7 +66,19 @@ int RunOne(const Globals& globals, const JobFlags& flags, JobMethod method) {
 
 int RunWatch(const Globals& globals, const JobFlags& flags) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return FollowAndReport(*jobs, FullJobName(flags.name), flags.after_sequence, flags.output);
+  return FollowAndReport(*jobs, FullJobName(flags.name), {.after_sequence = flags.after_sequence},
+                         flags.output);
+}
+
+int RunWait(const Globals& globals, const JobFlags& flags) {
+  FollowOptions options = {.quiet = true};
+  if (!flags.at_most.empty()) {
+    const absl::StatusOr<double> seconds = ParseDurationSeconds(flags.at_most);
+    if (!seconds.ok()) return Fail(seconds.status());
+    options.patience = absl::Seconds(*seconds);
+  }
+  const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
+  return FollowAndReport(*jobs, FullJobName(flags.name), options, flags.output);
 }
 
 int RunResume(const Globals& globals, const JobFlags& flags) {
@@ -137,6 +151,13 @@ void AddJobs(CLI::App& app, Globals& globals) {
   command->add_option("JOB", watch->name, "jobs/job-7, job-7 or 7")->required();
   command->add_option("--after", watch->after_sequence, "Only events after this sequence")
       ->check(NotNegative());
+  auto wait = std::make_shared<JobFlags>();
+  command = AddJobCommand(*parent, globals, "wait",
+                          "Wait for a job's end in silence; its result is the exit status", wait,
+                          [&globals, wait] { return RunWait(globals, *wait); });
+  command->add_option("JOB", wait->name, "jobs/job-7, job-7 or 7")->required();
+  command->add_option("--at-most", wait->at_most,
+                      "How long to wait, such as 2h; as long as it takes by default");
   AddNamed(*parent, globals, "cancel", "Stop a job; it saves a checkpoint", &JobClient::Cancel);
   auto resume = std::make_shared<JobFlags>();
   command = AddJobCommand(*parent, globals, "resume", "Go on with a failed or cancelled job",

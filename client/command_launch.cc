@@ -49,6 +49,7 @@ struct LaunchFlags {
   int64_t threads = 0;
   bool skip_bad_rows = false;
   bool watch = false;
+  bool wait = false;
   std::string request_id;
   std::string cluster;
   v1::SlurmOptions slurm;
@@ -155,10 +156,13 @@ void AddJobFlags(CLI::App& app, LaunchFlags& flags) {
       ->check(Positive());
   app.add_option("--threads", flags.threads, "Threads for computing; one per core by default")
       ->check(Positive());
-  app.add_flag("--watch", flags.watch, "Follow the job to its end");
+  CLI::Option* watch = app.add_flag("--watch", flags.watch, "Follow the job to its end");
+  app.add_flag("--wait", flags.wait,
+               "Wait for the job's end in silence; its result is the exit status")
+      ->excludes(watch);
   app.add_option("--request-id", flags.request_id,
                  "Repeating a launch with the same id gives the same job");
-  app.add_flag("--validate-only", flags.validate_only,
+  app.add_flag("--validate-only,--dry-run", flags.validate_only,
                "Check, and print what would be submitted, without doing it");
   app.add_option("--cluster", flags.cluster,
                  "Where to run, as `clusters` lists them; the server's first by default");
@@ -330,7 +334,8 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   if (flags.validate_only) return PrintSubmission(*made, flags.printed);
   const v1::Job& job = made->job();
   std::fprintf(stderr, "%s created\n", job.name().c_str());
-  if (flags.watch) return FollowAndReport(*jobs, job.name(), 0, flags.printed);
+  if (flags.watch || flags.wait)
+    return FollowAndReport(*jobs, job.name(), {.quiet = flags.wait}, flags.printed);
   Print(flags.printed, job, ListingOf(JobListing, job), job.name() + "\n");
   return kExitOk;
 }

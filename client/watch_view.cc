@@ -43,13 +43,15 @@ class InterruptScope {
 
 class View {
  public:
-  explicit View(bool json_lines) : json_lines_(json_lines), terminal_(isatty(STDERR_FILENO) == 1) {}
+  explicit View(FollowStyle style) : style_(style), terminal_(isatty(STDERR_FILENO) == 1) {}
   ~View() { ClearBar(); }
 
   void Show(const v1::WatchJobResponse& update) {
-    if (json_lines_)
+    if (style_ == FollowStyle::kQuiet) return;
+    const bool json_lines = style_ == FollowStyle::kJsonLines;
+    if (json_lines)
       std::printf("%s\n", convert::ToJson(update, convert::JsonLayout::kOneLine).c_str());
-    if (json_lines_) std::fflush(stdout);
+    if (json_lines) std::fflush(stdout);
     if (!update.has_event()) return;
     if (update.event().has_progress()) return ShowProgress(update.event().progress());
     const std::string text = EventText(update.event());
@@ -78,7 +80,7 @@ class View {
     bar_shown_ = false;
   }
 
-  const bool json_lines_;
+  const FollowStyle style_;
   const bool terminal_;
   bool bar_shown_ = false;
   std::vector<double> losses_;  // of every step that was seen
@@ -127,19 +129,23 @@ std::string EventText(const v1::Event& event) {
 }
 
 absl::StatusOr<v1::Job> FollowJob(JobClient& jobs, const std::string& name, int64_t after_sequence,
-                                  bool json_lines) {
+                                  FollowStyle style, absl::Duration patience) {
   const InterruptScope scope;
+  const absl::Time deadline = absl::Now() + patience;
   absl::StatusOr<v1::Job> job;
   {
-    View view(json_lines);
+    View view(style);
     job = jobs.Watch(
         name, after_sequence, [&](const v1::WatchJobResponse& update) { view.Show(update); },
-        [] { return interrupt_seen.load(); });
+        [&] { return interrupt_seen.load() || absl::Now() >= deadline; });
   }
-  if (absl::IsCancelled(job.status())) {
-    std::fprintf(stderr, "detached; %s goes on. Come back with: tunesmith jobs watch %s\n",
-                 name.c_str(), name.c_str());
-  }
+  if (!absl::IsCancelled(job.status())) return job;
+  if (!interrupt_seen)
+    return absl::DeadlineExceededError(StrCat(name, " has not ended after ",
+                                              FormatSeconds(absl::ToDoubleSeconds(patience)),
+                                              "; it goes on"));
+  std::fprintf(stderr, "detached; %s goes on. Come back with: tunesmith jobs watch %s\n",
+               name.c_str(), name.c_str());
   return job;
 }
 

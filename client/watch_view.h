@@ -6,11 +6,17 @@
 
 namespace tunesmith::client {
 
-// Follows a job on stderr until it ends: a progress bar with loss, tokens/s and time left when stderr is a terminal, else plain lines; with
-// `json_lines`, each update as one JSON line on stdout as well. Ctrl-C detaches: the job goes on, how to come back is said, and the status is
-// CANCELLED. Returns the job as it ended.
+enum class FollowStyle {
+  kView,  // on stderr: a progress bar with loss, tokens/s, time left and the losses so far where that is a terminal, else plain lines
+  kJsonLines,  // the same, and each update as one JSON line on stdout
+  kQuiet,      // nothing
+};
+
+// Follows a job until it ends; the job as it ended. Ctrl-C detaches: the job goes on, how to come back is said, and the status is CANCELLED. DEADLINE_EXCEEDED when
+// the job has not ended after `patience`; it goes on then too.
 absl::StatusOr<v1::Job> FollowJob(JobClient& jobs, const std::string& name, int64_t after_sequence,
-                                  bool json_lines);
+                                  FollowStyle style,
+                                  absl::Duration patience = absl::InfiniteDuration());
 
 // One line for a terminal: "[=====>    ] 120/400  loss 2.3456  1234 tokens/s  3 min left".
 std::string ProgressBar(const v1::Progress& progress);

@@ -18,7 +18,7 @@ function(tunesmith_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
   add_library(tunesmith_${name} STATIC ${ARG_SOURCES})
   add_library(tunesmith::${name} ALIAS tunesmith_${name})
-  target_link_libraries(tunesmith_${name} PUBLIC tunesmith_warnings ${ARG_DEPENDS})
+  target_link_libraries(tunesmith_${name} PUBLIC $<BUILD_INTERFACE:tunesmith_warnings> ${ARG_DEPENDS})
 endfunction()
 
 # tunesmith_test(NAME SOURCES ... DEPENDS ... LABELS ...): one GoogleTest binary, one ctest entry.

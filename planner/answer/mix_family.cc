@@ -140,37 +140,37 @@ int64_t MixFamily::StackBaseBytes(int64_t host) const {
   return step_->stack_base_bytes + std::min(host, kHostSlotCount) * step_->block_input_bytes;
 }
 
-void MixFamily::AddLayers(const LayerSummary& s, int64_t first, int64_t count, int64_t host,
-                          Layers& layers) const {
+void MixFamily::AddLayers(const LayerSummary& s, int64_t count, GivenLayers& given) const {
   if (count == 0) return;
   const StepSummary& f = *step_;
-  const int64_t base = StackBaseBytes(host);
+  const int64_t base = StackBaseBytes(given.host_count), first = given.count;
   // Gradients live before the first layer's backward, and how many more each layer adds.
   const int64_t standing = several() ? f.gradient_bytes : 0;
-  const int64_t born = several() ? 0 : f.layer_gradient_bytes;
+  const int64_t born = layer_gradient_bytes();
   for (int64_t at : {first, first + count - 1}) {
-    const int64_t below = base + layers.frame_bytes + (at - first + 1) * s.saved_bytes +
-                          (at - host + 1) * f.block_input_bytes;
-    layers.arena_bytes = std::max(
-        {layers.arena_bytes, below + f.block_input_bytes + s.forward_local_bytes + standing,
+    const int64_t below = base + given.frame_bytes + (at - first + 1) * s.saved_bytes +
+                          (at - given.host_count + 1) * f.block_input_bytes;
+    given.arena_bytes = std::max(
+        {given.arena_bytes, below + f.block_input_bytes + s.forward_local_bytes + standing,
          below + s.backward_local_bytes + gradients_before_layers() + (layer_count_ - at) * born});
   }
-  layers.frame_bytes += count * s.saved_bytes;
-  layers.forward_picoseconds += count * s.forward.compute_picoseconds;
-  layers.backward_first_picoseconds += count * s.backward_first.compute_picoseconds;
-  layers.backward_later_picoseconds += count * s.backward_later.compute_picoseconds;
+  given.count += count;
+  given.frame_bytes += count * s.saved_bytes;
+  given.forward_picoseconds += count * s.forward.compute_picoseconds;
+  given.backward_first_picoseconds += count * s.backward_first.compute_picoseconds;
+  given.backward_later_picoseconds += count * s.backward_later.compute_picoseconds;
 }
 
 // Layers on the host rung leave nothing on the stack; the last of them writes its output there.
-void MixFamily::AddHostInstants(int64_t host, Layers& layers) const {
+void MixFamily::AddHostInstants(int64_t host, GivenLayers& given) const {
   const StepSummary& f = *step_;
   const int64_t base = StackBaseBytes(host);
   const int64_t standing = several() ? f.gradient_bytes : 0;
-  const int64_t born = several() ? 0 : f.layer_gradient_bytes;
+  const int64_t born = layer_gradient_bytes();
   const auto add = [&](const LayerSummary& s, int64_t at) {
     const int64_t output = at == host - 1 ? f.block_input_bytes : 0;
-    layers.arena_bytes = std::max(
-        {layers.arena_bytes, base + output + s.forward_local_bytes + standing,
+    given.arena_bytes = std::max(
+        {given.arena_bytes, base + output + s.forward_local_bytes + standing,
          base + s.backward_local_bytes + gradients_before_layers() + (layer_count_ - at) * born});
   };
   if (host == 1) return add(host_only_, 0);
@@ -179,21 +179,24 @@ void MixFamily::AddHostInstants(int64_t host, Layers& layers) const {
   if (host > 2) add(layer_[kHost], 1);
 }
 
+void MixFamily::Give(Rung rung, int64_t count, GivenLayers& given) const {
+  if (count == 0) return;
+  if (rung == Rung::kHost) {
+    given.count = given.host_count = count;
+    return AddHostInstants(count, given);
+  }
+  const int64_t first = given.count == 0 ? 1 : 0;
+  AddLayers(first_layer_[Index(rung)], first, given);
+  AddLayers(layer_[Index(rung)], count - first, given);
+}
+
 ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
   const StepSummary& f = *step_;
   const int64_t host = recompute[kHost], several_standing = several() ? f.gradient_bytes : 0;
   const int64_t base = StackBaseBytes(host);
-  Layers layers;
-  if (host > 0) AddHostInstants(host, layers);
-  int64_t layer = host;
-  for (size_t rung = kHost; rung-- > 0;) {
-    const int64_t count = recompute[rung];
-    if (count == 0) continue;
-    const int64_t first = layer == 0 ? 1 : 0;
-    AddLayers(first_layer_[rung], 0, first, host, layers);
-    AddLayers(layer_[rung], layer + first, count - first, host, layers);
-    layer += count;
-  }
+  GivenLayers layers;
+  for (size_t rung = kRungCount; rung-- > 0;)
+    Give(static_cast<Rung>(rung), recompute[rung], layers);
   // All that the layers save, without the last one's output.
   const int64_t stack = base + layers.frame_bytes + (layer_count_ - host) * f.block_input_bytes;
   const int64_t arena = std::max(
@@ -204,14 +207,15 @@ ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
        stack + f.loss_input_bytes + f.loss_local_bytes +
            (several() ? f.gradient_bytes : f.head_gradient_bytes),
        stack + f.loss_input_bytes + f.norm_local_bytes + gradients_before_layers()});
-  return {.arena_bytes = arena,
-          .host_bytes = f.host_bytes + host * f.block_input_bytes,
-          .price = ComposeStep(collectives().any ? SharedWorkOf(recompute) : WorkOf(layers, host),
-                               *prices_)};
+  return {
+      .arena_bytes = arena,
+      .host_bytes = f.host_bytes + host * f.block_input_bytes,
+      .price = ComposeStep(collectives().any ? SharedWorkOf(recompute) : WorkOf(layers), *prices_)};
 }
 
-StepWork MixFamily::WorkOf(const Layers& layers, int64_t host) const {
+StepWork MixFamily::WorkOf(const GivenLayers& layers) const {
   const StepSummary& f = *step_;
+  const int64_t host = layers.host_count;
   const int64_t later_count = micro_batch_count_ - 1;
   StepWork work;
   work.compute_picoseconds = FixedPicoseconds() + micro_batch_count_ * layers.forward_picoseconds +
@@ -276,12 +280,11 @@ int64_t MixFamily::LossBaseBytes() const {
 }
 
 int64_t MixFamily::LeastBackwardBytes(Rung rung) const {
-  const int64_t born = several() ? 0 : step_->layer_gradient_bytes;
   int64_t local = std::min(first_layer_[Index(rung)].backward_local_bytes,
                            layer_[Index(rung)].backward_local_bytes);
   if (rung == Rung::kHost)
     local = std::min({local, host_last_.backward_local_bytes, host_only_.backward_local_bytes});
-  return step_->stack_base_bytes + local + gradients_before_layers() + born;
+  return step_->stack_base_bytes + local + gradients_before_layers() + layer_gradient_bytes();
 }
 
 int64_t MixFamily::FloorBytes() const {

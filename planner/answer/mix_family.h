@@ -56,6 +56,20 @@ class MixFamily {
   // Makes what Compose and LeastBackwardBytes need of a rung, and its outline. REQUIRES that for every rung that counts name.
   void Prepare(Rung rung);
 
+  // Layers from the first on that were given their rungs.
+  struct GivenLayers {
+    int64_t count = 0;
+    int64_t host_count = 0;  // of them on the host rung
+    int64_t arena_bytes =
+        0;  // the most that the device's arena holds while one of them runs, whatever rungs the others take
+    int64_t frame_bytes = 0;  // what they save, beside their inputs
+    int64_t forward_picoseconds = 0;
+    int64_t backward_first_picoseconds = 0;
+    int64_t backward_later_picoseconds = 0;
+  };
+  // Gives the next `count` layers a rung. REQUIRES: Prepare(rung); rungs come in the order in which they keep more, each once.
+  void Give(Rung rung, int64_t count, GivenLayers& given) const;
+
   // REQUIRES: recompute sums to the model's layers.
   ComposedMix Compose(const RecomputeCounts& recompute) const;
 
@@ -75,6 +89,8 @@ class MixFamily {
   int64_t LossBaseBytes() const;
   // Beside the stack while a layer at `rung` runs backward, when no other layer has done so yet.
   int64_t LeastBackwardBytes(Rung rung) const;
+  // Of gradients that a layer's backward adds to those that stay; 0: all are there from the start.
+  int64_t layer_gradient_bytes() const { return several() ? 0 : step_->layer_gradient_bytes; }
   // Needed whatever the rungs are.
   int64_t FloorBytes() const;
   // Time without the layers, with what is sure of the time that compute waits for other ranks.
@@ -102,21 +118,13 @@ class MixFamily {
     int64_t compute_picoseconds = 0;  // over all micro-batches
     int64_t copy_picoseconds = 0;
   };
-  struct Layers {
-    int64_t arena_bytes = 0;
-    int64_t frame_bytes = 0;
-    int64_t forward_picoseconds = 0;
-    int64_t backward_first_picoseconds = 0;
-    int64_t backward_later_picoseconds = 0;
-  };
 
   void PrepareHost();
   // Where the stack begins, above the slots of `host` layers on the host rung.
   int64_t StackBaseBytes(int64_t host) const;
-  void AddLayers(const LayerSummary& summary, int64_t first, int64_t count, int64_t host,
-                 Layers& layers) const;
-  void AddHostInstants(int64_t host, Layers& layers) const;
-  StepWork WorkOf(const Layers& layers, int64_t host) const;
+  void AddLayers(const LayerSummary& summary, int64_t count, GivenLayers& given) const;
+  void AddHostInstants(int64_t host, GivenLayers& given) const;
+  StepWork WorkOf(const GivenLayers& layers) const;
   // Where ranks share parameters: what differs between layers, and layers alike in a row.
   struct LayerKind {
     Rung rung = Rung::kKeep;

@@ -11,7 +11,8 @@
 //
 //   time    its layers' compute time + the least that the layers left can take within what the arena has left for the stack at the loss: the
 //           lower convex hull of the rungs' (stack bytes, time), which is the linear relaxation of their counts;
-//   memory  at the loss all that the stack holds at least, and at the last layer's backward the same plus that layer's own buffers.
+//   memory  what its layers need while they run, exactly; at the loss all that the stack holds at least; at the last layer's backward the same plus that layer's own buffers; and at the backward of the first of the
+//           layers left what the prefix holds, that layer's buffers, and the gradients of those after it.
 //
 // Where several mixes tie, both bounds together decide, so that ties cost nothing.
 namespace tunesmith::planner {
@@ -51,7 +52,7 @@ double TimeAt(const std::vector<std::pair<double, double>>& hull, double bytes) 
 }  // namespace
 
 RecomputeSolver::Key RecomputeSolver::KeyOf(int64_t arena_bytes, int64_t step_picoseconds) const {
-  return memory_first_ ? Key{arena_bytes, step_picoseconds} : Key{step_picoseconds, arena_bytes};
+  return memory_first_ ? Key{arena_bytes, 0} : Key{step_picoseconds, arena_bytes};
 }
 
 void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step_limit) {
@@ -59,6 +60,7 @@ void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step
   arena_limit_ = arena_limit;
   step_limit_ = step_limit;
   best_.reset();
+  keep_all_picoseconds_ = 0;
   node_count_ = 0;
   deadline_reached_ = false;
 }
@@ -193,7 +195,9 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
     family_.Prepare(Rung::kKeep);
     RecomputeCounts counts = {};
     counts[static_cast<size_t>(Rung::kKeep)] = family_.layer_count();
-    if (Offer(counts).arena_bytes <= arena_bytes) return best_;
+    const ComposedMix keep_all = Offer(counts);
+    if (keep_all.arena_bytes <= arena_bytes) return best_;
+    keep_all_picoseconds_ = keep_all.price.step_picoseconds;
   }
   return Walk();
 }
@@ -201,17 +205,23 @@ std::optional<SolvedRecompute> RecomputeSolver::Quickest(int64_t arena_bytes,
 std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picoseconds,
                                                          int64_t arena_bytes) {
   Reset(/*memory_first=*/true, arena_bytes, step_picoseconds);
-  return Walk();
+  const auto smallest = Walk();
+  if (!smallest || deadline_reached_) return smallest;
+  // What the rungs do not change often sets the arena; which of so many mixes is the quickest is found soonest by time.
+  return Quickest(smallest->composed.arena_bytes, step_picoseconds);
 }
 
 int64_t RecomputeSolver::LeastArena(size_t depth, const Node& node) const {
   const size_t at = std::min(depth, rungs_.size() - 1);
   const int64_t loss = family_.LossBaseBytes() + node.stack_bytes +
                        (node.left > 0 ? node.left * least_stack_bytes_[at] : 0);
-  if (node.left == 0) return std::max(loss, family_.FloorBytes());
-  const int64_t backward =
-      node.stack_bytes + (node.left - 1) * least_stack_bytes_[at] + least_backward_bytes_[at];
-  return std::max({loss, backward, family_.FloorBytes()});
+  const int64_t sure = std::max({loss, node.given.arena_bytes, family_.FloorBytes()});
+  if (node.left == 0) return sure;
+  // While stacked layers grow fewer, gradients grow more: the most of the layers left is at the last of them or at the first.
+  const int64_t others = node.left - 1;
+  const int64_t last = others * least_stack_bytes_[at] + least_backward_bytes_[at];
+  const int64_t first = others * family_.layer_gradient_bytes() + least_backward_bytes_[at];
+  return std::max(sure, node.stack_bytes + std::max(last, first));
 }
 
 int64_t RecomputeSolver::LeastStep(size_t depth, const Node& node) const {
@@ -227,7 +237,7 @@ int64_t RecomputeSolver::LeastStep(size_t depth, const Node& node) const {
   }
   const int64_t span =
       family_.FixedPicoseconds() + node.compute_picoseconds + static_cast<int64_t>(left_time);
-  return family_.StepPicoseconds(span);
+  return std::max(family_.StepPicoseconds(span), keep_all_picoseconds_);
 }
 
 bool RecomputeSolver::MayHelp(size_t depth, const Node& node) const {
@@ -248,6 +258,7 @@ RecomputeSolver::Node RecomputeSolver::Given(const Node& node, Rung rung, int64_
   next.left -= count;
   next.compute_picoseconds += count * family_.ComputePicoseconds(rung);
   next.stack_bytes += count * family_.StackBytes(rung);
+  family_.Give(rung, count, next.given);
   return next;
 }
 

@@ -64,6 +64,7 @@ class RecomputeSolver {
     int64_t compute_picoseconds =
         0;                    // least of the layers given a rung, over all micro-batches of a step
     int64_t stack_bytes = 0;  // least that they add to the stack
+    MixFamily::GivenLayers given;
   };
   // Least compute time of a layer against what it takes of the stack, over the rungs that may still be given: the lower convex hull.
   struct Hull {
@@ -99,6 +100,8 @@ class RecomputeSolver {
   int64_t discount_bytes_ = 0;
   bool memory_first_ = false;
   int64_t arena_limit_ = 0;
+  int64_t keep_all_picoseconds_ =
+      0;  // of the mix that keeps everything, where that is too large: no other is quicker
   int64_t step_limit_ = 0;
   std::optional<SolvedRecompute> best_;
   Key best_key_ = {};
