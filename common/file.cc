@@ -7,11 +7,13 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
+#include "common/descriptor.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
@@ -45,21 +47,6 @@ absl::Status FileError(std::string_view verb, std::string_view path, int error) 
   }
 }
 
-// An open descriptor, closed at the end of the scope.
-class ScopedDescriptor {
- public:
-  explicit ScopedDescriptor(int descriptor) : descriptor_(descriptor) {}
-  ScopedDescriptor(const ScopedDescriptor&) = delete;
-  ScopedDescriptor& operator=(const ScopedDescriptor&) = delete;
-  ~ScopedDescriptor() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  int get() const { return descriptor_; }
-
- private:
-  int descriptor_;
-};
-
 // Writes everything, however often the kernel takes only a part; returns 0 or errno.
 int WriteFully(int descriptor, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -91,7 +78,7 @@ absl::StatusOr<int64_t> RegularFileSize(int descriptor, const std::string& path)
 }  // namespace
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  const ScopedDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) return FileError("read", path, errno);
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t size, RegularFileSize(file.get(), path));
   std::string contents(static_cast<size_t>(size), '\0');
@@ -115,8 +102,7 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
 }
 
 absl::Status AppendLine(const std::string& path, std::string_view line) {
-  const ScopedDescriptor file(
-      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666));
   if (file.get() < 0) return FileError("append to", path, errno);
   const int error = WriteFully(file.get(), StrCat(line, "\n"));
   return error == 0 ? absl::OkStatus() : FileError("append to", path, error);
@@ -177,14 +163,14 @@ absl::Status AtomicFileWriter::Write(std::string_view bytes) {
 
 absl::Status AtomicFileWriter::Commit() {
   const std::string verb = StrCat("finish writing ", written_bytes_, " bytes of");
-  const ScopedDescriptor file(std::exchange(descriptor_, -1));
+  const Descriptor file(std::exchange(descriptor_, -1));
   if (file.get() < 0) {
     return absl::FailedPreconditionError(StrCat(path_, " is already committed"));
   }
   if (::fsync(file.get()) != 0) return FileError(verb, path_, errno);
   if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) return FileError(verb, path_, errno);
   temporary_path_.clear();
-  const ScopedDescriptor directory(
+  const Descriptor directory(
       ::open(ParentDirectory(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // Some network file systems refuse to sync a directory; the rename itself has succeeded.
   if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL) {
@@ -194,7 +180,7 @@ absl::Status AtomicFileWriter::Commit() {
 }
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
-  const ScopedDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) return FileError("read", path, errno);
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t size, RegularFileSize(file.get(), path));
   if (size == 0) return MappedFile(path, {});
@@ -210,6 +196,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(bytes_, other.bytes_);
   return *this;
+}
+
+void MappedFile::Release(std::string_view part) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (begin + page - 1) / page * page,
+                  end = (begin + part.size()) / page * page;
+  if (first < end) ::madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

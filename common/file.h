@@ -65,6 +65,10 @@ class MappedFile {
   std::string_view bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
+  // Lets go of the memory of a part of bytes() that will not be read soon, whole pages of it: a file that is read once would else stay resident as
+  // a whole. A later read takes it from the file again. Thread-safe.
+  static void Release(std::string_view part);
+
  private:
   MappedFile(std::string path, std::string_view bytes) : path_(std::move(path)), bytes_(bytes) {}
 

@@ -77,6 +77,9 @@ class GgufFile {
     return file_.bytes().substr(static_cast<size_t>(tensor.begin_bytes),
                                 static_cast<size_t>(tensor.byte_count));
   }
+  void Release(const GgufTensor& tensor) const {
+    MappedFile::Release(Bytes(tensor));
+  }  // after it was read
 
  private:
   GgufFile(MappedFile file, GgufHeader header)

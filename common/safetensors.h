@@ -61,6 +61,7 @@ class SafetensorsDirectory {
     const SafetensorsFile* file = nullptr;
     const SafetensorsTensor* tensor = nullptr;
     std::string_view Bytes() const { return file->Bytes(*tensor); }
+    void Release() const { MappedFile::Release(Bytes()); }  // after it was read
   };
 
   // NOT_FOUND when neither file is there. INVALID_ARGUMENT also when the index names a tensor that

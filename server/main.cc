@@ -44,6 +44,12 @@ struct Flags {
   double slurm_poll_seconds = 10;
   double slurm_fence_seconds = 5;
   std::vector<std::string> slurm_options;
+  std::string kubernetes_binaries = "/opt/tunesmith/bin";
+  std::vector<std::string> kubernetes_volumes;
+  std::vector<std::string> kubernetes_node_labels;
+  double kubernetes_time_limit_minutes = 0;
+  double kubernetes_poll_seconds = 10;
+  double kubernetes_fence_seconds = 5;
 };
 
 void AddHostFlags(CLI::App& app, Flags& flags) {
@@ -92,6 +98,40 @@ void AddSlurmFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
 }
 
+void AddKubernetesFlags(CLI::App& app, Flags& flags) {
+  tunesmith::server::KubernetesLauncherOptions& kubernetes = flags.server.kubernetes;
+  app.add_option("--kubernetes-context", kubernetes.context,
+                 "Context of the kubeconfig file; its current one, or the pod's own, by default");
+  app.add_option("--kubernetes-namespace", kubernetes.namespace_name, "Namespace of the jobs")
+      ->capture_default_str();
+  app.add_option("--kubernetes-image", kubernetes.image, "Image that has shim and trainer");
+  app.add_option("--kubernetes-binaries", flags.kubernetes_binaries,
+                 "Directory of shim and trainer in the image")
+      ->capture_default_str();
+  app.add_option("--kubernetes-volume", flags.kubernetes_volumes,
+                 "CLAIM:PATH, a PersistentVolumeClaim and the path at which server and pods have "
+                 "it; may be repeated");
+  app.add_option("--kubernetes-queue", kubernetes.queue, "Kueue's local queue");
+  app.add_option("--kubernetes-priority-class", kubernetes.priority_class,
+                 "Kueue's workload priority class");
+  app.add_option("--kubernetes-gpu-resource", kubernetes.gpu_resource,
+                 "How the cluster calls its GPUs")
+      ->capture_default_str();
+  app.add_option("--kubernetes-node-selector", flags.kubernetes_node_labels,
+                 "LABEL=VALUE that nodes must have; may be repeated");
+  app.add_option("--kubernetes-time-limit-minutes", flags.kubernetes_time_limit_minutes,
+                 "Time limit of an attempt; none by default")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--kubernetes-poll-seconds", flags.kubernetes_poll_seconds,
+                 "How old what is known of Jobs and pods may be")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--kubernetes-fence-seconds", flags.kubernetes_fence_seconds,
+                 "As --slurm-fence-seconds")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
 void AddDatabaseFlags(CLI::App& app, Flags& flags) {
   app.add_option("--keep-days", flags.keep_days,
                  "Days after which ended jobs leave the database; their run directories stay. 0: "
@@ -129,12 +169,13 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::IsMember({"all", "none"}))
       ->capture_default_str();
   app.add_option("--launchers", flags.server.launchers,
-                 "Where jobs run: host, slurm, or both with the default first")
+                 "Where jobs run: host, slurm, kubernetes, or several with the default first")
       ->delimiter(',')
-      ->check(CLI::IsMember({"host", "slurm"}))
+      ->check(CLI::IsMember({"host", "slurm", "kubernetes"}))
       ->capture_default_str();
   AddHostFlags(app, flags);
   AddSlurmFlags(app, flags);
+  AddKubernetesFlags(app, flags);
   AddDatabaseFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
@@ -181,6 +222,28 @@ void FinishSlurm(Flags& flags) {
   for (const std::string& option : flags.slurm_options) slurm.defaults.add_options(option);
 }
 
+// The two sides of the first `separator`; the second is empty where there is none.
+std::pair<std::string, std::string> Split(const std::string& text, char separator) {
+  const size_t at = text.find(separator);
+  return {text.substr(0, at), at == std::string::npos ? "" : text.substr(at + 1)};
+}
+
+void FinishKubernetes(Flags& flags) {
+  tunesmith::server::KubernetesLauncherOptions& kubernetes = flags.server.kubernetes;
+  kubernetes.shim_path = flags.kubernetes_binaries + "/tunesmith-shim";
+  kubernetes.trainer_path = flags.kubernetes_binaries + "/tunesmith-trainer";
+  kubernetes.grace = absl::Seconds(flags.grace_seconds);
+  kubernetes.time_limit = absl::Minutes(flags.kubernetes_time_limit_minutes);
+  kubernetes.poll_interval = absl::Seconds(flags.kubernetes_poll_seconds);
+  kubernetes.fence_delay = absl::Seconds(flags.kubernetes_fence_seconds);
+  for (const std::string& text : flags.kubernetes_volumes) {
+    const auto [claim, path] = Split(text, ':');
+    kubernetes.volumes.push_back({.claim = claim, .path = path});
+  }
+  for (const std::string& text : flags.kubernetes_node_labels)
+    kubernetes.node_selector.insert(Split(text, '='));
+}
+
 void Finish(Flags& flags) {
   flags.server.launcher.grace = absl::Seconds(flags.grace_seconds);
   flags.server.launcher.capacity.host_memory_bytes =
@@ -188,6 +251,7 @@ void Finish(Flags& flags) {
   if (flags.keep_days > 0) flags.server.retention.ended_jobs = absl::Hours(24 * flags.keep_days);
   flags.server.logs_calls = flags.access_log == "all";
   FinishSlurm(flags);
+  FinishKubernetes(flags);
   // Run directories appear in files that other processes read.
   flags.server.data_directory =
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,49 +13,17 @@
 #include <sstream>
 #include <system_error>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "common/child.h"
+#include "common/descriptor.h"
+#include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::server {
 namespace {
-
-std::vector<char*> Pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  for (const std::string& text : strings) pointers.push_back(const_cast<char*>(text.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-std::string_view VariableName(std::string_view assignment) {
-  return assignment.substr(0, assignment.find('='));
-}
-
-std::vector<std::string> Environment(const std::vector<std::string>& added) {
-  std::vector<std::string> environment = added;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    bool replaced = false;
-    for (const std::string& assignment : added)
-      replaced |= VariableName(assignment) == VariableName(*entry);
-    if (!replaced) environment.push_back(*entry);
-  }
-  return environment;
-}
-
-void SetAttributes(const SpawnOptions& options, posix_spawnattr_t& attributes) {
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  if (options.new_session) flags |= POSIX_SPAWN_SETSID;
-  if (options.new_group) flags |= POSIX_SPAWN_SETPGROUP;
-  posix_spawnattr_setflags(&attributes, static_cast<short>(flags));
-}
 
 // Fields of /proc/<pid>/stat from the third on: kState is its first.
 constexpr size_t kState = 0;        // field 3
@@ -64,12 +31,11 @@ constexpr size_t kParent = 1;       // field 4
 constexpr size_t kStartTicks = 19;  // field 22
 
 // What posix_spawn cannot do. The child tells through a pipe, which exec closes, that it could not.
-absl::StatusOr<pid_t> ForkTied(const SpawnOptions& options) {
+absl::StatusOr<pid_t> ForkTied(const ChildOptions& options) {
   int failed[2];
   if (pipe2(failed, O_CLOEXEC) != 0) return absl::ErrnoToStatus(errno, "cannot make a pipe");
-  const std::vector<std::string> environment = Environment(options.environment);
-  const std::vector<char*> arguments = Pointers(options.arguments);
-  const std::vector<char*> variables = Pointers(environment);
+  const std::vector<char*> arguments = PointersTo(options.arguments);
+  const std::vector<char*> variables = PointersTo(options.environment);
   const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid == 0) {
@@ -80,11 +46,9 @@ absl::StatusOr<pid_t> ForkTied(const SpawnOptions& options) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
-    const int null = open("/dev/null", O_RDONLY);
-    const int output = open(options.output_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-    dup2(null, STDIN_FILENO);
-    dup2(output, STDOUT_FILENO);
-    dup2(output, STDERR_FILENO);
+    dup2(options.input, STDIN_FILENO);
+    dup2(options.output, STDOUT_FILENO);
+    dup2(options.errors, STDERR_FILENO);
     execve(arguments[0], arguments.data(), variables.data());
     const int error = errno;
     (void)!write(failed[1], &error, sizeof error);
@@ -97,6 +61,12 @@ absl::StatusOr<pid_t> ForkTied(const SpawnOptions& options) {
   if (error == 0) return pid;
   if (pid > 0) waitpid(pid, nullptr, 0);
   return absl::ErrnoToStatus(error, StrCat("cannot start ", options.arguments[0]));
+}
+
+absl::StatusOr<Descriptor> Open(const std::string& path, int flags) {
+  Descriptor file(open(path.c_str(), flags | O_CLOEXEC, 0644));
+  if (file.get() >= 0) return file;
+  return absl::ErrnoToStatus(errno, StrCat("cannot open ", path));
 }
 
 absl::StatusOr<std::vector<std::string>> StatFields(int64_t pid) {
@@ -139,24 +109,25 @@ void SignalGroup(int64_t pid, int64_t start_ticks, int signal) {
 }
 
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {
-  if (options.dies_with_parent) return ForkTied(options);
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, options.output_path.c_str(),
-                                   O_WRONLY | O_CREAT | O_APPEND, 0644);
-  posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-  SetAttributes(options, attributes);
-  const std::vector<std::string> environment = Environment(options.environment);
-  pid_t pid = 0;
-  const int error = posix_spawn(&pid, options.arguments[0].c_str(), &actions, &attributes,
-                                Pointers(options.arguments).data(), Pointers(environment).data());
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) return absl::ErrnoToStatus(error, StrCat("cannot start ", options.arguments[0]));
-  return pid;
+  TUNESMITH_ASSIGN_OR_RETURN(const Descriptor input, Open("/dev/null", O_RDONLY));
+  TUNESMITH_ASSIGN_OR_RETURN(const Descriptor output,
+                             Open(options.output_path, O_WRONLY | O_CREAT | O_APPEND));
+  const ChildOptions child{.arguments = options.arguments,
+                           .environment = EnvironmentFor(options.environment),
+                           .input = input.get(),
+                           .output = output.get(),
+                           .errors = output.get(),
+                           .new_session = options.new_session,
+                           .new_group = options.new_group};
+  return options.dies_with_parent ? ForkTied(child) : StartChild(child);
+}
+
+std::string ProcessSpace() {
+  const auto boot = ReadFile("/proc/sys/kernel/random/boot_id");
+  std::error_code error;
+  const std::string space = std::filesystem::read_symlink("/proc/self/ns/pid", error).string();
+  if (!boot.ok() || error) return "";
+  return StrCat(absl::StripAsciiWhitespace(*boot), "/", space);
 }
 
 std::vector<pid_t> ChildrenOf(pid_t pid) {

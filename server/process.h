@@ -37,8 +37,11 @@ struct SpawnOptions {
 };
 
 // Starts a process with stdin from /dev/null, no signal blocked and default signal handling.
-// NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run.
+// NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run, or the output that cannot be written.
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options);
+
+// What process ids are unique in, as text: this boot of this host, and the namespace of process ids (a container has its own). Empty: /proc does not tell.
+std::string ProcessSpace();
 
 // The processes whose parent is `pid`, those that have ended and wait to be reaped included.
 std::vector<pid_t> ChildrenOf(pid_t pid);

@@ -1,5 +1,6 @@
 #include "server/server.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/access_log.h"
+#include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "server/launch/slurm/slurm_launcher.h"
 #include "server/malformed_requests.h"
 
@@ -31,6 +33,8 @@ std::vector<std::unique_ptr<Launcher>> MakeLaunchers(const ServerOptions& option
   std::vector<std::unique_ptr<Launcher>> launchers;
   for (const std::string& name : options.launchers) {
     if (name == "slurm") launchers.push_back(std::make_unique<SlurmLauncher>(options.slurm));
+    if (name == "kubernetes")
+      launchers.push_back(std::make_unique<KubernetesLauncher>(options.kubernetes));
     if (name == "host") launchers.push_back(std::make_unique<HostLauncher>(options.launcher));
   }
   return launchers;
@@ -43,9 +47,12 @@ std::vector<Launcher*> Pointers(const std::vector<std::unique_ptr<Launcher>>& la
 }
 
 absl::Status CheckLaunchers(const ServerOptions& options) {
-  const absl::Status status = CheckSlurmOptions(options.slurm.defaults);
-  if (status.ok()) return status;
-  return absl::InvalidArgumentError(StrCat("the options for Slurm: ", status.message()));
+  const absl::Status slurm = CheckSlurmOptions(options.slurm.defaults);
+  if (!slurm.ok())
+    return absl::InvalidArgumentError(StrCat("the options for Slurm: ", slurm.message()));
+  const bool kubernetes = std::find(options.launchers.begin(), options.launchers.end(),
+                                    "kubernetes") != options.launchers.end();
+  return kubernetes ? CheckKubernetesOptions(options.kubernetes) : absl::OkStatus();
 }
 
 }  // namespace

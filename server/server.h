@@ -16,6 +16,7 @@
 #include "server/event_hub.h"
 #include "server/job_service.h"
 #include "server/launch/host_launcher.h"
+#include "server/launch/kubernetes/manifest.h"
 #include "server/launch/slurm/submission.h"
 #include "server/measurement_service.h"
 #include "server/recommender_service.h"
@@ -29,10 +30,11 @@ namespace tunesmith::server {
 struct ServerOptions {
   std::string listen = "127.0.0.1:7433";  // port 0: a free one
   std::string data_directory;
-  // Where jobs run, "host" and "slurm"; the first is the default.
+  // Where jobs run, of "host", "slurm" and "kubernetes"; the first is the default.
   std::vector<std::string> launchers = {"host"};
   HostLauncherOptions launcher;
   SlurmLauncherOptions slurm;
+  KubernetesLauncherOptions kubernetes;
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;

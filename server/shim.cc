@@ -6,12 +6,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdio>
 #include <optional>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/command.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -19,7 +19,6 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
-#include "server/command.h"
 #include "server/fail_point.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
@@ -34,15 +33,6 @@ constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr absl::Duration kFenceCheckInterval = absl::Seconds(1);
 constexpr absl::Duration kRequeueTimeout = absl::Seconds(30);
 constexpr absl::Duration kTimeForRemains = absl::Seconds(10);
-
-// An exit.json that is there from now on is this attempt's.
-absl::Status PutOldExitAway(const ShimOptions& options) {
-  const std::string from = InDirectory(options.run_directory, convert::kExitFile);
-  const std::string to = StrCat(InDirectory(options.run_directory, convert::kLogDirectory),
-                                "/exit-", options.attempt - 1, ".json");
-  if (rename(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, StrCat("cannot move ", from, " to ", to));
-}
 
 absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
   TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, trainer));
@@ -247,14 +237,9 @@ absl::StatusOr<v1::JobExit> EndWithoutStart(const ShimOptions& options,
   return ReadExit(options);
 }
 
-absl::Status Superseded(const ShimOptions& options) {
-  return absl::AlreadyExistsError(StrCat("a newer attempt than ", options.attempt, " of ",
-                                         options.run_directory,
-                                         " was started; this one was ended"));
-}
-
 // REQUIRES: the attempt is claimed.
 absl::StatusOr<v1::JobExit> RunClaimed(const ShimOptions& options, const sigset_t& signals) {
+  if (IsSuperseded(options)) return Superseded(options);
   TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
   TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
   const int64_t rank_count = RankCountOf(options.run_directory);
@@ -289,12 +274,11 @@ absl::StatusOr<v1::JobExit> RunShim(const ShimOptions& asked) {
         1);  // what the trainer leaves behind becomes our child and is reaped
   TUNESMITH_RETURN_IF_ERROR(
       MakeDirectories(InDirectory(asked.run_directory, convert::kLogDirectory)));
-  TUNESMITH_ASSIGN_OR_RETURN(const NextAttempt next, ChooseAttempt(asked));
   ShimOptions options = asked;
-  options.attempt = next.number;
+  TUNESMITH_ASSIGN_OR_RETURN(options.attempt, ChooseAttempt(asked));
   TUNESMITH_RETURN_IF_ERROR(ClaimAttempt(options));
   FailPoint("shim_claimed");
-  if (next.predecessor_may_run) absl::SleepFor(options.fence_delay);
+  if (!options.cluster_job.empty()) TUNESMITH_RETURN_IF_ERROR(AwaitEarlierAttempts(options));
   return RunClaimed(options, signals);
 }
 

@@ -24,10 +24,13 @@ struct ShimOptions {
   int64_t node_count = 1;   // nodes that it has
   // Queues the job again, when the trainer has saved because time was nearly up; empty: nothing does.
   std::vector<std::string> requeue_command;
-  // From claiming an attempt, whose predecessor may still run somewhere, to starting it: the
-  // predecessor sees the claim within this time and ends.
+  // How long an attempt waits, after claiming, for the end of earlier ones that may still run somewhere: they see the claim within this time and
+  // end.
   absl::Duration fence_delay = absl::Seconds(5);
 };
+
+// What the shim of a cluster job ends with where the trainer has saved because it was told to, and may go on elsewhere (EX_TEMPFAIL of sysexits.h).
+inline constexpr int kSavedExitStatus = 75;
 
 // Claims the attempt (attempt-N, created exclusively, telling who claims it), moves the exit.json of an earlier attempt to
 // log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with

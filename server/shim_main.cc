@@ -1,6 +1,7 @@
-// tunesmith-shim --run-dir DIR --attempt N --grace-seconds S --trainer PATH [--slurm]
-// Started by tunesmithd, or by Slurm as tunesmithd's batch script. Exit status 0: the attempt ended (see exit.json); 1: it was not run, the
-// reason is on stderr. With --slurm the status is the trainer's, so that Slurm's own records tell a failed job.
+// tunesmith-shim --run-dir DIR --attempt N --grace-seconds S --trainer PATH [--slurm | --cluster-job NAME]
+// Started by tunesmithd, by Slurm as tunesmithd's batch script, or by Kubernetes as the command of a pod. Exit status 0: the attempt ended (see exit.json);
+// 1: it was not run, the reason is on stderr. With --slurm and --cluster-job the status is the trainer's, so that the cluster's own records tell a failed job; with
+// --cluster-job it is 75 where the trainer has saved and may go on elsewhere, so that a Kubernetes Job does not count it as done.
 
 #include <unistd.h>
 
@@ -27,7 +28,9 @@ void TakeFromSlurm(ShimOptions& options) {
   options.requeue_command = {"scontrol", "requeue", options.cluster_job};
 }
 
-int StatusOf(const tunesmith::v1::JobExit& exit) {
+int StatusOf(const tunesmith::v1::JobExit& exit, bool under_slurm) {
+  if (!under_slurm && exit.state() == tunesmith::v1::JOB_STATE_CANCELLED)
+    return tunesmith::server::kSavedExitStatus;
   if (exit.exit_code() != 0) return static_cast<int>(exit.exit_code() & 0xff);
   return exit.state() == tunesmith::v1::JOB_STATE_FAILED ? 1 : 0;
 }
@@ -48,8 +51,11 @@ int main(int argc, char** argv) {
   app.add_option("--grace-seconds", grace_seconds, "From SIGTERM to SIGKILL")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--slurm", under_slurm, "Run as a batch script of Slurm");
+  app.add_option("--cluster-job", options.cluster_job,
+                 "Run as the job of a cluster that calls it so")
+      ->excludes("--slurm");
   app.add_option("--fence-seconds", fence_seconds,
-                 "From claiming an attempt whose predecessor may still run to starting it")
+                 "How long an attempt waits for the end of earlier ones that may still run")
       ->check(CLI::NonNegativeNumber);
   app.set_version_flag("--version", tunesmith::Version());
   CLI11_PARSE(app, argc, argv);
@@ -62,7 +68,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   const auto exit = tunesmith::server::RunShim(options);
-  if (exit.ok()) return under_slurm ? StatusOf(*exit) : 0;
+  if (exit.ok()) return options.cluster_job.empty() ? 0 : StatusOf(*exit, under_slurm);
   std::fprintf(stderr, "tunesmith-shim: %s\n", exit.status().ToString().c_str());
   return 1;
 }

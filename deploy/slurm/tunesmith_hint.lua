@@ -85,6 +85,35 @@ function M.parse(line)
   return { nodes = tonumber(nodes), gpus_per_node = tonumber(gpus), memory_mib = tonumber(memory), minutes = tonumber(minutes) }
 end
 
+-- The count in what follows "gpu": "" is one, ":4", ":a100" is one, ":a100:4"; nil for anything else.
+local function count_of(rest)
+  local kind, count = rest:match("^[:=](%a[%w_.-]*)[:=](%d+)$")
+  if not count then
+    count = rest:match("^[:=](%d+)$")
+  end
+  if not count and (rest == "" or rest:match("^[:=]%a[%w_.-]*$")) then
+    count = "1"
+  end
+  return count and #count <= 6 and tonumber(count) or nil
+end
+
+-- GPUs of all kinds in what Slurm makes of --gres, --gpus and --gpus-per-...: "gres:gpu:a100:2,gres:shard:4", "gres/gpu:2", "gpu=2". nil where there
+-- are none, or where a count is none.
+function M.gpus(text)
+  local total
+  for item in (type(text) == "string" and text or ""):gmatch("[^,]+") do
+    local rest = item:gsub("^gres[:/]", ""):match("^gpu(.*)$")
+    if rest and (rest == "" or rest:match("^[:=]")) then
+      local count = count_of(rest)
+      if not count then
+        return nil
+      end
+      total = (total or 0) + count
+    end
+  end
+  return total
+end
+
 local cache = {}
 local cached = 0
 

@@ -24,7 +24,7 @@ lint_format() { cpp_files | xargs -r clang-format --dry-run -Werror; }
 
 lint_shell() { shell_files | xargs -r shellcheck --external-sources; }
 
-lint_spelling() { source_files | xargs -r .venv/bin/codespell -L positionof,nd; }
+lint_spelling() { source_files | xargs -r .venv/bin/codespell -L positionof,nd,notin; }
 
 # released.binpb is what clients may rely on: nothing of it may be taken away. It is made anew, when the API has grown, by
 #   (cd proto && ../.venv/bin/buf build --exclude-source-info -o released.binpb)

@@ -10,6 +10,7 @@ BUILD_PACKAGES=(
 )
 LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck)
 SLURM_PACKAGES=(slurm-wlm)
+KUBERNETES_PACKAGES=(kubernetes-client openssl)
 BROWSER_PACKAGES=(chromium)
 
 VENV_PACKAGES=(buf-bin codespell grpcio-tools)
@@ -87,9 +88,11 @@ setup() {
     case $option in
       --parity) parity=true ;;
       --slurm) packages+=("${SLURM_PACKAGES[@]}") ;;
+      # A kubectl from elsewhere does as well, and Debian's package would collide with it.
+      --kubernetes) command -v kubectl >/dev/null || packages+=("${KUBERNETES_PACKAGES[@]}") ;;
       --browser) packages+=("${BROWSER_PACKAGES[@]}") ;;
       *)
-        echo "dev setup: no option '$option'; options: --parity --slurm --browser" >&2
+        echo "dev setup: no option '$option'; options: --parity --slurm --kubernetes --browser" >&2
         return 2
         ;;
     esac

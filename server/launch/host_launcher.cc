@@ -15,9 +15,9 @@
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
+#include "server/launch/host_memory.h"
 #include "server/launch/sight.h"
 #include "server/process.h"
 
@@ -31,18 +31,6 @@ constexpr absl::Duration kOldShimStartLimit = absl::Seconds(20);
 
 std::string ShimLog(const v1::Job& job) {
   return StrCat("; see ", InDirectory(job.run_directory(), convert::kShimLogFile));
-}
-
-std::vector<std::string> ShimArguments(const HostLauncherOptions& options, const v1::Job& job) {
-  return {options.shim_path,
-          "--run-dir",
-          job.run_directory(),
-          "--attempt",
-          StrCat(std::max<int64_t>(1, job.attempt())),
-          "--trainer",
-          options.trainer_path,
-          "--grace-seconds",
-          StrCat(absl::ToDoubleSeconds(options.grace))};
 }
 
 // GPUs that were chosen for the job are all that its trainer sees.
@@ -69,18 +57,12 @@ absl::Duration AgeOfClaim(const v1::Job& job) {
 }
 
 AttemptView Ended(v1::EndCause cause, const std::string& reason) {
-  return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = ExitFor(cause, reason)};
-}
-
-AttemptView Running() { return {.phase = AttemptView::Phase::kRunning, .reason = {}, .exit = {}}; }
-
-AttemptView Waiting(const std::string& reason) {
-  return {.phase = AttemptView::Phase::kWaiting, .reason = reason, .exit = {}};
+  return EndedView(ExitFor(cause, reason));
 }
 
 // Nobody claimed the attempt: its shim is about to, or ended before it could.
 AttemptView ViewUnclaimed(const v1::Job& job, bool shim_was_alive) {
-  if (shim_was_alive) return Waiting("");
+  if (shim_was_alive) return WaitingView("");
   return Ended(v1::END_CAUSE_NOT_STARTED,
                StrCat("tunesmith-shim did not start attempt ", job.attempt(), ShimLog(job)));
 }
@@ -90,9 +72,9 @@ AttemptView ViewGone(const v1::Job& job, const Sight& sight) {
   // The kernel ends trainers with their shim; one of an earlier version may have stayed.
   if (IsAlive(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks())) {
     SignalGroup(sight.shim.trainer_pid(), sight.shim.trainer_start_ticks(), SIGKILL);
-    return Running();
+    return RunningView();
   }
-  if (sight.exit) return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = *sight.exit};
+  if (sight.exit) return EndedView(*sight.exit);
   return Ended(
       v1::END_CAUSE_LOST,
       StrCat("lost: tunesmith-shim (process ", sight.shim.pid(),
@@ -154,33 +136,28 @@ absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Job& job) const 
   const v1::Plan& plan = job.plan();
   const v1::JobSpec& spec = job.spec();
   v1::ResourceClaim claim;
-  const v1::MemoryPrediction& memory = plan.prediction().memory();
+  const int64_t count = std::max<int64_t>(1, plan.inputs().devices().device_count());
+  claim.set_host_memory_bytes(HostBytesOf(plan, spec, count));
   if (spec.device() == "cpu") {
     claim.set_cpu_thread_count(spec.thread_count() > 0 ? spec.thread_count()
                                                        : options_.capacity.cpu_thread_count);
-    claim.set_host_memory_bytes(memory.total_bytes());
     return claim;
   }
-  const int64_t count = plan.inputs().devices().device_count();
   TUNESMITH_RETURN_IF_ERROR(CheckGpus(options_.capacity, count, spec.device()));
   claim.set_gpu_count(count);
   if (const int64_t index = GpuIndex(spec.device()); index > 0) claim.add_gpu_indices(index);
-  claim.set_host_memory_bytes(memory.host_bytes());
   return claim;
+}
+
+std::vector<std::string> HostLauncher::CommandOf(const v1::Job& job) const {
+  return ShimCommand(options_.shim_path, options_.trainer_path, options_.grace, job);
 }
 
 absl::StatusOr<v1::RenderedSubmission> HostLauncher::Render(const v1::Job& job) const {
   v1::RenderedSubmission submission;
   submission.set_launcher(std::string(name()));
-  for (const std::string& argument : ShimArguments(options_, job))
-    submission.add_arguments(argument);
-  const auto add = [&](const char* file, const std::string& text) {
-    v1::RenderedFile& rendered = *submission.add_files();
-    rendered.set_path(InDirectory(job.run_directory(), file));
-    rendered.set_text(text);
-  };
-  add(convert::kPlanFile, convert::ToJson(job.plan()));
-  add(convert::kJobSpecFile, convert::ToJson(job.spec()));
+  for (const std::string& argument : CommandOf(job)) submission.add_arguments(argument);
+  AddJobFiles(job, submission);
   return submission;
 }
 
@@ -211,7 +188,7 @@ std::vector<Admission> HostLauncher::Admit(const std::vector<v1::Job>& queue,
 absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
   TUNESMITH_ASSIGN_OR_RETURN(
       const pid_t pid,
-      Spawn({.arguments = ShimArguments(options_, job),
+      Spawn({.arguments = CommandOf(job),
              .environment = ShimEnvironment(job),
              .output_path = InDirectory(job.run_directory(), convert::kShimLogFile),
              .new_session = true}));
@@ -221,7 +198,7 @@ absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (!sight.claimed) return "";
   return HandleOf(sight.shim.pid(), sight.shim.start_ticks());
 }
@@ -230,18 +207,18 @@ absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::st
   ReapShims();
   // In this order: a shim that is gone has claimed the attempt, or never will.
   const bool shim_was_alive = IsHandleAlive(handle);
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
   if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
-    return Waiting("");
+    return WaitingView("");
   // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
   if (IsAlive(sight.shim.pid(), sight.shim.start_ticks()))
-    return sight.has_handle ? Running() : Waiting("");
-  return ViewGone(job, SightOf(job, job.attempt()));
+    return sight.has_handle ? RunningView() : WaitingView("");
+  return ViewGone(job, SightOf(job.run_directory(), job.attempt()));
 }
 
 absl::Status HostLauncher::Cancel(const v1::Job& job, const std::string&) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   SignalProcess(sight.shim.pid(), sight.shim.start_ticks(), SIGTERM);
   return absl::OkStatus();
 }

@@ -40,6 +40,7 @@ class HostLauncher final : public Launcher {
   absl::Status Cancel(const v1::Job& job, const std::string& handle) override;
 
  private:
+  std::vector<std::string> CommandOf(const v1::Job& job) const;
   void ReapShims();
 
   const HostLauncherOptions options_;

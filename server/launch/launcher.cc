@@ -1,7 +1,11 @@
 #include "server/launch/launcher.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 
@@ -17,6 +21,47 @@ v1::JobExit ExitFor(v1::EndCause cause, const std::string& reason) {
   exit.set_cause(cause);
   exit.set_reason(reason);
   return exit;
+}
+
+AttemptView WaitingView(std::string reason, absl::Time expected_start) {
+  return {.phase = AttemptView::Phase::kWaiting,
+          .reason = std::move(reason),
+          .expected_start = expected_start,
+          .exit = {}};
+}
+
+AttemptView RunningView() {
+  return {.phase = AttemptView::Phase::kRunning, .reason = {}, .exit = {}};
+}
+
+AttemptView EndedView(v1::JobExit exit) {
+  return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = std::move(exit)};
+}
+
+std::vector<std::string> ShimCommand(const std::string& shim_path, const std::string& trainer_path,
+                                     absl::Duration grace, const v1::Job& job) {
+  return {shim_path,
+          "--run-dir",
+          job.run_directory(),
+          "--attempt",
+          StrCat(std::max<int64_t>(1, job.attempt())),
+          "--trainer",
+          trainer_path,
+          "--grace-seconds",
+          StrCat(absl::ToDoubleSeconds(grace))};
+}
+
+void AddFile(const std::string& path, const std::string& text, v1::RenderedSubmission& submission) {
+  v1::RenderedFile& rendered = *submission.add_files();
+  rendered.set_path(path);
+  rendered.set_text(text);
+}
+
+void AddJobFiles(const v1::Job& job, v1::RenderedSubmission& submission) {
+  AddFile(InDirectory(job.run_directory(), convert::kPlanFile), convert::ToJson(job.plan()),
+          submission);
+  AddFile(InDirectory(job.run_directory(), convert::kJobSpecFile), convert::ToJson(job.spec()),
+          submission);
 }
 
 absl::Status PrepareRunDirectory(const v1::Job& job) {

@@ -51,11 +51,16 @@ struct Admission {
       {};  // admitted: the GPUs that it gets, where the launcher chooses
 };
 
+// Views of the three phases.
+AttemptView WaitingView(std::string reason, absl::Time expected_start = absl::InfiniteFuture());
+AttemptView RunningView();
+AttemptView EndedView(v1::JobExit exit);
+
 class Launcher {
  public:
   virtual ~Launcher() = default;
 
-  // "host", "slurm". What Job.launcher says; the cluster is "clusters/" + name.
+  // "host", "slurm", "kubernetes". What Job.launcher says; the cluster is "clusters/" + name.
   virtual std::string_view name() const = 0;
 
   // What a job takes, of which plan, spec and what is asked of the place are set; FAILED_PRECONDITION
@@ -91,6 +96,14 @@ class Launcher {
 
 // The exit of an attempt that left none.
 v1::JobExit ExitFor(v1::EndCause cause, const std::string& reason);
+
+// The command that runs the job's present attempt (the first, where none was started): tunesmith-shim, word by word.
+std::vector<std::string> ShimCommand(const std::string& shim_path, const std::string& trainer_path,
+                                     absl::Duration grace, const v1::Job& job);
+
+// Adds a file to what is submitted; then the two that PrepareRunDirectory writes.
+void AddFile(const std::string& path, const std::string& text, v1::RenderedSubmission& submission);
+void AddJobFiles(const v1::Job& job, v1::RenderedSubmission& submission);
 
 // Makes the job's run directory with plan.json and job.json; they are the same at every attempt.
 // REQUIRES: the job has its plan.

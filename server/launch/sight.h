@@ -1,13 +1,14 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <string>
 
-#include "tunesmith/v1/jobs.pb.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
 namespace tunesmith::server {
 
-// What a job's run directory says of one of its attempts.
+// What a run directory says of one of its attempts.
 struct Sight {
   bool claimed = false;      // attempt-N exists
   bool has_claimer = false;  // and tells who claimed it
@@ -19,6 +20,10 @@ struct Sight {
   std::string exit_problem;  // an exit.json that cannot be read, or is not there
 };
 
-Sight SightOf(const v1::Job& job, int64_t attempt);
+Sight SightOf(const std::string& run_directory, int64_t attempt);
+
+// The newest attempt where a job of a cluster has claimed it, which may have gone on by itself; else `attempt`.
+int64_t NewestAttemptOf(const std::string& run_directory, int64_t attempt,
+                        const std::string& cluster_job);
 
 }  // namespace tunesmith::server

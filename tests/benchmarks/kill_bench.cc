@@ -1,10 +1,13 @@
 // Kills server, shim or trainer by SIGKILL at chosen points, starts the server again, and looks whether anything was lost, done twice or
 // told wrong. Trainers are stand-ins that keep the trainer's contract and note when they run.
 //
-//   kill_bench [--slurm] [--runs 200] [--seed 1] [--verbose]
+//   kill_bench [--slurm | --kubernetes] [--runs 200] [--seed 1] [--verbose]
 //
 // With --slurm (20 runs) jobs run on a real Slurm of four nodes, started anew for every run, whose controller is killed too, whose nodes go down,
 // and which queues jobs again; the two minutes that Slurm then lets a job wait are cut short, as an administrator would.
+//
+// With --kubernetes (20 runs) jobs run on the tests' API server, by the real kubectl; it ceases to answer for a while, and pods are evicted or lost with their node and
+// train on.
 //
 // A run kills at one point, taken in turn, with amounts drawn from the seed: one to three jobs beside each other, created with request ids
 // that are sent again when the server dies before it answers. What failed with its attempt lost or killed is resumed. The last line of stdout
@@ -14,7 +17,8 @@
 //   double_launch_count   jobs of which two trainers ran at once, an attempt was started twice, or one request made two
 //   event_fault_count     jobs whose events have a hole or a repetition, or differ from those that their trainers wrote
 //   database_fault_count  databases, copies or old rows that were damaged
-// Exit status 0 when the last four are 0; 77: Slurm is not installed.
+//   missed_harm_count     runs in which Slurm was not harmed while a job trained, and points at Slurm's nodes or queue after which no job was ever tried again
+// Exit status 0 when the last five are 0; 77: Slurm or kubectl is not installed.
 
 #include <algorithm>
 #include <cstdio>
@@ -36,6 +40,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/sqlite.h"
 #include "server/store.h"
+#include "tests/server/kubernetes_cluster.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -43,7 +48,7 @@ namespace tunesmith::server {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(40);
-constexpr absl::Duration kSlurmPatience = absl::Seconds(180);
+constexpr absl::Duration kClusterPatience = absl::Seconds(180);
 
 enum class Victim { kServer, kShim, kTrainer, kMigration, kBackup, kController, kNode, kRequeue };
 
@@ -63,7 +68,9 @@ constexpr Point kPoints[] = {
     {"backup", Victim::kBackup, 1},
 };
 
-constexpr Point kSlurmPoints[] = {
+enum class Place { kHost, kSlurm, kKubernetes };
+
+constexpr Point kClusterPoints[] = {
     {"before_launch", Victim::kServer, 3},
     {"after_launch", Victim::kServer, 3},
     {"running", Victim::kServer, 12},
@@ -83,9 +90,17 @@ struct Faults {
   int64_t doubled = 0;
   int64_t events = 0;
   int64_t database = 0;
+  int64_t missed = 0;
   int64_t later_attempts = 0;  // no fault: what the harm has cost
-  bool any() const { return lost + doubled + events + database > 0; }
+  bool any() const { return lost + doubled + events + database + missed > 0; }
 };
+
+bool HarmsCluster(Victim victim) {
+  return victim == Victim::kController || victim == Victim::kNode || victim == Victim::kRequeue;
+}
+
+// The cluster then queues a job that runs again.
+bool QueuesAgain(Victim victim) { return victim == Victim::kNode || victim == Victim::kRequeue; }
 
 std::string Slurp(const std::string& path) {
   std::ifstream file(path);
@@ -96,9 +111,10 @@ std::string Slurp(const std::string& path) {
 
 class Run {
  public:
-  Run(const Point& point, uint64_t seed, bool verbose, bool on_slurm)
+  Run(const Point& point, uint64_t seed, bool verbose, Place place)
       : point_(point), random_(seed), verbose_(verbose) {
-    if (on_slurm) slurm_ = std::make_unique<SlurmCluster>();
+    if (place == Place::kSlurm) slurm_ = std::make_unique<SlurmCluster>();
+    if (place == Place::kKubernetes) kubernetes_ = std::make_unique<KubernetesCluster>();
   }
 
   Faults Execute() {
@@ -107,13 +123,15 @@ class Run {
     const int job_count = Draw(1, 3);
     for (int i = 0; i < job_count; ++i) CreateJob(i);
     if (point_.victim == Victim::kBackup) KillABackup();
-    harm_at_ = absl::Now() + absl::Milliseconds(Draw(0, 2500));
-    const absl::Time deadline = absl::Now() + (slurm_ ? kSlurmPatience : kPatience);
+    const bool on_cluster = slurm_ || kubernetes_;
+    const absl::Time deadline = absl::Now() + (on_cluster ? kClusterPatience : kPatience);
     while (absl::Now() < deadline && !AllDone()) {
-      absl::SleepFor(absl::Milliseconds(slurm_ ? 100 : 10));
-      if (slurm_) TouchSlurm();
+      absl::SleepFor(absl::Milliseconds(on_cluster ? 100 : 10));
+      if (on_cluster) TouchCluster();
     }
     EnsureServer();
+    if (HarmsCluster(point_.victim) && !is_harmed_)
+      Say(&Faults::missed, "no job trained when the cluster was to be harmed");
     for (const auto& [name, steps] : jobs_) CheckJob(name, steps);
     CheckList();
     server_.reset();
@@ -131,11 +149,10 @@ class Run {
   }
 
   std::map<std::string, std::string> Environment() {
-    // What Slurm does takes a second, and is to happen while jobs run.
-    const bool harms_slurm = point_.victim == Victim::kController ||
-                             point_.victim == Victim::kNode || point_.victim == Victim::kRequeue;
+    // What a cluster does takes a second, and is to happen while jobs run.
     std::map<std::string, std::string> environment = {
-        {"FAKE_STEP_MILLISECONDS", std::to_string(harms_slurm ? Draw(100, 400) : Draw(1, 25))}};
+        {"FAKE_STEP_MILLISECONDS",
+         std::to_string(HarmsCluster(point_.victim) ? Draw(100, 250) : Draw(1, 25))}};
     const std::string name = point_.name;
     if (name == "trainer_running") environment["FAKE_CRASH_AT_STEP"] = std::to_string(Draw(1, 3));
     if (name == "trainer_ended") environment["FAKE_CRASH_AT_END"] = "1";
@@ -150,33 +167,59 @@ class Run {
     if (slurm_)
       flags = {"--launchers",           "slurm", "--slurm-poll-seconds", "0.2",
                "--slurm-fence-seconds", "2.5"};
+    if (kubernetes_) {
+      // Pods have the API server's environment, not this server's.
+      kubernetes_->Do("set", {{"pod_environment", environment}});
+      flags = {"--launchers",
+               "kubernetes",
+               "--kubernetes-poll-seconds",
+               "0.3",
+               "--kubernetes-fence-seconds",
+               "2.5"};
+      for (const std::string& flag : kubernetes_->Flags(scratch_.path())) flags.push_back(flag);
+    }
     server_ = std::make_unique<ServerProcess>(DataDirectory(), environment, flags);
   }
 
-  // Harms Slurm once, and does what its administrator would afterwards.
-  void TouchSlurm() {
+  // Harms the cluster once, while a job trains, and does what its administrator would afterwards.
+  void TouchCluster() {
     const absl::Time now = absl::Now();
-    if (now >= harm_at_) {
-      harm_at_ = absl::InfiniteFuture();
-      HarmSlurm();
-    }
+    if (one_trains_ && harm_at_ == absl::InfiniteFuture())
+      harm_at_ = now + absl::Milliseconds(Draw(0, 400));
+    if (now >= harm_at_ && one_trains_ && !is_harmed_) HarmCluster();
     if (now >= mend_at_) {
       mend_at_ = absl::InfiniteFuture();
-      slurm_->StartController();
+      if (slurm_) slurm_->StartController();
+      if (kubernetes_) kubernetes_->Resume();
     }
-    if (now < nudge_at_ || mend_at_ != absl::InfiniteFuture()) return;
+    if (!slurm_ || now < nudge_at_ || mend_at_ != absl::InfiniteFuture()) return;
     nudge_at_ = now + absl::Seconds(2);
     StartRequeuedJobs();
   }
 
-  void HarmSlurm() {
+  void HarmCluster() {
+    is_harmed_ = true;
+    if (kubernetes_) return HarmKubernetes();
     if (point_.victim == Victim::kController) {
       slurm_->KillController();
       mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
     } else if (point_.victim == Victim::kNode) {
-      slurm_->SetNodeDown("n0");  // the first that is given out
+      const std::string nodes = slurm_->Run({"squeue", "-h", "-t", "R", "-o", "%N"}).output;
+      is_harmed_ = !nodes.empty();
+      if (is_harmed_) slurm_->SetNodeDown(nodes.substr(0, nodes.find('\n')));
     } else if (point_.victim == Victim::kRequeue) {
       for (const std::string& id : Ids({"-t", "R"}, "")) slurm_->Run({"scontrol", "requeue", id});
+    }
+  }
+
+  void HarmKubernetes() {
+    if (point_.victim == Victim::kController) {
+      kubernetes_->Pause();
+      mend_at_ = absl::Now() + absl::Milliseconds(Draw(0, 3000));
+    } else if (point_.victim == Victim::kNode) {
+      kubernetes_->Do("lose_node");
+    } else if (point_.victim == Victim::kRequeue) {
+      kubernetes_->Do("evict");
     }
   }
 
@@ -244,7 +287,7 @@ class Run {
   }
 
   void CreateJob(int index) {
-    const int64_t steps = Draw(3, 12);
+    const int64_t steps = HarmsCluster(point_.victim) ? Draw(12, 24) : Draw(3, 12);
     v1::CreateJobRequest request = TestJob(scratch_, steps);
     request.mutable_spec()->set_thread_count(1);
     request.mutable_spec()->set_checkpoint_every_step_count(Draw(1, 4));
@@ -282,8 +325,10 @@ class Run {
   bool AllDone() {
     EnsureServer();
     bool done = true;
+    one_trains_ = false;
     for (const auto& [name, steps] : jobs_) {
       const std::optional<v1::Job> job = Get(name);
+      one_trains_ |= job && job->state() == v1::JOB_STATE_RUNNING && job->progress().step() > 0;
       if (!job || job->state() != v1::JOB_STATE_SUCCEEDED) done = false;
       if (job && job->state() == v1::JOB_STATE_FAILED) Resume(*job);
     }
@@ -389,7 +434,10 @@ class Run {
   const bool verbose_;
   ScratchDirectory scratch_;
   std::unique_ptr<SlurmCluster> slurm_;
+  std::unique_ptr<KubernetesCluster> kubernetes_;
+  bool one_trains_ = false;  // when it was last looked
   absl::Time harm_at_ = absl::InfiniteFuture();
+  bool is_harmed_ = false;
   absl::Time mend_at_ = absl::InfiniteFuture();
   absl::Time nudge_at_ = absl::InfinitePast();
   std::set<std::string> requeued_;  // jobs of Slurm that waited for their begin time
@@ -401,9 +449,10 @@ class Run {
   Faults faults_;
 };
 
-int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
-  const std::span<const Point> points =
-      on_slurm ? std::span<const Point>(kSlurmPoints) : std::span<const Point>(kPoints);
+int Main(int64_t run_count, uint64_t seed, bool verbose, Place place) {
+  const std::span<const Point> points = place == Place::kHost
+                                            ? std::span<const Point>(kPoints)
+                                            : std::span<const Point>(kClusterPoints);
   Faults all;
   struct Count {
     int64_t runs = 0;
@@ -413,36 +462,53 @@ int Main(int64_t run_count, uint64_t seed, bool verbose, bool on_slurm) {
   for (int64_t i = 0; i < run_count; ++i) {
     const Point& point = points[static_cast<size_t>(i) % points.size()];
     if (verbose) std::fprintf(stderr, "run %lld: %s\n", static_cast<long long>(i), point.name);
-    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose, on_slurm).Execute();
+    const Faults faults = Run(point, seed + static_cast<uint64_t>(i), verbose, place).Execute();
     if (faults.any()) std::fprintf(stderr, "run %lld has faults\n", static_cast<long long>(i));
     all.lost += faults.lost;
     all.doubled += faults.doubled;
     all.events += faults.events;
     all.database += faults.database;
+    all.missed += faults.missed;
     ++by_point[point.name].runs;
     by_point[point.name].later_attempts += faults.later_attempts;
+  }
+  for (const Point& point : points) {
+    if (!QueuesAgain(point.victim) || by_point[point.name].runs == 0 ||
+        by_point[point.name].later_attempts > 0)
+      continue;
+    std::fprintf(stderr, "%s: no job was tried again\n", point.name);
+    ++all.missed;
   }
   for (const auto& [name, count] : by_point)
     std::printf("%-18s %4lld runs, %4lld later attempts\n", name.c_str(),
                 static_cast<long long>(count.runs), static_cast<long long>(count.later_attempts));
   std::printf(
       "{\"run_count\": %lld, \"lost_job_count\": %lld, \"double_launch_count\": %lld, "
-      "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"seed\": %llu}\n",
+      "\"event_fault_count\": %lld, \"database_fault_count\": %lld, \"missed_harm_count\": %lld, "
+      "\"seed\": %llu}\n",
       static_cast<long long>(run_count), static_cast<long long>(all.lost),
       static_cast<long long>(all.doubled), static_cast<long long>(all.events),
-      static_cast<long long>(all.database), static_cast<unsigned long long>(seed));
+      static_cast<long long>(all.database), static_cast<long long>(all.missed),
+      static_cast<unsigned long long>(seed));
   return all.any() ? 1 : 0;
+}
+
+std::string WhyAbsent(Place place) {
+  if (place == Place::kSlurm) return SlurmCluster::WhyAbsent();
+  return place == Place::kKubernetes ? KubernetesCluster::WhyAbsent() : "";
 }
 
 }  // namespace
 }  // namespace tunesmith::server
+
+using tunesmith::server::Place;
 
 // What ctest takes for a test that was skipped.
 constexpr int kSkipped = 77;
 
 int main(int argc, char** argv) {
   int64_t runs = 0;
-  bool on_slurm = false;
+  Place place = Place::kHost;
   uint64_t seed = 1;
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
@@ -450,21 +516,23 @@ int main(int argc, char** argv) {
     if (flag == "--verbose") {
       verbose = true;
     } else if (flag == "--slurm") {
-      on_slurm = true;
+      place = Place::kSlurm;
+    } else if (flag == "--kubernetes") {
+      place = Place::kKubernetes;
     } else if (flag == "--runs" && i + 1 < argc) {
       runs = std::atoll(argv[++i]);
     } else if (flag == "--seed" && i + 1 < argc) {
       seed = std::strtoull(argv[++i], nullptr, 10);
     } else {
-      std::fprintf(stderr, "usage: kill_bench [--slurm] [--runs N] [--seed N] [--verbose]\n");
+      std::fprintf(
+          stderr, "usage: kill_bench [--slurm | --kubernetes] [--runs N] [--seed N] [--verbose]\n");
       return 2;
     }
   }
-  if (const std::string why = tunesmith::server::SlurmCluster::WhyAbsent();
-      on_slurm && !why.empty()) {
+  if (const std::string why = tunesmith::server::WhyAbsent(place); !why.empty()) {
     std::fprintf(stderr, "kill_bench: %s\n", why.c_str());
     return kSkipped;
   }
-  if (runs == 0) runs = on_slurm ? 20 : 200;
-  return tunesmith::server::Main(runs, seed, verbose, on_slurm);
+  if (runs == 0) runs = place == Place::kHost ? 200 : 20;
+  return tunesmith::server::Main(runs, seed, verbose, place);
 }

@@ -1,5 +1,4 @@
 // Two nodes of a real Slurm train one model together, by MPI, and learn what one node learns.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -10,22 +9,15 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "tests/client/ranked_launch.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
-#include "tests/trainer/job/job_files.h"
 
 namespace tunesmith::client {
 namespace {
 
 using server::BinaryPath;
-using server::ProcessResult;
-using server::RunProcess;
-using server::ServerProcess;
 using server::SlurmCluster;
-
-constexpr char kMix[] =
-    "method=full precision=fp32 recompute=keep:2 attention=flash loss=full zero_stage=3 "
-    "batch=1x2x2";
 
 std::string Contents(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -82,36 +74,17 @@ class SlurmRanksTest : public ::testing::Test {
     cluster_ = std::make_unique<SlurmCluster>();
   }
 
-  static ProcessResult Tunesmith(std::vector<std::string> arguments,
-                                 const std::map<std::string, std::string>& environment = {}) {
-    arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
-    return RunProcess(arguments, environment);
-  }
-
-  // The losses of a job of kMix on `devices`, that `launch` runs and watches.
+  // Nodes that are one host would take each other's shared memory for their own.
   std::map<int64_t, double> Launch(const std::string& devices, const std::string& launcher) {
-    const std::string plan = files_.File(launcher + ".json"), data = files_.File(launcher);
-    const ProcessResult estimated =
-        Tunesmith({"--offline", "estimate", "--model", files_.File("model"), "--gpus", devices,
-                   "--context", "32", "--batch", "4", "--mix", kMix, "--plan-out", plan});
-    EXPECT_EQ(estimated.status, 0) << estimated.errors;
-    // Nodes that are one host would take each other's shared memory for their own.
-    ServerProcess server(data, {{"OMPI_MCA_btl", "tcp,self"}},
-                         {"--trainer", std::filesystem::absolute(BinaryPath("tunesmith-trainer")),
-                          "--launchers", launcher, "--slurm-poll-seconds", "0.2"});
-    const ProcessResult launched =
-        Tunesmith({"launch", "--plan", plan, "--model", files_.File("model"), "--dataset",
-                   files_.File("train.jsonl"), "--steps", "6", "--learning-rate", "1e-2",
-                   "--threads", "1", "--watch"},
-                  {{"TUNESMITH_SERVER", server.address()}});
-    EXPECT_EQ(launched.status, 0) << launched.errors;
-    const std::string run = data + "/jobs/job-1";
-    if (launched.status != 0)
-      ADD_FAILURE() << Contents(run + "/log/slurm.log") << Contents(run + "/log/trainer.log");
-    return trainer::LossesOf(run);
+    return LossesOf(files_,
+                    {.name = launcher,
+                     .devices = devices,
+                     .environment = {{"OMPI_MCA_btl", "tcp,self"}},
+                     .server_flags = {"--launchers", launcher, "--slurm-poll-seconds", "0.2"},
+                     .launch_flags = {"--threads", "1"}});
   }
 
-  trainer::JobFiles files_{kMix};
+  trainer::JobFiles files_{kRankedMix};
   std::unique_ptr<SlurmCluster> cluster_;
 };
 

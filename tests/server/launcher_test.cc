@@ -7,15 +7,19 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <memory>
 
 #include "absl/time/clock.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/launch/host_launcher.h"
+#include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "server/launch/slurm/slurm_launcher.h"
 #include "server/migrations.h"
 #include "server/process.h"
+#include "tests/server/kubernetes_cluster.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -26,21 +30,32 @@ namespace {
 using Phase = AttemptView::Phase;
 using ::testing::HasSubstr;
 
+// Where a launcher's jobs run, while the object lives.
+class Place {
+ public:
+  virtual ~Place() = default;
+  // A launcher of jobs whose files are in `scratch`, each time as of another process.
+  virtual std::unique_ptr<Launcher> Make(const ScratchDirectory& scratch) = 0;
+  // A variable for attempts that are started from now on; "" takes it away.
+  virtual void Set(const std::string& name, const std::string& value) {
+    if (value.empty()) unsetenv(name.c_str());
+    if (!value.empty()) setenv(name.c_str(), value.c_str(), 1);
+  }
+};
+
 struct LauncherKind {
   const char* name;
-  std::function<std::unique_ptr<Launcher>()> make;
-  bool needs_slurm = false;
+  std::function<std::string()> why_absent;
+  std::function<std::unique_ptr<Place>()> make;
 };
 
 class LauncherTest : public ::testing::TestWithParam<LauncherKind> {
  protected:
   void SetUp() override {
-    if (GetParam().needs_slurm) {
-      if (const std::string why = SlurmCluster::WhyAbsent(); !why.empty()) GTEST_SKIP() << why;
-      slurm_ = std::make_unique<SlurmCluster>();
-    }
-    setenv("FAKE_STEP_MILLISECONDS", "5", 1);
-    launcher_ = GetParam().make();
+    if (const std::string why = GetParam().why_absent(); !why.empty()) GTEST_SKIP() << why;
+    place_ = GetParam().make();
+    place_->Set("FAKE_STEP_MILLISECONDS", "5");
+    launcher_ = place_->Make(scratch_);
     const v1::CreateJobRequest request = TestJob(scratch_, 5);
     *job_.mutable_plan() = request.plan();
     *job_.mutable_spec() = request.spec();
@@ -52,7 +67,9 @@ class LauncherTest : public ::testing::TestWithParam<LauncherKind> {
     job_.set_run_directory(scratch_.path() + "/run");
     ASSERT_TRUE(PrepareRunDirectory(job_).ok());
   }
-  void TearDown() override { unsetenv("FAKE_STEP_MILLISECONDS"); }
+  void TearDown() override {
+    if (place_) place_->Set("FAKE_STEP_MILLISECONDS", "");
+  }
 
   std::string Start() {
     const auto handle = launcher_->Start(job_);
@@ -89,7 +106,7 @@ class LauncherTest : public ::testing::TestWithParam<LauncherKind> {
   }
 
   ScratchDirectory scratch_;
-  std::unique_ptr<SlurmCluster> slurm_;
+  std::unique_ptr<Place> place_;
   std::unique_ptr<Launcher> launcher_;
   v1::Job job_;
 };
@@ -110,7 +127,7 @@ TEST_P(LauncherTest, OnlyWhatWasStartedIsFound) {
     found = launcher_->Find(job_).value_or("");
   }
   ASSERT_FALSE(found.empty());
-  const std::unique_ptr<Launcher> later = GetParam().make();
+  const std::unique_ptr<Launcher> later = place_->Make(scratch_);
   EXPECT_FALSE(later->Find(job_)->empty()) << "by a launcher that did not start it";
   EXPECT_EQ(Await(found, Phase::kEnded).exit.state(), v1::JOB_STATE_SUCCEEDED);
 }
@@ -155,10 +172,10 @@ TEST_P(LauncherTest, ALostShimTakesItsTrainerAlong) {
 TEST_P(LauncherTest, AnOldExitIsNotTakenForANewOne) {
   Await(Start(), Phase::kEnded);
   job_.set_attempt(2);
-  setenv("TUNESMITH_FAIL_POINT", "shim_claimed", 1);
+  place_->Set("TUNESMITH_FAIL_POINT", "shim_claimed");
   const std::string handle = Start();
-  unsetenv("TUNESMITH_FAIL_POINT");
   EXPECT_EQ(Await(handle, Phase::kEnded).exit.cause(), v1::END_CAUSE_LOST);
+  place_->Set("TUNESMITH_FAIL_POINT", "");
   EXPECT_THAT(Starts(), ::testing::ElementsAre("1"));
 }
 
@@ -178,28 +195,70 @@ TEST_P(LauncherTest, AnswersEveryJobOfTheQueue) {
   EXPECT_EQ(launcher_->Describe({job_}).launcher(), launcher_->name());
 }
 
-std::unique_ptr<Launcher> MakeHostLauncher() {
-  return std::make_unique<HostLauncher>(
-      HostLauncherOptions{.shim_path = BinaryPath("tunesmith-shim"),
-                          .trainer_path = FakeTrainerPath(),
-                          .grace = absl::Seconds(5),
-                          .capacity = CapacityOfThisHost()});
+class ThisHost : public Place {
+ public:
+  std::unique_ptr<Launcher> Make(const ScratchDirectory&) override {
+    return std::make_unique<HostLauncher>(
+        HostLauncherOptions{.shim_path = BinaryPath("tunesmith-shim"),
+                            .trainer_path = FakeTrainerPath(),
+                            .grace = absl::Seconds(5),
+                            .capacity = CapacityOfThisHost()});
+  }
+};
+
+class OnSlurm : public Place {
+ public:
+  std::unique_ptr<Launcher> Make(const ScratchDirectory&) override {
+    return std::make_unique<SlurmLauncher>(
+        SlurmLauncherOptions{.shim_path = std::filesystem::absolute(BinaryPath("tunesmith-shim")),
+                             .trainer_path = FakeTrainerPath(),
+                             .grace = absl::Seconds(5),
+                             .defaults = {},
+                             .poll_interval = absl::Milliseconds(200)});
+  }
+
+ private:
+  SlurmCluster cluster_;
+};
+
+class OnKubernetes : public Place {
+ public:
+  std::unique_ptr<Launcher> Make(const ScratchDirectory& scratch) override {
+    return std::make_unique<KubernetesLauncher>(
+        KubernetesLauncherOptions{.context = {},
+                                  .image = "registry.example/tunesmith:1",
+                                  .shim_path = cluster_.BinaryDirectory() + "/tunesmith-shim",
+                                  .trainer_path = cluster_.BinaryDirectory() + "/tunesmith-trainer",
+                                  .volumes = {{"shared", scratch.path()}},
+                                  .queue = {},
+                                  .priority_class = {},
+                                  .node_selector = {},
+                                  .grace = absl::Seconds(5),
+                                  .poll_interval = absl::Milliseconds(200)});
+  }
+  void Set(const std::string& name, const std::string& value) override {
+    environment_[name] = value;
+    if (value.empty()) environment_.erase(name);
+    cluster_.Do("set", {{"pod_environment", environment_}});
+  }
+
+ private:
+  KubernetesCluster cluster_;
+  std::map<std::string, std::string> environment_;
+};
+
+template <typename Kind>
+std::unique_ptr<Place> MakePlace() {
+  return std::make_unique<Kind>();
 }
 
-std::unique_ptr<Launcher> MakeSlurmLauncher() {
-  return std::make_unique<SlurmLauncher>(
-      SlurmLauncherOptions{.shim_path = std::filesystem::absolute(BinaryPath("tunesmith-shim")),
-                           .trainer_path = FakeTrainerPath(),
-                           .grace = absl::Seconds(5),
-                           .defaults = {},
-                           .poll_interval = absl::Milliseconds(200)});
-}
-
-INSTANTIATE_TEST_SUITE_P(All, LauncherTest,
-                         ::testing::Values(LauncherKind{"host", MakeHostLauncher},
-                                           LauncherKind{"slurm", MakeSlurmLauncher,
-                                                        /*needs_slurm=*/true}),
-                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, LauncherTest,
+    ::testing::Values(LauncherKind{"host", [] { return std::string(); }, MakePlace<ThisHost>},
+                      LauncherKind{"slurm", SlurmCluster::WhyAbsent, MakePlace<OnSlurm>},
+                      LauncherKind{"kubernetes", KubernetesCluster::WhyAbsent,
+                                   MakePlace<OnKubernetes>}),
+    [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace tunesmith::server

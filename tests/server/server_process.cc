@@ -3,18 +3,18 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "absl/time/clock.h"
+#include "common/child.h"
+#include "common/descriptor.h"
 #include "grpcpp/create_channel.h"
 #include "planner/model/catalog.h"
 #include "planner/model/hardware.h"
@@ -35,38 +35,25 @@ std::string Slurp(const std::string& path) {
 pid_t Start(const std::vector<std::string>& arguments,
             const std::map<std::string, std::string>& environment, const std::string& output_path,
             const std::string& errors_path) {
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, output_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0644);
-  posix_spawn_file_actions_addopen(&actions, 2, errors_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
-                                   0644);
-  std::vector<char*> argv;
-  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-  argv.push_back(nullptr);
+  constexpr int kWrite = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+  const Descriptor input(open("/dev/null", O_RDONLY | O_CLOEXEC)),
+      output(open(output_path.c_str(), kWrite, 0644)),
+      errors(open(errors_path.c_str(), kWrite, 0644));
   std::vector<std::string> variables;
   for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
-  std::vector<char*> envp;
-  for (std::string& variable : variables) envp.push_back(variable.data());
-  // Twice the same name, and shells take the last.
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string name(*entry, std::strcspn(*entry, "="));
-    if (!environment.contains(name)) envp.push_back(*entry);
-  }
-  envp.push_back(nullptr);
-  pid_t pid = 0;
-  const int error =
-      posix_spawn(&pid, arguments[0].c_str(), &actions, nullptr, argv.data(), envp.data());
-  posix_spawn_file_actions_destroy(&actions);
-  EXPECT_EQ(error, 0) << arguments[0];
-  return error == 0 ? pid : 0;
+  const auto pid = StartChild({.arguments = arguments,
+                               .environment = EnvironmentFor(variables),
+                               .input = input.get(),
+                               .output = output.get(),
+                               .errors = errors.get()});
+  EXPECT_TRUE(pid.ok()) << pid.status();
+  return pid.value_or(0);
 }
 
 int Wait(pid_t pid) {
   int status = 0;
   waitpid(pid, &status, 0);
-  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  return ExitStatusOf(status);
 }
 
 int PortInLog(const std::string& log) {

@@ -51,6 +51,11 @@ class ShimTest : public ::testing::Test {
                   .output_path = scratch_.path() + "/shim.log"});
   }
 
+  static std::string Contents(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
   v1::JobExit Exit() {
     v1::JobExit exit;
     const absl::Status status =
@@ -246,7 +251,7 @@ class SlurmShimTest : public ShimTest {
             "--grace-seconds",
             "5",
             "--fence-seconds",
-            "2.5"};
+            fence_seconds_};
   }
 
   ProcessResult RunJob(const std::string& id, int64_t attempt,
@@ -284,6 +289,24 @@ class SlurmShimTest : public ShimTest {
     ASSERT_TRUE(std::filesystem::exists(path)) << path;
   }
 
+  // A claim by a job on a host that nothing is heard of.
+  void ClaimFromElsewhere(int64_t attempt, const std::string& id) {
+    v1::ShimHandle claim;
+    claim.set_attempt(attempt);
+    claim.set_pid(1);
+    claim.set_cluster_job(id);
+    char name[256] = {};
+    gethostname(name, sizeof name - 1);
+    claim.set_host(name);
+    claim.set_process_space("another host of the same name");
+    const std::string path = InDirectory(job_.run_directory(), convert::AttemptFile(attempt));
+    ASSERT_TRUE(convert::WriteJsonFile(path, claim).ok());
+  }
+
+  std::string Starts() const { return Contents(job_.run_directory() + "/starts"); }
+
+  std::string fence_seconds_ = "2.5";
+
   v1::ShimHandle Claim(int64_t attempt) {
     v1::ShimHandle claim;
     const std::string path = InDirectory(job_.run_directory(), convert::AttemptFile(attempt));
@@ -298,6 +321,30 @@ TEST_F(SlurmShimTest, TellsItsJobAndEndsAsTheTrainer) {
   EXPECT_FALSE(Claim(1).host().empty());
   EXPECT_EQ(RunJob("18", 2, {{"FAKE_EXIT_CODE", "3"}}).status, 3);
   EXPECT_THAT(RunProcess(Arguments(3)).errors, HasSubstr("SLURM_JOB_ID"));
+}
+
+// A Job of Kubernetes, which takes the status 0 for the end of the work.
+TEST_F(SlurmShimTest, ANamedClusterJobThatHasSavedSaysSoByItsStatus) {
+  const auto arguments = [&](int64_t attempt) {
+    std::vector<std::string> words = Arguments(attempt);
+    std::replace(words.begin(), words.end(), std::string("--slurm"),
+                 std::string("--cluster-job=j"));
+    return words;
+  };
+  EXPECT_EQ(RunProcess(arguments(1)).status, 0);
+  EXPECT_EQ(Claim(1).cluster_job(), "j");
+  EXPECT_EQ(RunProcess(arguments(2), {{"FAKE_EXIT_CODE", "3"}}).status, 3);
+  job_.mutable_spec()->mutable_training()->set_step_count(100000);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  const auto pid = Spawn({.arguments = arguments(3),
+                          .environment = {"FAKE_STEP_MILLISECONDS=20"},
+                          .output_path = scratch_.path() + "/shim.log"});
+  ASSERT_TRUE(pid.ok()) << pid.status();
+  AwaitFile("attempt-3");
+  absl::SleepFor(absl::Milliseconds(500));
+  kill(*pid, SIGTERM);
+  EXPECT_EQ(AwaitEnd(*pid), 75);
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
 }
 
 // Somebody requeues a job whose server has long gone on with another.
@@ -337,6 +384,41 @@ TEST_F(SlurmShimTest, ANewerAttemptEndsTheOneThatNobodySees) {
   EXPECT_EQ(AwaitEnd(new_shim), 0);
   EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
   EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/double_launch"));
+}
+
+// Slurm has queued job 17 again while the server went on with job 18: it trains when the other is known to have ended, long before the
+// fence's time is over.
+TEST_F(SlurmShimTest, AnotherJobsAttemptIsWaitedFor) {
+  job_.mutable_spec()->mutable_training()->set_step_count(100000);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  fence_seconds_ = "60";
+  const pid_t old_shim = SpawnJob("17", 1, 20);
+  AwaitFile("starts");
+  const pid_t new_shim = SpawnJob("18", 2, 20);
+  AwaitFile("log/exit-1.json");
+  for (int i = 0; i < 1000 && Starts() != "1\n2\n"; ++i) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(Starts(), "1\n2\n");
+  EXPECT_EQ(AwaitEnd(old_shim), 1) << "superseded";
+  kill(new_shim, SIGTERM);
+  EXPECT_EQ(AwaitEnd(new_shim), 0);
+  EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/double_launch"));
+}
+
+// Of attempts on a node that answers nobody, the newest waits the fence's time, says so, and no other starts.
+TEST_F(SlurmShimTest, WhatWasSupersededWhileItWaitedNeverStarts) {
+  ClaimFromElsewhere(1, "17");
+  const pid_t overtaken = SpawnJob("18", 2, 5);
+  AwaitFile("attempt-2");
+  const absl::Time start = absl::Now();
+  const pid_t newest = SpawnJob("19", 3, 5);
+  EXPECT_EQ(AwaitEnd(overtaken), 1);
+  EXPECT_EQ(AwaitEnd(newest), 0);
+  EXPECT_GT(absl::Now() - start, absl::Seconds(2.5));
+  EXPECT_EQ(Starts(), "3\n");
+  EXPECT_EQ(Exit().state(), v1::JOB_STATE_SUCCEEDED);
+  const std::string log = Contents(scratch_.path() + "/shim.log");
+  EXPECT_THAT(log, HasSubstr("attempt 2 waits 2.5s at most for attempt 1"));
+  EXPECT_THAT(Contents(job_.run_directory() + "/log/exit-1.json"), HasSubstr("END_CAUSE_LOST"));
 }
 
 TEST_F(SlurmShimTest, SeveralNodesNeedMpirun) {

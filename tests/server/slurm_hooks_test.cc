@@ -61,6 +61,16 @@ class SlurmHooksTest : public ::testing::Test {
     return cluster_->JobField(id, field);
   }
 
+  // Of a node for kComment, as Slurm shows it: "1524M".
+  static std::string PredictedMemory() {
+    const std::string line = RunProcess({BinaryPath("tunesmith"), "--offline", "slurm-hint",
+                                         "--gpu", "A100-80GB", "--comment", kComment})
+                                 .output;
+    const std::string mark = "memory_mib=";
+    const size_t at = line.find(mark) + mark.size();
+    return line.substr(at, line.find(' ', at) - at) + "M";
+  }
+
   // What shells would do with it, were it to reach one.
   std::vector<std::string> HostileComments() {
     const std::string touch = "touch " + Witness();
@@ -90,10 +100,7 @@ TEST_F(SlurmHooksTest, TheFilterAsksForWhatIsPredicted) {
   ASSERT_EQ(submitted.status, 0) << submitted.errors;
   EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
   EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00") << "the partition's own";
-  const ProcessResult hint = RunProcess({BinaryPath("tunesmith"), "--offline", "slurm-hint",
-                                         "--gpu", "A100-80GB", "--comment", kComment});
-  const std::string memory = Field(submitted, "MinMemoryNode");
-  EXPECT_THAT(hint.output, HasSubstr("memory_mib=" + memory.substr(0, memory.find('M'))));
+  EXPECT_EQ(Field(submitted, "MinMemoryNode"), PredictedMemory());
 }
 
 TEST_F(SlurmHooksTest, TheFilterLeavesWhatTheUserAsksFor) {
@@ -129,8 +136,23 @@ TEST_F(SlurmHooksTest, WithoutAnAnswerTheJobIsSubmittedAsItIs) {
 
 TEST_F(SlurmHooksTest, SettingsThatAreNotHarmlessReachNoShell) {
   StartCluster("CliFilterPlugins=lua\n", StrCat(", gpu = \"x; touch ", Witness(), "\""));
-  EXPECT_EQ(Submit(kComment).status, 0);
+  const ProcessResult submitted = Submit(kComment);
+  EXPECT_EQ(submitted.status, 0);
+  EXPECT_THAT(submitted.errors, HasSubstr("no recommendation")) << "the hook ran";
+  EXPECT_THAT(Field(submitted, "TresPerNode"), Not(HasSubstr("gpu")));
   EXPECT_FALSE(std::filesystem::exists(Witness()));
+}
+
+// What the hook builds does get to a shell: a harmless setting names the command that runs.
+TEST_F(SlurmHooksTest, SettingsThatAreHarmlessDo) {
+  const std::string command =
+      scratch_.File("says", StrCat("#!/bin/sh\ntouch ", Witness(),
+                                   "\necho nodes=1 gpus_per_node=3 memory_mib=900 minutes=9\n"));
+  std::filesystem::permissions(command, std::filesystem::perms::owner_all);
+  StartCluster("CliFilterPlugins=lua\n", StrCat(", gpu = \"x\", tunesmith = \"", command, "\""));
+  const ProcessResult submitted = Submit(kComment);
+  EXPECT_TRUE(std::filesystem::exists(Witness()));
+  EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:3"));
 }
 
 TEST_F(SlurmHooksTest, TheControllerFillsInToo) {
@@ -139,10 +161,61 @@ TEST_F(SlurmHooksTest, TheControllerFillsInToo) {
   ASSERT_EQ(submitted.status, 0) << submitted.errors << cluster_->ControllerLog();
   EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
   EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00");
+  EXPECT_EQ(Field(submitted, "MinMemoryNode"), PredictedMemory());
   for (const std::string& comment : HostileComments())
     EXPECT_NE(Submit(comment).status, 0) << comment;
   EXPECT_FALSE(std::filesystem::exists(Witness()));
   EXPECT_EQ(cluster_->Run({"squeue", "-h"}).status, 0) << "the controller lives";
+}
+
+TEST_F(SlurmHooksTest, MemoryThatIsGivenStays) {
+  for (const char* plugin : {"JobSubmitPlugins=lua\n", "CliFilterPlugins=lua\n"}) {
+    StartCluster(plugin);
+    EXPECT_EQ(Field(Submit(kComment, {"--mem=77M"}), "MinMemoryNode"), "77M") << plugin;
+    EXPECT_EQ(Field(Submit(kComment, {"--mem-per-cpu=77M"}), "MinMemoryCPU"), "77M") << plugin;
+    const ProcessResult per_gpu = Submit(kComment, {"--gpus-per-node=1", "--mem-per-gpu=77M"});
+    ASSERT_EQ(per_gpu.status, 0) << per_gpu.errors;
+    EXPECT_NE(Field(per_gpu, "MinMemoryNode"), PredictedMemory()) << plugin;
+    EXPECT_EQ(Field(per_gpu, "MemPerTres"), "gres:gpu:77") << plugin;
+  }
+}
+
+// GPUs of a node, in all the words that sbatch has for them.
+TEST_F(SlurmHooksTest, ThePolicyReadsEverySpelling) {
+  const std::string says =
+      scratch_.File("says", "#!/bin/sh\necho nodes=1 gpus_per_node=4 memory_mib=900 minutes=9\n");
+  std::filesystem::permissions(says, std::filesystem::perms::owner_all);
+  StartCluster("JobSubmitPlugins=lua\n",
+               StrCat(", require_fit = true, tunesmith = \"", says, "\""));
+  const std::vector<std::vector<std::string>> enough = {
+      {"--gres=gpu:h100:4"},
+      {"--gres=gpu:4"},
+      {"--gpus=4"},
+      {"--gpus=h100:4"},
+      {"--gpus-per-node=h100:5"},
+      {"--gpus=8", "--nodes=2"},
+      {"--gpus-per-task=1", "--ntasks=4"},
+      {"--gpus-per-task=h100:2", "--nodes=2", "--ntasks-per-node=2"},
+      {"--gpus-per-socket=2", "--sockets-per-node=2"}};
+  for (const auto& words : enough) {
+    const ProcessResult submitted = Submit(kComment, words);
+    EXPECT_THAT(submitted.errors, Not(HasSubstr("tunesmith"))) << words[0];
+  }
+  const std::vector<std::pair<std::vector<std::string>, int>> too_few = {
+      {{"--gres=gpu:h100"}, 1},
+      {{"--gres=gpu"}, 1},
+      {{"--gres=gpu:h100:3"}, 3},
+      {{"--gpus=3"}, 3},
+      {{"--gpus=h100:3"}, 3},
+      {{"--gpus=4", "--nodes=2"}, 2},
+      {{"--gpus-per-node=h100:2"}, 2},
+      {{"--gpus-per-task=3", "--ntasks=1"}, 3},
+      {{"--gpus-per-task=1", "--nodes=2", "--ntasks-per-node=2"}, 2}};
+  for (const auto& [words, asked] : too_few) {
+    const ProcessResult refused = Submit(kComment, words);
+    EXPECT_NE(refused.status, 0) << words[0];
+    EXPECT_THAT(refused.errors, HasSubstr(StrCat("and the job asks for ", asked))) << words[0];
+  }
 }
 
 TEST_F(SlurmHooksTest, ThePolicyRefusesTooFewGpus) {
@@ -172,6 +245,7 @@ TEST_F(SlurmHooksTest, TheControllerDoesNotWait) {
   EXPECT_LT(second, absl::Milliseconds(200)) << "and not again";
 }
 
+// Of jobs that ran to their end with the GPUs that were recommended (here two nodes of one), and once for all nodes.
 TEST_F(SlurmHooksTest, TheEpilogReportsWhatAJobTook) {
   const std::string hooks = scratch_.path() + "/hooks";
   std::filesystem::create_directories(hooks);
@@ -182,25 +256,33 @@ TEST_F(SlurmHooksTest, TheEpilogReportsWhatAJobTook) {
   std::filesystem::permissions(sacct, std::filesystem::perms::owner_all);
   std::ofstream(hooks + "/tunesmith_epilog.conf")
       << "TUNESMITH=" << std::filesystem::absolute(BinaryPath("tunesmith")).string()
-      << " TUNESMITH_SERVER=" << server.address() << "\nexport PATH=" << hooks << ":$PATH\n";
+      << " TUNESMITH_SERVER=" << server.address() << " DEVICES_PER_NODE=1\nexport PATH=" << hooks
+      << ":$PATH\n";
   StartCluster(StrCat("Epilog=", hooks, "/epilog.sh\n"));
-  const auto run = [&](const std::string& comment) {
-    return cluster_->Run({"sbatch", "--parsable", "--nodes=2", "--output=/dev/null",
-                          "--comment=" + comment, "--wrap=sleep 2"});
+  const std::string full = "tunesmith:model=llama-2-7b,context=4096,method=full";
+  const auto run = [&](const std::string& comment, std::vector<std::string> words,
+                       const std::string& script = "sleep 2") {
+    words.insert(words.begin(), {"sbatch", "--parsable", "--output=/dev/null",
+                                 "--comment=" + comment, "--wrap=" + script});
+    ASSERT_EQ(cluster_->Run(words).status, 0) << words.back();
   };
-  ASSERT_EQ(run(StrCat("tunesmith:model=$(touch ", Witness(), ")")).status, 0);
-  ASSERT_EQ(run(kComment).status, 0);
-  std::string listed;
-  for (int i = 0; i < 150 && listed.find("Slurm job 2") == std::string::npos; ++i) {
+  run(StrCat("tunesmith:model=$(touch ", Witness(), ")"), {"--nodes=2", "--gpus-per-node=1"});
+  run(full, {"--nodes=2", "--gpus-per-node=2"});
+  run(full, {"--nodes=1", "--gpus-per-node=2"});
+  run(full, {"--nodes=2"});
+  run(full, {"--nodes=2", "--gpus-per-node=1"}, "sleep 2; exit 3");
+  run(full, {"--nodes=2", "--gpus-per-node=1"});  // the sixth
+  run(full, {"--nodes=2", "--gpus=3"});
+  for (int i = 0; i < 300 && !cluster_->Run({"squeue", "-h"}).output.empty(); ++i)
     absl::SleepFor(absl::Milliseconds(100));
-    listed = RunProcess({BinaryPath("tunesmith"), "--server", server.address(), "measurements",
-                         "-o", "json"})
-                 .output;
-  }
+  const std::string listed = RunProcess({BinaryPath("tunesmith"), "--server", server.address(),
+                                         "measurements", "-o", "json"})
+                                 .output;
   EXPECT_THAT(listed, HasSubstr("\"peak_host_bytes\": \"329912320\""));
   EXPECT_THAT(listed, ::testing::ContainsRegex("\"total_seconds\": [2-9]"));
-  EXPECT_THAT(listed, HasSubstr("Slurm job 2")) << listed;
-  EXPECT_THAT(listed, Not(HasSubstr("Slurm job 1")));
+  EXPECT_THAT(listed, HasSubstr("Slurm job 6"));
+  for (const char* other : {"job 1", "job 2", "job 3", "job 4", "job 5", "job 7"})
+    EXPECT_THAT(listed, Not(HasSubstr(other)));
   EXPECT_FALSE(std::filesystem::exists(Witness()));
   EXPECT_THAT(cluster_->Run({"sinfo", "-h", "-o", "%T"}).output, Not(HasSubstr("drain")));
 }

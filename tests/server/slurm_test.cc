@@ -1,16 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <memory>
-#include <sstream>
 
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
 #include "server/process.h"
+#include "tests/server/cluster_jobs.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -23,10 +21,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Steps that no test waits for.
-constexpr int64_t kMany = 100000;
-
-class SlurmTest : public ::testing::Test {
+class SlurmTest : public ClusterJobsTest {
  protected:
   void SetUp() override {
     if (const std::string why = SlurmCluster::WhyAbsent(); !why.empty()) GTEST_SKIP() << why;
@@ -39,62 +34,7 @@ class SlurmTest : public ::testing::Test {
         "--launchers",           "slurm,host", "--slurm-poll-seconds", "0.2",
         "--slurm-fence-seconds", "2.5",        "--grace-seconds",      "5"};
     flags.insert(flags.end(), more_flags.begin(), more_flags.end());
-    server_ = std::make_unique<ServerProcess>(scratch_.path() + "/data", environment, flags);
-  }
-
-  v1::CreateJobRequest Request(int64_t steps) {
-    v1::CreateJobRequest request = TestJob(scratch_, steps);
-    request.mutable_spec()->set_thread_count(1);
-    request.mutable_spec()->set_checkpoint_every_step_count(1);
-    return request;
-  }
-
-  grpc::Status Create(const v1::CreateJobRequest& request, v1::CreateJobResponse& response) {
-    grpc::ClientContext context;
-    return server_->jobs().CreateJob(&context, request, &response);
-  }
-
-  std::string Create(const v1::CreateJobRequest& request) {
-    v1::CreateJobResponse response;
-    const grpc::Status status = Create(request, response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.job().name();
-  }
-
-  v1::Job Get(const std::string& name) {
-    grpc::ClientContext context;
-    v1::GetJobRequest request;
-    request.set_name(name);
-    v1::GetJobResponse response;
-    const grpc::Status status = server_->jobs().GetJob(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return response.job();
-  }
-
-  void Cancel(const std::string& name) {
-    grpc::ClientContext context;
-    v1::CancelJobRequest request;
-    request.set_name(name);
-    v1::CancelJobResponse response;
-    const grpc::Status status = server_->jobs().CancelJob(&context, request, &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-  }
-
-  // The job once this holds of it.
-  template <typename Condition>
-  v1::Job Await(const std::string& name, Condition condition, int seconds = 30) {
-    const absl::Time deadline = absl::Now() + absl::Seconds(seconds);
-    v1::Job job = Get(name);
-    while (!condition(job) && absl::Now() < deadline) {
-      absl::SleepFor(absl::Milliseconds(50));
-      job = Get(name);
-    }
-    EXPECT_TRUE(condition(job)) << job.ShortDebugString().substr(0, 2000);
-    return job;
-  }
-
-  v1::Job AwaitStep(const std::string& name, int64_t step) {
-    return Await(name, [&](const v1::Job& job) { return job.progress().step() >= step; });
+    ClusterJobsTest::StartServer(flags, environment);
   }
 
   // A job that Slurm has queued again waits for two minutes, unless it is told not to.
@@ -108,29 +48,6 @@ class SlurmTest : public ::testing::Test {
     cluster_->Run({"scontrol", "update", "jobid=" + id, "StartTime=now"});
   }
 
-  std::vector<std::string> Starts(const v1::Job& job) {
-    std::ifstream file(job.run_directory() + "/starts");
-    std::vector<std::string> attempts;
-    for (std::string line; std::getline(file, line);) attempts.push_back(line);
-    return attempts;
-  }
-
-  bool RanTwiceAtOnce(const v1::Job& job) {
-    return std::ifstream(job.run_directory() + "/double_launch").good();
-  }
-
-  // What a watcher was told: "LAUNCHING", or "LAUNCHING: why" where there is a reason.
-  std::vector<std::string> Told(const std::string& name) {
-    std::vector<std::string> told;
-    for (const v1::Event& event : server_->Watch(name)) {
-      if (!event.has_state_changed()) continue;
-      const v1::StateChanged& changed = event.state_changed();
-      told.push_back(v1::JobState_Name(changed.state()).substr(10) +
-                     (changed.reason().empty() ? "" : ": " + changed.reason()));
-    }
-    return told;
-  }
-
   // All nodes are taken until the job is cancelled.
   void TakeAllNodes() {
     cluster_->Run({"sbatch", "--nodes=4", "--exclusive", "--time=10", "--output=/dev/null",
@@ -140,9 +57,7 @@ class SlurmTest : public ::testing::Test {
     ASSERT_EQ(cluster_->JobField("1", "JobState"), "RUNNING");
   }
 
-  ScratchDirectory scratch_;
   std::unique_ptr<SlurmCluster> cluster_;
-  std::unique_ptr<ServerProcess> server_;
 };
 
 TEST_F(SlurmTest, AJobIsSubmittedWatchedAndFinished) {

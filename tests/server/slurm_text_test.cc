@@ -10,6 +10,7 @@
 #include "server/launch/slurm/job_table.h"
 #include "server/launch/slurm/sbatch_script.h"
 #include "server/launch/slurm/slurm_states.h"
+#include "server/launch/slurm/submission.h"
 
 // What goes to Slurm and comes from it, as text.
 namespace tunesmith::server {
@@ -91,7 +92,39 @@ TEST(SbatchScriptTest, RefusesOptionsOfItsOwn) {
                 HasSubstr("is set by Tunesmith"));
   }
   EXPECT_EQ(ParseSbatchOption("constraint=a100=x")->value, "a100=x");
+  for (const std::string text : {"nodelist=n0", "time-min=5", "wait-all-nodes=1", "gpu-bind=none"})
+    EXPECT_TRUE(ParseSbatchOption(text).ok())
+        << text << ": a name of its own, which one of ours begins";
   EXPECT_EQ(ParseSbatchOption("exclusive")->name, "exclusive");
+}
+
+// sbatch takes the beginning of an option's name for the whole.
+TEST(SbatchScriptTest, RefusesOptionsOfItsOwnThatAreCutShort) {
+  for (const auto& [text, own] :
+       std::map<std::string, std::string>{{"job-n=x", "job-name"},
+                                          {"out=x", "output"},
+                                          {"no-req", "no-requeue"},
+                                          {"ch=/", "chdir"},
+                                          {"gpus-per=1", "gpus-per-node"},
+                                          {"exp=NONE", "export"},
+                                          {"tres-per-t=gres:gpu:9", "tres-per-task"}}) {
+    const std::string name = text.substr(0, text.find('='));
+    const absl::Status status = ParseSbatchOption(text).status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr(name + " is short for " + own)) << text;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("is set by Tunesmith")) << text;
+  }
+}
+
+TEST(SlurmOptionsTest, WhatHasAFieldIsNoOptionInAnyLength) {
+  for (const char* text : {"partition=x", "part=x", "acc=x", "qos=x", "q=x"}) {
+    v1::SlurmOptions options;
+    options.add_options(text);
+    const absl::Status status = CheckSlurmOptions(options);
+    EXPECT_FALSE(status.ok()) << text;
+  }
+  v1::SlurmOptions options;
+  options.add_options("constraint=a100");
+  EXPECT_TRUE(CheckSlurmOptions(options).ok());
 }
 
 class SqueueTest : public ::testing::TestWithParam<const char*> {
@@ -134,7 +167,6 @@ TEST(SqueueJsonTest, FlagsOutlastTheState) {
   std::map<std::string, SlurmJob> by_name;
   for (const SlurmJob& job : *jobs) by_name[job.name] = job;
   EXPECT_EQ(PhaseOf(by_name["tunesmith-again-1"]), SlurmPhase::kPending);
-  EXPECT_EQ(by_name["tunesmith-again-1"].restart_count, 1);
   EXPECT_EQ(by_name["tunesmith-again-1"].start, absl::InfiniteFuture());
   EXPECT_EQ(PhaseOf(by_name["tunesmith-stopping-1"]), SlurmPhase::kEnding);
   EXPECT_EQ(PhaseOf(by_name["tunesmith-held-2"]), SlurmPhase::kHeld);

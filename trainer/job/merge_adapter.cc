@@ -68,6 +68,7 @@ class MergedWeights : public WeightSource {
     const bool twice = form_ == BaseForm::kNf4Double;
     const std::optional<Nf4Weight> stored = base_->ReadNf4(layer.name);
     if (stored && stored->double_quantized() == twice) return;  // out is what its codes stand for
+    if (layer.layout == TensorLayout::kPlain) return trainer::ReadNf4(QuantizeNf4(out, twice), out);
     const int64_t rows = layer.shape[layer.layout == TensorLayout::kTransposed ? 1 : 0];
     std::vector<float> values =
         ToProgramOrder(spec(), layer.layout, rows, std::vector<float>(out.begin(), out.end()));

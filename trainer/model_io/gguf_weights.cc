@@ -26,6 +26,7 @@ class GgufWeights : public WeightSource {
     } else {
       ReadUnpermuted(tensor, heads, out);
     }
+    file_.Release(tensor);
     return absl::OkStatus();
   }
 

@@ -57,6 +57,7 @@ template <typename T>
 std::vector<T> Values(const Entry& entry) {
   std::vector<T> values(entry.Bytes().size() / sizeof(T));
   std::memcpy(values.data(), entry.Bytes().data(), entry.Bytes().size());
+  entry.Release();
   return values;
 }
 

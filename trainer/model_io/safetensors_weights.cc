@@ -37,7 +37,9 @@ class SafetensorsWeights : public WeightSource {
     const std::string& stored = names_.find(name)->second;
     if (nf4_.ShapeOf(stored) != nullptr) return ReadFromNf4(name, stored, out);
     const SafetensorsDirectory::Entry& entry = directory_.entries().find(stored)->second;
-    return FloatsFromBytes(entry.tensor->dtype, entry.Bytes(), out);
+    TUNESMITH_RETURN_IF_ERROR(FloatsFromBytes(entry.tensor->dtype, entry.Bytes(), out));
+    entry.Release();
+    return absl::OkStatus();
   }
 
   std::optional<Nf4Weight> ReadNf4(std::string_view name) const override {

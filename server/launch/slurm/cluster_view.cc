@@ -1,19 +1,17 @@
 #include "server/launch/slurm/cluster_view.h"
 
-#include <algorithm>
 #include <set>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 
 // One line per node and partition: name|state|CPUs allocated/idle/other/total|MiB|MiB allocated|gres|gres
 // used. gres: "gpu:h100:8(S:0-1),shard:4", used: "gpu:h100:2(IDX:0-1)".
 namespace tunesmith::server {
 namespace {
 
-constexpr int64_t kMebibyte = int64_t{1} << 20;
 constexpr size_t kFieldCount = 7;
 
 int64_t Number(absl::string_view text) {
@@ -64,7 +62,7 @@ void AddNodes(std::string_view text, v1::Cluster& cluster) {
     const std::vector<absl::string_view> cpus = absl::StrSplit(fields[2], '/');
     if (cpus.size() != 4) continue;
     const int64_t gpus = GpusOf(fields[5]);
-    const int64_t memory = Number(fields[3]) * kMebibyte;
+    const int64_t memory = Number(fields[3]) * kMiB;
     cluster.set_gpu_count(cluster.gpu_count() + gpus);
     cluster.set_cpu_thread_count(cluster.cpu_thread_count() + Number(cpus[3]));
     cluster.set_host_memory_bytes(cluster.host_memory_bytes() + memory);
@@ -72,7 +70,7 @@ void AddNodes(std::string_view text, v1::Cluster& cluster) {
     cluster.set_free_gpu_count(cluster.free_gpu_count() + gpus - GpusOf(fields[6]));
     cluster.set_free_cpu_thread_count(cluster.free_cpu_thread_count() + Number(cpus[1]));
     cluster.set_free_host_memory_bytes(cluster.free_host_memory_bytes() + memory -
-                                       Number(fields[4]) * kMebibyte);
+                                       Number(fields[4]) * kMiB);
   }
 }
 

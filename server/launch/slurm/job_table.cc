@@ -79,7 +79,6 @@ std::optional<SlurmJob> JobOf(const Json& job) {
   if (out.reason == "None") out.reason.clear();
   const int64_t start = NumberOf(job, "start_time").value_or(0);
   if (start > 0) out.start = absl::FromUnixSeconds(start);
-  out.restart_count = NumberOf(job, "restart_cnt").value_or(0);
   out.nodes = TextOf(job, "nodes");
   SetExit(job, out);
   return out;

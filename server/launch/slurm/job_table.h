@@ -18,7 +18,6 @@ struct SlurmJob {
   std::vector<std::string> states;            // upper case, at least one: the state and its flags
   std::string reason;                         // "Resources", "" where there is none
   absl::Time start = absl::InfiniteFuture();  // began, or is expected to; infinite: not known
-  int64_t restart_count = 0;
   int64_t exit_code = 0;
   int64_t signal = 0;
   std::string nodes;

@@ -1,6 +1,7 @@
 #include "server/launch/slurm/sbatch_script.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
@@ -8,24 +9,72 @@
 #include "absl/strings/str_replace.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr size_t kLongestName = 40;
 constexpr size_t kLongestValue = 400;
-constexpr int64_t kBytesPerMebibyte = int64_t{1} << 20;
 
 // Between "#SBATCH" and the line's end, sbatch knows quotes, backslashes and comments: none of these.
 constexpr std::string_view kHarmless = "_.,:=@+-/%[]()*&|!~^";
 
 // What the script is made of already, or what would keep it from being the job's script.
-constexpr std::string_view kSetByTunesmith =
-    " job-name output error input open-mode requeue no-requeue signal nodes ntasks tasks "
-    "ntasks-per-node tasks-per-node cpus-per-task gpus-per-node gpus gres gpus-per-task "
-    "gpus-per-socket cpus-per-gpu mem mem-per-cpu mem-per-gpu time array wrap chdir export "
-    "export-file parsable test-only wait help usage version uid gid get-user-env quiet verbose "
-    "clusters kill-on-invalid-dep ";
+constexpr std::string_view kSetByTunesmith[] = {"job-name",
+                                                "output",
+                                                "error",
+                                                "input",
+                                                "open-mode",
+                                                "requeue",
+                                                "no-requeue",
+                                                "signal",
+                                                "nodes",
+                                                "ntasks",
+                                                "tasks",
+                                                "ntasks-per-node",
+                                                "tasks-per-node",
+                                                "ntasks-per-gpu",
+                                                "cpus-per-task",
+                                                "gpus-per-node",
+                                                "gpus",
+                                                "gres",
+                                                "gpus-per-task",
+                                                "gpus-per-socket",
+                                                "cpus-per-gpu",
+                                                "tres-per-task",
+                                                "mem",
+                                                "mem-per-cpu",
+                                                "mem-per-gpu",
+                                                "time",
+                                                "array",
+                                                "wrap",
+                                                "chdir",
+                                                "export",
+                                                "export-file",
+                                                "parsable",
+                                                "test-only",
+                                                "wait",
+                                                "help",
+                                                "usage",
+                                                "version",
+                                                "uid",
+                                                "gid",
+                                                "get-user-env",
+                                                "quiet",
+                                                "verbose",
+                                                "clusters",
+                                                "kill-on-invalid-dep"};
+
+// The option of Tunesmith's own that sbatch would take `name` for; empty: none. It takes the beginning of
+// a name for the whole (getopt_long), where it is no whole name itself.
+std::string_view OwnOptionOf(std::string_view name) {
+  const auto exact = std::find(std::begin(kSetByTunesmith), std::end(kSetByTunesmith), name);
+  if (exact != std::end(kSetByTunesmith)) return *exact;
+  const auto begun = std::find_if(std::begin(kSetByTunesmith), std::end(kSetByTunesmith),
+                                  [&](std::string_view own) { return own.starts_with(name); });
+  return begun == std::end(kSetByTunesmith) ? std::string_view() : *begun;
+}
 
 bool IsHarmless(char c) {
   return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
@@ -79,8 +128,7 @@ std::string Resources(const SbatchScript& script) {
   text += Directive("cpus-per-task", StrCat(script.cpus_per_task));
   if (script.gpus_per_node > 0) text += Directive("gpus-per-node", StrCat(script.gpus_per_node));
   if (script.memory_bytes_per_node > 0) {
-    const int64_t mebibytes =
-        (script.memory_bytes_per_node + kBytesPerMebibyte - 1) / kBytesPerMebibyte;
+    const int64_t mebibytes = (script.memory_bytes_per_node + kMiB - 1) / kMiB;
     text += Directive("mem", StrCat(mebibytes, "M"));
   }
   if (script.time_limit > absl::ZeroDuration())
@@ -99,9 +147,11 @@ absl::StatusOr<SbatchOption> ParseSbatchOption(std::string_view text) {
   SbatchOption option{.name = std::string(text.substr(0, equals)), .value = {}};
   if (equals != std::string_view::npos) option.value = text.substr(equals + 1);
   TUNESMITH_RETURN_IF_ERROR(CheckOption(option));
-  if (kSetByTunesmith.find(StrCat(" ", option.name, " ")) == std::string_view::npos) return option;
+  const std::string_view own = OwnOptionOf(option.name);
+  if (own.empty()) return option;
   return absl::InvalidArgumentError(
-      StrCat(option.name, " is set by Tunesmith, from the plan and the job"));
+      StrCat(option.name, own == option.name ? "" : StrCat(" is short for ", own, ", which"),
+             " is set by Tunesmith, from the plan and the job"));
 }
 
 absl::StatusOr<std::string> RenderSbatch(const SbatchScript& script) {

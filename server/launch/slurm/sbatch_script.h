@@ -37,7 +37,8 @@ struct SbatchScript {
 absl::StatusOr<std::string> RenderSbatch(const SbatchScript& script);
 
 // "name=value" or "name", as people write them. INVALID_ARGUMENT says what is wrong with it: an
-// unknown form, a character that is not harmless, or an option that Tunesmith sets itself.
+// unknown form, a character that is not harmless, or an option that Tunesmith sets itself, or that
+// sbatch would take for one ("job-n").
 absl::StatusOr<SbatchOption> ParseSbatchOption(std::string_view text);
 
 // `word` as the shell reads it back unchanged. REQUIRES: it has no NUL.

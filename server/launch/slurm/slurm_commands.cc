@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -71,21 +72,24 @@ absl::StatusOr<CommandResult> RunSlurm(std::vector<std::string> arguments, absl:
 }
 
 absl::Status SlurmQueue::Refresh(absl::Duration age) {
-  const absl::Time now = absl::Now();
-  if (problem_.ok() && now - read_ < age) return absl::OkStatus();
-  if (!problem_.ok() && now - tried_ < interval_) return problem_;
-  // The answer is of some moment after this.
-  tried_ = now;
+  TUNESMITH_RETURN_IF_ERROR(squeue_.Check());
+  if (absl::Now() - read_ < age) return absl::OkStatus();
+  return squeue_.Note(ReadQueue(), interval_);
+}
+
+absl::Status SlurmQueue::ReadQueue() {
+  const absl::Time asked = absl::Now();  // the answer is of some moment after this
+  read_ = absl::InfinitePast();
   const auto result = RunSlurm({"squeue", "--json", "--me", "--states=all"}, timeout_);
-  problem_ = result.ok() ? StatusOf("squeue", *result) : result.status();
+  const absl::Status status = result.ok() ? StatusOf("squeue", *result) : result.status();
   // squeue has no way of failing that says something about a job.
-  if (!problem_.ok())
-    return problem_ = absl::UnavailableError(StrCat("Slurm does not answer: ", problem_.message()));
+  if (!status.ok())
+    return absl::UnavailableError(StrCat("Slurm does not answer: ", status.message()));
   const auto jobs = ParseSqueueJson(result->output);
-  if (!jobs.ok()) return problem_ = absl::UnavailableError(jobs.status().message());
+  if (!jobs.ok()) return absl::UnavailableError(jobs.status().message());
   jobs_.clear();
   for (const SlurmJob& job : *jobs) jobs_[job.id] = job;
-  read_ = now;
+  read_ = asked;
   return absl::OkStatus();
 }
 
@@ -106,22 +110,30 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::FindByName(const std::string
   return best;
 }
 
-absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::FindEnded(int64_t id) {
-  if (absl::Now() < ask_accounting_again_)
-    return absl::UnavailableError("Slurm's accounting does not answer");
+// None: accounting does not know the job, or there is none.
+absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::AskAccounting(int64_t id) {
+  TUNESMITH_RETURN_IF_ERROR(sacct_.Check());
   std::vector<std::string> words = {"sacct", "--jobs", StrCat(id), "--starttime=1970-01-01"};
   for (std::string& word : SacctFormat()) words.push_back(std::move(word));
   const auto result = RunSlurm(std::move(words), timeout_);
-  TUNESMITH_RETURN_IF_ERROR(result.status());
-  if (result->status == 0) {
-    std::vector<SlurmJob> jobs = ParseSacct(result->output);
-    if (!jobs.empty()) return jobs.back();
-  } else if (!absl::StrContains(result->errors, "is disabled")) {
-    ask_accounting_again_ = absl::Now() + interval_;
-    return absl::UnavailableError(StatusOf("sacct", *result).message());
+  if (absl::IsNotFound(result.status())) return std::nullopt;
+  const bool is_disabled = result.ok() && absl::StrContains(result->errors, "is disabled");
+  const absl::Status status = result.ok() ? StatusOf("sacct", *result) : result.status();
+  if (!status.ok() && !is_disabled) {
+    return sacct_.Note(
+        absl::UnavailableError(StrCat("Slurm's accounting does not answer: ", status.message())),
+        interval_);
   }
-  const std::string path = JobCompFile();
-  const auto text = path.empty() ? absl::StatusOr<std::string>("") : ReadFile(path);
+  std::vector<SlurmJob> jobs = ParseSacct(result->output);
+  return jobs.empty() ? std::nullopt : std::make_optional(std::move(jobs.back()));
+}
+
+absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::FindEnded(int64_t id) {
+  TUNESMITH_ASSIGN_OR_RETURN(const auto accounted, AskAccounting(id));
+  if (accounted) return accounted;
+  TUNESMITH_RETURN_IF_ERROR(FindJobCompFile());
+  const auto text =
+      job_comp_file_->empty() ? absl::StatusOr<std::string>("") : ReadFile(*job_comp_file_);
   std::optional<SlurmJob> last;
   for (const SlurmJob& job : ParseJobComp(text.value_or(""))) {
     if (job.id == id) last = job;
@@ -130,10 +142,15 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::FindEnded(int64_t id) {
 }
 
 // Where slurmctld writes down completed jobs, if it does so into a file that can be read here.
-std::string SlurmQueue::JobCompFile() {
-  if (job_comp_file_) return *job_comp_file_;
+absl::Status SlurmQueue::FindJobCompFile() {
+  if (job_comp_file_) return absl::OkStatus();
+  TUNESMITH_RETURN_IF_ERROR(scontrol_.Check());
   const auto result = RunSlurm({"scontrol", "show", "config"}, timeout_);
-  if (!result.ok() || result->status != 0) return "";
+  const absl::Status status = result.ok() ? StatusOf("scontrol", *result) : result.status();
+  if (!status.ok()) {
+    return scontrol_.Note(
+        absl::UnavailableError(StrCat("Slurm does not answer: ", status.message())), interval_);
+  }
   std::map<std::string, std::string> config;
   for (const absl::string_view line : absl::StrSplit(result->output, '\n', absl::SkipEmpty())) {
     const std::pair<absl::string_view, absl::string_view> pair =
@@ -142,7 +159,7 @@ std::string SlurmQueue::JobCompFile() {
         std::string(absl::StripAsciiWhitespace(pair.second));
   }
   job_comp_file_ = config["JobCompType"] == "jobcomp/filetxt" ? config["JobCompLoc"] : "";
-  return *job_comp_file_;
+  return absl::OkStatus();
 }
 
 }  // namespace tunesmith::server

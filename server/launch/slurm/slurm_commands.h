@@ -7,7 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "server/command.h"
+#include "common/command.h"
+#include "server/launch/hold_off.h"
 #include "server/launch/slurm/job_table.h"
 
 // Slurm's commands, called sparingly: the queue is read once for all jobs, and a controller that does
@@ -40,22 +41,20 @@ class SlurmQueue {
   absl::StatusOr<std::optional<SlurmJob>> FindByName(const std::string& name);
 
   // How a job ended that has left the queue, as accounting or the file of completed jobs says; none:
-  // neither knows.
+  // neither knows. UNAVAILABLE as of Find.
   absl::StatusOr<std::optional<SlurmJob>> FindEnded(int64_t id);
-
-  absl::Duration interval() const { return interval_; }
 
  private:
   absl::Status Refresh(absl::Duration age);
-  std::string JobCompFile();
+  absl::Status ReadQueue();
+  absl::StatusOr<std::optional<SlurmJob>> AskAccounting(int64_t id);
+  absl::Status FindJobCompFile();
 
   const absl::Duration interval_;
   const absl::Duration timeout_;
   std::map<int64_t, SlurmJob> jobs_;
   absl::Time read_ = absl::InfinitePast();
-  absl::Status problem_;
-  absl::Time tried_ = absl::InfinitePast();
-  absl::Time ask_accounting_again_ = absl::InfinitePast();
+  HoldOff squeue_, sacct_, scontrol_;
   std::optional<std::string> job_comp_file_;  // empty: there is none
 };
 

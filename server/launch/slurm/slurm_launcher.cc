@@ -2,16 +2,14 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
+#include "server/launch/cluster_claim.h"
 #include "server/launch/sight.h"
 #include "server/launch/slurm/cluster_view.h"
 #include "server/launch/slurm/slurm_states.h"
@@ -43,50 +41,26 @@ absl::StatusOr<int64_t> JobNumber(const std::string& handle) {
 
 // The Slurm job that has the present attempt: whoever claimed it, else the one that was submitted.
 absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   return JobNumber(sight.has_claimer ? sight.shim.cluster_job() : handle);
 }
 
-// The newest attempt that is the Slurm job's, which may have gone on by itself.
-int64_t NewestOf(const v1::Job& job, int64_t number) {
-  const int64_t newest = convert::NewestAttempt(job.run_directory()).value_or(0);
-  if (newest <= job.attempt()) return job.attempt();
-  const Sight sight = SightOf(job, newest);
-  return sight.has_claimer && sight.shim.cluster_job() == StrCat(number) ? newest : job.attempt();
-}
-
-AttemptView View(AttemptView::Phase phase, std::string reason = "") {
-  return {.phase = phase, .reason = std::move(reason), .exit = {}};
-}
-
-AttemptView ViewEnded(const v1::JobExit& exit) {
-  AttemptView view = View(AttemptView::Phase::kEnded);
-  view.exit = exit;
-  return view;
-}
-
 absl::StatusOr<AttemptView> ViewForgotten(int64_t number, const Sight& sight) {
-  if (sight.exit) return ViewEnded(*sight.exit);
+  if (sight.exit) return EndedView(*sight.exit);
   // Its controller crashed before it had written the job down, say. Nothing was lost but its place.
   if (!sight.claimed) {
-    return ViewEnded(ExitFor(v1::END_CAUSE_PREEMPTED, StrCat("Slurm has forgotten job ", number,
+    return EndedView(ExitFor(v1::END_CAUSE_PREEMPTED, StrCat("Slurm has forgotten job ", number,
                                                              ", which had not started")));
   }
-  return ViewEnded(ExitFor(
+  return EndedView(ExitFor(
       v1::END_CAUSE_LOST,
       StrCat("lost: Slurm job ", number,
              " left no exit.json, and neither the queue nor Slurm's records know it any more")));
 }
 
-AttemptView ViewWaiting(const SlurmJob& job) {
-  AttemptView view = View(AttemptView::Phase::kWaiting, WaitReason(job));
-  view.expected_start = job.start;
-  return view;
-}
-
 AttemptView ViewRunning(const SlurmJob& job, const Sight& sight) {
-  if (sight.has_handle) return View(AttemptView::Phase::kRunning);
-  return View(AttemptView::Phase::kWaiting, StrCat("Slurm job ", job.id, " starts on ", job.nodes));
+  if (sight.has_handle) return RunningView();
+  return WaitingView(StrCat("Slurm job ", job.id, " starts on ", job.nodes));
 }
 
 // The run directory's word goes before Slurm's, which knows of processes only. That somebody wanted
@@ -119,7 +93,7 @@ SlurmLauncher::SlurmLauncher(SlurmLauncherOptions options)
 
 absl::StatusOr<v1::ResourceClaim> SlurmLauncher::Check(const v1::Job& job) const {
   TUNESMITH_RETURN_IF_ERROR(ScriptOf(options_, job).status());
-  return ClaimOf(job.plan(), job.spec());
+  return ClusterClaim("Slurm", job.plan(), job.spec());
 }
 
 absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job) const {
@@ -130,15 +104,8 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
   for (const std::string& word :
        {std::string("sbatch"), std::string("--parsable"), ScriptFile(job)})
     submission.add_arguments(word);
-  const std::pair<std::string, std::string> files[] = {
-      {ScriptFile(job), text},
-      {InDirectory(job.run_directory(), convert::kPlanFile), convert::ToJson(job.plan())},
-      {InDirectory(job.run_directory(), convert::kJobSpecFile), convert::ToJson(job.spec())}};
-  for (const auto& [path, contents] : files) {
-    v1::RenderedFile& rendered = *submission.add_files();
-    rendered.set_path(path);
-    rendered.set_text(contents);
-  }
+  AddFile(ScriptFile(job), text, submission);
+  AddJobFiles(job, submission);
   TUNESMITH_ASSIGN_OR_RETURN(
       const CommandResult result,
       RunSlurm({"sbatch", "--test-only"}, options_.command_timeout, "", text));
@@ -152,12 +119,12 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
 v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
   std::lock_guard lock(mutex_);
   if (absl::Now() - cluster_read_ < options_.poll_interval) return cluster_;
-  cluster_read_ = absl::Now();
   cluster_ = v1::Cluster();
   cluster_.set_name(StrCat("clusters/", name()));
   cluster_.set_launcher(std::string(name()));
   cluster_.set_description("Slurm, by its commands");
   const auto result = RunSlurm(SinfoArguments(), options_.command_timeout);
+  cluster_read_ = absl::Now();
   const absl::Status status = result.ok() ? StatusOf("sinfo", *result) : result.status();
   if (status.ok()) AddNodes(result->output, cluster_);
   if (!status.ok())
@@ -171,11 +138,7 @@ std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
-  const std::string name = SlurmJobName(job);
-  if (const auto refusal = refusals_.find(name);
-      refusal != refusals_.end() && absl::Now() < refusal->second.ask_again)
-    return refusal->second.status;
-  refusals_.erase(name);
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
@@ -183,7 +146,8 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
                                job.run_directory());
   const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
   if (absl::IsUnavailable(status))
-    refusals_[name] = {.ask_again = absl::Now() + options_.poll_interval, .status = status};
+    return refused_[SlurmJobName(job)].Note(status, options_.poll_interval);
+  refused_.erase(SlurmJobName(job));
   TUNESMITH_RETURN_IF_ERROR(status);
   // "17", or "17;cluster" in a federation.
   const std::string line = FirstLine(result->output);
@@ -192,10 +156,17 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job, job.attempt());
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (sight.has_claimer) return sight.shim.cluster_job();
+  // A submission that was refused a moment ago is not repeated yet, so that nothing hangs on the answer.
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(SlurmJobName(job)));
   return found ? StrCat(found->id) : "";
+}
+
+absl::Status SlurmLauncher::CheckRefusal(const v1::Job& job) const {
+  const auto refused = refused_.find(SlurmJobName(job));
+  return refused == refused_.end() ? absl::OkStatus() : refused->second.Check();
 }
 
 // What Slurm says of a job, now or in its records; none: it does not know it any more.
@@ -213,14 +184,24 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sig
 
 absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm, Ask(number, SightOf(job, NewestOf(job, number))));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const auto slurm,
+      Ask(number, SightOf(job.run_directory(),
+                          NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number)))));
   // Read after Slurm was asked: a shim that is gone has written what it had to say.
-  const int64_t attempt = NewestOf(job, number);
-  const Sight sight = SightOf(job, attempt);
+  const int64_t attempt = NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number));
+  const Sight sight = SightOf(job.run_directory(), attempt);
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
   view.attempt = attempt;
+  if (view.phase == AttemptView::Phase::kEnded) Forget(job, number);
   return view;
+}
+
+void SlurmLauncher::Forget(const v1::Job& job, int64_t number) {
+  cancelling_.erase(number);
+  released_.erase(number);
+  refused_.erase(SlurmJobName(job));
 }
 
 absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const SlurmJob& slurm,
@@ -235,9 +216,7 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
     case SlurmPhase::kEnded:
       break;
   }
-  cancelling_.erase(slurm.id);
-  released_.erase(slurm.id);
-  return ViewEnded(ExitOf(job, slurm, sight));
+  return EndedView(ExitOf(job, slurm, sight));
 }
 
 // A controller that crashed forgets jobs that it had started a moment before: they run, or have run,
@@ -246,9 +225,9 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
 absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, const Sight& sight) {
   if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
     TUNESMITH_RETURN_IF_ERROR(RunScancel({StrCat(job.id)}));
-    return ViewEnded(*sight.exit);
+    return EndedView(*sight.exit);
   }
-  AttemptView view = ViewWaiting(job);
+  AttemptView view = WaitingView(WaitReason(job), job.start);
   if (PhaseOf(job) != SlurmPhase::kHeld) return view;
   TUNESMITH_RETURN_IF_ERROR(Release(job.id));
   view.reason += "; Slurm could not launch it, and it was released to be tried again";
@@ -258,11 +237,9 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, cons
 absl::Status SlurmLauncher::Release(int64_t id) {
   absl::Time& released = released_[id];
   if (absl::Now() - released < options_.poll_interval) return absl::OkStatus();
+  const auto result = RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout);
   released = absl::Now();
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const CommandResult result,
-      RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout));
-  return StatusOf("scontrol release", result);
+  return result.ok() ? StatusOf("scontrol release", *result) : result.status();
 }
 
 absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
@@ -274,18 +251,22 @@ absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
 
 // One that runs is told through its script, so that it has the grace that the server promises and
 // not Slurm's KillWait; when that has passed, Slurm ends it.
-absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  const absl::Time now = absl::Now();
-  const auto [entry, is_new] = cancelling_.try_emplace(number, Cancelling{now, now});
-  Cancelling& cancelling = entry->second;
-  if (!is_new && now - cancelling.last < kCancelAgain) return absl::OkStatus();
-  cancelling.last = now;
+absl::Status SlurmLauncher::CancelNow(int64_t number, absl::Duration since_first) {
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, kSoon));
   const bool runs = found && PhaseOf(*found) == SlurmPhase::kRunning;
-  const bool has_grace = now - cancelling.first < options_.grace + kCancelAgain;
+  const bool has_grace = since_first < options_.grace + kCancelAgain;
   if (runs && has_grace) return RunScancel({"--batch", "--signal=TERM", StrCat(number)});
   return RunScancel({StrCat(number)});
+}
+
+absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
+  Cancelling& cancelling =
+      cancelling_.try_emplace(number, Cancelling{.first = absl::Now()}).first->second;
+  if (absl::Now() - cancelling.last < kCancelAgain) return absl::OkStatus();
+  const absl::Status status = CancelNow(number, absl::Now() - cancelling.first);
+  cancelling.last = absl::Now();
+  return status;
 }
 
 }  // namespace tunesmith::server

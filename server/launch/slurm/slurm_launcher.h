@@ -39,27 +39,25 @@ class SlurmLauncher final : public Launcher {
   absl::Status Cancel(const v1::Job& job, const std::string& handle) override;
 
  private:
-  // A submission that may be taken later.
-  struct Refusal {
-    absl::Time ask_again;
-    absl::Status status;
-  };
   struct Cancelling {
     absl::Time first;
-    absl::Time last;
+    absl::Time last = absl::InfinitePast();
   };
 
   absl::StatusOr<std::optional<SlurmJob>> Ask(int64_t id, const Sight& sight);
   absl::StatusOr<AttemptView> ViewOf(const v1::Job& job, const SlurmJob& slurm, const Sight& sight);
   absl::StatusOr<AttemptView> ViewPending(const SlurmJob& job, const Sight& sight);
+  absl::Status CheckRefusal(const v1::Job& job) const;
+  void Forget(const v1::Job& job, int64_t number);
   absl::Status Release(int64_t id);
+  absl::Status CancelNow(int64_t number, absl::Duration since_first);
   absl::Status RunScancel(std::vector<std::string> arguments);
 
   const SlurmLauncherOptions options_;
   SlurmQueue queue_;
   std::map<int64_t, Cancelling> cancelling_;  // by number of the Slurm job
   std::map<int64_t, absl::Time> released_;    // when a held job was last released
-  std::map<std::string, Refusal> refusals_;   // by name of the Slurm job
+  std::map<std::string, HoldOff> refused_;    // submissions that may be taken later, by name
 
   // What Describe says, read now and then.
   mutable std::mutex mutex_;

@@ -6,6 +6,8 @@
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "server/error_info.h"
+#include "server/launch/host_memory.h"
+#include "server/launch/launcher.h"
 
 namespace tunesmith::server {
 namespace {
@@ -14,8 +16,6 @@ using google::protobuf::util::TimeUtil;
 
 // slurmctld looks for jobs to warn about once a minute, and may warn as much early or late.
 constexpr absl::Duration kSlurmsMinute = absl::Seconds(60);
-// Shim and mpirun of a node, beside what the plan takes. (Resident: 8 MiB the shim, 21 MiB mpirun.)
-constexpr int64_t kStarterBytes = int64_t{64} << 20;
 
 absl::Duration TimeLimit(const v1::SlurmOptions& options) {
   return absl::Milliseconds(TimeUtil::DurationToMilliseconds(options.time_limit()));
@@ -23,34 +23,6 @@ absl::Duration TimeLimit(const v1::SlurmOptions& options) {
 
 int64_t NodesOf(const v1::Plan& plan) {
   return std::max<int64_t>(1, plan.inputs().devices().node_count());
-}
-
-int64_t DevicesPerNode(const v1::Plan& plan) {
-  return std::max<int64_t>(1, plan.inputs().devices().device_count() / NodesOf(plan));
-}
-
-// Of one process.
-int64_t HostBytes(const v1::Plan& plan, const v1::JobSpec& spec) {
-  const v1::MemoryPrediction& memory = plan.prediction().memory();
-  return spec.device() == "cpu" ? memory.total_bytes() : memory.host_bytes();
-}
-
-absl::Status CheckDevice(const v1::JobSpec& spec) {
-  if (spec.device() != "cpu" && spec.device() != "cuda:0") {
-    return WithReason(
-        absl::FailedPreconditionError(
-            StrCat("spec.device is \"", spec.device(),
-                   "\", and Slurm chooses the GPUs itself; give \"cuda:0\" or leave it out")),
-        "DEVICES_CONTRADICT");
-  }
-  if (spec.device() == "cpu" && spec.thread_count() == 0) {
-    return WithReason(
-        absl::FailedPreconditionError(
-            "spec.thread_count is 0, which means all threads of a host, and Slurm gives those that "
-            "are asked for; say how many (--threads)"),
-        "THREAD_COUNT_MISSING");
-  }
-  return absl::OkStatus();
 }
 
 void AddOption(const char* name, const std::string& value, std::vector<SbatchOption>& options) {
@@ -92,8 +64,10 @@ absl::Status CheckSlurmOptions(const v1::SlurmOptions& options) {
   for (const std::string& text : options.options()) {
     TUNESMITH_ASSIGN_OR_RETURN(const SbatchOption option, ParseSbatchOption(text));
     for (const auto& [name, value] : named) {
-      if (option.name == name)
-        return absl::InvalidArgumentError(StrCat(name, " has a field of its own"));
+      // Or its beginning, which sbatch takes for it.
+      if (std::string_view(name).starts_with(option.name))
+        return absl::InvalidArgumentError(
+            StrCat("the option ", option.name, ": ", name, " has a field of its own"));
     }
   }
   if (options.has_time_limit() && TimeLimit(options) <= absl::ZeroDuration())
@@ -110,28 +84,18 @@ absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
   return options.grace + kSlurmsMinute;
 }
 
-absl::StatusOr<v1::ResourceClaim> ClaimOf(const v1::Plan& plan, const v1::JobSpec& spec) {
-  TUNESMITH_RETURN_IF_ERROR(CheckDevice(spec));
-  v1::ResourceClaim claim;
-  const int64_t devices = NodesOf(plan) * DevicesPerNode(plan);
-  if (spec.device() != "cpu") claim.set_gpu_count(devices);
-  if (spec.device() == "cpu") claim.set_cpu_thread_count(spec.thread_count() * NodesOf(plan));
-  claim.set_host_memory_bytes(HostBytes(plan, spec) * devices);
-  return claim;
-}
-
 absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const v1::Job& job) {
   const v1::SlurmOptions slurm = MergeSlurmOptions(options.defaults, job.slurm());
   SbatchScript script;
   script.job_name = SlurmJobName(job);
   script.node_count = NodesOf(job.plan());
-  script.tasks_per_node = DevicesPerNode(job.plan());
+  script.tasks_per_node = RanksPerNode(job.plan());
   // The threads of a node are shared by its ranks.
   script.cpus_per_task = std::max<int64_t>(
       1, (job.spec().thread_count() + script.tasks_per_node - 1) / script.tasks_per_node);
   if (job.spec().device() != "cpu") script.gpus_per_node = script.tasks_per_node;
   script.memory_bytes_per_node =
-      HostBytes(job.plan(), job.spec()) * script.tasks_per_node + kStarterBytes;
+      HostBytesOf(job.plan(), job.spec(), script.tasks_per_node) + kStarterBytes;
   script.time_limit = TimeLimit(slurm);
   script.warning = WarningBeforeLimit(options);
   if (slurm.has_time_limit() && script.time_limit <= script.warning) {
@@ -143,12 +107,10 @@ absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const
         "TIME_LIMIT_TOO_SHORT");
   }
   TUNESMITH_ASSIGN_OR_RETURN(script.options, OptionsOf(slurm));
-  script.command = {options.shim_path, "--slurm",
-                    "--run-dir",       job.run_directory(),
-                    "--attempt",       StrCat(std::max<int64_t>(1, job.attempt())),
-                    "--trainer",       options.trainer_path,
-                    "--grace-seconds", StrCat(absl::ToDoubleSeconds(options.grace)),
-                    "--fence-seconds", StrCat(absl::ToDoubleSeconds(options.fence_delay))};
+  script.command = ShimCommand(options.shim_path, options.trainer_path, options.grace, job);
+  for (const std::string& word : {std::string("--slurm"), std::string("--fence-seconds"),
+                                  StrCat(absl::ToDoubleSeconds(options.fence_delay))})
+    script.command.push_back(word);
   return script;
 }
 

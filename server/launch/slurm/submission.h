@@ -34,9 +34,6 @@ std::string SlurmJobName(const v1::Job& job);
 // late by.
 absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options);
 
-// What the plan takes in all nodes together. FAILED_PRECONDITION: it cannot be said to Slurm.
-absl::StatusOr<v1::ResourceClaim> ClaimOf(const v1::Plan& plan, const v1::JobSpec& spec);
-
 // The batch script of the job's present attempt. REQUIRES: the job has its plan.
 absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const v1::Job& job);
 

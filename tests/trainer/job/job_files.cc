@@ -75,8 +75,9 @@ std::string SmallConversations(int count) {
   return text;
 }
 
-JobFiles::JobFiles(std::string_view mix) : mix_(*planner::ParseMix(mix)) {
-  WriteModelDirectory(File("model"), SmallModel());
+JobFiles::JobFiles(std::string_view mix, const planner::ModelSpec& model)
+    : mix_(*planner::ParseMix(mix)) {
+  WriteModelDirectory(File("model"), model);
   EXPECT_TRUE(WriteFileAtomically(File("train.jsonl"), SmallData(30)).ok());
   EXPECT_TRUE(WriteFileAtomically(File("held_out.jsonl"), SmallData(5)).ok());
   question_ = QuestionFor(File("model"));

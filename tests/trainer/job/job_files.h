@@ -38,7 +38,8 @@ std::string SmallConversations(int count);
 // A directory with model/, train.jsonl, held_out.jsonl and the files of a job that runs in the directory run.
 class JobFiles {
  public:
-  explicit JobFiles(std::string_view mix = kLoraMix);
+  explicit JobFiles(std::string_view mix = kLoraMix,
+                    const planner::ModelSpec& model = SmallModel());
 
   v1::JobSpec& spec() { return spec_; }
   // Writes plan.json and job.json into run directory `name`, and returns its path.

@@ -6,16 +6,19 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
-// Commands that are run to their end: a cluster's own tools.
-namespace tunesmith::server {
+// Commands that are run to their end.
+namespace tunesmith {
 
 struct CommandOptions {
-  std::vector<std::string> arguments;  // the first is found on PATH
+  std::vector<std::string> arguments;  // the first is found on PATH, unless it has a slash
   std::string input;                   // what it reads from stdin, at most 64 KiB
   std::string directory;               // where it runs; empty: where this process does
   std::string
       hidden_prefix;  // variables of this process that begin so are kept from it; empty: none
+  // One that takes longer is killed, with what it has started. Infinite: it is waited for, and what a terminal
+  // sends to this process (Ctrl-C) reaches it too.
   absl::Duration timeout = absl::Seconds(20);
+  bool shares_errors = false;  // its stderr is this process's
 };
 
 struct CommandResult {
@@ -31,4 +34,4 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options);
 // The first line that is not empty, for messages.
 std::string FirstLine(const std::string& text);
 
-}  // namespace tunesmith::server
+}  // namespace tunesmith

@@ -1,13 +1,15 @@
-#include "server/command.h"
+#include "common/command.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
+#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 
-namespace tunesmith::server {
+namespace tunesmith {
 namespace {
 
 using ::testing::HasSubstr;
@@ -46,6 +48,20 @@ TEST(CommandTest, KeepsVariablesFromIt) {
   unsetenv("SBATCH_PARTITION");
 }
 
+TEST(CommandTest, LeavesStderrWhereItIsWanted) {
+  ::testing::internal::CaptureStderr();
+  CommandOptions options{.arguments = {}};
+  options.shares_errors = true;
+  options.timeout = absl::InfiniteDuration();
+  const auto result = Shell("echo out; echo err >&2; ps -o pgid= -p $$", options);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "err\n");
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->errors, "");
+  int64_t group = 0;
+  ASSERT_TRUE(absl::SimpleAtoi(result->output.substr(4), &group)) << result->output;
+  EXPECT_EQ(group, getpgrp()) << "what is waited for without end hears Ctrl-C";
+}
+
 TEST(CommandTest, KillsWhatTakesTooLongWithItsChildren) {
   const absl::Time start = absl::Now();
   CommandOptions options{.arguments = {}};
@@ -65,4 +81,4 @@ TEST(CommandTest, NamesACommandThatIsNotThere) {
 }
 
 }  // namespace
-}  // namespace tunesmith::server
+}  // namespace tunesmith

@@ -1,0 +1,228 @@
+#include "server/launch/kubernetes/kubernetes_launcher.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/run_directory.h"
+#include "server/error_info.h"
+#include "server/launch/cluster_claim.h"
+#include "server/launch/sight.h"
+
+namespace tunesmith::server {
+namespace {
+
+constexpr char kManifestFile[] = "kubernetes-job.json";
+// Every field must be known to the server: a misspelled or too new one would else be dropped in silence.
+constexpr char kStrict[] = "?fieldValidation=Strict&fieldManager=tunesmith";
+// A run directory that tells of something new makes the list's word old.
+constexpr absl::Duration kSoon = absl::Milliseconds(500);
+constexpr absl::Duration kDeleteAgain = absl::Seconds(10);
+
+absl::Status CheckNodes(const v1::Plan& plan) {
+  if (plan.inputs().devices().node_count() <= 1) return absl::OkStatus();
+  return WithReason(
+      absl::FailedPreconditionError(StrCat(
+          "the plan is for ", plan.inputs().devices().node_count(),
+          " nodes; ranks on several nodes are started by mpirun, which cannot start any in other "
+          "pods: plan for one node, or run it on Slurm")),
+      "NODES_NOT_CONNECTED");
+}
+
+// The trainer has saved and ended because it was told to. By whom, Kubernetes knows.
+v1::JobExit SavedExit(const KubernetesJob& job, v1::JobExit exit) {
+  if (exit.state() != v1::JOB_STATE_CANCELLED) return exit;
+  exit.set_cause(v1::END_CAUSE_PREEMPTED);
+  if (job.reason == "DeadlineExceeded")
+    exit.set_reason(StrCat("Kubernetes Job ", job.name, " reached its time limit"));
+  return exit;
+}
+
+v1::EndCause CauseOf(const KubernetesJob& job, const KubernetesPod* pod, bool claimed) {
+  if (job.reason == "DeadlineExceeded") return v1::END_CAUSE_TIME_LIMIT;
+  if (pod != nullptr && pod->ended_by == "OOMKilled") return v1::END_CAUSE_KILLED;
+  if (pod != nullptr && !pod->disrupted_by.empty()) return v1::END_CAUSE_NODE_FAILED;
+  return claimed ? v1::END_CAUSE_LOST : v1::END_CAUSE_NOT_STARTED;
+}
+
+// Of a Job that has ended without a word of the shim.
+v1::JobExit SilentExit(const KubernetesJob& job, bool claimed) {
+  const KubernetesPod* pod = job.NewestPod();
+  const v1::EndCause cause = CauseOf(job, pod, claimed);
+  std::string reason = StrCat("Kubernetes Job ", job.name, job.is_complete ? " ended" : " failed");
+  if (!job.reason.empty()) absl::StrAppend(&reason, ": ", job.reason);
+  if (!job.message.empty()) absl::StrAppend(&reason, " (", job.message, ")");
+  if (cause == v1::END_CAUSE_KILLED)
+    absl::StrAppend(&reason, "; its pod ran out of the memory that it had asked for");
+  if (cause == v1::END_CAUSE_NODE_FAILED)
+    absl::StrAppend(&reason, "; its pod was lost: ", pod->disrupted_by);
+  if (cause == v1::END_CAUSE_NOT_STARTED)
+    absl::StrAppend(&reason, "; tunesmith-shim did not start",
+                    pod == nullptr || pod->ended_message.empty() ? "" : ": " + pod->ended_message,
+                    "; see kubectl logs job/", job.name);
+  return ExitFor(cause, reason);
+}
+
+// There is no such Job any more: somebody has deleted it, and its pods before it.
+v1::JobExit DeletedExit(const v1::Job& job, const std::string& name, const Sight& sight) {
+  const std::string reason = StrCat("Kubernetes Job ", name, " was deleted");
+  if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) return *sight.exit;
+  if (!sight.exit && sight.claimed && !job.cancel_requested())
+    return ExitFor(v1::END_CAUSE_LOST, StrCat("lost: ", reason, ", and it left no exit.json"));
+  v1::JobExit exit = sight.exit.value_or(v1::JobExit());
+  exit.set_state(v1::JOB_STATE_CANCELLED);
+  exit.set_cause(v1::END_CAUSE_CANCELLED);
+  exit.set_reason(reason);
+  return exit;
+}
+
+AttemptView ViewOf(const KubernetesJob& job, const Sight& sight) {
+  const bool has_ended = (job.is_complete || job.has_failed) && !job.HasLivingPods();
+  if (has_ended)
+    return EndedView(sight.exit ? SavedExit(job, *sight.exit) : SilentExit(job, sight.claimed));
+  const KubernetesPod* pod = job.NewestPod();
+  // What the shim of a Job that is being deleted has to say comes when it is gone.
+  if (sight.has_handle && (job.is_being_deleted || (pod != nullptr && pod->phase == "Running")))
+    return RunningView();
+  return WaitingView(WaitReason(job));
+}
+
+}  // namespace
+
+KubernetesLauncher::KubernetesLauncher(KubernetesLauncherOptions options)
+    : options_(std::move(options)),
+      kubectl_(options_.context, options_.command_timeout),
+      jobs_(options_) {}
+
+absl::StatusOr<v1::ResourceClaim> KubernetesLauncher::Check(const v1::Job& job) const {
+  TUNESMITH_RETURN_IF_ERROR(CheckNodes(job.plan()));
+  TUNESMITH_RETURN_IF_ERROR(CheckPaths(options_, job));
+  return ClusterClaim("Kubernetes", job.plan(), job.spec());
+}
+
+absl::StatusOr<v1::RenderedSubmission> KubernetesLauncher::Render(const v1::Job& job) const {
+  const nlohmann::json manifest = JobManifest(options_, job);
+  const std::string path = StrCat(jobs_.JobsPath(), kStrict);
+  v1::RenderedSubmission submission;
+  submission.set_launcher(std::string(name()));
+  const std::string file = convert::InDirectory(job.run_directory(), kManifestFile);
+  for (const std::string& word : {std::string("kubectl"), std::string("create"),
+                                  std::string("--raw"), path, std::string("-f"), file})
+    submission.add_arguments(word);
+  AddFile(file, manifest.dump(2) + "\n", submission);
+  AddJobFiles(job, submission);
+  const absl::Status status = kubectl_.Create(path + "&dryRun=All", manifest).status();
+  if (absl::IsFailedPrecondition(status)) return WithReason(status, "CLUSTER_REFUSES");
+  TUNESMITH_RETURN_IF_ERROR(status);
+  submission.set_outlook(
+      StrCat("Kubernetes would take it into the namespace ", options_.namespace_name));
+  return submission;
+}
+
+v1::Cluster KubernetesLauncher::Describe(const std::vector<v1::Job>&) const {
+  v1::Cluster cluster;
+  cluster.set_name(StrCat("clusters/", name()));
+  cluster.set_launcher(std::string(name()));
+  cluster.set_description(StrCat("Kubernetes, by kubectl, in the namespace ",
+                                 options_.namespace_name, "; what it has is not listed"));
+  return cluster;
+}
+
+std::vector<Admission> KubernetesLauncher::Admit(const std::vector<v1::Job>& queue,
+                                                 const std::vector<v1::Job>&) {
+  return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
+}
+
+absl::StatusOr<std::string> KubernetesLauncher::Start(const v1::Job& job) {
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
+  const std::string name = KubernetesJobName(job);
+  absl::Status status =
+      kubectl_.Create(StrCat(jobs_.JobsPath(), kStrict), JobManifest(options_, job)).status();
+  // Of a server that was killed before it could note that it had submitted it, say.
+  if (absl::IsAlreadyExists(status)) status = CheckOwner(job);
+  if (absl::IsUnavailable(status)) return refused_[name].Note(status, options_.poll_interval);
+  refused_.erase(name);
+  // A namespace that is not there, which may be made.
+  if (absl::IsNotFound(status)) return absl::FailedPreconditionError(status.message());
+  TUNESMITH_RETURN_IF_ERROR(status);
+  return StrCat(options_.namespace_name, "/", name);
+}
+
+absl::Status KubernetesLauncher::CheckOwner(const v1::Job& job) const {
+  const std::string name = KubernetesJobName(job);
+  TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json found,
+                             kubectl_.Get(StrCat(jobs_.JobsPath(), "/", name)));
+  if (ReadJob(found).job_uid == job.uid()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("Kubernetes has a Job ", name, " that is not ours; delete or rename it"));
+}
+
+absl::StatusOr<std::string> KubernetesLauncher::Find(const v1::Job& job) {
+  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
+  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  const std::string name = sight.has_claimer ? sight.shim.cluster_job() : KubernetesJobName(job);
+  if (!sight.has_claimer) {
+    TUNESMITH_ASSIGN_OR_RETURN(const auto found, jobs_.Find(name, absl::ZeroDuration()));
+    if (!found || found->job_uid != job.uid()) return "";
+  }
+  return StrCat(options_.namespace_name, "/", name);
+}
+
+absl::Status KubernetesLauncher::CheckRefusal(const v1::Job& job) const {
+  const auto refused = refused_.find(KubernetesJobName(job));
+  return refused == refused_.end() ? absl::OkStatus() : refused->second.Check();
+}
+
+// The name of a Job of this namespace. A server that looks into another one knows nothing of its Jobs, and silence is no end.
+absl::StatusOr<std::string> KubernetesLauncher::NameIn(const std::string& handle) const {
+  const size_t slash = handle.find('/');
+  if (slash != std::string::npos && handle.substr(0, slash) == options_.namespace_name)
+    return handle.substr(slash + 1);
+  return absl::FailedPreconditionError(
+      StrCat("the job was submitted as ", handle, ", and tunesmithd was started with ",
+             "--kubernetes-namespace ", options_.namespace_name, "; start it with the former"));
+}
+
+absl::StatusOr<std::optional<KubernetesJob>> KubernetesLauncher::Ask(const std::string& name,
+                                                                     const Sight& sight) {
+  TUNESMITH_ASSIGN_OR_RETURN(const auto job, jobs_.Find(name, options_.poll_interval));
+  const KubernetesPod* pod = job ? job->NewestPod() : nullptr;
+  const bool runs = pod != nullptr && pod->phase == "Running";
+  if (job && !sight.exit && (!sight.claimed || runs)) return job;
+  // A list that was read before the Job was made says nothing by not having it.
+  return jobs_.Find(name, job ? std::min(kSoon, options_.poll_interval) : absl::ZeroDuration());
+}
+
+absl::StatusOr<AttemptView> KubernetesLauncher::Look(const v1::Job& job,
+                                                     const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string name, NameIn(handle));
+  const std::string& directory = job.run_directory();
+  const int64_t known = NewestAttemptOf(directory, job.attempt(), name);
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, Ask(name, SightOf(directory, known)));
+  // Read after Kubernetes was asked: a shim that is gone has written what it had to say.
+  const int64_t attempt = NewestAttemptOf(directory, job.attempt(), name);
+  const Sight sight = SightOf(directory, attempt);
+  AttemptView view = found ? ViewOf(*found, sight) : EndedView(DeletedExit(job, name, sight));
+  view.attempt = attempt;
+  if (view.phase == AttemptView::Phase::kEnded) {
+    deleted_.erase(name);
+    refused_.erase(KubernetesJobName(job));
+  }
+  return view;
+}
+
+// In the foreground: the Job is there until its pods are gone, which have the grace to save in.
+absl::Status KubernetesLauncher::Cancel(const v1::Job&, const std::string& handle) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string name, NameIn(handle));
+  absl::Time& last = deleted_.try_emplace(name, absl::InfinitePast()).first->second;
+  if (absl::Now() - last < kDeleteAgain) return absl::OkStatus();
+  const absl::Status status =
+      kubectl_.Delete(StrCat(jobs_.JobsPath(), "/", name, "?propagationPolicy=Foreground"));
+  last = absl::Now();
+  return absl::IsNotFound(status) ? absl::OkStatus() : status;
+}
+
+}  // namespace tunesmith::server

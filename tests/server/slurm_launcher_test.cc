@@ -1,0 +1,76 @@
+#include "server/launch/slurm/slurm_launcher.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/clock.h"
+#include "tests/server/stand_in_commands.h"
+
+// What the launcher asks Slurm, and when, with stand-ins for its commands. (With Slurm itself: launcher_test, slurm_test.)
+namespace tunesmith::server {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kPollInterval = absl::Milliseconds(500);
+
+class SlurmLauncherTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const v1::CreateJobRequest request = TestJob(scratch_, 5);
+    *job_.mutable_plan() = request.plan();
+    *job_.mutable_spec() = request.spec();
+    job_.mutable_spec()->set_device("cpu");
+    job_.mutable_spec()->set_thread_count(1);
+    job_.set_uid("uid");
+    job_.set_attempt(1);
+    job_.set_run_directory(scratch_.path() + "/run");
+    ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+    commands_.Say("squeue", "echo '{\"jobs\": []}'");
+    commands_.Say("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1");
+    commands_.Say("scontrol", "echo 'JobCompType = jobcomp/none'");
+    commands_.Say("scancel", "true");
+  }
+
+  ScratchDirectory scratch_;
+  StandInCommands commands_;
+  SlurmLauncher launcher_{{.shim_path = "/bin/shim",
+                           .trainer_path = "/bin/trainer",
+                           .defaults = {},
+                           .poll_interval = kPollInterval}};
+  v1::Job job_;
+};
+
+// The supervisor looks ten times a second, and asks whether the job was submitted before it submits it again.
+TEST_F(SlurmLauncherTest, ARefusedSubmissionIsNotLookedForWhileItIsHeldOff) {
+  commands_.Say("sbatch",
+                "echo 'sbatch: error: Slurm temporarily unable to accept job' >&2; exit 1");
+  EXPECT_TRUE(absl::IsUnavailable(launcher_.Start(job_).status()));
+  for (int tick = 0; tick < 3; ++tick) {
+    const auto found = launcher_.Find(job_);
+    EXPECT_TRUE(absl::IsUnavailable(found.status()));
+    EXPECT_THAT(std::string(found.status().message()), HasSubstr("unable to accept"));
+  }
+  EXPECT_EQ(commands_.CountOf("squeue"), 0);
+  absl::SleepFor(kPollInterval);
+  EXPECT_EQ(*launcher_.Find(job_), "");
+  EXPECT_EQ(commands_.CountOf("squeue"), 1);
+  commands_.Say("sbatch", "echo 17");
+  EXPECT_EQ(*launcher_.Start(job_), "17");
+  EXPECT_EQ(commands_.CountOf("sbatch"), 2);
+}
+
+// Else a server that runs for months would remember every job.
+TEST_F(SlurmLauncherTest, NothingOfAJobThatHasEndedIsRemembered) {
+  ASSERT_TRUE(launcher_.Cancel(job_, "17").ok());
+  ASSERT_TRUE(launcher_.Cancel(job_, "17").ok());
+  EXPECT_EQ(commands_.CountOf("scancel"), 1) << "told once";
+  const auto view = launcher_.Look(job_, "17");
+  ASSERT_TRUE(view.ok()) << view.status();
+  EXPECT_EQ(view->phase, AttemptView::Phase::kEnded) << "Slurm does not know it any more";
+  ASSERT_TRUE(launcher_.Cancel(job_, "17").ok());
+  EXPECT_EQ(commands_.CountOf("scancel"), 2);
+}
+
+}  // namespace
+}  // namespace tunesmith::server
