@@ -13,7 +13,9 @@
 //
 //   tunesmith.db       plans, jobs, events, measurements and what was added to the catalog
 //   lock               held by the server that owns the directory
-//   calibrations/      <id>.json, written by tunesmith-profiler
+//   calibrations/      <id>.json, written by tunesmith-profiler or imported
+//   calibration-runs/  run-<N>/, the run directory of a calibration that the server started: progress.json (CalibrationProgress), lock (held by the profiler
+//                      that runs it), profiler.log; kept-<device>/, what a calibration has measured until it is stored
 //   jobs/<id>/         one run directory per job
 //   backups/           copies of the database from before its schema was changed
 namespace tunesmith::convert {
@@ -21,6 +23,10 @@ namespace tunesmith::convert {
 inline constexpr char kDatabaseFile[] = "tunesmith.db";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kCalibrationsDirectory[] = "calibrations";
+inline constexpr char kCalibrationRunsDirectory[] = "calibration-runs";
+inline constexpr char kProgressFile[] = "progress.json";
+inline constexpr char kRunLockFile[] = "lock";
+inline constexpr char kProfilerLogFile[] = "profiler.log";
 inline constexpr char kJobsDirectory[] = "jobs";
 inline constexpr char kBackupsDirectory[] = "backups";
 
