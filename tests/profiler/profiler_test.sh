@@ -33,3 +33,8 @@ ID=$(field run-2 calibration_id)
 [[ ! -e $DATA/calibration-runs/kept-cpu ]] || fail "samples of a stored calibration were kept"
 if calibrate --run-dir "$DATA/calibration-runs/run-2" 2>"$DATA/again"; then fail "a run directory was used twice"; fi
 grep -q 'was run in' "$DATA/again" || fail "said $(cat "$DATA/again")"
+
+# A clock that was set back: what is dated later goes on to be used, which is said.
+sed "s/\"measured_at\": \"[0-9]*/\"measured_at\": \"2999/; s/\"id\": \"[^\"]*/\"id\": \"cpu-later/" "$DATA/calibrations/$ID.json" >"$DATA/calibrations/cpu-later.json"
+calibrate --budget 0.001s 2>"$DATA/clock"
+grep -q 'clock was set back: cpu-later is dated later' "$DATA/clock" || fail "said $(cat "$DATA/clock")"
