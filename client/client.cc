@@ -115,7 +115,6 @@ class RemoteRecommender final : public Recommender {
 };
 
 std::optional<planner::Calibration> LocalCalibration(std::string_view device_name) {
-  if (device_name != "cpu") return std::nullopt;  // rates of this host say nothing of other devices
   return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name);
 }
 
