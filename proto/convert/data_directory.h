@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,9 +48,13 @@ std::vector<StoredCalibration> StoredCalibrations(const std::string& data_direct
 
 // Whether prices on this host may rest on it: rates of a processor belong to the host that they were measured on (HostFingerprint).
 bool BelongsHere(const planner::Calibration& calibration);
+bool BelongsHere(std::string_view device_name, std::string_view fingerprint);
 
-// The newest calibration (by measured_at) of `device_name` in the data directory's calibrations/ that belongs here; none when there is none. Files that do not
-// parse are passed over.
+// Of each device the newest calibration (by measured_at) that belongs here.
+std::map<std::string, planner::Calibration, std::less<>> NewestByDevice(
+    const std::vector<StoredCalibration>& stored);
+
+// The one of `device_name` in the data directory's calibrations/; none when there is none. Files that do not parse are passed over.
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
                                                       std::string_view device_name);
 
