@@ -99,5 +99,6 @@ int main(int argc, char** argv) {
   auto configuration = tunesmith::client::Configure(app, globals.use_context);
   if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
   globals.configuration = *std::move(configuration);
+  globals.names_server = app.count("--server") > 0 && !globals.offline;
   return globals.run();
 }

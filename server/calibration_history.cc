@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
+#include "proto/convert/calibration_import.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
 #include "server/job_requests.h"
@@ -141,16 +142,10 @@ absl::StatusOr<v1::ListCalibrationsResponse> CalibrationHistory::List(
       }
       last_id = statement.Integer(0);
       TUNESMITH_ASSIGN_OR_RETURN(v1::CalibrationRecord record, RecordOf(statement));
-      ClearTables(record);
+      convert::ClearTables(*record.mutable_calibration());
       *response.add_calibrations() = std::move(record);
     }
   });
-}
-
-void ClearTables(v1::CalibrationRecord& record) {
-  record.mutable_calibration()->clear_gemm();
-  record.mutable_calibration()->clear_attention();
-  record.mutable_calibration()->clear_rates();
 }
 
 }  // namespace tunesmith::server

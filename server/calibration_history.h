@@ -34,9 +34,6 @@ class CalibrationHistory {
   DatabasePool& pool_;
 };
 
-// Leaves what lists show.
-void ClearTables(v1::CalibrationRecord& record);
-
 // "calibrations/{id}".
 std::string CalibrationName(const std::string& id);
 

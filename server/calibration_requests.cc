@@ -4,14 +4,11 @@
 #include <string>
 
 #include "absl/strings/ascii.h"
-#include "common/host_fingerprint.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "planner/model/catalog.h"
-#include "planner/price/calibration_import.h"
-#include "proto/convert/data_directory.h"
-#include "proto/convert/prediction.h"
+#include "proto/convert/calibration_import.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
 #include "server/job_requests.h"
@@ -94,18 +91,14 @@ absl::StatusOr<planner::Calibration> CheckImport(const v1::ImportCalibrationRequ
                                                  const Catalog& catalog) {
   Violations violations;
   CheckRequestId("request_id", request.request_id(), violations);
-  planner::Calibration calibration =
-      convert::CalibrationFromProto(request.calibration(), "calibration", violations);
-  if (violations.empty())
-    violations.AddStatus("calibration", planner::ValidateImportedCalibration(calibration));
+  const absl::StatusOr<planner::Calibration> calibration =
+      convert::CheckImport(request.calibration(), "calibration");
+  if (absl::IsInvalidArgument(calibration.status())) violations.AddStatus("", calibration.status());
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
-  TUNESMITH_RETURN_IF_ERROR(catalog.GetGpu(calibration.device_name).status());
-  if (convert::BelongsHere(calibration)) return calibration;
-  return WithReason(absl::FailedPreconditionError(
-                        StrCat("calibration '", calibration.id, "' was measured on \"",
-                               calibration.fingerprint, "\" and this host is \"", HostFingerprint(),
-                               "\"; rates of a processor say nothing of another: calibrate here")),
-                    "CALIBRATION_OF_ANOTHER_HOST", {{"calibration", calibration.id}});
+  TUNESMITH_RETURN_IF_ERROR(catalog.GetGpu(request.calibration().device_name()).status());
+  if (calibration.ok()) return calibration;
+  return WithReason(calibration.status(), "CALIBRATION_OF_ANOTHER_HOST",
+                    {{"calibration", request.calibration().id()}});
 }
 
 }  // namespace tunesmith::server

@@ -7,12 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "proto/convert/calibration_import.h"
 #include "proto/convert/data_directory.h"
-#include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
@@ -26,13 +25,6 @@ int64_t ChangedNanos(const std::string& directory) {
   struct stat info = {};
   if (stat(directory.c_str(), &info) != 0) return 0;
   return info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec;
-}
-
-absl::Status IdTaken(const std::string& id) {
-  return WithReason(
-      absl::AlreadyExistsError(StrCat("there is another calibration with the id \"", id,
-                                      "\"; delete it first, or give this one another id")),
-      "CALIBRATION_ID_TAKEN", {{"id", id}});
 }
 
 }  // namespace
@@ -114,17 +106,17 @@ absl::StatusOr<v1::CalibrationRecord> Calibrations::Import(
   const v1::Calibration proto = convert::ToProto(calibration);
   const absl::StatusOr<v1::CalibrationRecord> known = Get(CalibrationName(calibration.id));
   if (known.ok() &&
-      !google::protobuf::util::MessageDifferencer::Equals(known->calibration(), proto))
-    return IdTaken(calibration.id);
-  const std::string directory =
-      convert::InDirectory(data_directory_, convert::kCalibrationsDirectory);
-  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
-  TUNESMITH_RETURN_IF_ERROR(
-      convert::WriteJsonFile(StrCat(directory, "/", calibration.id, ".json"), proto));
+      !google::protobuf::util::MessageDifferencer::Equals(known->calibration(), proto)) {
+    return WithReason(absl::AlreadyExistsError(StrCat(
+                          known->name(), known->has_delete_time() ? ", which was deleted," : "",
+                          " is another calibration; give this one another id")),
+                      "CALIBRATION_ID_TAKEN", {{"id", calibration.id}});
+  }
+  TUNESMITH_RETURN_IF_ERROR(convert::StoreImport(data_directory_, calibration));
   LookAgain();
   TUNESMITH_RETURN_IF_ERROR(history_.Add(proto, "imported"));
   TUNESMITH_ASSIGN_OR_RETURN(v1::CalibrationRecord record, Get(CalibrationName(calibration.id)));
-  ClearTables(record);
+  convert::ClearTables(*record.mutable_calibration());
   return record;
 }
 
@@ -143,7 +135,7 @@ absl::StatusOr<v1::CalibrationRecord> Calibrations::Delete(const std::string& na
   }
   LookAgain();
   TUNESMITH_ASSIGN_OR_RETURN(record, Get(name));
-  ClearTables(record);
+  convert::ClearTables(*record.mutable_calibration());
   return record;
 }
 
