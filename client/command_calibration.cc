@@ -184,7 +184,7 @@ void AddRunVerbs(CLI::App& parent, Globals& globals) {
   cancel->add_option("RUN", flags->name, "calibrationRuns/7 or 7")->required();
 }
 
-void AddReport(CLI::App& parent, Globals& globals) {
+void AddCalibrationReport(CLI::App& parent, Globals& globals) {
   CLI::App* report = parent.add_subcommand(
       "report", "How far predictions were from what jobs took, by device, method and model");
   report->fallthrough();
@@ -209,7 +209,7 @@ void AddCalibration(CLI::App& app, Globals& globals) {
   parent->fallthrough();
   AddLibraryVerbs(*parent, globals);
   AddRunVerbs(*parent, globals);
-  AddReport(*parent, globals);
+  AddCalibrationReport(*parent, globals);
 }
 
 }  // namespace tunesmith::client
