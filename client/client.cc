@@ -14,6 +14,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/model.h"
 #include "proto/convert/size.h"
+#include "tunesmith/v1/calibrations.grpc.pb.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/measurements.grpc.pb.h"
@@ -115,7 +116,6 @@ class RemoteRecommender final : public Recommender {
 };
 
 std::optional<planner::Calibration> LocalCalibration(std::string_view device_name) {
-  if (device_name != "cpu") return std::nullopt;  // rates of this host say nothing of other devices
   return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name);
 }
 
@@ -320,7 +320,59 @@ class RemoteMeasurementClient final : public MeasurementClient {
   std::unique_ptr<v1::MeasurementService::Stub> stub_;
 };
 
+class RemoteCalibrationClient final : public CalibrationClient {
+ public:
+  using Stub = v1::CalibrationService::Stub;
+
+  explicit RemoteCalibrationClient(const ClientOptions& options)
+      : options_(options), stub_(v1::CalibrationService::NewStub(MakeChannel(options.server))) {}
+
+  absl::StatusOr<v1::ListCalibrationsResponse> List(
+      const v1::ListCalibrationsRequest& request) override {
+    return Call(*stub_, &Stub::ListCalibrations, request, options_);
+  }
+  absl::StatusOr<v1::GetCalibrationResponse> Get(const std::string& name) override {
+    return Call(*stub_, &Stub::GetCalibration, Named<v1::GetCalibrationRequest>(name), options_);
+  }
+  absl::StatusOr<v1::ImportCalibrationResponse> Import(
+      const v1::ImportCalibrationRequest& request) override {
+    return Call(*stub_, &Stub::ImportCalibration, request, options_);
+  }
+  absl::StatusOr<v1::DeleteCalibrationResponse> Delete(const std::string& name) override {
+    return Call(*stub_, &Stub::DeleteCalibration, Named<v1::DeleteCalibrationRequest>(name),
+                options_);
+  }
+  absl::StatusOr<v1::StartCalibrationResponse> Start(
+      const v1::StartCalibrationRequest& request) override {
+    return Call(*stub_, &Stub::StartCalibration, request, options_);
+  }
+  absl::StatusOr<v1::CalibrationRun> GetRun(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(v1::GetCalibrationRunResponse response,
+                               Call(*stub_, &Stub::GetCalibrationRun,
+                                    Named<v1::GetCalibrationRunRequest>(name), options_));
+    return std::move(*response.mutable_run());
+  }
+  absl::StatusOr<v1::ListCalibrationRunsResponse> ListRuns(
+      const v1::ListCalibrationRunsRequest& request) override {
+    return Call(*stub_, &Stub::ListCalibrationRuns, request, options_);
+  }
+  absl::StatusOr<v1::CalibrationRun> CancelRun(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(v1::CancelCalibrationRunResponse response,
+                               Call(*stub_, &Stub::CancelCalibrationRun,
+                                    Named<v1::CancelCalibrationRunRequest>(name), options_));
+    return std::move(*response.mutable_run());
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<Stub> stub_;
+};
+
 }  // namespace
+
+std::unique_ptr<CalibrationClient> MakeCalibrationClient(const ClientOptions& options) {
+  return std::make_unique<RemoteCalibrationClient>(options);
+}
 
 std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options) {
   return std::make_unique<RemoteMeasurementClient>(options);

@@ -26,6 +26,7 @@ struct Globals {
   ClientOptions client;
   double timeout_seconds = 30;
   bool offline = false;
+  bool names_server = false;  // by flag, environment or file, and not --offline
   std::function<int()> run;
 
   // The planner that the flags choose.

@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   auto configuration = tunesmith::client::Configure(app, globals.use_context);
   if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
   globals.configuration = *std::move(configuration);
+  globals.names_server = app.count("--server") > 0 && !globals.offline;
   tunesmith::client::ChooseStyle(globals.color);
   return globals.run();
 }

@@ -150,11 +150,14 @@ void AddFlags(CLI::App& app, Flags& flags) {
   flags.server.data_directory = tunesmith::convert::DefaultDataDirectory();
   flags.server.launcher.trainer_path = directory + "/tunesmith-trainer";
   flags.server.launcher.shim_path = directory + "/tunesmith-shim";
+  flags.server.profiler_path = directory + "/tunesmith-profiler";
   app.add_option("--listen", flags.server.listen, "Address and port; port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--data-dir", flags.server.data_directory, "Where jobs and calibrations are kept")
       ->capture_default_str();
   app.add_option("--trainer", flags.server.launcher.trainer_path, "The trainer's binary")
+      ->capture_default_str();
+  app.add_option("--profiler", flags.server.profiler_path, "The profiler's binary")
       ->capture_default_str();
   app.add_option("--shim", flags.server.launcher.shim_path, "The shim's binary")
       ->capture_default_str();
@@ -252,6 +255,7 @@ void Finish(Flags& flags) {
   flags.server.logs_calls = flags.access_log == "all";
   FinishSlurm(flags);
   FinishKubernetes(flags);
+  flags.server.profiler_path = std::filesystem::absolute(flags.server.profiler_path).string();
   // Run directories appear in files that other processes read.
   flags.server.data_directory =
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();

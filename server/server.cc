@@ -63,14 +63,22 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions&
       store_(std::move(store)),
       logger_(std::move(logger)),
       catalog_(store_->pool()),
-      calibrations_(options.data_directory, std::move(fixed)),
+      calibration_history_(store_->pool()),
+      calibration_runs_(store_->pool()),
+      calibrations_(options.data_directory, std::move(fixed), calibration_history_,
+                    ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
       recommender_(catalog_, calibrations_),
       jobs_(*store_, hub_, Pointers(launchers_),
             InDirectory(options.data_directory, convert::kJobsDirectory)),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
       measurements_(*store_),
-      supervisor_(*store_, Pointers(launchers_), options.retention, ErrorLog(logger_)) {}
+      calibration_service_(*store_, calibration_runs_, calibrations_, catalog_),
+      calibrator_(
+          calibration_runs_, calibration_history_,
+          {.profiler_path = options.profiler_path, .data_directory = options.data_directory}),
+      supervisor_(*store_, Pointers(launchers_), calibrator_, options.retention,
+                  ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
@@ -116,7 +124,8 @@ void Server::SetHealth(bool serving) {
   if (health == nullptr) return;
   for (const std::string name :
        {v1::RecommenderService::service_full_name(), v1::JobService::service_full_name(),
-        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name()}) {
+        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name(),
+        v1::CalibrationService::service_full_name()}) {
     health->SetServingStatus(name, serving);
   }
   health->SetServingStatus("", serving);
@@ -137,6 +146,7 @@ absl::Status Server::Listen(const ServerOptions& options) {
   builder.RegisterService(&jobs_);
   builder.RegisterService(&clusters_);
   builder.RegisterService(&measurements_);
+  builder.RegisterService(&calibration_service_);
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   // What is sent passes the last one first, so that the log has what the client gets.
   if (options.logs_calls) interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));

@@ -8,7 +8,11 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/grpcpp.h"
+#include "server/calibration_history.h"
+#include "server/calibration_runs.h"
+#include "server/calibration_service.h"
 #include "server/calibrations.h"
+#include "server/calibrator.h"
 #include "server/catalog.h"
 #include "server/cluster_service.h"
 #include "server/data_lock.h"
@@ -35,6 +39,7 @@ struct ServerOptions {
   HostLauncherOptions launcher;
   SlurmLauncherOptions slurm;
   KubernetesLauncherOptions kubernetes;
+  std::string profiler_path;     // measures this host
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
@@ -70,6 +75,8 @@ class Server {
   std::shared_ptr<spdlog::logger> logger_;
   EventHub hub_;
   Catalog catalog_;
+  CalibrationHistory calibration_history_;
+  CalibrationRuns calibration_runs_;
   Calibrations calibrations_;
   const std::vector<std::unique_ptr<Launcher>> launchers_;
   DatabaseCheck check_;
@@ -77,6 +84,8 @@ class Server {
   JobService jobs_;
   ClusterService clusters_;
   MeasurementService measurements_;
+  CalibrationService calibration_service_;
+  Calibrator calibrator_;
   Supervisor supervisor_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;

@@ -18,6 +18,7 @@ namespace tunesmith::server {
 namespace {
 
 constexpr std::chrono::milliseconds kTick(100);
+constexpr std::string_view kHostLauncher = "host";
 // Of a long queue so many are looked at for room, and told what they wait for.
 constexpr int64_t kQueueWindow = 100;
 constexpr absl::Duration kHousekeepingInterval = absl::Minutes(1);
@@ -66,10 +67,11 @@ std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
 
 }  // namespace
 
-Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
-                       std::function<void(const std::string& line)> log)
+Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
+                       Retention retention, std::function<void(const std::string& line)> log)
     : store_(store),
       launchers_(std::move(launchers)),
+      calibrator_(calibrator),
       retention_(retention),
       log_(std::move(log)) {}
 
@@ -125,9 +127,19 @@ void Supervisor::Tick() {
     if (!records.ok()) return;
     std::move(records->begin(), records->end(), std::back_inserter(active));
   }
+  Report("calibration", TickCalibrator(active));
   for (Launcher* launcher : launchers_)
     Report(std::string(launcher->name()), TickLauncher(*launcher, active));
   Report("housekeeping", KeepHouse());
+}
+
+// After an error, jobs go on to wait for what they waited for.
+absl::Status Supervisor::TickCalibrator(const std::vector<JobRecord>& active) {
+  std::vector<v1::Job> here;
+  for (const JobRecord& record : active)
+    if (record.job.launcher() == kHostLauncher) here.push_back(record.job);
+  TUNESMITH_ASSIGN_OR_RETURN(host_hold_, calibrator_.Tick(here));
+  return absl::OkStatus();
 }
 
 absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobRecord>& active) {
@@ -147,7 +159,7 @@ absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1:
   TUNESMITH_ASSIGN_OR_RETURN(
       const std::vector<JobRecord> queue,
       store_.JobsInState(v1::JOB_STATE_QUEUED, std::string(launcher.name()), kQueueWindow));
-  const std::vector<Admission> admissions = launcher.Admit(JobsOf(queue), active);
+  const std::vector<Admission> admissions = Admit(launcher, JobsOf(queue), active);
   for (size_t i = 0; i < queue.size(); ++i) {
     const v1::Job& job = queue[i].job;
     if (admissions[i].admitted) {
@@ -157,6 +169,12 @@ absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1:
     }
   }
   return absl::OkStatus();
+}
+
+std::vector<Admission> Supervisor::Admit(Launcher& launcher, const std::vector<v1::Job>& queue,
+                                         const std::vector<v1::Job>& active) {
+  if (host_hold_.empty() || launcher.name() != kHostLauncher) return launcher.Admit(queue, active);
+  return std::vector<Admission>(queue.size(), {.admitted = false, .reason = host_hold_});
 }
 
 // The wish is stored before the attempt is started, so that a server that is killed in between

@@ -129,6 +129,7 @@ ServerProcess::ServerProcess(const std::string& data_directory,
   recommender_ = v1::RecommenderService::NewStub(channel);
   clusters_ = v1::ClusterService::NewStub(channel);
   measurements_ = v1::MeasurementService::NewStub(channel);
+  calibrations_ = v1::CalibrationService::NewStub(channel);
 }
 
 ServerProcess::~ServerProcess() {
@@ -136,6 +137,7 @@ ServerProcess::~ServerProcess() {
   recommender_.reset();
   clusters_.reset();
   measurements_.reset();
+  calibrations_.reset();
   Terminate();
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "grpcpp/channel.h"
+#include "tunesmith/v1/calibrations.grpc.pb.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
@@ -65,6 +66,7 @@ class ServerProcess {
   v1::JobService::Stub& jobs() { return *jobs_; }
   v1::ClusterService::Stub& clusters() { return *clusters_; }
   v1::MeasurementService::Stub& measurements() { return *measurements_; }
+  v1::CalibrationService::Stub& calibrations() { return *calibrations_; }
   v1::RecommenderService::Stub& recommender() { return *recommender_; }
 
   // Waits until the job is in a terminal state, or in `state`; the job as it is then. Fails the test after `seconds`.
@@ -82,6 +84,7 @@ class ServerProcess {
   std::unique_ptr<v1::RecommenderService::Stub> recommender_;
   std::unique_ptr<v1::ClusterService::Stub> clusters_;
   std::unique_ptr<v1::MeasurementService::Stub> measurements_;
+  std::unique_ptr<v1::CalibrationService::Stub> calibrations_;
 };
 
 // A request that CreateJob accepts: a small model on this host, files in `scratch`.
