@@ -4,7 +4,7 @@
 BUILD_PACKAGES=(
   build-essential cmake ninja-build g++ ccache pkg-config git ca-certificates
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
-  libsqlite3-dev libcli11-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
+  libsqlite3-dev libssl-dev openssl libcli11-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev openmpi-bin libopenmpi-dev
   python3 python3-venv
 )
