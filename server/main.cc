@@ -14,8 +14,9 @@
 #include "common/version.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
-#include "server/access_log.h"
 #include "server/backup.h"
+#include "server/log.h"
+#include "server/security/access_file.h"
 #include "server/server.h"
 
 namespace {
@@ -39,6 +40,8 @@ struct Flags {
   double host_memory_gib = 0;
   std::string backup;
   std::string restore;
+  std::string add_token;
+  std::string role = "submitter";
   std::string access_log = "all";
   double slurm_time_limit_minutes = 0;
   double slurm_poll_seconds = 10;
@@ -105,12 +108,50 @@ void AddDatabaseFlags(CLI::App& app, Flags& flags) {
       ->excludes("--backup");
 }
 
+void AddSecurityFlags(CLI::App& app, Flags& flags) {
+  tunesmith::server::FrontOptions& front = flags.server.front;
+  app.add_option("--tls-cert", front.tls.certificate_path,
+                 "Certificate of this server (PEM); read again when it is replaced, as all of TLS");
+  app.add_option("--tls-key", front.tls.key_path, "Its key");
+  app.add_option(
+      "--tls-client-ca", front.tls.client_authority_path,
+      "Authorities whose certificates clients may show; without --access-file, must show");
+  app.add_option("--tls-crl-dir", front.tls.revocation_directory,
+                 "Lists of revoked client certificates, named as openssl rehash does");
+  app.add_option("--access-file", front.access_path,
+                 "Who may do what: tokens and certificates with roles; read again when it changes");
+  app.add_flag("--insecure", front.insecure,
+               "Listen beyond loopback without TLS or access file: whoever gets there may do "
+               "everything");
+  app.add_option("--audit-log", front.audit_path,
+                 "File that gets a JSON line for every call that changes something or is refused");
+  app.add_option("--model-root", flags.server.roots.models,
+                 "Jobs' models must lie below; may be repeated, as the other roots");
+  app.add_option("--data-root", flags.server.roots.data, "Jobs' data sets must lie below");
+  app.add_option("--output-root", flags.server.roots.outputs,
+                 "Jobs' output directories must lie below");
+  app.add_option("--max-calls-per-second", front.limits.calls_per_second,
+                 "Of each caller, on average; 0: as many as come")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-calls-at-once", front.limits.calls_at_once,
+                 "Of each caller, streams too; 0: as many as come")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--add-token", flags.add_token,
+                 "Make a token for this name, add it to --access-file, print it and end");
+  app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
+      ->capture_default_str();
+}
+
 void AddFlags(CLI::App& app, Flags& flags) {
   const std::string directory = BinaryDirectory();
   flags.server.data_directory = tunesmith::convert::DefaultDataDirectory();
   flags.server.launcher.trainer_path = directory + "/tunesmith-trainer";
   flags.server.launcher.shim_path = directory + "/tunesmith-shim";
-  app.add_option("--listen", flags.server.listen, "Address and port; port 0 takes a free one")
+  app.add_option("--listen", flags.server.front.listen,
+                 "HOST:PORT (port 0 takes a free one) or unix:PATH; several with commas between")
+      ->delimiter(',')
       ->capture_default_str();
   app.add_option("--data-dir", flags.server.data_directory, "Where jobs and calibrations are kept")
       ->capture_default_str();
@@ -136,6 +177,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddHostFlags(app, flags);
   AddSlurmFlags(app, flags);
   AddDatabaseFlags(app, flags);
+  AddSecurityFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
 
@@ -165,6 +207,15 @@ int BackUp(const Flags& flags) {
 int Restore(const Flags& flags) {
   return Report(tunesmith::server::RestoreDatabase(flags.restore, flags.server.data_directory),
                 StrCat("the database is now ", flags.restore, "'s copy; the one before is kept"));
+}
+
+int AddToken(const Flags& flags) {
+  if (flags.server.front.access_path.empty())
+    return Report(
+        absl::InvalidArgumentError("--add-token needs --access-file, the file to add it to"), "");
+  const auto token =
+      tunesmith::server::AddToken(flags.server.front.access_path, flags.add_token, flags.role);
+  return Report(token.status(), token.ok() ? *token : "");
 }
 
 void FinishSlurm(Flags& flags) {
@@ -198,6 +249,7 @@ int Run(Flags& flags) {
   Finish(flags);
   if (!flags.backup.empty()) return BackUp(flags);
   if (!flags.restore.empty()) return Restore(flags);
+  if (!flags.add_token.empty()) return AddToken(flags);
   const auto logger = tunesmith::server::MakeLogger();
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {
@@ -205,8 +257,8 @@ int Run(Flags& flags) {
     return 1;
   }
   tunesmith::server::LogLine(*logger, spdlog::level::info,
-                             StrCat("tunesmithd ", tunesmith::Version(), " listens on port ",
-                                    (*server)->port(), ", data in ", flags.server.data_directory));
+                             StrCat("tunesmithd ", tunesmith::Version(), " listens on ",
+                                    (*server)->Where(), "; data in ", flags.server.data_directory));
   int signal = 0;
   sigwait(&signals, &signal);
   tunesmith::server::LogLine(*logger, spdlog::level::info,

@@ -12,9 +12,8 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
-#include "server/access_log.h"
 #include "server/launch/slurm/slurm_launcher.h"
-#include "server/malformed_requests.h"
+#include "server/log.h"
 
 namespace tunesmith::server {
 namespace {
@@ -48,28 +47,50 @@ absl::Status CheckLaunchers(const ServerOptions& options) {
   return absl::InvalidArgumentError(StrCat("the options for Slurm: ", status.message()));
 }
 
+absl::StatusOr<std::unique_ptr<Front>> OpenFront(const ServerOptions& options,
+                                                 const std::shared_ptr<spdlog::logger>& logger) {
+  const auto log_call = [logger, logs = options.logs_calls](const CallRecord& record) {
+    if (logs) LogCall(*logger, record);
+  };
+  return Front::Open(options.front, log_call, ErrorLog(logger));
+}
+
+// Whoever comes from elsewhere names files below roots, or none.
+absl::StatusOr<PathRoots> RootsFor(const ServerOptions& options, const Front& front) {
+  TUNESMITH_ASSIGN_OR_RETURN(PathRoots roots, ResolveRoots(options.roots));
+  const bool any = !roots.models.empty() || !roots.data.empty() || !roots.outputs.empty();
+  roots.confines = any || (front.is_reached_from_elsewhere() && !options.front.insecure);
+  return roots;
+}
+
 }  // namespace
 
-Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
-               std::optional<planner::Calibration> fixed, std::shared_ptr<spdlog::logger> logger)
+Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+               const ServerOptions& options, std::optional<planner::Calibration> fixed,
+               std::shared_ptr<spdlog::logger> logger)
     : lock_(std::move(lock)),
       store_(std::move(store)),
+      front_(std::move(front)),
       logger_(std::move(logger)),
       catalog_(store_->pool()),
       calibrations_(options.data_directory, std::move(fixed)),
       launchers_(MakeLaunchers(options)),
       recommender_(catalog_, calibrations_),
       jobs_(*store_, hub_, Pointers(launchers_),
-            InDirectory(options.data_directory, convert::kJobsDirectory)),
+            InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
       measurements_(*store_),
-      supervisor_(*store_, Pointers(launchers_), options.retention, ErrorLog(logger_)) {}
+      supervisor_(*store_, Pointers(launchers_), options.retention, options.roots,
+                  ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked,
                                                       std::shared_ptr<spdlog::logger> logger) {
+  ServerOptions options = asked;
   TUNESMITH_RETURN_IF_ERROR(CheckLaunchers(options));
+  TUNESMITH_ASSIGN_OR_RETURN(std::unique_ptr<Front> front, OpenFront(options, logger));
+  TUNESMITH_ASSIGN_OR_RETURN(options.roots, RootsFor(options, *front));
   TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,
@@ -79,14 +100,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!options.calibration_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(fixed, convert::ReadCalibrationFile(options.calibration_path));
   }
-  std::unique_ptr<Server> server(
-      new Server(std::move(lock), std::move(store), options, std::move(fixed), logger));
+  std::unique_ptr<Server> server(new Server(std::move(lock), std::move(store), std::move(front),
+                                            options, std::move(fixed), logger));
   TUNESMITH_RETURN_IF_ERROR(server->catalog_.Load());
   server->store_->SetListener([raw = server.get()](const std::string& name) {
     raw->hub_.Notify(name);
     raw->supervisor_.Wake();
   });
-  TUNESMITH_RETURN_IF_ERROR(server->Listen(options));
+  TUNESMITH_RETURN_IF_ERROR(server->Listen());
   // After the port, so that a server that cannot serve launches nothing.
   server->supervisor_.Start();
   server->SetHealth(true);
@@ -115,31 +136,19 @@ void Server::SetHealth(bool serving) {
   health->SetServingStatus("", serving);
 }
 
-absl::Status Server::Listen(const ServerOptions& options) {
+absl::Status Server::Listen() {
   // A descriptor that no code mentions is not linked, and reflection fails without the health
   // service's (grpc/grpc#36665).
   (void)grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
-                             0);  // else a second server would share the port in silence
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.RegisterService(&recommender_);
   builder.RegisterService(&jobs_);
   builder.RegisterService(&clusters_);
   builder.RegisterService(&measurements_);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  // What is sent passes the last one first, so that the log has what the client gets.
-  if (options.logs_calls) interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
-  interceptors.push_back(std::make_unique<MalformedRequestFactory>());
-  builder.experimental().SetInterceptorCreators(std::move(interceptors));
-  server_ = builder.BuildAndStart();
-  if (server_ != nullptr && port_ > 0) return absl::OkStatus();
-  return absl::UnavailableError(StrCat("cannot listen on ", options.listen,
-                                       "; another process may have the port, or the address is not "
-                                       "this host's: choose another --listen"));
+  TUNESMITH_ASSIGN_OR_RETURN(server_, front_->Serve(builder));
+  return absl::OkStatus();
 }
 
 void Server::Shutdown(absl::Duration patience) {

@@ -67,10 +67,11 @@ std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
 }  // namespace
 
 Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
-                       std::function<void(const std::string& line)> log)
+                       PathRoots roots, std::function<void(const std::string& line)> log)
     : store_(store),
       launchers_(std::move(launchers)),
       retention_(retention),
+      roots_(std::move(roots)),
       log_(std::move(log)) {}
 
 void Supervisor::Start() {
@@ -170,7 +171,8 @@ absl::Status Supervisor::Launch(Launcher& launcher, const std::string& name,
 
 absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& name) {
   TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
-  const absl::Status prepared = PrepareRunDirectory(job);
+  absl::Status prepared = CheckStillConfined(roots_, job.spec());
+  if (prepared.ok()) prepared = PrepareRunDirectory(job);
   const absl::StatusOr<std::string> handle =
       prepared.ok() ? launcher.Start(job) : absl::StatusOr<std::string>(prepared);
   FailPoint("after_launch");

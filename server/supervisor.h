@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/launch/launcher.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 
 // Carries jobs from QUEUED to their end, as many at once as their launchers have room for. One
@@ -26,8 +27,9 @@ struct Retention {
 
 class Supervisor {
  public:
-  // `log` takes lines for the server's log. Store, launchers and log outlive the supervisor.
-  Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
+  // `roots` are those that jobs were created under; `log` takes lines for the server's log. Store,
+  // launchers and log outlive the supervisor.
+  Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention, PathRoots roots,
              std::function<void(const std::string& line)> log);
 
   ~Supervisor() { Stop(); }
@@ -60,6 +62,7 @@ class Supervisor {
   Store& store_;
   const std::vector<Launcher*> launchers_;
   const Retention retention_;
+  const PathRoots roots_;
   const std::function<void(const std::string& line)> log_;
   std::map<std::string, std::string> last_problems_;  // by subject, so that each is said once
   absl::Time next_housekeeping_ = absl::InfinitePast();
