@@ -16,6 +16,7 @@ namespace tunesmith::client {
 
 struct Globals {
   ClientOptions client;
+  CredentialFiles credential_files;
   double timeout_seconds = 30;
   bool offline = false;
   std::function<int()> run;
@@ -23,6 +24,9 @@ struct Globals {
   // The planner that the flags choose.
   std::unique_ptr<Recommender> MakeRecommender() const;
   ClientOptions Options() const;
+
+  // Reads what the flags name. Before the first call to a server.
+  absl::Status ReadCredentials();
 };
 
 enum class Format { kTable, kJson };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/commands.h"
+#include "client/credential_flags.h"
 #include "client/exit_codes.h"
 #include "client/positive.h"
 #include "common/str_cat.h"
@@ -19,12 +20,13 @@ namespace {
 using tunesmith::client::Globals;
 
 constexpr char kFooter[] =
-    "Exit status: 0 ok; 1 error; 2 usage; 3 nothing fits; 5 the watched job did not succeed; 6 no "
+    "Exit status: 0 ok; 1 error; 2 usage; 3 nothing fits; 4 not allowed; 5 the watched job did not "
+    "succeed; 6 no "
     "server or no answer in time; "
     "7 not found; 130 interrupted.";
 
 void AddGlobalFlags(CLI::App& app, Globals& globals) {
-  app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT")
+  app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT or unix:PATH")
       ->envname("TUNESMITH_SERVER")
       ->capture_default_str();
   app.add_option("--timeout", globals.timeout_seconds, "Seconds to wait for an answer")
@@ -32,6 +34,7 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
       ->capture_default_str();
   app.add_flag("--offline", globals.offline,
                "Answer recommend, estimate, size, models and gpus without a server");
+  tunesmith::client::AddCredentialFlags(app, globals.credential_files);
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
 
@@ -84,5 +87,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return ReportUsage(app, error);
   }
+  if (const absl::Status status = globals.ReadCredentials(); !status.ok())
+    return tunesmith::client::Fail(status);
   return globals.run();
 }
