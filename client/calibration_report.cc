@@ -5,7 +5,6 @@
 #include <tuple>
 
 #include "absl/strings/str_format.h"
-#include "client/table.h"
 #include "common/str_cat.h"
 #include "nlohmann/json.hpp"
 #include "planner/model/mix.h"
@@ -38,8 +37,9 @@ void Count(const v1::Measurement& m, CalibrationGroup& group) {
   }
 }
 
-std::string Percent(double share, int64_t count) {
-  return count > 0 ? absl::StrFormat("%.1f %%", 100 * share) : "-";
+Cell ShareCell(double share, int64_t count) {
+  return count > 0 ? Cell(absl::StrFormat("%.1f %%", 100 * share), absl::StrFormat("%.6g", share))
+                   : Cell("-", "");
 }
 
 }  // namespace
@@ -72,24 +72,39 @@ std::vector<CalibrationGroup> GroupMeasurements(const std::vector<v1::Measuremen
   return sorted;
 }
 
+Listing CalibrationListing(const std::vector<CalibrationGroup>& groups) {
+  Listing listing({{"device", "device"},
+                   {"method", "method"},
+                   {"model", "model"},
+                   {"step_count", "steps", true},
+                   {"step_mean_error", "off by", true},
+                   {"step_bias", "bias", true},
+                   {"inside_interval_count", "in interval", true},
+                   {"memory_count", "memories", true},
+                   {"memory_mean_error", "off by", true},
+                   {"memory_over_count", "above", true}},
+                  "model");
+  for (const CalibrationGroup& g : groups) {
+    listing.AddRow({g.device, g.method, g.model, CountCell(g.step_count),
+                    ShareCell(g.step_mean_error, g.step_count),
+                    ShareCell(g.step_bias, g.step_count), CountCell(g.inside_count),
+                    CountCell(g.memory_count), ShareCell(g.memory_mean_error, g.memory_count),
+                    CountCell(g.memory_over_count)});
+  }
+  return listing;
+}
+
 std::string ShowCalibrationReport(const std::vector<CalibrationGroup>& groups) {
   if (groups.empty()) return "no measurements yet: jobs that end well report them\n";
-  Table table({"device", "method", "model", "steps", "off by", "bias", "in interval", "memories",
-               "off by", "above"},
-              {3, 4, 5, 6, 7, 8, 9});
   std::string warnings;
   for (const CalibrationGroup& g : groups) {
-    table.AddRow({g.device, g.method, g.model, StrCat(g.step_count),
-                  Percent(g.step_mean_error, g.step_count), Percent(g.step_bias, g.step_count),
-                  StrCat(g.inside_count), StrCat(g.memory_count),
-                  Percent(g.memory_mean_error, g.memory_count), StrCat(g.memory_over_count)});
     if (g.HasDrifted())
       warnings +=
           StrCat("warning: ", g.step_count - g.inside_count, " of ", g.step_count, " steps of ",
                  g.method, " on ", g.device, " (", g.model,
                  ") lie outside their 90 % interval; calibrate again: tunesmith calibrate\n");
   }
-  return table.ToString() + warnings;
+  return CalibrationListing(groups).ToTable(/*wide=*/false, /*headers=*/true) + warnings;
 }
 
 std::string CalibrationReportJson(const std::vector<CalibrationGroup>& groups) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "client/listing.h"
 #include "tunesmith/v1/measurements.pb.h"
 
 // How good predictions have been, from what jobs took.
@@ -27,6 +28,8 @@ struct CalibrationGroup {
 
 // Sorted by device, method and model.
 std::vector<CalibrationGroup> GroupMeasurements(const std::vector<v1::Measurement>& measurements);
+
+Listing CalibrationListing(const std::vector<CalibrationGroup>& groups);
 
 // A table, and a warning for every group that has drifted.
 std::string ShowCalibrationReport(const std::vector<CalibrationGroup>& groups);

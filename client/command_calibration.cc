@@ -24,7 +24,7 @@ constexpr int64_t kPageSize = 1000;
 
 struct ReportFlags {
   int64_t limit = 1000;
-  Format format = Format::kTable;
+  Output output;
 };
 
 int RunList() {
@@ -75,9 +75,8 @@ int RunReport(const Globals& globals, const ReportFlags& flags) {
   const auto measurements = AllMeasurements(globals, flags.limit);
   if (!measurements.ok()) return Fail(measurements.status());
   const std::vector<CalibrationGroup> groups = GroupMeasurements(*measurements);
-  std::fputs(flags.format == Format::kJson ? (CalibrationReportJson(groups) + "\n").c_str()
-                                           : ShowCalibrationReport(groups).c_str(),
-             stdout);
+  PrintJson(flags.output, CalibrationReportJson(groups), CalibrationListing(groups),
+            ShowCalibrationReport(groups));
   return kExitOk;
 }
 
@@ -96,7 +95,7 @@ void AddCalibration(CLI::App& app, Globals& globals) {
   report->add_option("--limit", flags->limit, "Newest measurements to look at")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
-  AddFormatFlag(*report, flags->format);
+  AddOutputFlags(*report, flags->output);
   report->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunReport(globals, *flags); };
   });

@@ -4,8 +4,8 @@
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/question_flags.h"
-#include "client/show.h"
 #include "proto/convert/json.h"
 
 namespace tunesmith::client {
@@ -15,31 +15,31 @@ struct CatalogFlags {
   std::string name;
   std::string path;
   std::string request_id;
-  Format format = Format::kTable;
+  Output output;
 };
 
 template <typename Answer>
-int Print(const absl::StatusOr<Answer>& answer, Format format, std::string (*show)(const Answer&)) {
+int Report(const absl::StatusOr<Answer>& answer, const Output& output,
+           Listing (*records)(const Answer&)) {
   if (!answer.ok()) return Fail(answer.status());
-  std::fputs(
-      format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str() : show(*answer).c_str(),
-      stdout);
+  Print(output, *answer, records(*answer));
   return kExitOk;
 }
 
-// One row is shown as a table of one.
 template <typename Answer>
-std::string ShowModel(const Answer& answer) {
-  v1::ListModelsResponse list;
-  *list.add_models() = answer.model();
-  return ShowModels(list);
+Listing OneModel(const Answer& answer) {
+  return ListingOf(ModelListing, answer.model());
 }
 
 template <typename Answer>
-std::string ShowGpu(const Answer& answer) {
-  v1::ListGpusResponse list;
-  *list.add_gpus() = answer.gpu();
-  return ShowGpus(list);
+Listing OneGpu(const Answer& answer) {
+  return ListingOf(GpuListing, answer.gpu());
+}
+
+Listing Models(const v1::ListModelsResponse& answer) { return ModelListing(answer.models()); }
+Listing Gpus(const v1::ListGpusResponse& answer) { return GpuListing(answer.gpus()); }
+Listing Clusters(const v1::ListClustersResponse& answer) {
+  return ClusterListing(answer.clusters());
 }
 
 int CreateModel(const Globals& globals, const CatalogFlags& flags) {
@@ -49,8 +49,8 @@ int CreateModel(const Globals& globals, const CatalogFlags& flags) {
   *request.mutable_model() = *std::move(model);
   request.mutable_model()->set_name(flags.name);
   request.set_request_id(flags.request_id);
-  return Print(globals.MakeRecommender()->CreateModel(request), flags.format,
-               ShowModel<v1::CreateModelResponse>);
+  return Report(globals.MakeRecommender()->CreateModel(request), flags.output,
+                OneModel<v1::CreateModelResponse>);
 }
 
 int CreateGpu(const Globals& globals, const CatalogFlags& flags) {
@@ -61,8 +61,8 @@ int CreateGpu(const Globals& globals, const CatalogFlags& flags) {
   *request.mutable_gpu() = file.gpu();
   request.mutable_gpu()->set_name(flags.name);
   request.set_request_id(flags.request_id);
-  return Print(globals.MakeRecommender()->CreateGpu(request), flags.format,
-               ShowGpu<v1::CreateGpuResponse>);
+  return Report(globals.MakeRecommender()->CreateGpu(request), flags.output,
+                OneGpu<v1::CreateGpuResponse>);
 }
 
 using Run = int (*)(const Globals&, const CatalogFlags&);
@@ -71,7 +71,7 @@ CLI::App* AddVerb(CLI::App& parent, Globals& globals, const char* verb, const ch
                   std::shared_ptr<CatalogFlags> flags, Run run) {
   CLI::App* command = parent.add_subcommand(verb, description);
   command->fallthrough();
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->output);
   command->callback([&globals, flags, run] {
     globals.run = [&globals, flags, run] { return run(globals, *flags); };
   });
@@ -83,7 +83,7 @@ CLI::App* AddCatalog(CLI::App& app, Globals& globals, const char* name, const ch
                      Run list) {
   CLI::App* parent = app.add_subcommand(name, description);
   auto flags = std::make_shared<CatalogFlags>();
-  AddFormatFlag(*parent, flags->format);
+  AddOutputFlags(*parent, flags->output);
   // Also called, after its verb's, when a verb is given.
   parent->callback([&globals, flags, list, parent] {
     if (!parent->get_subcommands().empty()) return;
@@ -107,13 +107,13 @@ void AddModels(CLI::App& app, Globals& globals) {
   CLI::App* parent =
       AddCatalog(app, globals, "models", "List the models known by name, show or add one",
                  [](const Globals& g, const CatalogFlags& flags) {
-                   return Print(g.MakeRecommender()->ListModels(), flags.format, ShowModels);
+                   return Report(g.MakeRecommender()->ListModels(), flags.output, Models);
                  });
   auto get = std::make_shared<CatalogFlags>();
   AddVerb(*parent, globals, "get", "Show a model", get,
           [](const Globals& g, const CatalogFlags& flags) {
-            return Print(g.MakeRecommender()->GetModel(flags.name), flags.format,
-                         ShowModel<v1::GetModelResponse>);
+            return Report(g.MakeRecommender()->GetModel(flags.name), flags.output,
+                          OneModel<v1::GetModelResponse>);
           })
       ->add_option("NAME", get->name, "Its name")
       ->required();
@@ -125,13 +125,13 @@ void AddGpus(CLI::App& app, Globals& globals) {
   CLI::App* parent =
       AddCatalog(app, globals, "gpus", "List the devices known by name, show or add one",
                  [](const Globals& g, const CatalogFlags& flags) {
-                   return Print(g.MakeRecommender()->ListGpus(), flags.format, ShowGpus);
+                   return Report(g.MakeRecommender()->ListGpus(), flags.output, Gpus);
                  });
   auto get = std::make_shared<CatalogFlags>();
   AddVerb(*parent, globals, "get", "Show a device", get,
           [](const Globals& g, const CatalogFlags& flags) {
-            return Print(g.MakeRecommender()->GetGpu(flags.name), flags.format,
-                         ShowGpu<v1::GetGpuResponse>);
+            return Report(g.MakeRecommender()->GetGpu(flags.name), flags.output,
+                          OneGpu<v1::GetGpuResponse>);
           })
       ->add_option("NAME", get->name, "Its name")
       ->required();
@@ -143,7 +143,7 @@ void AddClusters(CLI::App& app, Globals& globals) {
   auto flags = std::make_shared<CatalogFlags>();
   AddVerb(app, globals, "clusters", "List where jobs can run, and what is free there", flags,
           [](const Globals& g, const CatalogFlags& chosen) {
-            return Print(MakeClusterClient(g.Options())->List(), chosen.format, ShowClusters);
+            return Report(MakeClusterClient(g.Options())->List(), chosen.output, Clusters);
           });
 }
 

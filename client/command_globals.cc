@@ -1,14 +1,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <map>
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/show.h"
 #include "client/watch_view.h"
 #include "common/status_macros.h"
+#include "common/str_cat.h"
 #include "common/version.h"
-#include "proto/convert/json.h"
 
 namespace tunesmith::client {
 
@@ -30,37 +30,36 @@ std::unique_ptr<Recommender> Globals::MakeRecommender() const {
   return offline ? MakeOfflineRecommender(options.timeout) : MakeRemoteRecommender(options);
 }
 
-void AddFormatFlag(CLI::App& app, Format& format) {
-  static const std::map<std::string, Format> formats = {{"table", Format::kTable},
-                                                        {"json", Format::kJson}};
-  app.add_option("-o,--format", format, "How the answer is printed: table (default) or json")
-      ->transform(CLI::CheckedTransformer(formats))
-      ->type_name("FORMAT");
-}
-
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "tunesmith: %s\n", std::string(status.message()).c_str());
   return ExitCodeOf(status);
 }
 
 int FollowAndReport(JobClient& jobs, const std::string& name, int64_t after_sequence,
-                    Format format) {
+                    const Output& output) {
   const absl::StatusOr<v1::Job> job =
-      FollowJob(jobs, name, after_sequence, format == Format::kJson);
+      FollowJob(jobs, name, after_sequence, output.format == Format::kJson);
   if (absl::IsCancelled(job.status())) return kExitInterrupted;
   if (!job.ok()) return Fail(job.status());
-  if (format == Format::kTable) std::fputs(ShowJob(*job).c_str(), stdout);
+  // In JSON the stream's last line is the job as it ended.
+  if (output.format != Format::kJson) PrintJob(output, *job);
   return job->state() == v1::JOB_STATE_SUCCEEDED ? kExitOk : kExitJobFailed;
+}
+
+void PrintJob(const Output& output, const v1::Job& job) {
+  Print(output, job, ListingOf(JobListing, job), output.IsText() ? ShowJob(job) : "");
 }
 
 void AddVersion(CLI::App& app, Globals& globals) {
   CLI::App* command = app.add_subcommand("version", "Print the version");
-  auto format = std::make_shared<Format>(Format::kTable);
-  AddFormatFlag(*command, *format);
-  command->callback([&globals, format] {
-    globals.run = [format] {
-      std::printf(*format == Format::kJson ? "{\"version\": \"%s\"}\n" : "tunesmith %s\n",
-                  Version());
+  auto output = std::make_shared<Output>();
+  AddOutputFlags(*command, *output);
+  command->callback([&globals, output] {
+    globals.run = [output] {
+      Listing records({{"version", "version"}}, "version");
+      records.AddRow({Version()});
+      PrintJson(*output, StrCat("{\"version\": \"", Version(), "\"}"), records,
+                StrCat("tunesmith ", Version(), "\n"));
       return static_cast<int>(kExitOk);
     };
   });

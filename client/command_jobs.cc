@@ -6,10 +6,9 @@
 #include "absl/strings/ascii.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/positive.h"
-#include "client/show.h"
 #include "common/str_cat.h"
-#include "proto/convert/json.h"
 
 namespace tunesmith::client {
 namespace {
@@ -22,14 +21,12 @@ struct JobFlags {
   std::string request_id;
   bool follow = false;
   int64_t tail_bytes = 0;
-  Format format = Format::kTable;
+  Output output;
 };
 
-int PrintJob(const absl::StatusOr<v1::Job>& job, Format format) {
+int Report(const absl::StatusOr<v1::Job>& job, const Output& output) {
   if (!job.ok()) return Fail(job.status());
-  std::fputs(
-      format == Format::kJson ? (convert::ToJson(*job) + "\n").c_str() : ShowJob(*job).c_str(),
-      stdout);
+  PrintJob(output, *job);
   return kExitOk;
 }
 
@@ -53,9 +50,7 @@ absl::StatusOr<v1::ListJobsResponse> ListUpTo(JobClient& jobs, int64_t limit,
 int RunList(const Globals& globals, const JobFlags& flags) {
   const auto answer = ListUpTo(*MakeJobClient(globals.Options()), flags.limit, flags.filter);
   if (!answer.ok()) return Fail(answer.status());
-  std::fputs(flags.format == Format::kJson ? (convert::ToJson(*answer) + "\n").c_str()
-                                           : ShowJobs(*answer).c_str(),
-             stdout);
+  Print(flags.output, *answer, JobListing(answer->jobs()));
   if (!answer->next_page_token().empty()) std::fprintf(stderr, "there are more; see --limit\n");
   return kExitOk;
 }
@@ -64,19 +59,19 @@ using JobMethod = absl::StatusOr<v1::Job> (JobClient::*)(const std::string&);
 
 int RunOne(const Globals& globals, const JobFlags& flags, JobMethod method) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return PrintJob((jobs.get()->*method)(FullJobName(flags.name)), flags.format);
+  return Report((jobs.get()->*method)(FullJobName(flags.name)), flags.output);
 }
 
 int RunWatch(const Globals& globals, const JobFlags& flags) {
   const std::unique_ptr<JobClient> jobs = MakeJobClient(globals.Options());
-  return FollowAndReport(*jobs, FullJobName(flags.name), flags.after_sequence, flags.format);
+  return FollowAndReport(*jobs, FullJobName(flags.name), flags.after_sequence, flags.output);
 }
 
 int RunResume(const Globals& globals, const JobFlags& flags) {
   v1::ResumeJobRequest request;
   request.set_name(FullJobName(flags.name));
   request.set_request_id(flags.request_id);
-  return PrintJob(MakeJobClient(globals.Options())->Resume(request), flags.format);
+  return Report(MakeJobClient(globals.Options())->Resume(request), flags.output);
 }
 
 // The log's bytes go to stdout as they are.
@@ -101,7 +96,7 @@ CLI::App* AddJobCommand(CLI::App& parent, Globals& globals, const char* name,
                         std::function<int()> run) {
   CLI::App* command = parent.add_subcommand(name, description);
   command->fallthrough();
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->output);
   command->callback([&globals, run = std::move(run)] { globals.run = run; });
   return command;
 }

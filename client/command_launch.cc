@@ -7,6 +7,7 @@
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/positive.h"
 #include "client/question_flags.h"
 #include "client/show.h"
@@ -54,7 +55,7 @@ struct LaunchFlags {
   std::string time_limit;
   std::vector<std::string> slurm_options;
   bool validate_only = false;
-  Format format = Format::kTable;
+  Output printed;
 };
 
 const std::map<std::string, v1::Schedule>& Schedules() {
@@ -292,15 +293,16 @@ absl::StatusOr<std::optional<v1::Plan>> PlanOf(const Globals& globals, const Lau
   *request.mutable_question() = asked.question;
   TUNESMITH_ASSIGN_OR_RETURN(const v1::RecommendResponse answer,
                              globals.MakeRecommender()->Recommend(request));
-  std::fputs(ShowRecommendation(answer, asked.notes).c_str(), stderr);
+  std::fputs(ShowRecommendation(flags.printed, answer, asked.notes).c_str(), stderr);
   if (!answer.has_plan()) return std::nullopt;
   return answer.plan();
 }
 
-int PrintSubmission(const v1::CreateJobResponse& made, Format format) {
-  std::fputs(format == Format::kJson ? (convert::ToJson(made) + "\n").c_str()
-                                     : ShowSubmission(made.submission()).c_str(),
-             stdout);
+// One record: what would be submitted has no rows.
+int PrintSubmission(const v1::CreateJobResponse& made, const Output& output) {
+  Listing records({{"launcher", "launcher"}, {"outlook", "outlook"}}, "launcher");
+  records.AddRow({made.submission().launcher(), made.submission().outlook()});
+  Print(output, made, records, output.IsText() ? ShowSubmission(made.submission()) : "");
   return kExitOk;
 }
 
@@ -325,11 +327,11 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   request.set_cluster(flags.cluster);
   const absl::StatusOr<v1::CreateJobResponse> made = jobs->Create(request);
   if (!made.ok()) return Fail(made.status());
-  if (flags.validate_only) return PrintSubmission(*made, flags.format);
+  if (flags.validate_only) return PrintSubmission(*made, flags.printed);
   const v1::Job& job = made->job();
   std::fprintf(stderr, "%s created\n", job.name().c_str());
-  if (flags.watch) return FollowAndReport(*jobs, job.name(), 0, flags.format);
-  std::puts(flags.format == Format::kJson ? convert::ToJson(job).c_str() : job.name().c_str());
+  if (flags.watch) return FollowAndReport(*jobs, job.name(), 0, flags.printed);
+  Print(flags.printed, job, ListingOf(JobListing, job), job.name() + "\n");
   return kExitOk;
 }
 
@@ -344,7 +346,7 @@ void AddLaunch(CLI::App& app, Globals& globals) {
   AddTrainingFlags(*command, *flags);
   AddJobFlags(*command, *flags);
   AddSlurmFlags(*command, *flags);
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->printed);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunLaunch(globals, *flags); };
   });

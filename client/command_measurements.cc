@@ -4,9 +4,9 @@
 
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/positive.h"
 #include "client/question_flags.h"
-#include "client/show.h"
 #include "proto/convert/json.h"
 
 namespace tunesmith::client {
@@ -22,16 +22,8 @@ struct ReportFlags {
   std::string source;
   std::string request_id;
   int64_t limit = 50;
-  Format format = Format::kTable;
+  Output output;
 };
-
-template <typename Answer>
-int Print(const Answer& answer, const v1::ListMeasurementsResponse& rows, Format format) {
-  std::fputs(format == Format::kJson ? (convert::ToJson(answer) + "\n").c_str()
-                                     : ShowMeasurements(rows).c_str(),
-             stdout);
-  return kExitOk;
-}
 
 int RunList(const Globals& globals, const ReportFlags& flags) {
   v1::ListMeasurementsRequest request;
@@ -39,7 +31,8 @@ int RunList(const Globals& globals, const ReportFlags& flags) {
   request.set_page_size(flags.limit);
   const auto answer = MakeMeasurementClient(globals.Options())->List(request);
   if (!answer.ok()) return Fail(answer.status());
-  return Print(*answer, *answer, flags.format);
+  Print(flags.output, *answer, MeasurementListing(answer->measurements()));
+  return kExitOk;
 }
 
 absl::StatusOr<v1::ReportMeasurementRequest> RequestOf(const ReportFlags& flags) {
@@ -70,9 +63,8 @@ int RunReport(const Globals& globals, const ReportFlags& flags) {
   if (!request.ok()) return Fail(request.status());
   const auto answer = MakeMeasurementClient(globals.Options())->Report(*request);
   if (!answer.ok()) return Fail(answer.status());
-  v1::ListMeasurementsResponse rows;
-  *rows.add_measurements() = answer->measurement();
-  return Print(*answer, rows, flags.format);
+  Print(flags.output, *answer, ListingOf(MeasurementListing, answer->measurement()));
+  return kExitOk;
 }
 
 void AddReport(CLI::App& parent, Globals& globals) {
@@ -91,7 +83,7 @@ void AddReport(CLI::App& parent, Globals& globals) {
   command->add_option("--source", flags->source, "Who measured, as \"slurm epilog\"");
   command->add_option("--request-id", flags->request_id,
                       "Repeating it with the same id stores once");
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->output);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunReport(globals, *flags); };
   });
@@ -107,7 +99,7 @@ void AddMeasurements(CLI::App& app, Globals& globals) {
   parent->add_option("--limit", flags->limit, "Most measurements to list")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  AddFormatFlag(*parent, flags->format);
+  AddOutputFlags(*parent, flags->output);
   AddReport(*parent, globals);
   parent->callback([&globals, flags, parent] {
     if (!parent->get_subcommands().empty()) return;

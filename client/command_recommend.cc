@@ -6,6 +6,7 @@
 #include "client/cluster_flag.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/plan_probe.h"
 #include "client/positive.h"
 #include "client/print_answer.h"
@@ -31,7 +32,7 @@ struct RecommendFlags {
   bool explain = false;
   bool probe = false;
   int64_t pareto = 0;
-  Format format = Format::kTable;
+  Output output;
 };
 
 absl::Status WritePlan(const std::string& path, const auto& answer) {
@@ -41,14 +42,32 @@ absl::Status WritePlan(const std::string& path, const auto& answer) {
   return absl::OkStatus();
 }
 
-std::string ShowRuntime(const v1::RecommendResponse& answer,
+std::string ShowRuntime(const Output& output, const v1::RecommendResponse& answer,
                         const std::vector<std::string>& notes) {
-  return ShowRuntimeAnswer(answer.runtime_answer(), notes);
+  return ShowRuntimeAnswer(output, answer.runtime_answer(), notes);
 }
+
+constexpr AnswerForms<v1::RecommendResponse> kRuntimeForms = {
+    ShowRuntime,
+    [](const v1::RecommendResponse& answer) { return RuntimeMixListing(answer.runtime_answer()); }};
+
+// Where the front was asked for, it is the answer's records.
+constexpr AnswerForms<v1::RecommendResponse> kRecommendForms = {
+    ShowRecommendation, [](const v1::RecommendResponse& answer) {
+      return answer.pareto().empty() ? MixListing(answer.ranked(), /*starred=*/true)
+                                     : MixListing(answer.pareto(), /*starred=*/false);
+    }};
+
+constexpr AnswerForms<v1::EstimateResponse> kEstimateForms = {
+    ShowEstimate, [](const v1::EstimateResponse& answer) {
+      google::protobuf::RepeatedPtrField<v1::RankedMix> mixes;
+      *mixes.Add() = answer.estimate();
+      return MixListing(mixes, /*starred=*/false);
+    }};
 
 int ReportRuntime(const RecommendFlags& flags, const std::vector<std::string>& notes,
                   const v1::RecommendResponse& answer) {
-  PrintAnswer(answer, notes, flags.format, ShowRuntime);
+  PrintAnswer(answer, notes, flags.output, kRuntimeForms);
   const absl::Status status =
       WriteRuntimeFiles(flags.runtime.export_directory, answer.runtime_answer());
   if (!status.ok()) return Fail(status);
@@ -102,11 +121,11 @@ absl::StatusOr<std::vector<HeadedRecommendation>> AskAll(const Globals& globals,
   return answers;
 }
 
-// One step of the chosen mix on this host. In the answer's JSON nothing is added.
+// One step of the chosen mix on this host. Nothing is added to what programs read.
 absl::Status Probe(const RecommendFlags& flags, const auto& answer) {
   if (!flags.probe || !answer.has_plan()) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const std::string line, ProbePlan(answer.plan()));
-  std::fputs(line.c_str(), flags.format == Format::kJson ? stderr : stdout);
+  std::fputs(line.c_str(), flags.output.IsText() ? stdout : stderr);
   return absl::OkStatus();
 }
 
@@ -116,7 +135,7 @@ int Report(const RecommendFlags& flags, const std::vector<std::string>& notes,
   if (answers.size() > 1 && !flags.plan_out.empty())
     return Fail(absl::InvalidArgumentError(
         "--plan-out: the cluster has several kinds of nodes; ask about one of them"));
-  PrintAnswers(answers, notes, flags.format, ShowRecommendation);
+  PrintAnswers(answers, notes, flags.output, kRecommendForms);
   const absl::Status status = WritePlan(flags.plan_out, answers.front().answer);
   if (!status.ok()) return Fail(status);
   const absl::Status probe = Probe(flags, answers.front().answer);
@@ -154,7 +173,7 @@ int RunEstimate(const Globals& globals, const RecommendFlags& flags) {
   request.set_mix_line(flags.mix);
   const auto answer = globals.MakeRecommender()->Estimate(request);
   if (!answer.ok()) return Fail(answer.status());
-  PrintAnswer(*answer, asked->notes, flags.format, ShowEstimate);
+  PrintAnswer(*answer, asked->notes, flags.output, kEstimateForms);
   if (const absl::Status status = WritePlan(flags.plan_out, *answer); !status.ok())
     return Fail(status);
   if (const absl::Status status = Probe(flags, *answer); !status.ok()) return Fail(status);
@@ -188,7 +207,7 @@ void AddRecommend(CLI::App& app, Globals& globals) {
                     "Run a step of the chosen mix on this host, to see it beside the prediction");
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->output);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunRecommend(globals, *flags); };
   });
@@ -203,7 +222,7 @@ void AddEstimate(CLI::App& app, Globals& globals) {
   command->add_option("--plan-out", flags->plan_out, "Write the mix as a plan, for launch --plan");
   command->add_flag("--probe", flags->probe,
                     "Run a step of it on this host, to see it beside the prediction");
-  AddFormatFlag(*command, flags->format);
+  AddOutputFlags(*command, flags->output);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunEstimate(globals, *flags); };
   });

@@ -7,6 +7,7 @@
 #include "client/cluster_flag.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
+#include "client/listings.h"
 #include "client/positive.h"
 #include "client/prices.h"
 #include "client/print_answer.h"
@@ -37,7 +38,7 @@ struct SizeFlags {
   int64_t most_devices = 0;  // 0: the planner's own limit
   bool longest_context = false;
   std::string plan_out;
-  Format format = Format::kTable;
+  Output output;
 };
 
 absl::StatusOr<std::vector<Price>> AllPrices(const SizeFlags& flags) {
@@ -197,6 +198,18 @@ absl::StatusOr<AskedQuestion> QuestionOf(const SizeFlags& flags) {
   return QuestionFromFlags(question);
 }
 
+Listing SizeListing(const v1::SizeResponse& answer) {
+  if (answer.has_device_counts())
+    return DeviceCountListing(answer.device_counts(), /*impossible_too=*/true);
+  google::protobuf::RepeatedPtrField<v1::RankedMix> mixes;
+  if (answer.longest_context().has_best()) *mixes.Add() = answer.longest_context().best();
+  Listing listing = MixListing(mixes, /*starred=*/true);
+  listing.Prepend({"context", "context", true}, CountCell(answer.longest_context().context()));
+  return listing;
+}
+
+constexpr AnswerForms<v1::SizeResponse> kSizeForms = {ShowSize, SizeListing};
+
 int RunSize(const Globals& globals, const SizeFlags& flags) {
   const absl::StatusOr<AskedQuestion> asked = QuestionOf(flags);
   if (!asked.ok()) return Fail(asked.status());
@@ -209,7 +222,7 @@ int RunSize(const Globals& globals, const SizeFlags& flags) {
     if (!answer.ok()) return Fail(answer.status());
     answers.push_back({.heading = heading, .answer = *std::move(answer)});
   }
-  PrintAnswers(answers, asked->notes, flags.format, ShowSize);
+  PrintAnswers(answers, asked->notes, flags.output, kSizeForms);
   if (const absl::Status status = WritePlan(flags, answers); !status.ok()) return Fail(status);
   const bool any = std::any_of(answers.begin(), answers.end(),
                                [](const auto& headed) { return PlanOf(headed.answer) != nullptr; });
@@ -243,7 +256,7 @@ void AddSizeFlags(CLI::App& command, SizeFlags& flags) {
       ->check(Positive())
       ->excludes(longest);
   command.add_option("--plan-out", flags.plan_out, "Write the choice as a plan, for launch --plan");
-  AddFormatFlag(command, flags.format);
+  AddOutputFlags(command, flags.output);
 }
 
 }  // namespace

@@ -2,9 +2,13 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "client/client.h"
+#include "client/config.h"
+#include "client/output.h"
 
 namespace CLI {
 class App;
@@ -15,6 +19,8 @@ class App;
 namespace tunesmith::client {
 
 struct Globals {
+  std::string use_context;
+  Configuration configuration;
   ClientOptions client;
   CredentialFiles credential_files;
   double timeout_seconds = 30;
@@ -28,11 +34,6 @@ struct Globals {
   // Reads what the flags name. Before the first call to a server.
   absl::Status ReadCredentials();
 };
-
-enum class Format { kTable, kJson };
-
-// -o, --format table|json.
-void AddFormatFlag(CLI::App& app, Format& format);
 
 // People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".
 std::string FullJobName(const std::string& name);
@@ -55,10 +56,18 @@ void AddCalibration(CLI::App& app, Globals& globals);
 void AddJobs(CLI::App& app, Globals& globals);
 void AddMeasurements(CLI::App& app, Globals& globals);
 void AddDoctor(CLI::App& app, Globals& globals);
+void AddConfig(CLI::App& app, Globals& globals);
+void AddCompletion(CLI::App& app, Globals& globals);
 void AddVersion(CLI::App& app, Globals& globals);
+
+// What the scripts of shells and the build ask: `__complete WORDS...`, `__reference`, `__man-pages DIRECTORY`. Nothing where it is none of them.
+std::optional<int> RunShellVerb(CLI::App& app, const Globals& globals,
+                                const std::vector<std::string>& arguments);
+
+void PrintJob(const Output& output, const v1::Job& job);
 
 // Follows a job to its end and prints it; 5 unless it SUCCEEDED.
 int FollowAndReport(JobClient& jobs, const std::string& name, int64_t after_sequence,
-                    Format format);
+                    const Output& output);
 
 }  // namespace tunesmith::client

@@ -11,7 +11,6 @@
 #include <thread>
 
 #include "client/local_binary.h"
-#include "client/table.h"
 #include "common/meminfo.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -215,14 +214,21 @@ std::vector<Finding> ExamineHost(const ClientOptions& server) {
   };
 }
 
+Listing FindingListing(const std::vector<Finding>& findings) {
+  Listing listing(
+      {{"subject", ""}, {"health", ""}, {"found", "found"}, {"cure", "cure", false, true}},
+      "subject");
+  for (const Finding& f : findings) listing.AddRow({f.subject, NameOf(f.health), f.found, f.cure});
+  return listing;
+}
+
 std::string ShowFindings(const std::vector<Finding>& findings) {
-  Table table({"", "", "found"});
   std::string cures;
   for (const Finding& finding : findings) {
-    table.AddRow({finding.subject, NameOf(finding.health), finding.found});
     if (!finding.cure.empty()) cures += StrCat(finding.subject, ": ", finding.cure, "\n");
   }
-  return table.ToString() + (cures.empty() ? "" : "\n" + cures);
+  return FindingListing(findings).ToTable(/*wide=*/false, /*headers=*/true) +
+         (cures.empty() ? "" : "\n" + cures);
 }
 
 std::string FindingsJson(const std::vector<Finding>& findings) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "client/client.h"
+#include "client/listing.h"
 
 // What stands between a user and a fine-tune on this host, with the cure.
 namespace tunesmith::client {
@@ -26,6 +27,8 @@ std::vector<Finding> ExamineHost(const ClientOptions& server);
 Finding ExamineSharedMemory(int64_t size_bytes);
 Finding ExamineLockedMemory(int64_t limit_bytes, bool has_gpu);
 Finding ExamineOpenFiles(int64_t limit);
+
+Listing FindingListing(const std::vector<Finding>& findings);
 
 // A table, the cures below it.
 std::string ShowFindings(const std::vector<Finding>& findings);

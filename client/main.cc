@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
@@ -29,11 +30,16 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
   app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT or unix:PATH")
       ->envname("TUNESMITH_SERVER")
       ->capture_default_str();
+  app.add_option("--use-context", globals.use_context,
+                 "Named settings of the configuration file, see `config view`")
+      ->envname("TUNESMITH_CONTEXT");
   app.add_option("--timeout", globals.timeout_seconds, "Seconds to wait for an answer")
+      ->envname("TUNESMITH_TIMEOUT")
       ->check(tunesmith::client::Positive())
       ->capture_default_str();
   app.add_flag("--offline", globals.offline,
-               "Answer recommend, estimate, size, models and gpus without a server");
+               "Answer recommend, estimate, size, models and gpus without a server")
+      ->envname("TUNESMITH_OFFLINE");
   tunesmith::client::AddCredentialFlags(app, globals.credential_files);
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
@@ -59,8 +65,8 @@ int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
   CLI::App app(
-      "Which mix of optimizations fine-tunes this model on these devices soonest? And then does "
-      "it.");
+      "Which mix of optimizations fine-tunes this model on these devices soonest? And then does it",
+      "tunesmith");
   Globals globals;
   AddGlobalFlags(app, globals);
   app.footer(kFooter);
@@ -81,12 +87,20 @@ int main(int argc, char** argv) {
   tunesmith::client::AddMeasurements(app, globals);
   tunesmith::client::AddDoctor(app, globals);
   tunesmith::client::AddSlurmHint(app, globals);
+  tunesmith::client::AddConfig(app, globals);
+  tunesmith::client::AddCompletion(app, globals);
   tunesmith::client::AddVersion(app, globals);
+  if (const auto status =
+          tunesmith::client::RunShellVerb(app, globals, {argv + 1, argv + std::max(1, argc)}))
+    return *status;
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return ReportUsage(app, error);
   }
+  auto configuration = tunesmith::client::Configure(app, globals.use_context);
+  if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
+  globals.configuration = *std::move(configuration);
   if (const absl::Status status = globals.ReadCredentials(); !status.ok())
     return tunesmith::client::Fail(status);
   return globals.run();

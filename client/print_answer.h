@@ -4,21 +4,28 @@
 #include <string>
 #include <vector>
 
-#include "client/commands.h"
+#include "client/listing.h"
+#include "client/output.h"
+#include "client/show.h"
+#include "common/str_cat.h"
 #include "proto/convert/json.h"
 
 namespace tunesmith::client {
 
-// In a table the notes are part of the answer; with JSON they go to stderr, since they are the client's.
+// How a kind of answer is printed: for people, and as records.
 template <typename Answer>
-void PrintAnswer(const Answer& answer, const std::vector<std::string>& notes, Format format,
-                 std::string (*show)(const Answer&, const std::vector<std::string>&)) {
-  if (format == Format::kTable) {
-    std::fputs(show(answer, notes).c_str(), stdout);
-    return;
-  }
-  for (const std::string& note : notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  std::puts(convert::ToJson(answer).c_str());
+struct AnswerForms {
+  std::string (*show)(const Output&, const Answer&, const std::vector<std::string>& notes);
+  Listing (*records)(const Answer&);
+};
+
+// In text the notes are part of the answer; else they go to stderr, since they are the client's.
+template <typename Answer>
+void PrintAnswer(const Answer& answer, const std::vector<std::string>& notes, const Output& output,
+                 const AnswerForms<Answer>& forms) {
+  if (!output.IsText()) std::fputs(ShowNotes(notes).c_str(), stderr);
+  Print(output, answer, forms.records(answer),
+        output.IsText() ? forms.show(output, answer, notes) : "");
 }
 
 // An answer with what it was asked for, where several were: "2 nodes of 8 x L4".
@@ -28,20 +35,34 @@ struct HeadedAnswer {
   Answer answer;
 };
 
+// The records of all, told apart by their headings.
+template <typename Answer>
+Listing RecordsOf(const std::vector<HeadedAnswer<Answer>>& answers,
+                  const AnswerForms<Answer>& forms) {
+  std::vector<Listing> parts;
+  for (const auto& [heading, answer] : answers) {
+    parts.push_back(forms.records(answer));
+    parts.back().Prepend({"nodes", "nodes"}, heading);
+  }
+  for (size_t i = 1; i < parts.size(); ++i) parts[0].Append(std::move(parts[i]));
+  return parts[0];
+}
+
 // One after the other: tables under their headings, JSON as one array.
 template <typename Answer>
 void PrintAnswers(const std::vector<HeadedAnswer<Answer>>& answers,
-                  const std::vector<std::string>& notes, Format format,
-                  std::string (*show)(const Answer&, const std::vector<std::string>&)) {
-  if (answers.size() == 1) return PrintAnswer(answers.front().answer, notes, format, show);
-  const char* before = format == Format::kTable ? "" : "[";
-  for (const HeadedAnswer<Answer>& headed : answers) {
-    std::fputs(before, stdout);
-    if (format == Format::kTable) std::printf("== %s\n", headed.heading.c_str());
-    PrintAnswer(headed.answer, notes, format, show);
-    before = format == Format::kTable ? "\n" : ",";
+                  const std::vector<std::string>& notes, const Output& output,
+                  const AnswerForms<Answer>& forms) {
+  if (answers.size() == 1) return PrintAnswer(answers.front().answer, notes, output, forms);
+  std::string text, json;
+  for (const auto& [heading, answer] : answers) {
+    absl::StrAppend(&text, text.empty() ? "" : "\n", "== ", heading, "\n",
+                    output.IsText() ? forms.show(output, answer, notes) : "");
+    absl::StrAppend(&json, json.empty() ? "[" : ",",
+                    output.IsText() ? "" : convert::ToJson(answer));
   }
-  if (format == Format::kJson) std::puts("]");
+  if (!output.IsText()) std::fputs(ShowNotes(notes).c_str(), stderr);
+  PrintJson(output, json + "]", RecordsOf(answers, forms), text);
 }
 
 }  // namespace tunesmith::client

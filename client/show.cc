@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "client/listings.h"
 #include "client/show_explanation.h"
 #include "client/table.h"
 #include "common/str_cat.h"
@@ -12,19 +13,6 @@
 
 namespace tunesmith::client {
 namespace {
-
-std::string EvidenceName(v1::Evidence evidence) {
-  switch (evidence) {
-    case v1::EVIDENCE_MEASURED_HERE:
-      return "measured here";
-    case v1::EVIDENCE_MEASURED_ON_KIND:
-      return "measured on this GPU kind";
-    default:
-      return "datasheet";
-  }
-}
-
-std::string Hours(double hours) { return hours > 0 ? absl::StrFormat("%.2f", hours) : "-"; }
 
 std::vector<std::pair<std::string, int64_t>> Classes(const v1::MemoryPrediction& memory) {
   const v1::MemoryByClass& by_class = memory.by_class();
@@ -79,32 +67,6 @@ std::string NoteLines(const auto& notes) {
   return lines;
 }
 
-// The first is starred where it is the choice.
-std::string MixTable(const google::protobuf::RepeatedPtrField<v1::RankedMix>& mixes, bool starred) {
-  const bool priced = !mixes.empty() && mixes.Get(0).cost() > 0;
-  std::vector<std::string> header = {" ", "#", "memory GiB", "step", "tokens/s", "hours", "mix"};
-  std::vector<size_t> right_aligned = {1, 2, 3, 4, 5};
-  if (priced) {
-    header.insert(header.end() - 1, "cost");
-    right_aligned.push_back(6);
-  }
-  Table table(header, right_aligned);
-  for (int i = 0; i < mixes.size(); ++i) {
-    const v1::RankedMix& ranked = mixes.Get(i);
-    const v1::TimePrediction& time = ranked.prediction().time();
-    std::vector<std::string> row = {starred && i == 0 ? "*" : " ",
-                                    StrCat(i + 1),
-                                    Gib(ranked.prediction().memory().total_bytes()),
-                                    FormatSeconds(time.step_seconds()),
-                                    absl::StrFormat("%.0f", time.tokens_per_second()),
-                                    Hours(time.total_hours())};
-    if (priced) row.push_back(absl::StrFormat("%.2f", ranked.cost()));
-    row.push_back(ranked.mix_line());
-    table.AddRow(std::move(row));
-  }
-  return table.ToString();
-}
-
 std::string RejectionLines(const v1::RecommendResponse& answer) {
   std::string lines;
   for (const v1::Rejection& rejection : answer.rejections()) {
@@ -149,6 +111,17 @@ std::string CauseName(v1::EndCause cause) {
   return v1::EndCause_Name(cause).substr(std::string_view("END_CAUSE_").size());
 }
 
+std::string EvidenceName(v1::Evidence evidence) {
+  switch (evidence) {
+    case v1::EVIDENCE_MEASURED_HERE:
+      return "measured here";
+    case v1::EVIDENCE_MEASURED_ON_KIND:
+      return "measured on this GPU kind";
+    default:
+      return "datasheet";
+  }
+}
+
 std::string ShowPrediction(const v1::RankedMix& mix) {
   return MemoryTable(mix.prediction().memory()) + TimeLine(mix);
 }
@@ -159,22 +132,24 @@ std::string StateName(v1::JobState state) {
   return v1::JobState_Name(state).substr(std::string_view("JOB_STATE_").size());
 }
 
-std::string ShowRecommendation(const v1::RecommendResponse& answer,
+std::string ShowRecommendation(const Output& output, const v1::RecommendResponse& answer,
                                const std::vector<std::string>& notes) {
   const std::string tail = NoteLines(notes) + NoteLines(answer.notes());
   if (answer.ranked().empty()) return NothingFits(answer) + ShowChanges(answer) + tail;
   const std::string front =
-      answer.pareto().empty() ? ""
-                              : StrCat("\nno mix is both quicker and smaller than one of these:\n",
-                                       MixTable(answer.pareto(), /*starred=*/false));
-  return StrCat(MixTable(answer.ranked(), /*starred=*/true), "* chosen: ", answer.choice_rule(),
-                "\n\n", ShowPrediction(answer.ranked(0)), answer.candidate_count(),
-                " mixes: ", answer.evaluated_count(), " priced, the others excluded by bounds",
+      answer.pareto().empty()
+          ? ""
+          : StrCat("\nno mix is both quicker and smaller than one of these:\n",
+                   TextOf(output, MixListing(answer.pareto(), /*starred=*/false)));
+  return StrCat(TextOf(output, MixListing(answer.ranked(), /*starred=*/true)),
+                "* chosen: ", answer.choice_rule(), "\n\n", ShowPrediction(answer.ranked(0)),
+                answer.candidate_count(), " mixes: ", answer.evaluated_count(),
+                " priced, the others excluded by bounds",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
                 front, answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }
 
-std::string ShowEstimate(const v1::EstimateResponse& answer,
+std::string ShowEstimate(const Output&, const v1::EstimateResponse& answer,
                          const std::vector<std::string>& notes) {
   const v1::Prediction& prediction = answer.estimate().prediction();
   const v1::MemoryPrediction& memory = prediction.memory();
@@ -187,42 +162,6 @@ std::string ShowEstimate(const v1::EstimateResponse& answer,
                 TimeLine(answer.estimate()), NoteLines(notes));
 }
 
-std::string ShowModels(const v1::ListModelsResponse& answer) {
-  Table table({"model", "family", "layers", "hidden", "heads", "kv heads", "vocabulary", "context"},
-              {2, 3, 4, 5, 6, 7});
-  for (const v1::ModelSpec& model : answer.models()) {
-    table.AddRow({model.name(), model.family(), StrCat(model.layer_count()),
-                  StrCat(model.hidden_size()), StrCat(model.head_count()),
-                  StrCat(model.kv_head_count()), StrCat(model.vocab_size()),
-                  StrCat(model.context_limit())});
-  }
-  return table.ToString();
-}
-
-std::string ShowGpus(const v1::ListGpusResponse& answer) {
-  Table table(
-      {"device", "memory GiB", "GB/s", "bf16 TFLOP/s", "fp32 TFLOP/s", "trainer", "description"},
-      {1, 2, 3, 4});
-  for (const v1::Hardware& gpu : answer.gpus()) {
-    const double bf16 = gpu.bf16_dense_flops_per_second() / 1e12;
-    table.AddRow({gpu.name(), Gib(gpu.memory_bytes()),
-                  absl::StrFormat("%.0f", gpu.memory_bytes_per_second() / 1e9),
-                  bf16 > 0 ? absl::StrFormat("%.1f", bf16) : "-",
-                  absl::StrFormat("%.1f", gpu.fp32_dense_flops_per_second() / 1e12),
-                  gpu.trainer_runs() ? "runs" : "no", gpu.description()});
-  }
-  return table.ToString();
-}
-
-std::string ShowJobs(const v1::ListJobsResponse& answer) {
-  Table table({"job", "state", "step", "attempt", "created", "model"}, {2, 3});
-  for (const v1::Job& job : answer.jobs()) {
-    table.AddRow({job.name(), StateName(job.state()), ProgressText(job), StrCat(job.attempt()),
-                  When(job.create_time()), job.spec().model_path()});
-  }
-  return table.ToString();
-}
-
 std::string ShowSubmission(const v1::RenderedSubmission& submission) {
   std::string text = StrCat("Nothing was submitted. ", submission.launcher(),
                             " would be given this command:\n\n  ");
@@ -232,39 +171,6 @@ std::string ShowSubmission(const v1::RenderedSubmission& submission) {
     absl::StrAppend(&text, "\n--- ", file.path(), "\n", file.text(), "\n");
   absl::StrAppend(&text, "\noutlook: ", submission.outlook(), "\n");
   return text;
-}
-
-std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer) {
-  const auto beside = [](const std::string& measured, const std::string& predicted, double ratio) {
-    return ratio > 0 ? StrCat(measured, " of ", predicted, absl::StrFormat(" (%.2f)", ratio)) : "-";
-  };
-  Table table(
-      {"measurement", "job", "step of predicted", "memory GiB of predicted", "source", "mix"});
-  for (const v1::Measurement& m : answer.measurements()) {
-    table.AddRow(
-        {m.name(), m.job().empty() ? "-" : m.job(),
-         beside(FormatSeconds(m.measured().step_seconds()),
-                FormatSeconds(m.predicted().time().step_seconds()), m.step_seconds_ratio()),
-         beside(Gib(m.measured().peak_device_bytes()), Gib(m.predicted().memory().total_bytes()),
-                m.device_memory_ratio()),
-         m.source(), m.mix_line()});
-  }
-  return table.ToString();
-}
-
-std::string ShowClusters(const v1::ListClustersResponse& answer) {
-  Table table(
-      {"cluster", "GPUs free", "threads free", "memory free", "queued", "active", "description"},
-      {1, 2, 3, 4, 5});
-  for (const v1::Cluster& cluster : answer.clusters()) {
-    table.AddRow({cluster.name(), StrCat(cluster.free_gpu_count(), " of ", cluster.gpu_count()),
-                  StrCat(cluster.free_cpu_thread_count(), " of ", cluster.cpu_thread_count()),
-                  StrCat(Gib(cluster.free_host_memory_bytes()), " of ",
-                         Gib(cluster.host_memory_bytes()), " GiB"),
-                  StrCat(cluster.queued_job_count()), StrCat(cluster.active_job_count()),
-                  cluster.description()});
-  }
-  return table.ToString();
 }
 
 std::string ShowJob(const v1::Job& job) {

@@ -3,10 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "client/output.h"
 #include "google/protobuf/timestamp.pb.h"
-#include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
-#include "tunesmith/v1/measurements.pb.h"
 #include "tunesmith/v1/recommender.pb.h"
 
 // Answers as text for people: GiB, times in words. Each ends in a newline.
@@ -14,10 +13,11 @@ namespace tunesmith::client {
 
 // The ranked mixes with the chosen one marked, its memory by class, and what a reader must know; or, when nothing fits, the amounts missing.
 // `notes` are printed with the answer's own.
-std::string ShowRecommendation(const v1::RecommendResponse& answer,
+std::string ShowRecommendation(const Output& output, const v1::RecommendResponse& answer,
                                const std::vector<std::string>& notes);
 
-std::string ShowEstimate(const v1::EstimateResponse& answer, const std::vector<std::string>& notes);
+std::string ShowEstimate(const Output& output, const v1::EstimateResponse& answer,
+                         const std::vector<std::string>& notes);
 
 // Memory by class, what binds, and the time of one mix, with its cost where there is one.
 std::string ShowPrediction(const v1::RankedMix& mix);
@@ -25,13 +25,11 @@ std::string ShowPrediction(const v1::RankedMix& mix);
 // "note: ...", one line each.
 std::string ShowNotes(const std::vector<std::string>& notes);
 
-std::string ShowModels(const v1::ListModelsResponse& answer);
-std::string ShowGpus(const v1::ListGpusResponse& answer);
-std::string ShowJobs(const v1::ListJobsResponse& answer);
 std::string ShowJob(const v1::Job& job);
 std::string ShowSubmission(const v1::RenderedSubmission& submission);
-std::string ShowMeasurements(const v1::ListMeasurementsResponse& answer);
-std::string ShowClusters(const v1::ListClustersResponse& answer);
+
+// "measured here".
+std::string EvidenceName(v1::Evidence evidence);
 
 // "PREEMPTED".
 std::string CauseName(v1::EndCause cause);

@@ -1,6 +1,6 @@
 #include "client/show_runtime.h"
 
-#include "absl/strings/str_format.h"
+#include "client/listings.h"
 #include "client/show.h"
 #include "client/table.h"
 #include "common/str_cat.h"
@@ -8,19 +8,6 @@
 
 namespace tunesmith::client {
 namespace {
-
-std::string MixTable(const v1::RuntimeAnswer& answer) {
-  Table table({" ", "#", "allocated GiB", "process GiB", "host GiB", "step", "tokens/s", "mix"},
-              {1, 2, 3, 4, 5, 6});
-  for (int i = 0; i < answer.ranked_size(); ++i) {
-    const v1::RankedRuntimeMix& ranked = answer.ranked(i);
-    table.AddRow({i == 0 ? "*" : " ", StrCat(i + 1), Gib(ranked.memory().allocated().bytes()),
-                  Gib(ranked.memory().process().bytes()), Gib(ranked.memory().host_bytes()),
-                  FormatSeconds(ranked.time().step_seconds()),
-                  absl::StrFormat("%.0f", ranked.time().tokens_per_second()), ranked.mix_line()});
-  }
-  return table.ToString();
-}
 
 std::string Range(const v1::RuntimeBytes& bytes) {
   return StrCat(Gib(bytes.low_bytes()), " to ", Gib(bytes.high_bytes()));
@@ -61,17 +48,17 @@ std::string NothingFits(const v1::RuntimeAnswer& answer) {
                 MemoryText(nearest.memory()));
 }
 
-std::string Chosen(const v1::RuntimeAnswer& answer) {
+std::string Chosen(const Output& output, const v1::RuntimeAnswer& answer) {
   const v1::RankedRuntimeMix& chosen = answer.ranked(0);
-  return StrCat(MixTable(answer), "* chosen: ", answer.choice_rule(), "\n\n",
-                MemoryText(chosen.memory()), TimeText(chosen.time()));
+  return StrCat(TextOf(output, RuntimeMixListing(answer)), "* chosen: ", answer.choice_rule(),
+                "\n\n", MemoryText(chosen.memory()), TimeText(chosen.time()));
 }
 
 }  // namespace
 
-std::string ShowRuntimeAnswer(const v1::RuntimeAnswer& answer,
+std::string ShowRuntimeAnswer(const Output& output, const v1::RuntimeAnswer& answer,
                               const std::vector<std::string>& notes) {
-  std::string text = answer.ranked().empty() ? NothingFits(answer) : Chosen(answer);
+  std::string text = answer.ranked().empty() ? NothingFits(answer) : Chosen(output, answer);
   text += StrCat(answer.candidate_count(), " mixes, ", answer.feasible_count(), " fit\n");
   for (const std::string& note : notes) text += StrCat("note: ", note, "\n");
   for (const std::string& note : answer.notes()) text += StrCat("note: ", note, "\n");

@@ -1,6 +1,7 @@
 #include "client/table.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace tunesmith::client {
@@ -12,14 +13,15 @@ Table::Table(std::vector<std::string> header, std::vector<size_t> right_aligned)
 
 void Table::AddRow(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
 
-std::string Table::ToString() const {
+std::string Table::ToString(bool headers) const {
+  const std::span<const std::vector<std::string>> rows = std::span(rows_).subspan(headers ? 0 : 1);
   std::vector<size_t> widths(rows_[0].size());
-  for (const auto& row : rows_) {
+  for (const auto& row : rows) {
     for (size_t column = 0; column < row.size(); ++column)
       widths[column] = std::max(widths[column], CharacterCount(row[column]));
   }
   std::string text;
-  for (const auto& row : rows_) {
+  for (const auto& row : rows) {
     for (size_t column = 0; column < row.size(); ++column) {
       const std::string padding(widths[column] - CharacterCount(row[column]), ' ');
       const bool right =

@@ -14,7 +14,8 @@ class Table {
   // REQUIRES: as many cells as the header has.
   void AddRow(std::vector<std::string> cells);
 
-  std::string ToString() const;
+  // Without `headers`, the rows alone, in columns as wide as they need.
+  std::string ToString(bool headers = true) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;  // the first is the header

@@ -1,4 +1,4 @@
-# All from Debian 12: Abseil 20220623, Protobuf 3.21, gRPC 1.51, OpenSSL 3.0, SQLite 3.40, OpenBLAS, PCRE2, utf8proc, CLI11, spdlog, nlohmann-json.
+# All from Debian 12: Abseil 20220623, Protobuf 3.21, gRPC 1.51, OpenSSL 3.0, SQLite 3.40, OpenBLAS, PCRE2, utf8proc, CLI11, yaml-cpp, spdlog, nlohmann-json.
 if(TUNESMITH_STATIC_DEPS)
   set(Protobuf_USE_STATIC_LIBS ON)
 endif()
@@ -8,6 +8,7 @@ find_package(Protobuf REQUIRED)
 find_package(Threads REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_package(PkgConfig REQUIRED)
+pkg_check_modules(YAML_CPP REQUIRED IMPORTED_TARGET yaml-cpp)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)

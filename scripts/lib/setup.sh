@@ -4,8 +4,8 @@
 BUILD_PACKAGES=(
   build-essential cmake ninja-build g++ ccache pkg-config git ca-certificates
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
-  libsqlite3-dev libssl-dev openssl libcli11-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
-  libgtest-dev libgmock-dev openmpi-bin libopenmpi-dev
+  libsqlite3-dev libssl-dev openssl libcli11-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
+  libgtest-dev libgmock-dev openmpi-bin libopenmpi-dev zsh fish man-db
   python3 python3-venv
 )
 LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck)

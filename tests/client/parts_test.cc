@@ -66,6 +66,8 @@ TEST(ExitCodeTest, TellsCausesApart) {
   EXPECT_EQ(ExitCodeOf(absl::OkStatus()), 0);
   EXPECT_EQ(ExitCodeOf(absl::InternalError("")), 1);
   EXPECT_EQ(ExitCodeOf(absl::InvalidArgumentError("")), 2);
+  EXPECT_EQ(ExitCodeOf(absl::UnauthenticatedError("")), 4);
+  EXPECT_EQ(ExitCodeOf(absl::PermissionDeniedError("")), 4);
   EXPECT_EQ(ExitCodeOf(absl::UnavailableError("")), 6);
   EXPECT_EQ(ExitCodeOf(absl::DeadlineExceededError("")), 6);
   EXPECT_EQ(ExitCodeOf(absl::NotFoundError("")), 7);

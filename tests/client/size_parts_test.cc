@@ -73,7 +73,7 @@ TEST(ShowSizeTest, TableOfCounts) {
   answer.set_choice_rule("fewest devices");
   answer.set_fewest_index(3);
   response.add_notes("assumed");
-  const std::string text = ShowSize(response, {"estimated"});
+  const std::string text = ShowSize({}, response, {"estimated"});
   const std::string expected =
       "   #  device  count  nodes  memory GiB    step  hours  device-hours  cost  answer        "
       "because                 mix\n"

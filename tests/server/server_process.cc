@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -48,7 +49,11 @@ pid_t Start(const std::vector<std::string>& arguments,
   for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
   std::vector<char*> envp;
   for (std::string& variable : variables) envp.push_back(variable.data());
-  for (char** entry = environ; *entry != nullptr; ++entry) envp.push_back(*entry);
+  // Twice the same name, and shells take the last.
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string name(*entry, std::strcspn(*entry, "="));
+    if (!environment.contains(name)) envp.push_back(*entry);
+  }
   envp.push_back(nullptr);
   pid_t pid = 0;
   const int error =
