@@ -22,29 +22,17 @@ constexpr absl::Duration kHandshakePatience = absl::Seconds(10);
 // A client whose host is gone is found out by pings.
 constexpr absl::Duration kPingInterval = absl::Minutes(2);
 constexpr absl::Duration kPingPatience = absl::Seconds(20);
-// A socket is for its owner and its group.
-constexpr mode_t kSocketMask = 0117;
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
 
 void AddLimits(grpc::ServerBuilder& builder) {
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
-                             0);  // else a second server would share the port in silence
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Milliseconds(kHandshakePatience));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(kPingInterval));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(kPingPatience));
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-}
-
-absl::Status CannotListen(const std::vector<Listener>& listeners) {
-  std::vector<std::string> addresses;
-  for (const Listener& listener : listeners) addresses.push_back(listener.address);
-  return absl::UnavailableError(StrCat("cannot listen on ", absl::StrJoin(addresses, ", "),
-                                       "; another process may have the port, or the address is not "
-                                       "this host's: choose another --listen"));
 }
 
 }  // namespace
@@ -54,7 +42,7 @@ Front::Front(const FrontOptions& options, std::vector<Listener> listeners,
              std::function<void(const std::string& line)> problems)
     : options_(options),
       listeners_(std::move(listeners)),
-      ports_(listeners_.size(), 0),
+      connections_(options.max_connection_count),
       calls_(std::move(calls)),
       audit_(options.audit_path.empty()
                  ? nullptr
@@ -70,10 +58,6 @@ absl::StatusOr<std::unique_ptr<Front>> Front::Open(
                                             .tls = options.tls,
                                             .has_access_file = !options.access_path.empty(),
                                             .insecure = options.insecure}));
-  for (const Listener& listener : listeners) {
-    if (listener.guard == Guard::kFileMode)
-      TUNESMITH_RETURN_IF_ERROR(CheckSocketIsFree(SocketPath(listener.address)));
-  }
   std::unique_ptr<AccessList> access;
   if (!options.access_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(access, AccessList::Open(options.access_path, problems));
@@ -123,34 +107,43 @@ std::shared_ptr<grpc::ServerCredentials> Front::CredentialsFor(const Listener& l
 
 absl::StatusOr<std::unique_ptr<grpc::Server>> Front::Serve(grpc::ServerBuilder& builder) {
   AddLimits(builder);
-  for (size_t i = 0; i < listeners_.size(); ++i)
-    builder.AddListeningPort(listeners_[i].address, CredentialsFor(listeners_[i]), &ports_[i]);
+  using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> takers;
+  for (const Listener& listener : listeners_) {
+    TUNESMITH_ASSIGN_OR_RETURN(acceptors_.emplace_back(), Acceptor::Bind(listener.address));
+    takers.push_back(builder.experimental().AddExternalConnectionAcceptor(
+        ConnectionType::FROM_FD, CredentialsFor(listener)));
+  }
   std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
   // What is sent passes the last one first, so that the log has what the client gets.
   interceptors.push_back(std::make_unique<CallWatchFactory>(
       door_, [this](const CallRecord& record) { Record(record); }));
   interceptors.push_back(std::make_unique<MalformedRequestFactory>());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
-  const mode_t mask = umask(kSocketMask);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  umask(mask);
-  const bool all = std::all_of(ports_.begin(), ports_.end(), [](int port) { return port > 0; });
-  if (server == nullptr || !all) return CannotListen(listeners_);
+  if (server == nullptr) return absl::UnavailableError("gRPC does not start");
+  for (size_t i = 0; i < acceptors_.size(); ++i)
+    acceptors_[i]->Start(std::move(takers[i]), connections_);
   return server;
 }
 
+void Front::Close() {
+  for (const auto& acceptor : acceptors_) acceptor->Stop();
+}
+
 int Front::port() const {
-  for (size_t i = 0; i < listeners_.size(); ++i) {
-    if (listeners_[i].guard != Guard::kFileMode) return ports_[i];
+  for (const auto& acceptor : acceptors_) {
+    if (acceptor->port() > 0) return acceptor->port();
   }
   return 0;
 }
 
 std::string Front::Where() const {
   std::vector<std::string> places;
-  for (size_t i = 0; i < listeners_.size(); ++i)
-    places.push_back(listeners_[i].guard == Guard::kFileMode ? listeners_[i].address
-                                                             : StrCat("port ", ports_[i]));
+  for (size_t i = 0; i < listeners_.size(); ++i) {
+    const int port = acceptors_[i]->port();
+    places.push_back(port > 0 ? StrCat("port ", port) : listeners_[i].address);
+  }
   return absl::StrJoin(places, ", ");
 }
 

@@ -9,6 +9,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "server/call_record.h"
+#include "server/security/acceptor.h"
 #include "server/security/audit_log.h"
 #include "server/security/call_limits.h"
 #include "server/security/door.h"
@@ -25,7 +26,8 @@ struct FrontOptions {
   std::string access_path;  // who may do what; empty: whoever gets to the server may do everything
   bool insecure = false;    // listen beyond loopback without them
   CallLimits limits;
-  std::string audit_path;  // empty: no audit log
+  int64_t max_connection_count = 0;  // 0: as Connections has it
+  std::string audit_path;            // empty: no audit log
 };
 
 class Front {
@@ -39,6 +41,9 @@ class Front {
 
   // Listens and serves what was registered with the builder. UNAVAILABLE when an address cannot be had. The front outlives the server.
   absl::StatusOr<std::unique_ptr<grpc::Server>> Serve(grpc::ServerBuilder& builder);
+
+  // No new connection from now on. Before the server is shut down.
+  void Close();
 
   // The port of the first listener that has one; 0: none has. REQUIRES: Serve was OK.
   int port() const;
@@ -56,7 +61,8 @@ class Front {
 
   const FrontOptions options_;
   const std::vector<Listener> listeners_;
-  std::vector<int> ports_;  // of the listeners; 1 of a socket
+  Connections connections_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // of the listeners
   const CallSink calls_;
   std::unique_ptr<TlsWatch> tls_;  // null without TLS
   std::unique_ptr<AuditLog> audit_;

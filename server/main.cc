@@ -17,6 +17,7 @@
 #include "server/backup.h"
 #include "server/log.h"
 #include "server/security/access_file.h"
+#include "server/security/connections.h"
 #include "server/server.h"
 
 namespace {
@@ -138,6 +139,11 @@ void AddSecurityFlags(CLI::App& app, Flags& flags) {
                  "Of each caller, streams too; 0: as many as come")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  app.add_option("--max-connections", front.max_connection_count,
+                 "Connections at once; others are closed. 0: three quarters of the files that this "
+                 "process may open")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--add-token", flags.add_token,
                  "Make a token for this name, add it to --access-file, print it and end");
   app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
@@ -250,6 +256,7 @@ int Run(Flags& flags) {
   if (!flags.backup.empty()) return BackUp(flags);
   if (!flags.restore.empty()) return Restore(flags);
   if (!flags.add_token.empty()) return AddToken(flags);
+  tunesmith::server::RaiseOpenFileLimit();
   const auto logger = tunesmith::server::MakeLogger();
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {

@@ -154,6 +154,7 @@ absl::Status Server::Listen() {
 void Server::Shutdown(absl::Duration patience) {
   if (server_ == nullptr) return;
   SetHealth(false);
+  front_->Close();
   hub_.Close();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
   // Calls that wait for a search are answered by it, and end the server's wait.
