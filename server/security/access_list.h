@@ -15,7 +15,7 @@
 namespace tunesmith::server {
 
 // The access file in memory. It is looked at once a second, when somebody calls, and read again when it has changed: who is taken out is
-// refused a second later. A file that has become unreadable or wrong leaves what was known, and is told once. Thread-safe.
+// refused a second later, and who is put in is known at once. A file that has become unreadable or wrong leaves what was known, and is told once. Thread-safe.
 class AccessList {
  public:
   // `log` takes a line when the file was read again, or could not be. Errors as ReadPrivateFile and ParseAccessFile.
@@ -31,8 +31,9 @@ class AccessList {
  private:
   AccessList(std::string path, std::function<void(const std::string& line)> log)
       : path_(std::move(path)), log_(std::move(log)) {}
-  absl::Status Read();  // REQUIRES: mutex_ held
-  void Refresh();       // REQUIRES: mutex_ held
+  absl::Status Read();                               // REQUIRES: mutex_ held
+  void Refresh();                                    // REQUIRES: mutex_ held
+  const AccessEntry* Find(const std::string& hash);  // REQUIRES: mutex_ held
 
   const std::string path_;
   const std::function<void(const std::string& line)> log_;
