@@ -45,9 +45,7 @@ class CallWatch final : public grpc::experimental::Interceptor {
       : info_(info), door_(door), sink_(sink), start_(absl::Now()) {
     record_.method = info->method();
   }
-  ~CallWatch() override {
-    if (counted_) door_.counter().Ended(record_.caller);
-  }
+  ~CallWatch() override { CountEnd(); }
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::POST_RECV_INITIAL_METADATA))
@@ -94,7 +92,14 @@ class CallWatch final : public grpc::experimental::Interceptor {
       record_.resource = std::move(name);
   }
 
+  void CountEnd() {
+    if (counted_) door_.counter().Ended(record_.caller);
+    counted_ = false;
+  }
+
+  // Before the status is sent: the next call of who waits for it finds this one ended.
   void End(const grpc::Status& status) {
+    CountEnd();
     record_.code = static_cast<absl::StatusCode>(status.error_code());  // the numbers are the same
     record_.message = status.error_message();
     record_.duration = absl::Now() - start_;
