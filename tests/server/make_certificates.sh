@@ -4,7 +4,7 @@
 #   server                 localhost, 127.0.0.1
 #   server-expired, server-other (of other-ca), server-elsewhere (of another name)
 #   alice, bob             clients; alice-expired, alice-other (of other-ca)
-#   crl/                   revokes bob, under the name by which OpenSSL finds it
+#   crl/                   revokes bob, under the name by which OpenSSL finds it; crl-stale/ has a list that is past its next update
 set -euo pipefail
 cd "$1"
 
@@ -61,5 +61,8 @@ certify ca bob bob DNS:bob.example
 openssl ca -config ca.cnf -gencrl -crl_lastupdate 20200101000000Z -out before.pem 2>/dev/null
 openssl ca -config ca.cnf -revoke bob.crt 2>/dev/null
 openssl ca -config ca.cnf -gencrl -out revoked.pem 2>/dev/null
-mkdir -p crl
-cp revoked.pem "crl/$(openssl x509 -hash -noout -in ca.crt).r0"
+openssl ca -config ca.cnf -gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200102000000Z -out stale.pem 2>/dev/null
+mkdir -p crl crl-stale
+name=$(openssl x509 -hash -noout -in ca.crt)
+cp revoked.pem "crl/$name.r0"
+cp stale.pem "crl-stale/$name.r0"

@@ -290,6 +290,14 @@ TEST_F(SecurityTest, WithoutAnAccessFileAClientNeedsACertificate) {
   EXPECT_EQ(FirstCall(server.address(), TlsClient()).error_code(), Code::UNAVAILABLE);
 }
 
+TEST_F(SecurityTest, AListOfRevocationsThatIsTooOldLetsNobodyIn) {
+  std::vector<std::string> flags = Tls();
+  flags.insert(flags.end(),
+               {"--tls-client-ca", Cert("ca.crt"), "--tls-crl-dir", Cert("crl-stale")});
+  ServerProcess server(DataDirectory(), {}, flags, "127.0.0.1:0", nullptr);
+  EXPECT_EQ(FirstCall(server.address(), TlsClient("alice")).error_code(), Code::UNAVAILABLE);
+}
+
 TEST_F(SecurityTest, CertificatesAndRevocationsAreTakenUpWhileTheServerRuns) {
   const std::string live = scratch_.path() + "/live";
   std::filesystem::create_directories(live + "/crl");

@@ -139,6 +139,7 @@ ServerProcess::ServerProcess(const std::string& data_directory,
     port_ = PortInLog(Slurp(log_path_));
   }
   EXPECT_GT(port_, 0) << Slurp(log_path_);
+  if (credentials == nullptr) return;
   const auto channel = Connect(address(), 0, credentials);
   jobs_ = v1::JobService::NewStub(channel);
   recommender_ = v1::RecommenderService::NewStub(channel);

@@ -52,7 +52,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number = 
 class ServerProcess {
  public:
   // Starts a server, on a free loopback port unless told, and waits until it listens. Check port() > 0. The stubs are on a channel with
-  // `credentials`.
+  // `credentials`; there are none without.
   ServerProcess(const std::string& data_directory,
                 const std::map<std::string, std::string>& environment = {},
                 const std::vector<std::string>& flags = {},
