@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -15,7 +16,9 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/backup.h"
+#include "server/configuration.h"
 #include "server/log.h"
+#include "server/operations/notify.h"
 #include "server/security/access_file.h"
 #include "server/security/connections.h"
 #include "server/server.h"
@@ -44,6 +47,10 @@ struct Flags {
   std::string add_token;
   std::string role = "submitter";
   std::string access_log = "all";
+  std::string log_level = "info";
+  std::string config;
+  bool print_config = false;
+  bool log_level_is_fixed = false;  // by a flag or the environment
   double slurm_time_limit_minutes = 0;
   double slurm_poll_seconds = 10;
   double slurm_fence_seconds = 5;
@@ -103,9 +110,11 @@ void AddDatabaseFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--backup", flags.backup,
-                 "Copy the database to this new file and end; a server may run meanwhile");
+                 "Copy the database to this new file and end; a server may run meanwhile")
+      ->group(tunesmith::server::kActions);
   app.add_option("--restore", flags.restore,
                  "Put this copy in the place of the database and end; no server may run meanwhile")
+      ->group(tunesmith::server::kActions)
       ->excludes("--backup");
 }
 
@@ -145,9 +154,28 @@ void AddSecurityFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--add-token", flags.add_token,
-                 "Make a token for this name, add it to --access-file, print it and end");
+                 "Make a token for this name, add it to --access-file, print it and end")
+      ->group(tunesmith::server::kActions);
   app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
+      ->group(tunesmith::server::kActions)
       ->capture_default_str();
+}
+
+void AddOperationsFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--http-listen", flags.server.http_listen,
+                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
+  app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
+      ->check(CLI::IsMember({"all", "none"}))
+      ->capture_default_str();
+  app.add_option("--log-level", flags.log_level,
+                 "Least level of lines in the log: debug, info, warning or error; calls are info")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--config", flags.config,
+                 "YAML file of settings, named as the flags; SIGHUP takes its log-level up anew");
+  app.add_flag("--print-config", flags.print_config,
+               "Print every setting with where it is from, and end")
+      ->group(tunesmith::server::kActions);
 }
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -172,9 +200,6 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "From asking a trainer to stop to killing it")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
-      ->check(CLI::IsMember({"all", "none"}))
-      ->capture_default_str();
   app.add_option("--launchers", flags.server.launchers,
                  "Where jobs run: host, slurm, or both with the default first")
       ->delimiter(',')
@@ -184,6 +209,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddSlurmFlags(app, flags);
   AddDatabaseFlags(app, flags);
   AddSecurityFlags(app, flags);
+  AddOperationsFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
 
@@ -193,6 +219,7 @@ sigset_t BlockStopSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -250,6 +277,32 @@ void Finish(Flags& flags) {
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();
 }
 
+void SetLogLevel(spdlog::logger& logger, const std::string& level) {
+  logger.set_level(spdlog::level::from_str(level));
+}
+
+// A level that the command line or the environment gives is not taken back by the file.
+void TakeUpLogLevel(const Flags& flags, spdlog::logger& logger) {
+  const std::string level = tunesmith::server::ValueInFile(flags.config, "log-level");
+  const bool known = spdlog::level::from_str(level) != spdlog::level::off;
+  if (known && !flags.log_level_is_fixed) SetLogLevel(logger, level);
+  tunesmith::server::LogLine(
+      logger, spdlog::level::warn,
+      StrCat("SIGHUP: the log's level is ", spdlog::level::to_string_view(logger.level()).data()));
+}
+
+// The signal that asks the server to stop.
+int WaitForStop(const sigset_t& signals, const Flags& flags, spdlog::logger& logger) {
+  const absl::Duration watchdog = tunesmith::server::WatchdogInterval();
+  const timespec patience = absl::ToTimespec(std::min(watchdog, absl::Hours(1)));
+  while (true) {
+    const int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal == SIGHUP) TakeUpLogLevel(flags, logger);
+    if (signal > 0 && signal != SIGHUP) return signal;
+    if (watchdog < absl::InfiniteDuration()) tunesmith::server::NotifySystemd("WATCHDOG=1");
+  }
+}
+
 int Run(Flags& flags) {
   const sigset_t signals = BlockStopSignals();
   Finish(flags);
@@ -258,6 +311,7 @@ int Run(Flags& flags) {
   if (!flags.add_token.empty()) return AddToken(flags);
   tunesmith::server::RaiseOpenFileLimit();
   const auto logger = tunesmith::server::MakeLogger();
+  SetLogLevel(*logger, flags.log_level);
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {
     std::fprintf(stderr, "tunesmithd: %s\n", std::string(server.status().message()).c_str());
@@ -266,12 +320,21 @@ int Run(Flags& flags) {
   tunesmith::server::LogLine(*logger, spdlog::level::info,
                              StrCat("tunesmithd ", tunesmith::Version(), " listens on ",
                                     (*server)->Where(), "; data in ", flags.server.data_directory));
-  int signal = 0;
-  sigwait(&signals, &signal);
+  tunesmith::server::NotifySystemd("READY=1");
+  const int signal = WaitForStop(signals, flags, *logger);
+  tunesmith::server::NotifySystemd("STOPPING=1");
   tunesmith::server::LogLine(*logger, spdlog::level::info,
                              StrCat("signal ", signal, ": shutting down; jobs go on"));
   (*server)->Shutdown(kShutdownPatience);
   return 0;
+}
+
+// Whether a setting is from a flag or the environment.
+bool IsFixed(const std::vector<tunesmith::Setting>& settings, const std::string& name) {
+  return std::any_of(settings.begin(), settings.end(), [&](const tunesmith::Setting& setting) {
+    return setting.name == name &&
+           (setting.origin == "flag" || setting.origin.starts_with("environment"));
+  });
 }
 
 }  // namespace
@@ -280,10 +343,21 @@ int main(int argc, char** argv) {
   CLI::App app("Tunesmith's server: recommends mixes of optimizations and runs fine-tuning jobs.");
   Flags flags;
   AddFlags(app, flags);
+  tunesmith::server::NameVariables(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsageError;
   }
+  const auto settings = tunesmith::server::Configure(app, flags.config);
+  if (!settings.ok()) {
+    std::fprintf(stderr, "tunesmithd: %s\n", std::string(settings.status().message()).c_str());
+    return kUsageError;
+  }
+  if (flags.print_config) {
+    std::fputs(tunesmith::server::Show(*settings).c_str(), stdout);
+    return 0;
+  }
+  flags.log_level_is_fixed = IsFixed(*settings, "log-level");
   return Run(flags);
 }

@@ -14,6 +14,9 @@
 #include "proto/convert/run_directory.h"
 #include "server/launch/slurm/slurm_launcher.h"
 #include "server/log.h"
+#include "server/operations/call_metrics.h"
+#include "server/operations/process_metrics.h"
+#include "server/operations/server_metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -51,6 +54,7 @@ absl::StatusOr<std::unique_ptr<Front>> OpenFront(const ServerOptions& options,
                                                  const std::shared_ptr<spdlog::logger>& logger) {
   const auto log_call = [logger, logs = options.logs_calls](const CallRecord& record) {
     if (logs) LogCall(*logger, record);
+    CountCall(ProcessMetrics(), record);
   };
   return Front::Open(options.front, log_call, ErrorLog(logger));
 }
@@ -111,6 +115,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked
   // After the port, so that a server that cannot serve launches nothing.
   server->supervisor_.Start();
   server->SetHealth(true);
+  TUNESMITH_RETURN_IF_ERROR(server->StartHttp(options));
   if (!server->store_->pool().was_closed()) server->CheckDatabase();
   return server;
 }
@@ -125,7 +130,38 @@ void Server::CheckDatabase() {
   });
 }
 
+absl::Status Server::StartHttp(const ServerOptions& options) {
+  TellBuild(ProcessMetrics());
+  const std::string certificate = options.front.tls.certificate_path;
+  collection_ = ProcessMetrics().Collect([this, certificate] { CollectMetrics(certificate); });
+  if (options.http_listen.empty()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(
+      http_,
+      HttpEndpoints::Start(options.http_listen, {.metrics = [] { return ProcessMetrics().Text(); },
+                                                 .ready = [this] { return CheckReady(); }}));
+  LogLine(*logger_, spdlog::level::info,
+          StrCat("metrics and health by HTTP on port ", http_->port()));
+  return absl::OkStatus();
+}
+
+void Server::CollectMetrics(const std::string& certificate_path) {
+  Metrics& metrics = ProcessMetrics();
+  CollectProcess(metrics);
+  CollectJobs(metrics, *store_, Pointers(launchers_));
+  CollectCertificate(metrics, certificate_path);
+  metrics.GaugeOf("tunesmith_searches_waiting", "Calls that wait for a thread to search.")
+      .Set(static_cast<double>(recommender_.waiting_count()));
+}
+
+absl::Status Server::CheckReady() {
+  if (!serves_) return absl::UnavailableError("the server is shutting down");
+  return store_->pool().Read([](Database& database) {
+    return database.QueryInteger("SELECT count(*) FROM server_state").status();
+  });
+}
+
 void Server::SetHealth(bool serving) {
+  serves_ = serving;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   if (health == nullptr) return;
   for (const std::string name :
@@ -160,6 +196,8 @@ void Server::Shutdown(absl::Duration patience) {
   // Calls that wait for a search are answered by it, and end the server's wait.
   recommender_.Stop();
   server_->Wait();
+  http_.reset();
+  collection_.reset();
   server_.reset();
   supervisor_.Stop();
   check_.Stop();

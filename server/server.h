@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@
 #include "server/launch/host_launcher.h"
 #include "server/launch/slurm/submission.h"
 #include "server/measurement_service.h"
+#include "server/operations/http_endpoints.h"
+#include "server/operations/metrics.h"
 #include "server/recommender_service.h"
 #include "server/security/path_roots.h"
 #include "server/store.h"
@@ -39,7 +42,8 @@ struct ServerOptions {
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
-  bool logs_calls = true;  // one line per call
+  std::string http_listen;  // HOST:PORT of metrics and health; empty: none
+  bool logs_calls = true;   // one line per call
 };
 
 class Server {
@@ -69,6 +73,9 @@ class Server {
   absl::Status Listen();
   void SetHealth(bool serving);
   void CheckDatabase();
+  absl::Status StartHttp(const ServerOptions& options);
+  void CollectMetrics(const std::string& certificate_path);
+  absl::Status CheckReady();
 
   DataLock lock_;
   std::unique_ptr<Store> store_;
@@ -85,6 +92,9 @@ class Server {
   MeasurementService measurements_;
   Supervisor supervisor_;
   std::unique_ptr<grpc::Server> server_;
+  std::atomic<bool> serves_{false};
+  std::unique_ptr<Metrics::Collection> collection_;
+  std::unique_ptr<HttpEndpoints> http_;
 };
 
 }  // namespace tunesmith::server

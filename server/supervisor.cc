@@ -13,6 +13,7 @@
 #include "server/fail_point.h"
 #include "server/job_states.h"
 #include "server/measurements.h"
+#include "server/operations/metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -62,6 +63,17 @@ std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
   return StrCat("attempt ", job.attempt(), " was stopped or lost; ", job.launcher(),
                 waits ? " has queued the job again" : " has started the job again",
                 ", to go on from its last checkpoint");
+}
+
+// The same status; an error is counted.
+absl::Status Counted(const Launcher& launcher, const absl::Status& status) {
+  if (status.ok()) return status;
+  ProcessMetrics()
+      .CounterOf("tunesmith_launcher_errors_total",
+                 "What a launcher was asked for and could not do.",
+                 {{"launcher", std::string(launcher.name())}})
+      .Add();
+  return status;
 }
 
 }  // namespace
@@ -127,7 +139,7 @@ void Supervisor::Tick() {
     std::move(records->begin(), records->end(), std::back_inserter(active));
   }
   for (Launcher* launcher : launchers_)
-    Report(std::string(launcher->name()), TickLauncher(*launcher, active));
+    Report(std::string(launcher->name()), Counted(*launcher, TickLauncher(*launcher, active)));
   Report("housekeeping", KeepHouse());
 }
 
@@ -138,7 +150,7 @@ absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobR
     here.push_back(record.job);
     // One job's trouble (its directory was removed, say) does not keep the others from being
     // looked at.
-    Report(record.job.name(), Supervise(launcher, record));
+    Report(record.job.name(), Counted(launcher, Supervise(launcher, record)));
   }
   // A job that ended in this tick holds its place until the next.
   return LaunchWaiting(launcher, here);
@@ -175,6 +187,7 @@ absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& nam
   if (prepared.ok()) prepared = PrepareRunDirectory(job);
   const absl::StatusOr<std::string> handle =
       prepared.ok() ? launcher.Start(job) : absl::StatusOr<std::string>(prepared);
+  (void)Counted(launcher, handle.status());
   FailPoint("after_launch");
   if (handle.ok()) return KeepHandle(store_, name, *handle).status();
   if (absl::IsUnavailable(handle.status())) return handle.status();  // tried again at the next tick
