@@ -67,7 +67,7 @@ int RunReport(const Globals& globals, const ReportFlags& flags) {
   return kExitOk;
 }
 
-void AddReport(CLI::App& parent, Globals& globals) {
+void AddMeasurementReport(CLI::App& parent, Globals& globals) {
   CLI::App* command = parent.add_subcommand(
       "report", "Store what a job, or a plan that ran elsewhere, really took");
   command->fallthrough();
@@ -100,7 +100,7 @@ void AddMeasurements(CLI::App& app, Globals& globals) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   AddOutputFlags(*parent, flags->output);
-  AddReport(*parent, globals);
+  AddMeasurementReport(*parent, globals);
   parent->callback([&globals, flags, parent] {
     if (!parent->get_subcommands().empty()) return;
     globals.run = [&globals, flags] { return RunList(globals, *flags); };

@@ -203,10 +203,28 @@ void AddRecommend(CLI::App& app, Globals& globals) {
       ->add_option("--pareto", flags->pareto,
                    "Show also so many mixes for which no other is both quicker and smaller")
       ->check(CLI::Range(1, 1000));
+  command->add_flag("--pictures", flags->output.pictures,
+                    "Draw bars of memory and the front also where stdout is no terminal");
   command->add_flag("--probe", flags->probe,
                     "Run a step of the chosen mix on this host, to see it beside the prediction");
   command->add_option("--plan-out", flags->plan_out,
                       "Write the chosen mix as a plan, for launch --plan");
+  AddOutputFlags(*command, flags->output);
+  command->callback([&globals, flags] {
+    globals.run = [&globals, flags] { return RunRecommend(globals, *flags); };
+  });
+}
+
+void AddExport(CLI::App& app, Globals& globals) {
+  CLI::App* command = app.add_subcommand(
+      "export", "Write the best mix of another stack as that stack's configuration files");
+  auto flags = std::make_shared<RecommendFlags>();
+  AddQuestionFlags(*command, flags->question);
+  AddRuntimeFlags(*command, flags->runtime);
+  for (const char* name : {"--runtime", "--export"}) command->get_option(name)->required();
+  command->add_option("--top", flags->top, "Most mixes in the answer")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   AddOutputFlags(*command, flags->output);
   command->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunRecommend(globals, *flags); };

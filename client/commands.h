@@ -9,6 +9,7 @@
 #include "client/client.h"
 #include "client/config.h"
 #include "client/output.h"
+#include "client/style.h"
 
 namespace CLI {
 class App;
@@ -19,6 +20,7 @@ class App;
 namespace tunesmith::client {
 
 struct Globals {
+  ColorMode color = ColorMode::kAuto;
   std::string use_context;
   Configuration configuration;
   ClientOptions client;
@@ -43,6 +45,10 @@ int Fail(const absl::Status& status);
 
 void AddRecommend(CLI::App& app, Globals& globals);
 void AddEstimate(CLI::App& app, Globals& globals);
+void AddExplain(CLI::App& app, Globals& globals);
+void AddCompare(CLI::App& app, Globals& globals);
+void AddReport(CLI::App& app, Globals& globals);
+void AddExport(CLI::App& app, Globals& globals);
 void AddSize(CLI::App& app, Globals& globals);
 void AddSlurmHint(CLI::App& app, Globals& globals);
 void AddModels(CLI::App& app, Globals& globals);

@@ -71,6 +71,7 @@ std::string Listing::ToTable(bool wide, bool headers) const {
     std::vector<std::string> cells;
     for (const size_t i : chosen) cells.push_back(row[i].shown);
     table.AddRow(std::move(cells));
+    if (emphasized_ > 0 && &row == &rows_[emphasized_ - 1]) table.EmphasizeLast();
   }
   return table.ToString(headers);
 }

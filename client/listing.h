@@ -43,6 +43,9 @@ class Listing {
   // REQUIRES: as many cells as columns.
   void AddRow(std::vector<Cell> cells);
 
+  // The row that was added last stands out in tables, where there is colour.
+  void EmphasizeLast() { emphasized_ = rows_.size(); }
+
   // A column before the others with the same value in each row.
   void Prepend(Column column, const Cell& value);
 
@@ -63,6 +66,7 @@ class Listing {
   std::vector<Column> columns_;
   std::string name_key_;
   std::vector<std::vector<Cell>> rows_;
+  size_t emphasized_ = 0;  // counted from 1; 0: none
 };
 
 }  // namespace tunesmith::client

@@ -72,6 +72,7 @@ Listing MixListing(const RepeatedPtrField<v1::RankedMix>& mixes, bool starred) {
                     NumberCell(time.total_hours(), 2), NumberCell(mix.device_hours(), 2),
                     NumberCell(mix.cost(), 2), BytesCell(memory.host_bytes()),
                     memory.binding_instant(), EvidenceName(time.evidence()), mix.mix_line()});
+    if (starred && i == 0) listing.EmphasizeLast();
   }
   return listing;
 }
@@ -97,6 +98,7 @@ Listing RuntimeMixListing(const v1::RuntimeAnswer& answer) {
                     SecondsCell(mix.time().step_seconds()), SecondsCell(mix.time().low_seconds()),
                     SecondsCell(mix.time().high_seconds()),
                     NumberCell(mix.time().tokens_per_second(), 0), mix.mix_line()});
+    if (i == 0) listing.EmphasizeLast();
   }
   return listing;
 }
@@ -133,6 +135,7 @@ Listing DeviceCountListing(const v1::DeviceCountsAnswer& answer, bool impossible
          NumberCell(if_fits * sized.best().device_hours(), 2),
          NumberCell(if_fits * sized.best().cost(), 2), VerdictName(sized.verdict()),
          sized.sentence(), sized.has_best() ? Cell(sized.best().mix_line()) : Cell("-", "")});
+    if (sized.rank() == 1) listing.EmphasizeLast();
   }
   return listing;
 }

@@ -40,6 +40,17 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
   app.add_flag("--offline", globals.offline,
                "Answer recommend, estimate, size, models and gpus without a server")
       ->envname("TUNESMITH_OFFLINE");
+  app.add_option_function<std::string>(
+         "--color",
+         [&globals](const std::string& mode) {
+           globals.color = mode == "always"  ? tunesmith::client::ColorMode::kAlways
+                           : mode == "never" ? tunesmith::client::ColorMode::kNever
+                                             : tunesmith::client::ColorMode::kAuto;
+         },
+         "Colour in what people read; auto: on a terminal, unless NO_COLOR is set")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->default_str("auto")
+      ->envname("TUNESMITH_COLOR");
   tunesmith::client::AddCredentialFlags(app, globals.credential_files);
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
@@ -74,9 +85,13 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   tunesmith::client::AddRecommend(app, globals);
   tunesmith::client::AddEstimate(app, globals);
+  tunesmith::client::AddExplain(app, globals);
+  tunesmith::client::AddCompare(app, globals);
   tunesmith::client::AddSize(app, globals);
   tunesmith::client::AddLaunch(app, globals);
   tunesmith::client::AddJobs(app, globals);
+  tunesmith::client::AddReport(app, globals);
+  tunesmith::client::AddExport(app, globals);
   tunesmith::client::AddEvaluate(app, globals);
   tunesmith::client::AddConvert(app, globals);
   tunesmith::client::AddCalibrate(app, globals);
@@ -101,6 +116,7 @@ int main(int argc, char** argv) {
   auto configuration = tunesmith::client::Configure(app, globals.use_context);
   if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
   globals.configuration = *std::move(configuration);
+  tunesmith::client::ChooseStyle(globals.color);
   if (const absl::Status status = globals.ReadCredentials(); !status.ok())
     return tunesmith::client::Fail(status);
   return globals.run();

@@ -19,6 +19,7 @@ enum class Format { kTable, kWide, kJson, kYaml, kCsv, kName };
 struct Output {
   Format format = Format::kTable;
   bool headers = true;
+  bool pictures = false;  // bars and plots also where stdout is no terminal
 
   // For people: notes may stand among the data.
   bool IsText() const { return format == Format::kTable || format == Format::kWide; }

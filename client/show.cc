@@ -1,11 +1,15 @@
 #include "client/show.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "client/listings.h"
+#include "client/memory_classes.h"
+#include "client/pictures.h"
 #include "client/show_explanation.h"
+#include "client/style.h"
 #include "client/table.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -14,23 +18,10 @@
 namespace tunesmith::client {
 namespace {
 
-std::vector<std::pair<std::string, int64_t>> Classes(const v1::MemoryPrediction& memory) {
-  const v1::MemoryByClass& by_class = memory.by_class();
-  return {{"weights", by_class.weights_bytes()},
-          {"gradients", by_class.gradients_bytes()},
-          {"optimizer", by_class.optimizer_bytes()},
-          {"activations", by_class.activations_bytes()},
-          {"logits", by_class.logits_bytes()},
-          {"workspace", by_class.workspace_bytes()},
-          {"communication", by_class.communication_bytes()},
-          {"inputs", by_class.inputs_bytes()},
-          {"outside the arena", memory.outside_arena_bytes()}};
-}
-
 std::string MemoryTable(const v1::MemoryPrediction& memory) {
   Table table({"memory per device", "GiB"}, {1});
-  for (const auto& [name, bytes] : Classes(memory)) {
-    if (bytes > 0) table.AddRow({"  " + name, Gib(bytes)});
+  for (const MemoryClass& part : MemoryClasses(memory)) {
+    if (part.bytes > 0) table.AddRow({"  " + part.name, Gib(part.bytes)});
   }
   table.AddRow({"  total", Gib(memory.total_bytes())});
   table.AddRow({"  available", Gib(memory.budget_bytes())});
@@ -81,7 +72,7 @@ std::string RejectionLines(const v1::RecommendResponse& answer) {
 }
 
 std::string NothingFits(const v1::RecommendResponse& answer) {
-  std::string text = "nothing fits\n";
+  std::string text = Styled(Style::kBad, "nothing fits") + "\n";
   if (answer.has_nearest()) {
     const v1::MemoryPrediction& memory = answer.nearest().prediction().memory();
     text += StrCat("nearest: ", answer.nearest().mix_line(), "\nneeds ", Gib(memory.total_bytes()),
@@ -89,6 +80,22 @@ std::string NothingFits(const v1::RecommendResponse& answer) {
                    Gib(memory.total_bytes() - memory.budget_bytes()), "\n", MemoryTable(memory));
   }
   return text + RejectionLines(answer);
+}
+
+constexpr int kPlotHeight = 10;
+constexpr int kBarMargin = 30;  // what stands beside a bar
+
+int PictureWidth() { return std::clamp(TerminalWidth() - kBarMargin, 20, 100); }
+
+// After the ranking and after the front, where pictures are wanted.
+std::string RankingPicture(const Output& output, const v1::RecommendResponse& answer) {
+  if (!output.pictures && !DrawsUnasked()) return "";
+  return StrCat("\nmemory of each mix:\n", MemoryBars(answer.ranked(), PictureWidth()));
+}
+
+std::string FrontPicture(const Output& output, const v1::RecommendResponse& answer) {
+  if (!output.pictures && !DrawsUnasked()) return "";
+  return StrCat("\n", FrontPlot(answer.pareto(), PictureWidth(), kPlotHeight));
 }
 
 std::string ProgressText(const v1::Job& job) {
@@ -140,11 +147,12 @@ std::string ShowRecommendation(const Output& output, const v1::RecommendResponse
       answer.pareto().empty()
           ? ""
           : StrCat("\nno mix is both quicker and smaller than one of these:\n",
-                   TextOf(output, MixListing(answer.pareto(), /*starred=*/false)));
+                   TextOf(output, MixListing(answer.pareto(), /*starred=*/false)),
+                   FrontPicture(output, answer));
   return StrCat(TextOf(output, MixListing(answer.ranked(), /*starred=*/true)),
-                "* chosen: ", answer.choice_rule(), "\n\n", ShowPrediction(answer.ranked(0)),
-                answer.candidate_count(), " mixes: ", answer.evaluated_count(),
-                " priced, the others excluded by bounds",
+                "* chosen: ", answer.choice_rule(), "\n", RankingPicture(output, answer), "\n",
+                ShowPrediction(answer.ranked(0)), answer.candidate_count(),
+                " mixes: ", answer.evaluated_count(), " priced, the others excluded by bounds",
                 answer.deadline_reached() ? "; the search was cut short by the deadline" : "", "\n",
                 front, answer.has_explanation() ? ShowExplanation(answer.explanation()) : "", tail);
 }

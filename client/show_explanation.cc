@@ -31,16 +31,32 @@ std::string InstantTable(const v1::Explanation& explanation) {
 
 }  // namespace
 
-std::string ShowExplanation(const v1::Explanation& explanation) {
-  Table table({"not chosen", "value", "step", "memory GiB", "because"}, {2, 3});
+std::string ExplainedAxisName(v1::ExplainedAxis axis) {
+  return Lower(v1::ExplainedAxis_Name(axis), "EXPLAINED_AXIS_");
+}
+
+Listing AlternativeListing(const v1::Explanation& explanation) {
+  Listing listing({{"axis", "not chosen"},
+                   {"value", "value"},
+                   {"step_seconds", "step", true},
+                   {"memory_bytes", "memory GiB", true},
+                   {"mix", "mix", false, true},
+                   {"reason", "because"}},
+                  "axis");
   for (const v1::Alternative& a : explanation.alternatives()) {
-    table.AddRow(Row(Lower(v1::ExplainedAxis_Name(a.axis()), "EXPLAINED_AXIS_"), a.value(),
-                     a.best(), a.sentence()));
+    const v1::Prediction& p = a.best().prediction();
+    listing.AddRow({ExplainedAxisName(a.axis()), a.value(), SecondsCell(p.time().step_seconds()),
+                    BytesCell(p.memory().total_bytes()), a.best().mix_line(), a.sentence()});
   }
-  return StrCat(
-      "\n", explanation.binding_sentence(), "\n", InstantTable(explanation), "\n", table.ToString(),
-      explanation.deadline_reached() ? StrCat("the explanation was cut short", kCutShort, "\n")
-                                     : "");
+  return listing;
+}
+
+std::string ShowExplanation(const v1::Explanation& explanation) {
+  return StrCat("\n", explanation.binding_sentence(), "\n", InstantTable(explanation), "\n",
+                AlternativeListing(explanation).ToTable(/*wide=*/false, /*headers=*/true),
+                explanation.deadline_reached()
+                    ? StrCat("the explanation was cut short", kCutShort, "\n")
+                    : "");
 }
 
 std::string ShowChanges(const v1::RecommendResponse& answer) {

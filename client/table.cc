@@ -4,6 +4,9 @@
 #include <span>
 #include <utility>
 
+#include "client/style.h"
+#include "common/str_cat.h"
+
 namespace tunesmith::client {
 
 Table::Table(std::vector<std::string> header, std::vector<size_t> right_aligned)
@@ -22,14 +25,17 @@ std::string Table::ToString(bool headers) const {
   }
   std::string text;
   for (const auto& row : rows) {
+    std::string line;
     for (size_t column = 0; column < row.size(); ++column) {
       const std::string padding(widths[column] - CharacterCount(row[column]), ' ');
       const bool right =
           std::find(right_aligned_.begin(), right_aligned_.end(), column) != right_aligned_.end();
       const bool last = column + 1 == row.size();
-      text += right ? padding + row[column] : row[column] + (last ? "" : padding);
-      text += last ? "\n" : "  ";
+      line += right ? padding + row[column] : row[column] + (last ? "" : padding);
+      line += last ? "" : "  ";
     }
+    const bool emphasized = emphasized_ > 0 && &row == &rows_[emphasized_];
+    absl::StrAppend(&text, emphasized ? Styled(Style::kGood, line) : line, "\n");
   }
   return text;
 }

@@ -14,12 +14,16 @@ class Table {
   // REQUIRES: as many cells as the header has.
   void AddRow(std::vector<std::string> cells);
 
+  // The row that was added last stands out, where there is colour.
+  void EmphasizeLast() { emphasized_ = rows_.size() - 1; }
+
   // Without `headers`, the rows alone, in columns as wide as they need.
   std::string ToString(bool headers = true) const;
 
  private:
   std::vector<std::vector<std::string>> rows_;  // the first is the header
   std::vector<size_t> right_aligned_;
+  size_t emphasized_ = 0;  // the header: none
 };
 
 // Characters in UTF-8 text.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "client/pictures.h"
 #include "client/show.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -19,6 +20,7 @@ namespace tunesmith::client {
 namespace {
 
 constexpr int kBarWidth = 24;
+constexpr int kSparklineWidth = 20;
 constexpr absl::Duration kPlainInterval = absl::Seconds(10);  // between progress lines of a log
 
 std::atomic<bool> interrupt_seen{false};
@@ -59,7 +61,9 @@ class View {
  private:
   void ShowProgress(const v1::Progress& progress) {
     if (terminal_) {
-      std::fprintf(stderr, "\r%s\x1b[K", ProgressBar(progress).c_str());
+      losses_.push_back(progress.loss());
+      std::fprintf(stderr, "\r%s  %s\x1b[K", ProgressBar(progress).c_str(),
+                   Sparkline(losses_, kSparklineWidth).c_str());
       bar_shown_ = true;
       return;
     }
@@ -77,6 +81,7 @@ class View {
   const bool json_lines_;
   const bool terminal_;
   bool bar_shown_ = false;
+  std::vector<double> losses_;  // of every step that was seen
   absl::Time last_plain_ = absl::InfinitePast();
 };
 
