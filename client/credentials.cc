@@ -1,8 +1,11 @@
 #include "client/credentials.h"
 
+#include <cstdlib>
+#include <map>
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
@@ -21,31 +24,45 @@ using grpc::experimental::InterceptionHookPoints;
 
 constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
 
+using Headers = std::multimap<std::string, std::string>;
+
 class CallHeaders final : public grpc::experimental::Interceptor {
  public:
-  explicit CallHeaders(const std::string& token) : token_(token) {}
+  explicit CallHeaders(const Headers& headers) : headers_(headers) {}
 
   void Intercept(grpc::experimental::InterceptorBatchMethods* methods) override {
     if (methods->QueryInterceptionHookPoint(InterceptionHookPoints::PRE_SEND_INITIAL_METADATA))
-      methods->GetSendInitialMetadata()->emplace("authorization", StrCat("Bearer ", token_));
+      methods->GetSendInitialMetadata()->insert(headers_.begin(), headers_.end());
     methods->Proceed();
   }
 
  private:
-  const std::string token_;
+  const Headers headers_;
 };
 
 class CallHeadersFactory final : public ClientInterceptorFactoryInterface {
  public:
-  explicit CallHeadersFactory(std::string token) : token_(std::move(token)) {}
+  explicit CallHeadersFactory(Headers headers) : headers_(std::move(headers)) {}
   grpc::experimental::Interceptor* CreateClientInterceptor(
       grpc::experimental::ClientRpcInfo*) override {
-    return new CallHeaders(token_);  // gRPC deletes it
+    return new CallHeaders(headers_);  // gRPC deletes it
   }
 
  private:
-  const std::string token_;
+  const Headers headers_;
 };
+
+// The token, and the trace that whoever started this process is in, by the variable that tools for traces hand on.
+Headers HeadersFor(const Credentials& credentials) {
+  Headers headers;
+  if (!credentials.token.empty())
+    headers.emplace("authorization", StrCat("Bearer ", credentials.token));
+  const char* trace = std::getenv("TRACEPARENT");
+  const bool is_text = trace != nullptr && *trace != '\0' &&
+                       absl::c_all_of(absl::string_view(trace), absl::ascii_isgraph);
+  if (is_text) headers.emplace("traceparent", trace);
+  return headers;
+}
 
 bool IsOnThisHost(const std::string& server) {
   return server.starts_with("unix:") || server.starts_with("127.") ||
@@ -111,8 +128,9 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   std::vector<std::unique_ptr<ClientInterceptorFactoryInterface>> interceptors;
-  if (!credentials.token.empty())
-    interceptors.push_back(std::make_unique<CallHeadersFactory>(credentials.token));
+  Headers headers = HeadersFor(credentials);
+  if (!headers.empty())
+    interceptors.push_back(std::make_unique<CallHeadersFactory>(std::move(headers)));
   auto channel = grpc::experimental::CreateCustomChannelWithInterceptors(
       server, ChannelCredentialsFor(credentials), arguments, std::move(interceptors));
   // gRPC 1.51 loses some first connections (it takes one under way for a failed one); a second try

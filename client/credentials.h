@@ -35,7 +35,7 @@ struct Credentials {
 absl::StatusOr<Credentials> ReadCredentials(const CredentialFiles& files,
                                             const std::string& server);
 
-// A channel whose calls all carry the token.
+// A channel whose calls all carry the token, and the trace of the variable TRACEPARENT where it is set.
 std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server,
                                            const Credentials& credentials);
 

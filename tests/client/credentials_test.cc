@@ -154,6 +154,15 @@ TEST_F(CredentialsTest, AClientWithoutACertificateIsToldThatTheServerWantsOne) {
                 "hangs up on a client without a certificate");
 }
 
+TEST_F(CredentialsTest, TheTraceOfTheCallerIsHandedOn) {
+  ServerProcess server(scratch_.path() + "/data");
+  const std::string id = "4bf92f3577b34da6a3ce929d0e0e4736";
+  EXPECT_EQ(
+      Ask(server.address(), {}, {{"TRACEPARENT", "00-" + id + "-00f067aa0ba902b7-01"}}).status, 0);
+  EXPECT_EQ(Ask(server.address(), {}, {{"TRACEPARENT", "a\nb"}}).status, 0);
+  EXPECT_THAT(server.Log(), HasSubstr("\"trace_id\":\"" + id + "\""));
+}
+
 TEST_F(CredentialsTest, ASocketIsAnAddress) {
   const std::string socket = "unix:" + scratch_.path() + "/socket";
   ServerProcess server(scratch_.path() + "/data", {}, {}, "127.0.0.1:0," + socket);
