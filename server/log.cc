@@ -4,7 +4,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "grpc/support/log.h"
 #include "nlohmann/json.hpp"
+#include "server/sparing.h"
 #include "spdlog/sinks/stdout_sinks.h"
 
 namespace tunesmith::server {
@@ -12,6 +14,22 @@ namespace {
 
 std::string Dump(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// The log that gRPC's words go to; it must outlive gRPC's threads.
+std::shared_ptr<spdlog::logger>& GrpcLogger() {
+  static auto& logger = *new std::shared_ptr<spdlog::logger>;
+  return logger;
+}
+
+void LogGrpc(gpr_log_func_args* words) {
+  static auto& sparing = *new Sparing;
+  if (!sparing.Admit()) return;
+  nlohmann::json line = {{"message", words->message}, {"source", "grpc"}};
+  if (const int64_t count = sparing.TakeLeftOut(); count > 0) line["left_out_count"] = count;
+  const auto level =
+      words->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::err : spdlog::level::info;
+  GrpcLogger()->log(level, "{}", Dump(line));
 }
 
 }  // namespace
@@ -30,7 +48,9 @@ void LogLine(spdlog::logger& logger, spdlog::level::level_enum level, const std:
 }
 
 void LogCall(spdlog::logger& logger, const CallRecord& record) {
+  static auto& of_nobody = *new Sparing;
   if (!logger.should_log(spdlog::level::info)) return;
+  if (record.code == absl::StatusCode::kUnauthenticated && !of_nobody.Admit()) return;
   nlohmann::json line = {{"method", record.method},
                          {"peer", record.peer},
                          {"code", absl::StatusCodeToString(record.code)},
@@ -42,7 +62,13 @@ void LogCall(spdlog::logger& logger, const CallRecord& record) {
   add("caller", record.caller);
   add("request_id", record.request_id);
   add("trace_id", record.trace_id);
+  if (const int64_t count = of_nobody.TakeLeftOut(); count > 0) line["left_out_count"] = count;
   logger.info("{}", Dump(line));
+}
+
+void TakeGrpcLog(const std::shared_ptr<spdlog::logger>& logger) {
+  GrpcLogger() = logger;
+  gpr_set_log_function(LogGrpc);
 }
 
 }  // namespace tunesmith::server

@@ -312,6 +312,7 @@ int Run(Flags& flags) {
   tunesmith::server::RaiseOpenFileLimit();
   const auto logger = tunesmith::server::MakeLogger();
   SetLogLevel(*logger, flags.log_level);
+  tunesmith::server::TakeGrpcLog(logger);
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {
     std::fprintf(stderr, "tunesmithd: %s\n", std::string(server.status().message()).c_str());

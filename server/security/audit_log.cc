@@ -13,8 +13,6 @@
 namespace tunesmith::server {
 namespace {
 
-constexpr int64_t kMostOfNobodyPerSecond = 10;
-
 bool IsRefusal(const CallRecord& record) {
   return record.code == absl::StatusCode::kUnauthenticated ||
          record.code == absl::StatusCode::kPermissionDenied;
@@ -50,25 +48,12 @@ absl::Status AuditLog::Open() {
   return absl::OkStatus();
 }
 
-// REQUIRES: mutex_ held.
-bool AuditLog::IsTooMany(const CallRecord& record) {
-  if (!record.caller.empty()) return false;
-  const absl::Time second = absl::FromUnixSeconds(absl::ToUnixSeconds(absl::Now()));
-  if (second != second_) nobody_count_ = 0;
-  second_ = second;
-  return ++nobody_count_ > kMostOfNobodyPerSecond;
-}
-
 void AuditLog::Write(const CallRecord& record) {
   if (!IsRefusal(record) && RoleFor(record.method) <= Role::kReader) return;
-  std::lock_guard lock(mutex_);
-  if (IsTooMany(record)) {
-    ++left_out_count_;
-    return;
-  }
+  if (record.caller.empty() && !of_nobody_.Admit()) return;
   nlohmann::json line = ToJson(record);
-  if (left_out_count_ > 0) line["left_out_count"] = left_out_count_;
-  left_out_count_ = 0;
+  if (const int64_t count = of_nobody_.TakeLeftOut(); count > 0) line["left_out_count"] = count;
+  std::lock_guard lock(mutex_);
   absl::Status status = Open();
   if (status.ok())
     status = AppendLine(path_, line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "server/call_record.h"
+#include "server/sparing.h"
 
 namespace tunesmith::server {
 
@@ -24,14 +24,10 @@ class AuditLog {
   void Write(const CallRecord& record);
 
  private:
-  bool IsTooMany(const CallRecord& record);
-
   const std::string path_;
   const std::function<void(const std::string& line)> failed_;
   std::mutex mutex_;
-  absl::Time second_ = absl::InfinitePast();  // in which nobody_count_ calls by nobody were seen
-  int64_t nobody_count_ = 0;
-  int64_t left_out_count_ = 0;
+  Sparing of_nobody_;  // calls by nobody known
 };
 
 }  // namespace tunesmith::server

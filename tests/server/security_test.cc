@@ -288,6 +288,11 @@ TEST_F(SecurityTest, WithoutAnAccessFileAClientNeedsACertificate) {
   ServerProcess server(DataDirectory(), {}, flags, "127.0.0.1:0", TlsClient("alice"));
   EXPECT_EQ(FirstCall(server.address(), TlsClient("alice")).error_code(), Code::OK);
   EXPECT_EQ(FirstCall(server.address(), TlsClient()).error_code(), Code::UNAVAILABLE);
+  EXPECT_THAT(server.Log(), HasSubstr("\"caller\":\"alice.example\""));
+  std::istringstream log(server.Log());
+  for (std::string line; std::getline(log, line);)
+    EXPECT_FALSE(nlohmann::json::parse(line, nullptr, false).is_discarded())
+        << line << ": what gRPC says of a failed handshake is JSON too";
 }
 
 TEST_F(SecurityTest, AListOfRevocationsThatIsTooOldLetsNobodyIn) {
@@ -570,6 +575,11 @@ TEST_F(SecurityTest, WhatIsDoneAndWhatIsRefusedIsAuditedWithoutSecrets) {
   const std::vector<nlohmann::json> lines = Lines(audit);
   ASSERT_GE(lines.size(), 3u);
   EXPECT_LE(lines.size(), 32u) << "nobody fills the disk by guessing";
+  const std::string log = server.Log();
+  int64_t logged_count = 0;
+  for (size_t at = 0; (at = log.find("UNAUTHENTICATED", at)) != std::string::npos; ++at)
+    ++logged_count;
+  EXPECT_LE(logged_count, 30) << "nor by the log";
   EXPECT_EQ(lines[0]["caller"], "reader-token");
   EXPECT_EQ(lines[0]["method"], kAdminMethod);
   EXPECT_EQ(lines[0]["code"], "PERMISSION_DENIED");
