@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/credentials.h"
 #include "tunesmith/v1/calibrations.pb.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
@@ -36,7 +37,8 @@ class Recommender {
 };
 
 struct ClientOptions {
-  std::string server = "127.0.0.1:7433";
+  std::string server = "127.0.0.1:7433";  // HOST:PORT or unix:PATH
+  Credentials credentials;
   absl::Duration timeout = absl::Seconds(30);  // per call; WatchJob has none
 };
 

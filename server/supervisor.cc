@@ -13,6 +13,7 @@
 #include "server/fail_point.h"
 #include "server/job_states.h"
 #include "server/measurements.h"
+#include "server/operations/metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -65,14 +66,27 @@ std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
                 ", to go on from its last checkpoint");
 }
 
+// The same status; an error is counted.
+absl::Status Counted(const Launcher& launcher, const absl::Status& status) {
+  if (status.ok()) return status;
+  ProcessMetrics()
+      .CounterOf("tunesmith_launcher_errors_total",
+                 "What a launcher was asked for and could not do.",
+                 {{"launcher", std::string(launcher.name())}})
+      .Add();
+  return status;
+}
+
 }  // namespace
 
 Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
-                       Retention retention, std::function<void(const std::string& line)> log)
+                       Retention retention, PathRoots roots,
+                       std::function<void(const std::string& line)> log)
     : store_(store),
       launchers_(std::move(launchers)),
       calibrator_(calibrator),
       retention_(retention),
+      roots_(std::move(roots)),
       log_(std::move(log)) {}
 
 void Supervisor::Start() {
@@ -129,7 +143,7 @@ void Supervisor::Tick() {
   }
   Report("calibration", TickCalibrator(active));
   for (Launcher* launcher : launchers_)
-    Report(std::string(launcher->name()), TickLauncher(*launcher, active));
+    Report(std::string(launcher->name()), Counted(*launcher, TickLauncher(*launcher, active)));
   Report("housekeeping", KeepHouse());
 }
 
@@ -149,7 +163,7 @@ absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobR
     here.push_back(record.job);
     // One job's trouble (its directory was removed, say) does not keep the others from being
     // looked at.
-    Report(record.job.name(), Supervise(launcher, record));
+    Report(record.job.name(), Counted(launcher, Supervise(launcher, record)));
   }
   // A job that ended in this tick holds its place until the next.
   return LaunchWaiting(launcher, here);
@@ -188,9 +202,11 @@ absl::Status Supervisor::Launch(Launcher& launcher, const std::string& name,
 
 absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& name) {
   TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
-  const absl::Status prepared = PrepareRunDirectory(job);
+  absl::Status prepared = CheckStillConfined(roots_, job.spec());
+  if (prepared.ok()) prepared = PrepareRunDirectory(job);
   const absl::StatusOr<std::string> handle =
       prepared.ok() ? launcher.Start(job) : absl::StatusOr<std::string>(prepared);
+  (void)Counted(launcher, handle.status());
   FailPoint("after_launch");
   if (handle.ok()) return KeepHandle(store_, name, *handle).status();
   if (absl::IsUnavailable(handle.status())) return handle.status();  // tried again at the next tick

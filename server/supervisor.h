@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "server/calibrator.h"
 #include "server/launch/launcher.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 
 // Carries jobs from QUEUED to their end, as many at once as their launchers have room for. One
@@ -27,10 +28,11 @@ struct Retention {
 
 class Supervisor {
  public:
-  // `log` takes lines for the server's log. Store, launchers, calibrator and log outlive the
+  // `roots` are those that jobs were created under; `log` takes lines for the server's log. Store, launchers, calibrator and log outlive the
   // supervisor.
   Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
-             Retention retention, std::function<void(const std::string& line)> log);
+             Retention retention, PathRoots roots,
+             std::function<void(const std::string& line)> log);
 
   ~Supervisor() { Stop(); }
 
@@ -66,6 +68,7 @@ class Supervisor {
   const std::vector<Launcher*> launchers_;
   Calibrator& calibrator_;
   const Retention retention_;
+  const PathRoots roots_;
   const std::function<void(const std::string& line)> log_;
   std::string host_hold_;  // what jobs of this host wait for; empty: nothing
   std::map<std::string, std::string> last_problems_;  // by subject, so that each is said once
