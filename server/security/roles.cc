@@ -37,6 +37,14 @@ constexpr MethodRole kRoles[] = {
     {"/tunesmith.v1.ClusterService/GetCapabilities", Role::kReader},
     {"/tunesmith.v1.MeasurementService/ReportMeasurement", Role::kSubmitter},
     {"/tunesmith.v1.MeasurementService/ListMeasurements", Role::kReader},
+    {"/tunesmith.v1.CalibrationService/StartCalibration", Role::kAdmin},
+    {"/tunesmith.v1.CalibrationService/GetCalibrationRun", Role::kReader},
+    {"/tunesmith.v1.CalibrationService/ListCalibrationRuns", Role::kReader},
+    {"/tunesmith.v1.CalibrationService/CancelCalibrationRun", Role::kAdmin},
+    {"/tunesmith.v1.CalibrationService/ListCalibrations", Role::kReader},
+    {"/tunesmith.v1.CalibrationService/GetCalibration", Role::kReader},
+    {"/tunesmith.v1.CalibrationService/ImportCalibration", Role::kAdmin},
+    {"/tunesmith.v1.CalibrationService/DeleteCalibration", Role::kAdmin},
 };
 
 struct RoleWord {
