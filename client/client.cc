@@ -319,7 +319,8 @@ class RemoteCalibrationClient final : public CalibrationClient {
   using Stub = v1::CalibrationService::Stub;
 
   explicit RemoteCalibrationClient(const ClientOptions& options)
-      : options_(options), stub_(v1::CalibrationService::NewStub(MakeChannel(options.server))) {}
+      : options_(options),
+        stub_(v1::CalibrationService::NewStub(MakeChannel(options.server, options.credentials))) {}
 
   absl::StatusOr<v1::ListCalibrationsResponse> List(
       const v1::ListCalibrationsRequest& request) override {
