@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "common/drop_pages.h"
 #include "common/gguf.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -26,6 +27,7 @@ class GgufWeights : public WeightSource {
     } else {
       ReadUnpermuted(tensor, heads, out);
     }
+    DropPages(file_.Bytes(tensor));
     return absl::OkStatus();
   }
 

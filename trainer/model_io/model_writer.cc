@@ -104,15 +104,25 @@ std::string ShardName(size_t index, size_t count) {
   return absl::StrFormat("model-%05d-of-%05d.safetensors", index + 1, count);
 }
 
+// So that no second copy of a large tensor is made.
+absl::Status WriteInPieces(const SafetensorsWriter::Declaration& tensor,
+                           absl::Span<const float> values, SafetensorsWriter& writer) {
+  constexpr size_t kPieceElements = size_t{1} << 20;
+  std::string bytes;
+  for (size_t begin = 0; begin < values.size(); begin += kPieceElements) {
+    TUNESMITH_RETURN_IF_ERROR(
+        BytesFromFloats(tensor.dtype, values.subspan(begin, kPieceElements), &bytes));
+    TUNESMITH_RETURN_IF_ERROR(writer.Write(tensor.name, bytes));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteShard(const std::string& path, const Shard& shard, TensorReader read) {
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(path, shard));
-  std::vector<float> values;
-  std::string bytes;
   for (const SafetensorsWriter::Declaration& tensor : writer.order()) {
-    values.resize(ElementCount(tensor.shape));
+    std::vector<float> values(ElementCount(tensor.shape));
     TUNESMITH_RETURN_IF_ERROR(read(tensor.name, absl::MakeSpan(values)));
-    TUNESMITH_RETURN_IF_ERROR(BytesFromFloats(tensor.dtype, values, &bytes));
-    TUNESMITH_RETURN_IF_ERROR(writer.Write(tensor.name, bytes));
+    TUNESMITH_RETURN_IF_ERROR(WriteInPieces(tensor, values, writer));
   }
   return writer.Commit();
 }
