@@ -61,16 +61,16 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions&
       calibrations_(options.data_directory, std::move(fixed), calibration_history_,
                     ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
-      recommender_(catalog_, calibrations_),
+      recommender_(catalog_, calibrations_, drift_),
       jobs_(*store_, hub_, Pointers(launchers_),
             InDirectory(options.data_directory, convert::kJobsDirectory)),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
-      measurements_(*store_),
+      measurements_(*store_, drift_),
       calibration_service_(*store_, calibration_runs_, calibrations_, catalog_),
       calibrator_(
           calibration_runs_, calibration_history_,
           {.profiler_path = options.profiler_path, .data_directory = options.data_directory}),
-      supervisor_(*store_, Pointers(launchers_), calibrator_, options.retention,
+      supervisor_(*store_, Pointers(launchers_), calibrator_, drift_, options.retention,
                   ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
@@ -90,6 +90,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::unique_ptr<Server> server(
       new Server(std::move(lock), std::move(store), options, std::move(fixed), logger));
   TUNESMITH_RETURN_IF_ERROR(server->catalog_.Load());
+  TUNESMITH_RETURN_IF_ERROR(server->drift_.Load(server->store_->pool()));
   server->store_->SetListener([raw = server.get()](const std::string& name) {
     raw->hub_.Notify(name);
     raw->supervisor_.Wake();
