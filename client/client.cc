@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "client/tls_diagnosis.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "grpcpp/grpcpp.h"
@@ -14,6 +15,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/model.h"
 #include "proto/convert/size.h"
+#include "tunesmith/v1/calibrations.grpc.pb.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/measurements.grpc.pb.h"
@@ -25,10 +27,12 @@ namespace {
 constexpr absl::Duration kWatchPatience = absl::Minutes(1);
 constexpr absl::Duration kWatchPause = absl::Milliseconds(500);
 constexpr absl::Duration kInterruptTick = absl::Milliseconds(100);
-constexpr absl::Duration kConnectPatience = absl::Milliseconds(300);
 
-absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
+absl::Status FromGrpc(const grpc::Status& status, const ClientOptions& options) {
   if (status.ok()) return absl::OkStatus();
+  const std::string& server = options.server;
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
+    TUNESMITH_RETURN_IF_ERROR(DiagnoseTls(server, options.credentials));
   const auto code = static_cast<absl::StatusCode>(status.error_code());  // the numbers are the same
   std::string message = status.error_message();
   if (code == absl::StatusCode::kUnavailable)
@@ -37,19 +41,6 @@ absl::Status FromGrpc(const grpc::Status& status, const std::string& server) {
     message =
         StrCat("no answer from ", server, " in time (", message, "); allow more with --timeout");
   return absl::Status(code, message);
-}
-
-std::shared_ptr<grpc::Channel> MakeChannel(const std::string& server) {
-  grpc::ChannelArguments arguments;
-  // A server that comes back is found within a second, also by a client that has waited long.
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  auto channel = grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(), arguments);
-  // gRPC 1.51 loses some first connections (it takes one under way for a failed one); a second try
-  // finds a server that is there. Calls report one that is not.
-  channel->WaitForConnected(absl::ToChronoTime(absl::Now() + kConnectPatience));
-  return channel;
 }
 
 // One unary call with a deadline.
@@ -61,7 +52,7 @@ absl::StatusOr<Response> Call(Stub& stub,
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + options.timeout));
   Response response;
-  TUNESMITH_RETURN_IF_ERROR(FromGrpc((stub.*method)(&context, request, &response), options.server));
+  TUNESMITH_RETURN_IF_ERROR(FromGrpc((stub.*method)(&context, request, &response), options));
   return response;
 }
 
@@ -75,7 +66,8 @@ Request Named(const std::string& name) {
 class RemoteRecommender final : public Recommender {
  public:
   explicit RemoteRecommender(const ClientOptions& options)
-      : options_(options), stub_(v1::RecommenderService::NewStub(MakeChannel(options.server))) {}
+      : options_(options),
+        stub_(v1::RecommenderService::NewStub(MakeChannel(options.server, options.credentials))) {}
 
   absl::StatusOr<v1::RecommendResponse> Recommend(const v1::RecommendRequest& request) override {
     return Call(*stub_, &v1::RecommenderService::Stub::Recommend, request, options_);
@@ -115,7 +107,6 @@ class RemoteRecommender final : public Recommender {
 };
 
 std::optional<planner::Calibration> LocalCalibration(std::string_view device_name) {
-  if (device_name != "cpu") return std::nullopt;  // rates of this host say nothing of other devices
   return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name);
 }
 
@@ -185,7 +176,8 @@ class Interrupter {
 class RemoteJobClient final : public JobClient {
  public:
   explicit RemoteJobClient(const ClientOptions& options)
-      : options_(options), stub_(v1::JobService::NewStub(MakeChannel(options.server))) {}
+      : options_(options),
+        stub_(v1::JobService::NewStub(MakeChannel(options.server, options.credentials))) {}
 
   absl::StatusOr<v1::CreateJobResponse> Create(const v1::CreateJobRequest& request) override {
     return Call(*stub_, &v1::JobService::Stub::CreateJob, request, options_);
@@ -251,7 +243,7 @@ absl::StatusOr<v1::Job> RemoteJobClient::Watch(
     if (status.ok()) return job;
     const bool try_again = status.error_code() == grpc::StatusCode::UNAVAILABLE && had_answer &&
                            absl::Now() - last_answer < kWatchPatience;
-    if (!try_again) return FromGrpc(status, options_.server);
+    if (!try_again) return FromGrpc(status, options_);
     absl::SleepFor(kWatchPause);
   }
 }
@@ -281,7 +273,7 @@ absl::Status RemoteJobClient::Logs(const v1::StreamLogsRequest& asked,
     if (interrupted()) return absl::CancelledError("interrupted");
     const bool try_again = status.error_code() == grpc::StatusCode::UNAVAILABLE && had_answer &&
                            absl::Now() - last_answer < kWatchPatience;
-    if (!try_again) return FromGrpc(status, options_.server);
+    if (!try_again) return FromGrpc(status, options_);
     absl::SleepFor(kWatchPause);
   }
 }
@@ -289,7 +281,8 @@ absl::Status RemoteJobClient::Logs(const v1::StreamLogsRequest& asked,
 class RemoteClusterClient final : public ClusterClient {
  public:
   explicit RemoteClusterClient(const ClientOptions& options)
-      : options_(options), stub_(v1::ClusterService::NewStub(MakeChannel(options.server))) {}
+      : options_(options),
+        stub_(v1::ClusterService::NewStub(MakeChannel(options.server, options.credentials))) {}
 
   absl::StatusOr<v1::ListClustersResponse> List() override {
     return Call(*stub_, &v1::ClusterService::Stub::ListClusters, v1::ListClustersRequest(),
@@ -304,7 +297,8 @@ class RemoteClusterClient final : public ClusterClient {
 class RemoteMeasurementClient final : public MeasurementClient {
  public:
   explicit RemoteMeasurementClient(const ClientOptions& options)
-      : options_(options), stub_(v1::MeasurementService::NewStub(MakeChannel(options.server))) {}
+      : options_(options),
+        stub_(v1::MeasurementService::NewStub(MakeChannel(options.server, options.credentials))) {}
 
   absl::StatusOr<v1::ReportMeasurementResponse> Report(
       const v1::ReportMeasurementRequest& request) override {
@@ -320,7 +314,60 @@ class RemoteMeasurementClient final : public MeasurementClient {
   std::unique_ptr<v1::MeasurementService::Stub> stub_;
 };
 
+class RemoteCalibrationClient final : public CalibrationClient {
+ public:
+  using Stub = v1::CalibrationService::Stub;
+
+  explicit RemoteCalibrationClient(const ClientOptions& options)
+      : options_(options),
+        stub_(v1::CalibrationService::NewStub(MakeChannel(options.server, options.credentials))) {}
+
+  absl::StatusOr<v1::ListCalibrationsResponse> List(
+      const v1::ListCalibrationsRequest& request) override {
+    return Call(*stub_, &Stub::ListCalibrations, request, options_);
+  }
+  absl::StatusOr<v1::GetCalibrationResponse> Get(const std::string& name) override {
+    return Call(*stub_, &Stub::GetCalibration, Named<v1::GetCalibrationRequest>(name), options_);
+  }
+  absl::StatusOr<v1::ImportCalibrationResponse> Import(
+      const v1::ImportCalibrationRequest& request) override {
+    return Call(*stub_, &Stub::ImportCalibration, request, options_);
+  }
+  absl::StatusOr<v1::DeleteCalibrationResponse> Delete(const std::string& name) override {
+    return Call(*stub_, &Stub::DeleteCalibration, Named<v1::DeleteCalibrationRequest>(name),
+                options_);
+  }
+  absl::StatusOr<v1::StartCalibrationResponse> Start(
+      const v1::StartCalibrationRequest& request) override {
+    return Call(*stub_, &Stub::StartCalibration, request, options_);
+  }
+  absl::StatusOr<v1::CalibrationRun> GetRun(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(v1::GetCalibrationRunResponse response,
+                               Call(*stub_, &Stub::GetCalibrationRun,
+                                    Named<v1::GetCalibrationRunRequest>(name), options_));
+    return std::move(*response.mutable_run());
+  }
+  absl::StatusOr<v1::ListCalibrationRunsResponse> ListRuns(
+      const v1::ListCalibrationRunsRequest& request) override {
+    return Call(*stub_, &Stub::ListCalibrationRuns, request, options_);
+  }
+  absl::StatusOr<v1::CalibrationRun> CancelRun(const std::string& name) override {
+    TUNESMITH_ASSIGN_OR_RETURN(v1::CancelCalibrationRunResponse response,
+                               Call(*stub_, &Stub::CancelCalibrationRun,
+                                    Named<v1::CancelCalibrationRunRequest>(name), options_));
+    return std::move(*response.mutable_run());
+  }
+
+ private:
+  const ClientOptions options_;
+  std::unique_ptr<Stub> stub_;
+};
+
 }  // namespace
+
+std::unique_ptr<CalibrationClient> MakeCalibrationClient(const ClientOptions& options) {
+  return std::make_unique<RemoteCalibrationClient>(options);
+}
 
 std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options) {
   return std::make_unique<RemoteMeasurementClient>(options);

@@ -7,6 +7,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/credentials.h"
+#include "tunesmith/v1/calibrations.pb.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
 #include "tunesmith/v1/measurements.pb.h"
@@ -35,7 +37,8 @@ class Recommender {
 };
 
 struct ClientOptions {
-  std::string server = "127.0.0.1:7433";
+  std::string server = "127.0.0.1:7433";  // HOST:PORT or unix:PATH
+  Credentials credentials;
   absl::Duration timeout = absl::Seconds(30);  // per call; WatchJob has none
 };
 
@@ -85,6 +88,31 @@ class MeasurementClient {
   virtual absl::StatusOr<v1::ListMeasurementsResponse> List(
       const v1::ListMeasurementsRequest& request) = 0;
 };
+
+// Calibrations that are kept: a server's, or those of this host's data directory (local_calibrations.h). Errors as calibrations.proto states them.
+class CalibrationLibrary {
+ public:
+  virtual ~CalibrationLibrary() = default;
+  virtual absl::StatusOr<v1::ListCalibrationsResponse> List(
+      const v1::ListCalibrationsRequest& request) = 0;
+  virtual absl::StatusOr<v1::GetCalibrationResponse> Get(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ImportCalibrationResponse> Import(
+      const v1::ImportCalibrationRequest& request) = 0;
+  virtual absl::StatusOr<v1::DeleteCalibrationResponse> Delete(const std::string& name) = 0;
+};
+
+// Calibrations of a server, and its runs.
+class CalibrationClient : public CalibrationLibrary {
+ public:
+  virtual absl::StatusOr<v1::StartCalibrationResponse> Start(
+      const v1::StartCalibrationRequest& request) = 0;
+  virtual absl::StatusOr<v1::CalibrationRun> GetRun(const std::string& name) = 0;
+  virtual absl::StatusOr<v1::ListCalibrationRunsResponse> ListRuns(
+      const v1::ListCalibrationRunsRequest& request) = 0;
+  virtual absl::StatusOr<v1::CalibrationRun> CancelRun(const std::string& name) = 0;
+};
+
+std::unique_ptr<CalibrationClient> MakeCalibrationClient(const ClientOptions& options);
 
 std::unique_ptr<MeasurementClient> MakeMeasurementClient(const ClientOptions& options);
 

@@ -1,24 +1,21 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
-#include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
-#include "absl/strings/str_format.h"
 #include "client/calibration_report.h"
+#include "client/calibration_view.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
-#include "client/table.h"
+#include "client/listings.h"
+#include "client/local_calibrations.h"
 #include "common/str_cat.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/json.h"
-#include "proto/convert/prediction.h"
-#include "tunesmith/v1/calibration.pb.h"
 
 namespace tunesmith::client {
 namespace {
-
-using convert::StoredCalibration;
 
 constexpr int64_t kPageSize = 1000;
 
@@ -27,32 +24,86 @@ struct ReportFlags {
   Output output;
 };
 
-int RunList() {
-  const std::string directory = convert::DefaultDataDirectory();
-  std::vector<StoredCalibration> stored = convert::StoredCalibrations(directory);
-  std::sort(stored.begin(), stored.end(),
-            [](const auto& a, const auto& b) { return a.path < b.path; });
-  std::map<std::string, std::string> in_use;  // ids by device
-  Table table({"calibration", "device", "measured at", "interval", "points", "use", "host"},
-              {3, 4});
-  for (const StoredCalibration& file : stored) {
-    if (!file.calibration.ok()) {
-      std::fprintf(stderr, "%s\n", std::string(file.calibration.status().message()).c_str());
-      continue;
-    }
-    const planner::Calibration& c = *file.calibration;
-    if (!in_use.contains(c.device_name)) {
-      const auto newest = convert::NewestCalibration(directory, c.device_name);
-      in_use[c.device_name] = newest ? newest->id : "";
-    }
-    const char* use = !convert::BelongsHere(c)        ? "of another host, or of another version"
-                      : in_use[c.device_name] == c.id ? "in use"
-                                                      : "older";
-    table.AddRow({c.id, c.device_name, c.measured_at,
-                  absl::StrFormat("%.0f %%", 100 * c.relative_error),
-                  StrCat(c.gemm.size() + c.attention.size() + c.rates.size()), use, c.fingerprint});
-  }
-  std::fputs(table.ToString().c_str(), stdout);
+struct CalibrationFlags {
+  std::string name;  // of a calibration, a run or a file
+  std::string device;
+  bool shows_deleted = false;
+  int64_t limit = 50;
+  std::string request_id;
+  Output output;
+};
+
+// "cpu-20260301T101500" or "calibrations/cpu-20260301T101500".
+std::string FullName(const std::string& name) {
+  return name.starts_with("calibrations/") ? name : StrCat("calibrations/", name);
+}
+
+// "7" or "calibrationRuns/7".
+std::string FullRunName(const std::string& name) {
+  return name.starts_with("calibrationRuns/") ? name : StrCat("calibrationRuns/", name);
+}
+
+// The server's that is named, else this host's.
+std::unique_ptr<CalibrationLibrary> MakeLibrary(const Globals& globals) {
+  if (globals.names_server) return MakeCalibrationClient(globals.Options());
+  return MakeLocalCalibrations(convert::DefaultDataDirectory());
+}
+
+template <typename Answer>
+int ReportOne(const absl::StatusOr<Answer>& answer, const Output& output) {
+  if (!answer.ok()) return Fail(answer.status());
+  Print(output, *answer, ListingOf(CalibrationRecordListing, answer->calibration()));
+  return kExitOk;
+}
+
+int RunList(const Globals& globals, const CalibrationFlags& flags) {
+  v1::ListCalibrationsRequest request;
+  request.set_device_name(flags.device);
+  request.set_show_deleted(flags.shows_deleted);
+  request.set_page_size(flags.limit);
+  const auto answer = MakeLibrary(globals)->List(request);
+  if (!answer.ok()) return Fail(answer.status());
+  Print(flags.output, *answer, CalibrationRecordListing(answer->calibrations()));
+  return kExitOk;
+}
+
+// As JSON it is the calibration itself, which `calibration import` and --calibration take.
+int RunShow(const Globals& globals, const CalibrationFlags& flags) {
+  const auto answer = MakeLibrary(globals)->Get(FullName(flags.name));
+  if (!answer.ok()) return Fail(answer.status());
+  Print(flags.output, answer->calibration().calibration(),
+        ListingOf(CalibrationRecordListing, answer->calibration()),
+        ShowCalibrationRecord(answer->calibration()));
+  return kExitOk;
+}
+
+int RunImport(const Globals& globals, const CalibrationFlags& flags) {
+  v1::ImportCalibrationRequest request;
+  const absl::Status read = convert::ReadJsonFile(flags.name, request.mutable_calibration());
+  if (!read.ok()) return Fail(read);
+  request.set_request_id(flags.request_id);
+  return ReportOne(MakeLibrary(globals)->Import(request), flags.output);
+}
+
+int RunDelete(const Globals& globals, const CalibrationFlags& flags) {
+  return ReportOne(MakeLibrary(globals)->Delete(FullName(flags.name)), flags.output);
+}
+
+int RunRuns(const Globals& globals, const CalibrationFlags& flags) {
+  v1::ListCalibrationRunsRequest request;
+  request.set_page_size(flags.limit);
+  const auto answer = MakeCalibrationClient(globals.Options())->ListRuns(request);
+  if (!answer.ok()) return Fail(answer.status());
+  Print(flags.output, *answer, CalibrationRunListing(answer->runs()));
+  return kExitOk;
+}
+
+int RunCancel(const Globals& globals, const CalibrationFlags& flags) {
+  const auto client = MakeCalibrationClient(globals.Options());
+  auto run = client->CancelRun(FullRunName(flags.name));
+  if (run.ok()) run = FollowRun(*client, run->name());
+  if (!run.ok()) return Fail(run.status());
+  Print(flags.output, *run, ListingOf(CalibrationRunListing, *run));
   return kExitOk;
 }
 
@@ -80,15 +131,61 @@ int RunReport(const Globals& globals, const ReportFlags& flags) {
   return kExitOk;
 }
 
-}  // namespace
+using Run = int (*)(const Globals&, const CalibrationFlags&);
 
-void AddCalibration(CLI::App& app, Globals& globals) {
-  CLI::App* parent =
-      app.add_subcommand("calibration", "What was measured on this host, and how good it is");
-  parent->require_subcommand(1);
-  CLI::App* list = parent->add_subcommand("list", "Calibrations of this host's data directory");
-  list->callback([&globals] { globals.run = RunList; });
-  CLI::App* report = parent->add_subcommand(
+CLI::App* AddVerb(CLI::App& parent, Globals& globals, const char* verb, const char* description,
+                  const std::shared_ptr<CalibrationFlags>& flags, Run run) {
+  CLI::App* command = parent.add_subcommand(verb, description);
+  command->fallthrough();
+  AddOutputFlags(*command, flags->output);
+  command->callback([&globals, flags, run] {
+    globals.run = [&globals, flags, run] { return run(globals, *flags); };
+  });
+  return command;
+}
+
+void AddLimit(CLI::App& command, int64_t& limit) {
+  command.add_option("--limit", limit, "Most to list")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+}
+
+void AddLibraryVerbs(CLI::App& parent, Globals& globals) {
+  auto flags = std::make_shared<CalibrationFlags>();
+  CLI::App* list =
+      AddVerb(parent, globals, "list", "Calibrations, the newest first", flags, RunList);
+  list->add_option("--device", flags->device, "Only of this device, such as cpu");
+  list->add_flag("--deleted", flags->shows_deleted,
+                 "Also those that are deleted; servers remember them");
+  AddLimit(*list, flags->limit);
+  CLI::App* show =
+      AddVerb(parent, globals, "show", "A calibration; with -o json the file that import takes",
+              flags, RunShow);
+  show->add_option("CALIBRATION", flags->name, "As list names it")->required();
+  CLI::App* import = AddVerb(parent, globals, "import",
+                             "Use a calibration that was measured elsewhere", flags, RunImport);
+  import->add_option("FILE", flags->name, "As tunesmith-profiler wrote it")->required();
+  import->add_option("--request-id", flags->request_id,
+                     "Repeating it with the same id imports once");
+  CLI::App* remove =
+      AddVerb(parent, globals, "delete",
+              "Take a calibration out of use: the one before is used again", flags, RunDelete);
+  remove->add_option("CALIBRATION", flags->name, "As list names it")->required();
+}
+
+void AddRunVerbs(CLI::App& parent, Globals& globals) {
+  auto flags = std::make_shared<CalibrationFlags>();
+  CLI::App* runs = AddVerb(parent, globals, "runs",
+                           "Runs of calibrate on the server, the newest first", flags, RunRuns);
+  AddLimit(*runs, flags->limit);
+  CLI::App* cancel =
+      AddVerb(parent, globals, "cancel",
+              "Stop a run on the server; the next goes on with what it measured", flags, RunCancel);
+  cancel->add_option("RUN", flags->name, "calibrationRuns/7 or 7")->required();
+}
+
+void AddCalibrationReport(CLI::App& parent, Globals& globals) {
+  CLI::App* report = parent.add_subcommand(
       "report", "How far predictions were from what jobs took, by device, method and model");
   report->fallthrough();
   auto flags = std::make_shared<ReportFlags>();
@@ -99,6 +196,20 @@ void AddCalibration(CLI::App& app, Globals& globals) {
   report->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunReport(globals, *flags); };
   });
+}
+
+}  // namespace
+
+void AddCalibration(CLI::App& app, Globals& globals) {
+  CLI::App* parent = app.add_subcommand(
+      "calibration",
+      "What was measured of devices, and how good it is: of this host, or of the server that is "
+      "named");
+  parent->require_subcommand(1);
+  parent->fallthrough();
+  AddLibraryVerbs(*parent, globals);
+  AddRunVerbs(*parent, globals);
+  AddCalibrationReport(*parent, globals);
 }
 
 }  // namespace tunesmith::client

@@ -6,6 +6,7 @@
 #include "client/listings.h"
 #include "client/show.h"
 #include "client/watch_view.h"
+#include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/version.h"
 
@@ -15,6 +16,13 @@ ClientOptions Globals::Options() const {
   ClientOptions options = client;
   options.timeout = absl::Seconds(timeout_seconds);
   return options;
+}
+
+absl::Status Globals::ReadCredentials() {
+  if (offline) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(client.credentials,
+                             client::ReadCredentials(credential_files, client.server));
+  return absl::OkStatus();
 }
 
 std::unique_ptr<Recommender> Globals::MakeRecommender() const {

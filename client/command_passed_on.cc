@@ -42,16 +42,4 @@ void AddConvert(CLI::App& app, Globals& globals) {
                  "--output DIR [--merge ADAPTER] [--base wide|nf4|nf4-double] [--dtype bf16|f32]");
 }
 
-void AddCalibrate(CLI::App& app, Globals& globals) {
-  CLI::App* command = AddPassedOn(
-      app, "calibrate",
-      "Time the trainer's ops on this host, so that prices rest on measurements: [--device "
-      "cpu|cuda:N] [--budget 120s] [--model NAME] [--context N]");
-  command->callback([&globals, command] {
-    globals.run = [arguments = command->remaining()] {
-      return BecomeBinary("tunesmith-profiler", arguments);
-    };
-  });
-}
-
 }  // namespace tunesmith::client

@@ -24,13 +24,18 @@ struct Globals {
   std::string use_context;
   Configuration configuration;
   ClientOptions client;
+  CredentialFiles credential_files;
   double timeout_seconds = 30;
   bool offline = false;
+  bool names_server = false;  // by flag, environment or file, and not --offline
   std::function<int()> run;
 
   // The planner that the flags choose.
   std::unique_ptr<Recommender> MakeRecommender() const;
   ClientOptions Options() const;
+
+  // Reads what the flags name. Before the first call to a server.
+  absl::Status ReadCredentials();
 };
 
 // People may leave out what is the same for every job: "7", "job-7", "jobs/job-7".

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/commands.h"
+#include "client/credential_flags.h"
 #include "client/exit_codes.h"
 #include "client/positive.h"
 #include "common/str_cat.h"
@@ -26,7 +27,7 @@ constexpr char kFooter[] =
     "7 not found; 130 interrupted.";
 
 void AddGlobalFlags(CLI::App& app, Globals& globals) {
-  app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT")
+  app.add_option("--server", globals.client.server, "Server to ask, HOST:PORT or unix:PATH")
       ->envname("TUNESMITH_SERVER")
       ->capture_default_str();
   app.add_option("--use-context", globals.use_context,
@@ -50,6 +51,7 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->default_str("auto")
       ->envname("TUNESMITH_COLOR");
+  tunesmith::client::AddCredentialFlags(app, globals.credential_files);
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
 
@@ -114,6 +116,9 @@ int main(int argc, char** argv) {
   auto configuration = tunesmith::client::Configure(app, globals.use_context);
   if (!configuration.ok()) return tunesmith::client::Fail(configuration.status());
   globals.configuration = *std::move(configuration);
+  globals.names_server = app.count("--server") > 0 && !globals.offline;
   tunesmith::client::ChooseStyle(globals.color);
+  if (const absl::Status status = globals.ReadCredentials(); !status.ok())
+    return tunesmith::client::Fail(status);
   return globals.run();
 }

@@ -1,4 +1,4 @@
-# All from Debian 12: Abseil 20220623, Protobuf 3.21, gRPC 1.51, SQLite 3.40, OpenBLAS, PCRE2, utf8proc, CLI11, yaml-cpp, spdlog, nlohmann-json.
+# All from Debian 12: Abseil 20220623, Protobuf 3.21, gRPC 1.51, OpenSSL 3.0, cpp-httplib 0.11, SQLite 3.40, OpenBLAS, PCRE2, utf8proc, CLI11, yaml-cpp, spdlog, nlohmann-json.
 if(TUNESMITH_STATIC_DEPS)
   set(Protobuf_USE_STATIC_LIBS ON)
 endif()
@@ -14,6 +14,8 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
 if(TUNESMITH_GRPC)
   find_package(gRPC CONFIG REQUIRED)
+  find_package(OpenSSL REQUIRED)
+  pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
   find_package(spdlog REQUIRED)
   find_package(SQLite3 REQUIRED)
 endif()

@@ -39,7 +39,7 @@ install(DIRECTORY proto/tunesmith DESTINATION ${CMAKE_INSTALL_DATADIR}/tunesmith
 install(DIRECTORY deploy/ DESTINATION ${CMAKE_INSTALL_DATADIR}/tunesmith/deploy PATTERN bundle EXCLUDE)
 
 # The client library, static, with what it stands on.
-set(CLIENT_LIBRARIES tunesmith_client tunesmith_convert tunesmith_runtimes tunesmith_planner tunesmith_common tunesmith_proto_grpc tunesmith_proto)
+set(CLIENT_LIBRARIES tunesmith_client tunesmith_tls_files tunesmith_convert tunesmith_runtimes tunesmith_planner tunesmith_common tunesmith_proto_grpc tunesmith_proto)
 install(TARGETS ${CLIENT_LIBRARIES} EXPORT tunesmith ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} INCLUDES DESTINATION ${CLIENT_INCLUDE_DIR})
 foreach(library ${CLIENT_LIBRARIES})
   string(REPLACE tunesmith_ "" exported ${library})
@@ -51,7 +51,7 @@ write_basic_package_version_file(${INSTALL_STAGE}/tunesmith-config-version.cmake
 install(FILES ${INSTALL_STAGE}/tunesmith-config.cmake ${INSTALL_STAGE}/tunesmith-config-version.cmake DESTINATION ${CLIENT_CMAKE_DIR})
 configure_file(cmake/tunesmith-client.pc.in ${INSTALL_STAGE}/tunesmith-client.pc @ONLY)
 install(FILES ${INSTALL_STAGE}/tunesmith-client.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES client/client.h DESTINATION ${CLIENT_INCLUDE_DIR}/client)
+install(FILES client/client.h client/credentials.h DESTINATION ${CLIENT_INCLUDE_DIR}/client)
 install(DIRECTORY ${CMAKE_BINARY_DIR}/proto/generated/tunesmith DESTINATION ${CLIENT_INCLUDE_DIR} FILES_MATCHING PATTERN "*.h")
 
 add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -DMANIFEST=${CMAKE_BINARY_DIR}/install_manifest.txt -P ${CMAKE_SOURCE_DIR}/cmake/Uninstall.cmake VERBATIM)

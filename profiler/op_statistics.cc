@@ -8,46 +8,42 @@
 
 namespace tunesmith::profiler {
 
-using planner::OpKind;
-
 void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall& call, double seconds) {
   const planner::OpCost cost = planner::CostOf(*program_, op, call.attributes.accumulate);
-  Key key{op.kind, std::llround(cost.bytes), 0, 0};
+  Key key{op.kind, {std::llround(cost.bytes), 0, 0}};
   double work = cost.bytes;
   if (planner::IsLinear(op.kind)) {
     const planner::GemmShape g = planner::GemmShapeOf(*program_, op);
-    key = {op.kind, g.m, g.n, g.k};
+    key.second = {g.m, g.n, g.k};
     work = cost.flops;
   } else if (planner::IsAttention(op.kind)) {
-    key = {op.kind, op.attributes.context, op.attributes.head_size, 0};
+    key.second = {op.attributes.context, op.attributes.head_size, 0};
     work = cost.flops;
   }
-  if (work > 0 && seconds > 0) samples_[key].push_back({work, seconds});
+  // Ops of one shape may differ in work (attention, by rows and heads), so that rates are kept.
+  if (work > 0 && seconds > 0) Add(key, work / seconds);
 }
 
 void OpStatistics::Merge(const OpStatistics& other) {
-  for (const auto& [key, samples] : other.samples_) {
-    std::vector<Sample>& ours = samples_[key];
-    ours.insert(ours.end(), samples.begin(), samples.end());
+  for (const auto& [key, rates] : other.rates_) {
+    std::vector<double>& ours = rates_[key];
+    ours.insert(ours.end(), rates.begin(), rates.end());
   }
 }
 
 void OpStatistics::AddTo(planner::Calibration& calibration) const {
-  for (const auto& [key, samples] : samples_) {
-    const auto& [kind, a, b, c] = key;
-    // Ops of one shape may differ in work: attention, by rows and heads.
-    std::vector<double> rates;
-    for (const Sample& sample : samples) rates.push_back(sample.work / sample.seconds);
-    const double rate = Median(std::move(rates));
+  for (const auto& [key, rates] : rates_) {
+    const auto& [kind, sizes] = key;
+    const double rate = Median(rates);
     const std::string name(planner::OpKindName(kind));
     if (planner::IsLinear(kind)) {
       calibration.gemm.push_back(
-          {.op_kind = name, .m = a, .n = b, .k = c, .flops_per_second = rate});
+          {.op_kind = name, .m = sizes[0], .n = sizes[1], .k = sizes[2], .flops_per_second = rate});
     } else if (planner::IsAttention(kind)) {
       calibration.attention.push_back(
-          {.op_kind = name, .context = a, .head_size = b, .flops_per_second = rate});
+          {.op_kind = name, .context = sizes[0], .head_size = sizes[1], .flops_per_second = rate});
     } else {
-      calibration.rates.push_back({.op_kind = name, .bytes = a, .bytes_per_second = rate});
+      calibration.rates.push_back({.op_kind = name, .bytes = sizes[0], .bytes_per_second = rate});
     }
   }
 }

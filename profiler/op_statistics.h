@@ -1,8 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "planner/price/calibration.h"
@@ -10,30 +11,31 @@
 
 namespace tunesmith::profiler {
 
-// Collects the seconds of every op that an executor runs, by what the price of an op depends on.
+// Collects the rates of every op that an executor runs, by what the price of an op depends on.
 class OpStatistics : public trainer::OpObserver {
  public:
+  // Op kind and up to three sizes: (m, n, k), (context, head size, 0) or (bytes, 0, 0).
+  using Key = std::pair<planner::OpKind, std::array<int64_t, 3>>;
+
   // `program` must outlive what is observed.
   explicit OpStatistics(const planner::Program* program) : program_(program) {}
 
   void OnOp(const planner::Op& op, const trainer::OpCall& call, double seconds) override;
 
-  // The samples of both.
+  // One run of an op: floating-point operations or bytes per second.
+  void Add(const Key& key, double rate) { rates_[key].push_back(rate); }
+
+  // The rates of both.
   void Merge(const OpStatistics& other);
 
-  // Adds one point for each shape seen, from the median of its times.
+  const std::map<Key, std::vector<double>>& rates() const { return rates_; }
+
+  // Adds one point for each shape seen, from the median of its rates.
   void AddTo(planner::Calibration& calibration) const;
 
  private:
-  // Op kind and up to three sizes: (m, n, k), (context, head size, 0) or (bytes, 0, 0).
-  using Key = std::tuple<planner::OpKind, int64_t, int64_t, int64_t>;
-  struct Sample {
-    double work = 0;  // flops or bytes
-    double seconds = 0;
-  };
-
   const planner::Program* program_;
-  std::map<Key, std::vector<Sample>> samples_;
+  std::map<Key, std::vector<double>> rates_;
 };
 
 }  // namespace tunesmith::profiler

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -11,14 +13,16 @@
 #include "common/median.h"
 #include "common/status_macros.h"
 #include "common/text.h"
-#include "common/units.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
+#include "profiler/busy_share.h"
 #include "profiler/fill_with_data.h"
+#include "profiler/kept_samples.h"
 #include "profiler/op_statistics.h"
 #include "profiler/probe_programs.h"
 #include "profiler/run_step.h"
 #include "trainer/executor.h"
+#include "trainer/thread_pool.h"
 
 namespace tunesmith::profiler {
 namespace {
@@ -29,21 +33,14 @@ constexpr int kLeastRounds = 2;
 constexpr size_t kLeastPrograms = 3;  // whatever the budget
 // Between equal steps: three times what a shared host showed (docs/benchmarks/accuracy.md, noise floor).
 constexpr double kMostSpread = 0.35;
+// Steps that wait for a processor a third of the time differ by more than that.
+constexpr double kMostBusyShare = 0.33;
 // Never claim more than a shared machine repeats.
 constexpr double kLeastRelativeError = 0.05;
 
-// What one program showed.
-struct Sample {
-  std::shared_ptr<const planner::Program> program;
-  OpStatistics ops;
-  double step_seconds = 0;
-  double step_spread = 0;  // longest less shortest, over the median
-};
-
-absl::StatusOr<Sample> ProbeProgram(const planner::ProgramInputs& inputs,
+absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program>& program,
                                     const trainer::OpContext& context, double until) {
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Program built, planner::BuildProgram(inputs));
-  const auto program = std::make_shared<const planner::Program>(std::move(built));
+  const double start = MonotonicSeconds();
   TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
                              Executor::Create(*program, context, {}));
   TUNESMITH_RETURN_IF_ERROR(FillWithData(*executor));
@@ -60,7 +57,17 @@ absl::StatusOr<Sample> ProbeProgram(const planner::ProgramInputs& inputs,
   sample.step_seconds = Median(steps);
   const auto [least, most] = std::minmax_element(steps.begin(), steps.end());
   sample.step_spread = (*most - *least) / sample.step_seconds;
+  sample.spent_seconds = MonotonicSeconds() - start;
   return sample;
+}
+
+absl::Status CheckIdle(double busy_share) {
+  if (busy_share <= kMostBusyShare) return absl::OkStatus();
+  return absl::FailedPreconditionError(StrCat(
+      "the machine is too busy to be calibrated: other work takes ", std::lround(100 * busy_share),
+      " % of the processors, of which ", std::lround(100 * kMostBusyShare),
+      " % are too many; try again when it is idle, or measure all the same with "
+      "--allow-noise"));
 }
 
 absl::Status CheckNoise(const std::vector<Sample>& samples) {
@@ -122,11 +129,8 @@ absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
-                                           const trainer::OpContext& context,
-                                           absl::FunctionRef<void(const std::string&)> report) {
+// Id, device, host and time.
+planner::Calibration Begin(const ProbeOptions& options) {
   const absl::Time begun = absl::Now();
   planner::Calibration calibration;
   calibration.device_name = options.device_name;
@@ -134,24 +138,93 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
   calibration.measured_at = absl::FormatTime(absl::RFC3339_sec, begun, absl::UTCTimeZone());
   calibration.id =
       options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
-  const double start = MonotonicSeconds();
-  std::vector<Sample> samples;
-  const std::vector<planner::ProgramInputs> programs =
-      ProbePrograms({options.model, options.context, options.precision}, {.kind = context.device});
-  for (size_t i = 0; i < programs.size(); ++i) {
-    const double left = start + options.budget_seconds - MonotonicSeconds();
-    if (left <= 0 && i >= kLeastPrograms) break;
-    const double until =
-        MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(programs.size() - i);
-    absl::StatusOr<Sample> sample = ProbeProgram(programs[i], context, until);
-    if (absl::IsResourceExhausted(sample.status()) && !samples.empty()) continue;
-    TUNESMITH_RETURN_IF_ERROR(sample.status());
-    samples.push_back(*std::move(sample));
-    report(StrCat("probe ", i + 1, "/", programs.size(), ": ", programs[i].model.name, " ",
-                  planner::FormatMix(programs[i].mix), ", step ",
-                  FormatSeconds(samples.back().step_seconds)));
+  return calibration;
+}
+
+// Runs the programs of one calibration, or takes up what an earlier run has kept of them.
+class Prober {
+ public:
+  Prober(const ProbeOptions& options, const trainer::OpContext& context, KeptSamples kept,
+         ProbeReport report)
+      : options_(options), context_(context), kept_(std::move(kept)), report_(report) {
+    progress_.set_budget_seconds(options.budget_seconds);
   }
-  if (!options.allows_noise) TUNESMITH_RETURN_IF_ERROR(CheckNoise(samples));
+
+  absl::StatusOr<std::vector<Sample>> Run(const std::vector<planner::ProgramInputs>& programs,
+                                          double busy_share) {
+    progress_.set_probe_count(static_cast<int64_t>(programs.size()));
+    progress_.set_busy_share(busy_share);
+    report_(progress_);
+    std::vector<std::shared_ptr<const planner::Program>> rest;
+    for (const planner::ProgramInputs& inputs : programs) {
+      TUNESMITH_ASSIGN_OR_RETURN(planner::Program built, planner::BuildProgram(inputs));
+      auto program = std::make_shared<const planner::Program>(std::move(built));
+      if (!TakeUp(program)) rest.push_back(std::move(program));
+    }
+    for (size_t i = 0; i < rest.size(); ++i)
+      TUNESMITH_RETURN_IF_ERROR(RunOne(rest[i], rest.size() - i));
+    return std::move(samples_);
+  }
+
+ private:
+  bool TakeUp(const std::shared_ptr<const planner::Program>& program) {
+    std::optional<Sample> sample = kept_.Find(program);
+    if (!sample) return false;
+    progress_.set_resumed_probe_count(progress_.resumed_probe_count() + 1);
+    Add(*std::move(sample));
+    return true;
+  }
+
+  // `left_count`: programs that share what is left of the budget, this one included.
+  absl::Status RunOne(const std::shared_ptr<const planner::Program>& program, size_t left_count) {
+    const double left = options_.budget_seconds - progress_.spent_seconds();
+    if (left <= 0 && samples_.size() >= kLeastPrograms) return absl::OkStatus();
+    const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
+    absl::StatusOr<Sample> sample = ProbeProgram(program, context_, until);
+    if (absl::IsResourceExhausted(sample.status()) && !samples_.empty()) return absl::OkStatus();
+    TUNESMITH_RETURN_IF_ERROR(sample.status());
+    TUNESMITH_RETURN_IF_ERROR(kept_.Keep(*sample));
+    Add(*std::move(sample));
+    return absl::OkStatus();
+  }
+
+  void Add(Sample sample) {
+    const planner::ProgramInputs& inputs = sample.program->inputs;
+    progress_.set_done_probe_count(progress_.done_probe_count() + 1);
+    progress_.set_spent_seconds(progress_.spent_seconds() + sample.spent_seconds);
+    progress_.set_probe(StrCat(inputs.model.name, " ", planner::FormatMix(inputs.mix)));
+    progress_.set_probe_step_seconds(sample.step_seconds);
+    samples_.push_back(std::move(sample));
+    report_(progress_);
+  }
+
+  const ProbeOptions& options_;
+  const trainer::OpContext& context_;
+  const KeptSamples kept_;
+  const ProbeReport report_;
+  v1::CalibrationProgress progress_;
+  std::vector<Sample> samples_;
+};
+
+}  // namespace
+
+absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
+                                           const trainer::OpContext& context, ProbeReport report) {
+  planner::Calibration calibration = Begin(options);
+  const int64_t thread_count = context.threads ? context.threads->thread_count() : 1;
+  const double busy_share = BusyShare(thread_count);
+  if (!options.allows_noise) TUNESMITH_RETURN_IF_ERROR(CheckIdle(busy_share));
+  Prober prober(options, context,
+                KeptSamples(options.kept_directory, calibration.fingerprint, thread_count), report);
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const std::vector<Sample> samples,
+      prober.Run(ProbePrograms({options.model, options.context, options.precision},
+                               {.kind = context.device}),
+                 busy_share));
+  if (const absl::Status noise = CheckNoise(samples); !noise.ok() && !options.allows_noise) {
+    ClearKeptSamples(options.kept_directory);
+    return noise;
+  }
   TUNESMITH_RETURN_IF_ERROR(Fit(samples, options, calibration));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateCalibration(calibration));
   return calibration;

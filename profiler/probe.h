@@ -7,6 +7,7 @@
 #include "planner/model/model_spec.h"
 #include "planner/price/calibration.h"
 #include "trainer/ops/op_context.h"
+#include "tunesmith/v1/calibration.pb.h"
 
 namespace tunesmith::profiler {
 
@@ -17,14 +18,18 @@ struct ProbeOptions {
   std::string device_name = "cpu";  // Hardware::name
   planner::Precision precision = planner::Precision::kFp32;
   bool allows_noise = false;
+  // Where samples are kept until the calibration is stored, so that one that was cut off goes on here (KeptSamples); empty: nowhere.
+  std::string kept_directory;
 };
 
+// Told after each program; the process is the caller's to fill in.
+using ProbeReport = absl::FunctionRef<void(const v1::CalibrationProgress&)>;
+
 // Measures this machine on the ops of ProbePrograms, through the trainer's executor, until the budget is spent: the first three programs always, and as many of the
-// others as there is time for, with more repetitions where there is more. Sets the calibration's id, fingerprint, rates, step factor and interval. `report` gets one
-// line per program. Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest program fits;
-// FAILED_PRECONDITION when equal steps took so unequal times that the rates mean little, unless that is allowed.
+// others as there is time for, with more repetitions where there is more. Samples that were kept count as measured, and their seconds as spent. Sets the calibration's id,
+// fingerprint, rates, step factor and interval. Errors as Executor; RESOURCE_EXHAUSTED when not even the smallest program fits; FAILED_PRECONDITION, unless noise is
+// allowed, when other work takes more than a third of the processors, or when equal steps took so unequal times that the rates mean little.
 absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
-                                           const trainer::OpContext& context,
-                                           absl::FunctionRef<void(const std::string&)> report);
+                                           const trainer::OpContext& context, ProbeReport report);
 
 }  // namespace tunesmith::profiler

@@ -13,11 +13,14 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
+#include "profiler/kept_samples.h"
 #include "profiler/probe.h"
 #include "profiler/probe_plan.h"
+#include "profiler/run_directory.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
+#include "proto/convert/run_directory.h"
 #include "trainer/model_io/weight_source.h"
 #include "trainer/open_device.h"
 
@@ -28,7 +31,9 @@ struct Flags {
   std::string model = "SmolLM2-135M";
   std::string device = "cpu";
   std::string hardware;
+  std::string data_directory = convert::DefaultDataDirectory();
   std::string out;
+  std::string run_directory;
   std::string plan;
   std::string budget = "120s";
   int64_t context = 512;
@@ -36,8 +41,15 @@ struct Flags {
   bool allows_noise = false;
 };
 
-std::string CalibrationsDirectory() {
-  return StrCat(convert::DefaultDataDirectory(), "/", convert::kCalibrationsDirectory);
+std::string CalibrationsDirectory(const Flags& flags) {
+  return convert::InDirectory(flags.data_directory, convert::kCalibrationsDirectory);
+}
+
+// What goes elsewhere than into the data directory is not kept there meanwhile either.
+std::string KeptDirectory(const Flags& flags, const std::string& device_name) {
+  if (!flags.out.empty()) return "";
+  return StrCat(convert::InDirectory(flags.data_directory, convert::kCalibrationRunsDirectory),
+                "/kept-", device_name);
 }
 
 absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
@@ -57,18 +69,37 @@ absl::Status LockCalibrations(const std::string& directory) {
       StrCat("another calibration is running and writes to ", directory, "; wait for it to end"));
 }
 
-absl::StatusOr<std::string> OutputPath(const std::string& out, const std::string& id) {
-  if (!out.empty() && !std::filesystem::is_directory(out)) return out;
-  return StrCat(out.empty() ? CalibrationsDirectory() : out, "/", id, ".json");
+std::string OutputPath(const Flags& flags, const std::string& id) {
+  if (!flags.out.empty() && !std::filesystem::is_directory(flags.out)) return flags.out;
+  return StrCat(flags.out.empty() ? CalibrationsDirectory(flags) : flags.out, "/", id, ".json");
 }
 
-absl::Status Write(const planner::Calibration& calibration, const std::string& out) {
+// A clock that was set back may give the time, and so the id, of a calibration that is there.
+void ChooseFreeId(const Flags& flags, planner::Calibration& calibration) {
+  const std::string id = calibration.id;
+  for (int i = 2; std::filesystem::exists(OutputPath(flags, calibration.id)) && flags.out.empty();
+       ++i)
+    calibration.id = StrCat(id, "-", i);
+}
+
+void WarnOfClock(const Flags& flags, const planner::Calibration& calibration) {
+  if (!flags.out.empty()) return;
+  const auto newest = convert::NewestCalibration(flags.data_directory, calibration.device_name);
+  if (newest && newest->id != calibration.id)
+    std::fprintf(stderr,
+                 "tunesmith-profiler: the clock was set back: %s is dated later, so answers go on "
+                 "to use it; "
+                 "remove it with `tunesmith calibration delete %s`\n",
+                 newest->id.c_str(), newest->id.c_str());
+}
+
+absl::Status Write(const planner::Calibration& calibration, const Flags& flags) {
   const std::string json = convert::ToJson(convert::ToProto(calibration));
-  if (out == "-") {
+  if (flags.out == "-") {
     std::printf("%s\n", json.c_str());
     return absl::OkStatus();
   }
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string path, OutputPath(out, calibration.id));
+  const std::string path = OutputPath(flags, calibration.id);
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(path, json + "\n"));
   std::printf("%s\n", path.c_str());
   return absl::OkStatus();
@@ -99,17 +130,31 @@ absl::Status RunPlan(const Flags& flags) {
   return absl::OkStatus();
 }
 
-absl::Status Run(const Flags& flags) {
-  if (!flags.plan.empty()) return RunPlan(flags);
+absl::StatusOr<planner::Calibration> Calibrate(const Flags& flags, ProbeReport report) {
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
                              trainer::OpenDevice::Open(flags.device, flags.thread_count));
-  TUNESMITH_ASSIGN_OR_RETURN(const ProbeOptions options, OptionsOf(flags, device.context()));
-  if (flags.out.empty()) TUNESMITH_RETURN_IF_ERROR(LockCalibrations(CalibrationsDirectory()));
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
-                             Probe(options, device.context(), [](const std::string& line) {
-                               std::fprintf(stderr, "%s\n", line.c_str());
-                             }));
-  return Write(calibration, flags.out);
+  TUNESMITH_ASSIGN_OR_RETURN(ProbeOptions options, OptionsOf(flags, device.context()));
+  options.kept_directory = KeptDirectory(flags, options.device_name);
+  if (flags.out.empty()) TUNESMITH_RETURN_IF_ERROR(LockCalibrations(CalibrationsDirectory(flags)));
+  TUNESMITH_ASSIGN_OR_RETURN(planner::Calibration calibration,
+                             Probe(options, device.context(), report));
+  ChooseFreeId(flags, calibration);
+  TUNESMITH_RETURN_IF_ERROR(Write(calibration, flags));
+  ClearKeptSamples(options.kept_directory);
+  WarnOfClock(flags, calibration);
+  return calibration;
+}
+
+absl::Status Run(const Flags& flags) {
+  if (!flags.plan.empty()) return RunPlan(flags);
+  TUNESMITH_ASSIGN_OR_RETURN(RunDirectory run, RunDirectory::Claim(flags.run_directory));
+  const absl::StatusOr<planner::Calibration> calibration =
+      Calibrate(flags, [&run](const v1::CalibrationProgress& progress) {
+        std::fprintf(stderr, "%s\n", ShowProgress(progress).c_str());
+        run.Tell(progress);
+      });
+  TUNESMITH_RETURN_IF_ERROR(run.TellEnd(calibration));
+  return calibration.status();
 }
 
 }  // namespace
@@ -133,6 +178,10 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
   app.add_option("--budget", flags.budget, "time to spend, as 120s or 5m")->capture_default_str();
+  app.add_option("--data-dir", flags.data_directory, "where calibrations are kept")
+      ->capture_default_str();
+  app.add_option("--run-dir", flags.run_directory,
+                 "directory in which to tell how far it is: a server reads it");
   app.add_option("--out", flags.out,
                  "file, or directory for <id>.json, or - for standard output; by default the "
                  "calibrations of the data directory, where answers find it");

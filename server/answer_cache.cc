@@ -1,5 +1,7 @@
 #include "server/answer_cache.h"
 
+#include "server/operations/metrics.h"
+
 namespace tunesmith::server {
 namespace {
 
@@ -9,12 +11,21 @@ size_t SizeOf(const std::string& key, const grpc::ByteBuffer& answer) {
   return key.size() + answer.Length() + kEntryOverheadBytes;
 }
 
+Counter& Lookups(const char* result) {
+  return ProcessMetrics().CounterOf("tunesmith_answer_cache_lookups_total",
+                                    "Questions that were looked up among known answers.",
+                                    {{"result", result}});
+}
+
 }  // namespace
 
 std::optional<grpc::ByteBuffer> AnswerCache::Find(const std::string& key) {
+  static Counter& hits = Lookups("hit");
+  static Counter& misses = Lookups("miss");
   Shard& shard = ShardOf(key);
   std::lock_guard lock(shard.mutex);
   const auto found = shard.by_key.find(key);
+  (found == shard.by_key.end() ? misses : hits).Add();
   if (found == shard.by_key.end()) return std::nullopt;
   shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
   return found->second->answer;

@@ -2,15 +2,24 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <filesystem>
 #include <utility>
+#include <vector>
 
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "proto/convert/calibration_import.h"
 #include "proto/convert/data_directory.h"
+#include "proto/convert/prediction.h"
 #include "proto/convert/run_directory.h"
+#include "server/error_info.h"
 
 namespace tunesmith::server {
 namespace {
 
-constexpr char kCpu[] = "cpu";
+using convert::StoredCalibration;
 
 int64_t ChangedNanos(const std::string& directory) {
   struct stat info = {};
@@ -20,15 +29,25 @@ int64_t ChangedNanos(const std::string& directory) {
 
 }  // namespace
 
-Calibrations::Calibrations(std::string data_directory, std::optional<planner::Calibration> fixed)
-    : data_directory_(std::move(data_directory)), fixed_(std::move(fixed)) {}
+Calibrations::Calibrations(std::string data_directory, std::optional<planner::Calibration> fixed,
+                           CalibrationHistory& history, std::function<void(const std::string&)> log)
+    : data_directory_(std::move(data_directory)),
+      fixed_(std::move(fixed)),
+      history_(history),
+      log_(std::move(log)) {}
+
+// Two changes may fall into one tick of the file system's clock.
+void Calibrations::LookAgain() {
+  std::lock_guard lock(mutex_);
+  directory_nanos_ = -1;
+}
 
 std::optional<planner::Calibration> Calibrations::Find(std::string_view device_name) {
   if (fixed_ && fixed_->device_name == device_name) return fixed_;
-  if (device_name != kCpu) return std::nullopt;
   std::lock_guard lock(mutex_);
   Refresh();
-  return of_cpu_;
+  const auto found = newest_.find(device_name);
+  return found == newest_.end() ? std::nullopt : std::optional(found->second);
 }
 
 int64_t Calibrations::version() {
@@ -37,14 +56,87 @@ int64_t Calibrations::version() {
   return version_;
 }
 
-// The profiler renames finished files into the directory, which changes the directory's time.
+// Finished files are renamed into the directory, which changes the directory's time.
 void Calibrations::Refresh() {
   const int64_t changed =
       ChangedNanos(convert::InDirectory(data_directory_, convert::kCalibrationsDirectory));
   if (changed == directory_nanos_) return;
   directory_nanos_ = changed;
-  of_cpu_ = convert::NewestCalibration(data_directory_, kCpu);
+  const std::vector<StoredCalibration> stored = convert::StoredCalibrations(data_directory_);
+  newest_ = convert::NewestByDevice(stored);
   ++version_;
+  std::vector<v1::Calibration> present;
+  for (const StoredCalibration& file : stored) {
+    if (file.calibration.ok()) present.push_back(convert::ToProto(*file.calibration));
+    if (!file.calibration.ok())
+      log_(StrCat("a calibration is passed over: ", file.calibration.status().message()));
+  }
+  absl::Status status = history_.Sync(present);
+  if (status.ok() && fixed_) status = history_.Add(convert::ToProto(*fixed_), "operator");
+  if (!status.ok()) log_(StrCat("the history of calibrations: ", status.ToString()));
+}
+
+void Calibrations::SetUse(v1::CalibrationRecord& record) {
+  if (record.use() == v1::CALIBRATION_USE_DELETED) return;
+  const v1::Calibration& c = record.calibration();
+  const std::optional<planner::Calibration> used = Find(c.device_name());
+  const bool here = convert::BelongsHere(c.device_name(), c.fingerprint());
+  record.set_use(used && used->id == c.id() ? v1::CALIBRATION_USE_IN_USE
+                 : here                     ? v1::CALIBRATION_USE_OLDER
+                                            : v1::CALIBRATION_USE_FOREIGN);
+}
+
+absl::StatusOr<v1::ListCalibrationsResponse> Calibrations::List(
+    const v1::ListCalibrationsRequest& request) {
+  (void)version();  // sees what has come meanwhile
+  TUNESMITH_ASSIGN_OR_RETURN(v1::ListCalibrationsResponse response, history_.List(request));
+  for (v1::CalibrationRecord& record : *response.mutable_calibrations()) SetUse(record);
+  return response;
+}
+
+absl::StatusOr<v1::CalibrationRecord> Calibrations::Get(const std::string& name) {
+  (void)version();
+  TUNESMITH_ASSIGN_OR_RETURN(v1::CalibrationRecord record, history_.Get(name));
+  SetUse(record);
+  return record;
+}
+
+absl::StatusOr<v1::CalibrationRecord> Calibrations::Import(
+    const planner::Calibration& calibration) {
+  const v1::Calibration proto = convert::ToProto(calibration);
+  const absl::StatusOr<v1::CalibrationRecord> known = Get(CalibrationName(calibration.id));
+  if (known.ok() &&
+      !google::protobuf::util::MessageDifferencer::Equals(known->calibration(), proto)) {
+    return WithReason(absl::AlreadyExistsError(StrCat(
+                          known->name(), known->has_delete_time() ? ", which was deleted," : "",
+                          " is another calibration; give this one another id")),
+                      "CALIBRATION_ID_TAKEN", {{"id", calibration.id}});
+  }
+  TUNESMITH_RETURN_IF_ERROR(convert::StoreImport(data_directory_, calibration));
+  LookAgain();
+  TUNESMITH_RETURN_IF_ERROR(history_.Add(proto, "imported"));
+  TUNESMITH_ASSIGN_OR_RETURN(v1::CalibrationRecord record, Get(CalibrationName(calibration.id)));
+  convert::ClearTables(*record.mutable_calibration());
+  return record;
+}
+
+absl::StatusOr<v1::CalibrationRecord> Calibrations::Delete(const std::string& name) {
+  TUNESMITH_ASSIGN_OR_RETURN(v1::CalibrationRecord record, Get(name));
+  if (fixed_ && fixed_->id == record.calibration().id())
+    return WithReason(
+        absl::FailedPreconditionError(
+            StrCat(name, " was fixed by the operator; start tunesmithd without --calibration")),
+        "CALIBRATION_IS_FIXED", {{"calibration", name}});
+  for (const StoredCalibration& file : convert::StoredCalibrations(data_directory_)) {
+    if (!file.calibration.ok() || file.calibration->id != record.calibration().id()) continue;
+    std::error_code error;
+    std::filesystem::remove(file.path, error);
+    if (error) return absl::ErrnoToStatus(error.value(), StrCat("cannot remove ", file.path));
+  }
+  LookAgain();
+  TUNESMITH_ASSIGN_OR_RETURN(record, Get(name));
+  convert::ClearTables(*record.mutable_calibration());
+  return record;
 }
 
 }  // namespace tunesmith::server

@@ -4,6 +4,7 @@
 
 #include "common/status_macros.h"
 #include "server/migrations.h"
+#include "server/operations/metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -42,6 +43,9 @@ absl::Status DatabasePool::NoteOpen() {
 }
 
 absl::Status DatabasePool::RunWrite(const Step& work) {
+  static Histogram& seconds = ProcessMetrics().HistogramOf(
+      "tunesmith_store_write_seconds", "Writes to the database, waiting for others included.");
+  const Stopwatch stopwatch(seconds);
   std::lock_guard lock(writer_mutex_);
   TUNESMITH_ASSIGN_OR_RETURN(const auto transaction, Transaction::Begin(writer_));
   TUNESMITH_RETURN_IF_ERROR(work(writer_));

@@ -22,16 +22,17 @@ using convert::Violations;
 constexpr size_t kMaxRequestIdBytes = 36;
 constexpr int64_t kDefaultPageSize = 50;
 
-void CheckPath(std::string_view field, const std::string& path, bool must_exist,
-               Violations& violations) {
-  if (path.empty()) return;  // whether it may be missing was checked before
+// Whether a path may be missing was checked before.
+void CheckAbsolute(std::string_view field, const std::string& path, Violations& violations) {
+  if (path.empty() || path.starts_with('/')) return;
+  violations.Add(field, StrCat("is the relative path \"", path,
+                               "\"; give the absolute path on the server's host"));
+}
+
+void CheckExists(std::string_view field, const std::string& path, Violations& violations) {
   std::error_code error;
-  if (!path.starts_with('/')) {
-    violations.Add(field, StrCat("is the relative path \"", path,
-                                 "\"; give the absolute path on the server's host"));
-  } else if (must_exist && !std::filesystem::exists(path, error)) {
-    violations.Add(field, StrCat("is \"", path, "\", which does not exist on the server's host"));
-  }
+  if (!path.starts_with('/') || std::filesystem::exists(path, error)) return;
+  violations.Add(field, StrCat("is \"", path, "\", which does not exist on the server's host"));
 }
 
 absl::Status RefusedBecause(const std::string& reason, const std::string& message) {
@@ -91,13 +92,20 @@ void CheckSlurm(const Launcher* launcher, const v1::SlurmOptions& options, Viola
   violations.AddStatus("slurm", CheckSlurmOptions(options));
 }
 
-void CheckSpec(const v1::JobSpec& spec, Violations& violations) {
-  convert::ValidateJobSpec(spec, "spec", violations);
-  CheckPath("spec.model_path", spec.model_path(), true, violations);
-  CheckPath("spec.dataset_path", spec.dataset_path(), true, violations);
-  CheckPath("spec.evaluation_path", spec.evaluation_path(), true, violations);
-  CheckPath("spec.chat_template_path", spec.chat_template_path(), true, violations);
-  CheckPath("spec.output_dir", spec.output_dir(), false, violations);
+void CheckPaths(const PathRoots& roots, v1::JobSpec& spec, Violations& violations) {
+  CheckAbsolute("spec.model_path", spec.model_path(), violations);
+  CheckAbsolute("spec.dataset_path", spec.dataset_path(), violations);
+  CheckAbsolute("spec.evaluation_path", spec.evaluation_path(), violations);
+  CheckAbsolute("spec.chat_template_path", spec.chat_template_path(), violations);
+  CheckAbsolute("spec.output_dir", spec.output_dir(), violations);
+  Violations outside;
+  ConfinePaths(roots, spec, outside);
+  violations.AddStatus("", outside.ToStatus());
+  if (!outside.empty()) return;  // what exists outside of the roots is nobody's to learn
+  CheckExists("spec.model_path", spec.model_path(), violations);
+  CheckExists("spec.dataset_path", spec.dataset_path(), violations);
+  CheckExists("spec.evaluation_path", spec.evaluation_path(), violations);
+  CheckExists("spec.chat_template_path", spec.chat_template_path(), violations);
 }
 
 // FNV-1a: page tokens guard against mistakes, not against attacks.
@@ -117,9 +125,12 @@ void CheckRequestId(std::string_view field, const std::string& id, Violations& v
 }
 
 absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
-                                          const std::vector<Launcher*>& launchers) {
+                                          const std::vector<Launcher*>& launchers,
+                                          const PathRoots& roots) {
   Violations violations;
-  CheckSpec(request.spec(), violations);
+  v1::JobSpec spec = request.spec();
+  convert::ValidateJobSpec(spec, "spec", violations);
+  CheckPaths(roots, spec, violations);
   CheckRequestId("request_id", request.request_id(), violations);
   CheckCluster(launchers, request.cluster(), violations);
   if (request.has_slurm())
@@ -129,7 +140,6 @@ absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
   TUNESMITH_RETURN_IF_ERROR(plan.status());
   CheckedJob checked{.job = {}, .launcher = FindLauncher(launchers, request.cluster())};
-  v1::JobSpec spec = request.spec();
   const planner::DeviceGroup& devices = plan->question.devices;
   if (spec.device().empty())
     spec.set_device(devices.hardware.compute_capability == 0 ? "cpu" : "cuda:0");

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "proto/convert/violations.h"
 #include "server/launch/launcher.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 #include "tunesmith/v1/jobs.pb.h"
 
@@ -21,11 +22,12 @@ struct CheckedJob {
   Launcher* launcher = nullptr;
 };
 
-// The request with defaults filled in (device, training). Errors as jobs.proto states them for
-// CreateJob, and INVALID_ARGUMENT for paths that do not exist on this host. REQUIRES: there is a
-// launcher; the first is the default.
+// The request with defaults filled in (device, training) and paths as ConfinePaths leaves them. Errors
+// as jobs.proto states them for CreateJob, and INVALID_ARGUMENT for paths that do not exist on this
+// host or lie outside of its roots. REQUIRES: there is a launcher; the first is the default.
 absl::StatusOr<CheckedJob> CheckCreateJob(const v1::CreateJobRequest& request,
-                                          const std::vector<Launcher*>& launchers);
+                                          const std::vector<Launcher*>& launchers,
+                                          const PathRoots& roots = {});
 
 // At most 36 printable ASCII characters, or a violation of `field`.
 void CheckRequestId(std::string_view field, const std::string& id, convert::Violations& violations);

@@ -46,13 +46,14 @@ absl::StatusOr<v1::CreateJobResponse> Validate(Store& store, CheckedJob checked,
 // A repeated request is answered before it is checked: files may have gone since.
 absl::StatusOr<v1::CreateJobResponse> Create(Store& store, const std::vector<Launcher*>& launchers,
                                              const std::string& jobs_directory,
+                                             const PathRoots& roots,
                                              const v1::CreateJobRequest& request) {
   v1::CreateJobResponse response;
   const RequestKey key =
       KeyOf("CreateJob", request.validate_only() ? "" : request.request_id(), request);
   TUNESMITH_ASSIGN_OR_RETURN(const auto before, AnswerBefore(store.pool(), key));
   if (before && response.ParseFromString(*before)) return response;
-  TUNESMITH_ASSIGN_OR_RETURN(CheckedJob checked, CheckCreateJob(request, launchers));
+  TUNESMITH_ASSIGN_OR_RETURN(CheckedJob checked, CheckCreateJob(request, launchers, roots));
   if (request.validate_only()) return Validate(store, std::move(checked), jobs_directory);
   TUNESMITH_ASSIGN_OR_RETURN(*response.mutable_job(),
                              store.CreateJob(checked.job, jobs_directory, key));
@@ -71,7 +72,7 @@ absl::StatusOr<v1::Job> Resume(Store& store, const v1::ResumeJobRequest& request
 grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
                                                 const v1::CreateJobRequest* request,
                                                 v1::CreateJobResponse* response) {
-  return Reply(context, Create(store_, launchers_, jobs_directory_, *request), response);
+  return Reply(context, Create(store_, launchers_, jobs_directory_, roots_, *request), response);
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* context,

@@ -5,6 +5,7 @@
 
 #include "server/event_hub.h"
 #include "server/launch/launcher.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 
@@ -15,11 +16,12 @@ namespace tunesmith::server {
 class JobService final : public v1::JobService::CallbackService {
  public:
   JobService(Store& store, EventHub& hub, std::vector<Launcher*> launchers,
-             std::string jobs_directory)
+             std::string jobs_directory, PathRoots roots)
       : store_(store),
         hub_(hub),
         launchers_(std::move(launchers)),
-        jobs_directory_(std::move(jobs_directory)) {}
+        jobs_directory_(std::move(jobs_directory)),
+        roots_(std::move(roots)) {}
 
   grpc::ServerUnaryReactor* CreateJob(grpc::CallbackServerContext* context,
                                       const v1::CreateJobRequest* request,
@@ -46,6 +48,7 @@ class JobService final : public v1::JobService::CallbackService {
   EventHub& hub_;
   const std::vector<Launcher*> launchers_;
   const std::string jobs_directory_;
+  const PathRoots roots_;
 };
 
 }  // namespace tunesmith::server

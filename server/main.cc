@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -14,8 +15,12 @@
 #include "common/version.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
-#include "server/access_log.h"
 #include "server/backup.h"
+#include "server/configuration.h"
+#include "server/log.h"
+#include "server/operations/notify.h"
+#include "server/security/access_file.h"
+#include "server/security/connections.h"
 #include "server/server.h"
 
 namespace {
@@ -39,7 +44,13 @@ struct Flags {
   double host_memory_gib = 0;
   std::string backup;
   std::string restore;
+  std::string add_token;
+  std::string role = "submitter";
   std::string access_log = "all";
+  std::string log_level = "info";
+  std::string config;
+  bool print_config = false;
+  bool log_level_is_fixed = false;  // by a flag or the environment
   double slurm_time_limit_minutes = 0;
   double slurm_poll_seconds = 10;
   double slurm_fence_seconds = 5;
@@ -139,10 +150,72 @@ void AddDatabaseFlags(CLI::App& app, Flags& flags) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--backup", flags.backup,
-                 "Copy the database to this new file and end; a server may run meanwhile");
+                 "Copy the database to this new file and end; a server may run meanwhile")
+      ->group(tunesmith::server::kActions);
   app.add_option("--restore", flags.restore,
                  "Put this copy in the place of the database and end; no server may run meanwhile")
+      ->group(tunesmith::server::kActions)
       ->excludes("--backup");
+}
+
+void AddSecurityFlags(CLI::App& app, Flags& flags) {
+  tunesmith::server::FrontOptions& front = flags.server.front;
+  app.add_option("--tls-cert", front.tls.certificate_path,
+                 "Certificate of this server (PEM); read again when it is replaced, as all of TLS");
+  app.add_option("--tls-key", front.tls.key_path, "Its key");
+  app.add_option(
+      "--tls-client-ca", front.tls.client_authority_path,
+      "Authorities whose certificates clients may show; without --access-file, must show");
+  app.add_option("--tls-crl-dir", front.tls.revocation_directory,
+                 "Lists of revoked client certificates, named as openssl rehash does");
+  app.add_option("--access-file", front.access_path,
+                 "Who may do what: tokens and certificates with roles; read again when it changes");
+  app.add_flag("--insecure", front.insecure,
+               "Listen beyond loopback without TLS or access file: whoever gets there may do "
+               "everything");
+  app.add_option("--audit-log", front.audit_path,
+                 "File that gets a JSON line for every call that changes something or is refused");
+  app.add_option("--model-root", flags.server.roots.models,
+                 "Jobs' models must lie below; may be repeated, as the other roots");
+  app.add_option("--data-root", flags.server.roots.data, "Jobs' data sets must lie below");
+  app.add_option("--output-root", flags.server.roots.outputs,
+                 "Jobs' output directories must lie below");
+  app.add_option("--max-calls-per-second", front.limits.calls_per_second,
+                 "Of each caller, on average; 0: as many as come")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-calls-at-once", front.limits.calls_at_once,
+                 "Of each caller, streams too; 0: as many as come")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--max-connections", front.max_connection_count,
+                 "Connections at once; others are closed. 0: three quarters of the files that this "
+                 "process may open")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--add-token", flags.add_token,
+                 "Make a token for this name, add it to --access-file, print it and end")
+      ->group(tunesmith::server::kActions);
+  app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
+      ->group(tunesmith::server::kActions)
+      ->capture_default_str();
+}
+
+void AddOperationsFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--http-listen", flags.server.http_listen,
+                 "HOST:PORT of /metrics, /healthz and /readyz; none by default");
+  app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
+      ->check(CLI::IsMember({"all", "none"}))
+      ->capture_default_str();
+  app.add_option("--log-level", flags.log_level,
+                 "Least level of lines in the log: debug, info, warning or error; calls are info")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--config", flags.config,
+                 "YAML file of settings, named as the flags; SIGHUP takes its log-level up anew");
+  app.add_flag("--print-config", flags.print_config,
+               "Print every setting with where it is from, and end")
+      ->group(tunesmith::server::kActions);
 }
 
 void AddFlags(CLI::App& app, Flags& flags) {
@@ -150,11 +223,16 @@ void AddFlags(CLI::App& app, Flags& flags) {
   flags.server.data_directory = tunesmith::convert::DefaultDataDirectory();
   flags.server.launcher.trainer_path = directory + "/tunesmith-trainer";
   flags.server.launcher.shim_path = directory + "/tunesmith-shim";
-  app.add_option("--listen", flags.server.listen, "Address and port; port 0 takes a free one")
+  flags.server.profiler_path = directory + "/tunesmith-profiler";
+  app.add_option("--listen", flags.server.front.listen,
+                 "HOST:PORT (port 0 takes a free one) or unix:PATH; several with commas between")
+      ->delimiter(',')
       ->capture_default_str();
   app.add_option("--data-dir", flags.server.data_directory, "Where jobs and calibrations are kept")
       ->capture_default_str();
   app.add_option("--trainer", flags.server.launcher.trainer_path, "The trainer's binary")
+      ->capture_default_str();
+  app.add_option("--profiler", flags.server.profiler_path, "The profiler's binary")
       ->capture_default_str();
   app.add_option("--shim", flags.server.launcher.shim_path, "The shim's binary")
       ->capture_default_str();
@@ -165,9 +243,6 @@ void AddFlags(CLI::App& app, Flags& flags) {
                  "From asking a trainer to stop to killing it")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--access-log", flags.access_log, "Calls that get a line in the log: all or none")
-      ->check(CLI::IsMember({"all", "none"}))
-      ->capture_default_str();
   app.add_option("--launchers", flags.server.launchers,
                  "Where jobs run: host, slurm, kubernetes, or several with the default first")
       ->delimiter(',')
@@ -177,6 +252,8 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddSlurmFlags(app, flags);
   AddKubernetesFlags(app, flags);
   AddDatabaseFlags(app, flags);
+  AddSecurityFlags(app, flags);
+  AddOperationsFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
 
@@ -186,6 +263,7 @@ sigset_t BlockStopSignals() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
 }
@@ -206,6 +284,15 @@ int BackUp(const Flags& flags) {
 int Restore(const Flags& flags) {
   return Report(tunesmith::server::RestoreDatabase(flags.restore, flags.server.data_directory),
                 StrCat("the database is now ", flags.restore, "'s copy; the one before is kept"));
+}
+
+int AddToken(const Flags& flags) {
+  if (flags.server.front.access_path.empty())
+    return Report(
+        absl::InvalidArgumentError("--add-token needs --access-file, the file to add it to"), "");
+  const auto token =
+      tunesmith::server::AddToken(flags.server.front.access_path, flags.add_token, flags.role);
+  return Report(token.status(), token.ok() ? *token : "");
 }
 
 void FinishSlurm(Flags& flags) {
@@ -252,9 +339,36 @@ void Finish(Flags& flags) {
   flags.server.logs_calls = flags.access_log == "all";
   FinishSlurm(flags);
   FinishKubernetes(flags);
+  flags.server.profiler_path = std::filesystem::absolute(flags.server.profiler_path).string();
   // Run directories appear in files that other processes read.
   flags.server.data_directory =
       std::filesystem::absolute(flags.server.data_directory).lexically_normal().string();
+}
+
+void SetLogLevel(spdlog::logger& logger, const std::string& level) {
+  logger.set_level(spdlog::level::from_str(level));
+}
+
+// A level that the command line or the environment gives is not taken back by the file.
+void TakeUpLogLevel(const Flags& flags, spdlog::logger& logger) {
+  const std::string level = tunesmith::server::ValueInFile(flags.config, "log-level");
+  const bool known = spdlog::level::from_str(level) != spdlog::level::off;
+  if (known && !flags.log_level_is_fixed) SetLogLevel(logger, level);
+  tunesmith::server::LogLine(
+      logger, spdlog::level::warn,
+      StrCat("SIGHUP: the log's level is ", spdlog::level::to_string_view(logger.level()).data()));
+}
+
+// The signal that asks the server to stop.
+int WaitForStop(const sigset_t& signals, const Flags& flags, spdlog::logger& logger) {
+  const absl::Duration watchdog = tunesmith::server::WatchdogInterval();
+  const timespec patience = absl::ToTimespec(std::min(watchdog, absl::Hours(1)));
+  while (true) {
+    const int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal == SIGHUP) TakeUpLogLevel(flags, logger);
+    if (signal > 0 && signal != SIGHUP) return signal;
+    if (watchdog < absl::InfiniteDuration()) tunesmith::server::NotifySystemd("WATCHDOG=1");
+  }
 }
 
 int Run(Flags& flags) {
@@ -262,21 +376,34 @@ int Run(Flags& flags) {
   Finish(flags);
   if (!flags.backup.empty()) return BackUp(flags);
   if (!flags.restore.empty()) return Restore(flags);
+  if (!flags.add_token.empty()) return AddToken(flags);
+  tunesmith::server::RaiseOpenFileLimit();
   const auto logger = tunesmith::server::MakeLogger();
+  SetLogLevel(*logger, flags.log_level);
+  tunesmith::server::TakeGrpcLog(logger);
   auto server = tunesmith::server::Server::Start(flags.server, logger);
   if (!server.ok()) {
     std::fprintf(stderr, "tunesmithd: %s\n", std::string(server.status().message()).c_str());
     return 1;
   }
   tunesmith::server::LogLine(*logger, spdlog::level::info,
-                             StrCat("tunesmithd ", tunesmith::Version(), " listens on port ",
-                                    (*server)->port(), ", data in ", flags.server.data_directory));
-  int signal = 0;
-  sigwait(&signals, &signal);
+                             StrCat("tunesmithd ", tunesmith::Version(), " listens on ",
+                                    (*server)->Where(), "; data in ", flags.server.data_directory));
+  tunesmith::server::NotifySystemd("READY=1");
+  const int signal = WaitForStop(signals, flags, *logger);
+  tunesmith::server::NotifySystemd("STOPPING=1");
   tunesmith::server::LogLine(*logger, spdlog::level::info,
                              StrCat("signal ", signal, ": shutting down; jobs go on"));
   (*server)->Shutdown(kShutdownPatience);
   return 0;
+}
+
+// Whether a setting is from a flag or the environment.
+bool IsFixed(const std::vector<tunesmith::Setting>& settings, const std::string& name) {
+  return std::any_of(settings.begin(), settings.end(), [&](const tunesmith::Setting& setting) {
+    return setting.name == name &&
+           (setting.origin == "flag" || setting.origin.starts_with("environment"));
+  });
 }
 
 }  // namespace
@@ -285,10 +412,21 @@ int main(int argc, char** argv) {
   CLI::App app("Tunesmith's server: recommends mixes of optimizations and runs fine-tuning jobs.");
   Flags flags;
   AddFlags(app, flags);
+  tunesmith::server::NameVariables(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsageError;
   }
+  const auto settings = tunesmith::server::Configure(app, flags.config);
+  if (!settings.ok()) {
+    std::fprintf(stderr, "tunesmithd: %s\n", std::string(settings.status().message()).c_str());
+    return kUsageError;
+  }
+  if (flags.print_config) {
+    std::fputs(tunesmith::server::Show(*settings).c_str(), stdout);
+    return 0;
+  }
+  flags.log_level_is_fixed = IsFixed(*settings, "log-level");
   return Run(flags);
 }

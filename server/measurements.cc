@@ -9,6 +9,7 @@
 #include "proto/convert/plan.h"
 #include "proto/convert/violations.h"
 #include "server/job_requests.h"
+#include "server/operations/server_metrics.h"
 #include "server/requests.h"
 
 namespace tunesmith::server {
@@ -66,6 +67,13 @@ v1::Measurement Measured(const v1::ReportMeasurementRequest& request, const v1::
   return measurement;
 }
 
+void TellRatios(const v1::Measurement& measurement) {
+  if (measurement.step_seconds_ratio() > 0)
+    TellDrift(ProcessMetrics(), "step_seconds", measurement.step_seconds_ratio());
+  if (measurement.device_memory_ratio() > 0)
+    TellDrift(ProcessMetrics(), "device_memory", measurement.device_memory_ratio());
+}
+
 absl::Status Insert(Database& database, int64_t job_id, v1::Measurement& measurement) {
   TUNESMITH_ASSIGN_OR_RETURN(
       Statement insert,
@@ -96,6 +104,7 @@ absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
   }
   v1::ReportMeasurementResponse response;
   *response.mutable_measurement() = Measured(request, plan);
+  TellRatios(response.measurement());
   const RequestKey key = KeyOf("ReportMeasurement", request.request_id(), request);
   return store.pool().Write(
       [&](Database& database) -> absl::StatusOr<v1::ReportMeasurementResponse> {

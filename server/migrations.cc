@@ -113,6 +113,25 @@ constexpr char kEndOfLaunchersAndRequests[] = R"sql(
   CREATE INDEX jobs_by_plan ON jobs (plan_id);
 )sql";
 
+constexpr char kCalibrations[] = R"sql(
+  CREATE TABLE calibration_runs (
+    run_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    device TEXT NOT NULL,                    -- "cpu", "cuda:0"
+    state INTEGER NOT NULL,                  -- v1.CalibrationRunState
+    run BLOB NOT NULL                        -- v1.CalibrationRun without its name
+  ) STRICT;
+  CREATE UNIQUE INDEX active_calibration_runs ON calibration_runs (device) WHERE state IN (1, 2);
+  CREATE TABLE calibrations (
+    row_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,                 -- v1.Calibration.id
+    device_name TEXT NOT NULL,
+    source TEXT NOT NULL,                    -- v1.CalibrationRecord.source
+    create_micros INTEGER NOT NULL,          -- since 1970
+    delete_micros INTEGER NOT NULL DEFAULT 0, -- 0: not deleted
+    calibration BLOB NOT NULL                -- v1.Calibration
+  ) STRICT;
+)sql";
+
 int64_t Micros(const google::protobuf::Timestamp& time) {
   return google::protobuf::util::TimeUtil::TimestampToMicroseconds(time);
 }
@@ -179,6 +198,7 @@ absl::Status FinishLaunchersAndRequests(Database& database) {
 constexpr Step kSteps[] = {
     {kFirstSchema, nullptr},
     {kLaunchersAndRequests, FinishLaunchersAndRequests},
+    {kCalibrations, nullptr},
 };
 
 absl::Status CheckOwner(Database& database, const std::string& path, int64_t version) {

@@ -12,6 +12,7 @@
 #include "proto/convert/size.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
+#include "server/operations/metrics.h"
 #include "server/requests.h"
 #include "server/unary.h"
 
@@ -102,6 +103,9 @@ std::string RecommenderService::KeyFor(const v1::RecommendRequest& request) {
 absl::StatusOr<grpc::ByteBuffer> RecommenderService::Search(v1::RecommendRequest request,
                                                             const std::string& key,
                                                             absl::Time deadline) {
+  static Histogram& seconds =
+      ProcessMetrics().HistogramOf("tunesmith_search_seconds", "Searches for the best mixes.");
+  const Stopwatch stopwatch(seconds);
   catalog_.Resolve(*request.mutable_question());
   const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
   TUNESMITH_ASSIGN_OR_RETURN(const v1::RecommendResponse response,

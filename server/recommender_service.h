@@ -24,6 +24,9 @@ class RecommenderService final : public v1::RecommenderService::WithRawCallbackM
  public:
   RecommenderService(Catalog& catalog, Calibrations& calibrations);
 
+  // Calls that wait for a thread to search.
+  size_t waiting_count() { return pool_.waiting_count(); }
+
   // No search runs afterwards. REQUIRES: no call is in progress that has not been answered.
   void Stop() { pool_.Stop(); }
 

@@ -19,6 +19,11 @@ bool SearchPool::Submit(std::function<void()> work) {
   return true;
 }
 
+size_t SearchPool::waiting_count() {
+  std::lock_guard lock(mutex_);
+  return waiting_.size();
+}
+
 void SearchPool::Stop() {
   {
     std::lock_guard lock(mutex_);

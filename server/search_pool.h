@@ -20,6 +20,8 @@ class SearchPool {
   // already or the pool was stopped.
   bool Submit(std::function<void()> work);
 
+  size_t waiting_count();
+
   // Runs what waits to its end, then ends the threads.
   void Stop();
 

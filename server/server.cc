@@ -13,10 +13,12 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
-#include "server/access_log.h"
 #include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "server/launch/slurm/slurm_launcher.h"
-#include "server/malformed_requests.h"
+#include "server/log.h"
+#include "server/operations/call_metrics.h"
+#include "server/operations/process_metrics.h"
+#include "server/operations/server_metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -55,28 +57,58 @@ absl::Status CheckLaunchers(const ServerOptions& options) {
   return kubernetes ? CheckKubernetesOptions(options.kubernetes) : absl::OkStatus();
 }
 
+absl::StatusOr<std::unique_ptr<Front>> OpenFront(const ServerOptions& options,
+                                                 const std::shared_ptr<spdlog::logger>& logger) {
+  const auto log_call = [logger, logs = options.logs_calls](const CallRecord& record) {
+    if (logs) LogCall(*logger, record);
+    CountCall(ProcessMetrics(), record);
+  };
+  return Front::Open(options.front, log_call, ErrorLog(logger));
+}
+
+// Whoever comes from elsewhere names files below roots, or none.
+absl::StatusOr<PathRoots> RootsFor(const ServerOptions& options, const Front& front) {
+  TUNESMITH_ASSIGN_OR_RETURN(PathRoots roots, ResolveRoots(options.roots));
+  const bool any = !roots.models.empty() || !roots.data.empty() || !roots.outputs.empty();
+  roots.confines = any || (front.is_reached_from_elsewhere() && !options.front.insecure);
+  return roots;
+}
+
 }  // namespace
 
-Server::Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
-               std::optional<planner::Calibration> fixed, std::shared_ptr<spdlog::logger> logger)
+Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+               const ServerOptions& options, std::optional<planner::Calibration> fixed,
+               std::shared_ptr<spdlog::logger> logger)
     : lock_(std::move(lock)),
       store_(std::move(store)),
+      front_(std::move(front)),
       logger_(std::move(logger)),
       catalog_(store_->pool()),
-      calibrations_(options.data_directory, std::move(fixed)),
+      calibration_history_(store_->pool()),
+      calibration_runs_(store_->pool()),
+      calibrations_(options.data_directory, std::move(fixed), calibration_history_,
+                    ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
       recommender_(catalog_, calibrations_),
       jobs_(*store_, hub_, Pointers(launchers_),
-            InDirectory(options.data_directory, convert::kJobsDirectory)),
+            InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
       measurements_(*store_),
-      supervisor_(*store_, Pointers(launchers_), options.retention, ErrorLog(logger_)) {}
+      calibration_service_(*store_, calibration_runs_, calibrations_, catalog_),
+      calibrator_(
+          calibration_runs_, calibration_history_,
+          {.profiler_path = options.profiler_path, .data_directory = options.data_directory}),
+      supervisor_(*store_, Pointers(launchers_), calibrator_, options.retention, options.roots,
+                  ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked,
                                                       std::shared_ptr<spdlog::logger> logger) {
+  ServerOptions options = asked;
   TUNESMITH_RETURN_IF_ERROR(CheckLaunchers(options));
+  TUNESMITH_ASSIGN_OR_RETURN(std::unique_ptr<Front> front, OpenFront(options, logger));
+  TUNESMITH_ASSIGN_OR_RETURN(options.roots, RootsFor(options, *front));
   TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,
@@ -86,17 +118,18 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (!options.calibration_path.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(fixed, convert::ReadCalibrationFile(options.calibration_path));
   }
-  std::unique_ptr<Server> server(
-      new Server(std::move(lock), std::move(store), options, std::move(fixed), logger));
+  std::unique_ptr<Server> server(new Server(std::move(lock), std::move(store), std::move(front),
+                                            options, std::move(fixed), logger));
   TUNESMITH_RETURN_IF_ERROR(server->catalog_.Load());
   server->store_->SetListener([raw = server.get()](const std::string& name) {
     raw->hub_.Notify(name);
     raw->supervisor_.Wake();
   });
-  TUNESMITH_RETURN_IF_ERROR(server->Listen(options));
+  TUNESMITH_RETURN_IF_ERROR(server->Listen());
   // After the port, so that a server that cannot serve launches nothing.
   server->supervisor_.Start();
   server->SetHealth(true);
+  TUNESMITH_RETURN_IF_ERROR(server->StartHttp(options));
   if (!server->store_->pool().was_closed()) server->CheckDatabase();
   return server;
 }
@@ -111,52 +144,76 @@ void Server::CheckDatabase() {
   });
 }
 
+absl::Status Server::StartHttp(const ServerOptions& options) {
+  TellBuild(ProcessMetrics());
+  const std::string certificate = options.front.tls.certificate_path;
+  collection_ = ProcessMetrics().Collect([this, certificate] { CollectMetrics(certificate); });
+  if (options.http_listen.empty()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(
+      http_,
+      HttpEndpoints::Start(options.http_listen, {.metrics = [] { return ProcessMetrics().Text(); },
+                                                 .ready = [this] { return CheckReady(); }}));
+  LogLine(*logger_, spdlog::level::info,
+          StrCat("metrics and health by HTTP on port ", http_->port()));
+  return absl::OkStatus();
+}
+
+void Server::CollectMetrics(const std::string& certificate_path) {
+  Metrics& metrics = ProcessMetrics();
+  CollectProcess(metrics);
+  CollectJobs(metrics, *store_, Pointers(launchers_));
+  CollectCertificate(metrics, certificate_path);
+  metrics.GaugeOf("tunesmith_searches_waiting", "Calls that wait for a thread to search.")
+      .Set(static_cast<double>(recommender_.waiting_count()));
+}
+
+absl::Status Server::CheckReady() {
+  if (!serves_) return absl::UnavailableError("the server is shutting down");
+  return store_->pool().Read([](Database& database) {
+    return database.QueryInteger("SELECT count(*) FROM server_state").status();
+  });
+}
+
 void Server::SetHealth(bool serving) {
+  serves_ = serving;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   if (health == nullptr) return;
   for (const std::string name :
        {v1::RecommenderService::service_full_name(), v1::JobService::service_full_name(),
-        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name()}) {
+        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name(),
+        v1::CalibrationService::service_full_name()}) {
     health->SetServingStatus(name, serving);
   }
   health->SetServingStatus("", serving);
 }
 
-absl::Status Server::Listen(const ServerOptions& options) {
+absl::Status Server::Listen() {
   // A descriptor that no code mentions is not linked, and reflection fails without the health
   // service's (grpc/grpc#36665).
   (void)grpc::health::v1::HealthCheckRequest::descriptor();
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
-  builder.AddListeningPort(options.listen, grpc::InsecureServerCredentials(), &port_);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
-                             0);  // else a second server would share the port in silence
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   builder.RegisterService(&recommender_);
   builder.RegisterService(&jobs_);
   builder.RegisterService(&clusters_);
   builder.RegisterService(&measurements_);
-  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-  // What is sent passes the last one first, so that the log has what the client gets.
-  if (options.logs_calls) interceptors.push_back(std::make_unique<AccessLogFactory>(logger_));
-  interceptors.push_back(std::make_unique<MalformedRequestFactory>());
-  builder.experimental().SetInterceptorCreators(std::move(interceptors));
-  server_ = builder.BuildAndStart();
-  if (server_ != nullptr && port_ > 0) return absl::OkStatus();
-  return absl::UnavailableError(StrCat("cannot listen on ", options.listen,
-                                       "; another process may have the port, or the address is not "
-                                       "this host's: choose another --listen"));
+  builder.RegisterService(&calibration_service_);
+  TUNESMITH_ASSIGN_OR_RETURN(server_, front_->Serve(builder));
+  return absl::OkStatus();
 }
 
 void Server::Shutdown(absl::Duration patience) {
   if (server_ == nullptr) return;
   SetHealth(false);
+  front_->Close();
   hub_.Close();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
   // Calls that wait for a search are answered by it, and end the server's wait.
   recommender_.Stop();
   server_->Wait();
+  http_.reset();
+  collection_.reset();
   server_.reset();
   supervisor_.Stop();
   check_.Stop();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,18 +9,26 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/grpcpp.h"
+#include "server/calibration_history.h"
+#include "server/calibration_runs.h"
+#include "server/calibration_service.h"
 #include "server/calibrations.h"
+#include "server/calibrator.h"
 #include "server/catalog.h"
 #include "server/cluster_service.h"
 #include "server/data_lock.h"
 #include "server/database_check.h"
 #include "server/event_hub.h"
+#include "server/front.h"
 #include "server/job_service.h"
 #include "server/launch/host_launcher.h"
 #include "server/launch/kubernetes/manifest.h"
 #include "server/launch/slurm/submission.h"
 #include "server/measurement_service.h"
+#include "server/operations/http_endpoints.h"
+#include "server/operations/metrics.h"
 #include "server/recommender_service.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 #include "server/supervisor.h"
 #include "spdlog/logger.h"
@@ -28,17 +37,20 @@
 namespace tunesmith::server {
 
 struct ServerOptions {
-  std::string listen = "127.0.0.1:7433";  // port 0: a free one
+  FrontOptions front;
+  PathRoots roots;  // of jobs' files; they confine where other hosts reach the server too
   std::string data_directory;
   // Where jobs run, of "host", "slurm" and "kubernetes"; the first is the default.
   std::vector<std::string> launchers = {"host"};
   HostLauncherOptions launcher;
   SlurmLauncherOptions slurm;
   KubernetesLauncherOptions kubernetes;
+  std::string profiler_path;     // measures this host
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
-  bool logs_calls = true;  // one line per call
+  std::string http_listen;  // HOST:PORT of metrics and health; empty: none
+  bool logs_calls = true;   // one line per call
 };
 
 class Server {
@@ -51,25 +63,35 @@ class Server {
   // Shuts down as Shutdown(0 s), unless that was done.
   ~Server();
 
-  // The port that is listened on.
-  int port() const { return port_; }
+  // The port that is listened on; 0 where there are only sockets.
+  int port() const { return front_->port(); }
+
+  // Where it listens, for people.
+  std::string Where() const { return front_->Where(); }
 
   // Refuses new calls, ends WatchJob streams with UNAVAILABLE, and waits for calls in progress at
   // most this long. Jobs go on.
   void Shutdown(absl::Duration patience);
 
  private:
-  Server(DataLock lock, std::unique_ptr<Store> store, const ServerOptions& options,
-         std::optional<planner::Calibration> fixed, std::shared_ptr<spdlog::logger> logger);
-  absl::Status Listen(const ServerOptions& options);
+  Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+         const ServerOptions& options, std::optional<planner::Calibration> fixed,
+         std::shared_ptr<spdlog::logger> logger);
+  absl::Status Listen();
   void SetHealth(bool serving);
   void CheckDatabase();
+  absl::Status StartHttp(const ServerOptions& options);
+  void CollectMetrics(const std::string& certificate_path);
+  absl::Status CheckReady();
 
   DataLock lock_;
   std::unique_ptr<Store> store_;
+  std::unique_ptr<Front> front_;
   std::shared_ptr<spdlog::logger> logger_;
   EventHub hub_;
   Catalog catalog_;
+  CalibrationHistory calibration_history_;
+  CalibrationRuns calibration_runs_;
   Calibrations calibrations_;
   const std::vector<std::unique_ptr<Launcher>> launchers_;
   DatabaseCheck check_;
@@ -77,9 +99,13 @@ class Server {
   JobService jobs_;
   ClusterService clusters_;
   MeasurementService measurements_;
+  CalibrationService calibration_service_;
+  Calibrator calibrator_;
   Supervisor supervisor_;
   std::unique_ptr<grpc::Server> server_;
-  int port_ = 0;
+  std::atomic<bool> serves_{false};
+  std::unique_ptr<Metrics::Collection> collection_;
+  std::unique_ptr<HttpEndpoints> http_;
 };
 
 }  // namespace tunesmith::server

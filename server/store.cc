@@ -13,6 +13,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
 #include "server/migrations.h"
+#include "server/operations/metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -153,6 +154,15 @@ absl::StatusOr<v1::Job> InsertJob(Database& database, v1::Job job,
   events[0].mutable_state_changed()->set_state(v1::JOB_STATE_QUEUED);
   TUNESMITH_RETURN_IF_ERROR(WriteRecord(database, record, events));
   return std::move(record.job);
+}
+
+void CountTransition(v1::JobState state) {
+  std::string name = v1::JobState_Name(state);
+  name.erase(0, std::string("JOB_STATE_").size());
+  ProcessMetrics()
+      .CounterOf("tunesmith_job_transitions_total", "Jobs that have come into a state.",
+                 {{"state", name}})
+      .Add();
 }
 
 }  // namespace
@@ -302,11 +312,13 @@ absl::StatusOr<std::vector<v1::Event>> Store::EventsAfter(const std::string& nam
 absl::StatusOr<v1::Job> Store::Update(const std::string& name, const Change& change,
                                       const RequestKey& key) {
   bool changed = false;
+  v1::JobState state_before = v1::JOB_STATE_UNSPECIFIED;
   auto stored = pool_->Write([&](Database& database) -> absl::StatusOr<v1::Job> {
     TUNESMITH_ASSIGN_OR_RETURN(auto before, AnsweredBefore<v1::ResumeJobResponse>(database, key));
     changed = !before.has_value();
     if (before) return *std::move(before);
     TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, ReadRecord(database, name));
+    state_before = record.job.state();
     std::vector<v1::Event> events;
     TUNESMITH_RETURN_IF_ERROR(change(record, events));
     TUNESMITH_RETURN_IF_ERROR(WriteRecord(database, record, events));
@@ -315,6 +327,7 @@ absl::StatusOr<v1::Job> Store::Update(const std::string& name, const Change& cha
     TUNESMITH_RETURN_IF_ERROR(StoreAnswer(database, key, answer));
     return std::move(*answer.mutable_job());
   });
+  if (changed && stored.ok() && stored->state() != state_before) CountTransition(stored->state());
   if (changed && stored.ok()) listener_(name);
   return stored;
 }

@@ -13,11 +13,13 @@
 #include "server/fail_point.h"
 #include "server/job_states.h"
 #include "server/measurements.h"
+#include "server/operations/metrics.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr std::chrono::milliseconds kTick(100);
+constexpr std::string_view kHostLauncher = "host";
 // Of a long queue so many are looked at for room, and told what they wait for.
 constexpr int64_t kQueueWindow = 100;
 constexpr absl::Duration kHousekeepingInterval = absl::Minutes(1);
@@ -64,13 +66,27 @@ std::string StartedAgainReason(const v1::Job& job, const AttemptView& view) {
                 ", to go on from its last checkpoint");
 }
 
+// The same status; an error is counted.
+absl::Status Counted(const Launcher& launcher, const absl::Status& status) {
+  if (status.ok()) return status;
+  ProcessMetrics()
+      .CounterOf("tunesmith_launcher_errors_total",
+                 "What a launcher was asked for and could not do.",
+                 {{"launcher", std::string(launcher.name())}})
+      .Add();
+  return status;
+}
+
 }  // namespace
 
-Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
+Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
+                       Retention retention, PathRoots roots,
                        std::function<void(const std::string& line)> log)
     : store_(store),
       launchers_(std::move(launchers)),
+      calibrator_(calibrator),
       retention_(retention),
+      roots_(std::move(roots)),
       log_(std::move(log)) {}
 
 void Supervisor::Start() {
@@ -125,9 +141,19 @@ void Supervisor::Tick() {
     if (!records.ok()) return;
     std::move(records->begin(), records->end(), std::back_inserter(active));
   }
+  Report("calibration", TickCalibrator(active));
   for (Launcher* launcher : launchers_)
-    Report(std::string(launcher->name()), TickLauncher(*launcher, active));
+    Report(std::string(launcher->name()), Counted(*launcher, TickLauncher(*launcher, active)));
   Report("housekeeping", KeepHouse());
+}
+
+// After an error, jobs go on to wait for what they waited for.
+absl::Status Supervisor::TickCalibrator(const std::vector<JobRecord>& active) {
+  std::vector<v1::Job> here;
+  for (const JobRecord& record : active)
+    if (record.job.launcher() == kHostLauncher) here.push_back(record.job);
+  TUNESMITH_ASSIGN_OR_RETURN(host_hold_, calibrator_.Tick(here));
+  return absl::OkStatus();
 }
 
 absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobRecord>& active) {
@@ -137,7 +163,7 @@ absl::Status Supervisor::TickLauncher(Launcher& launcher, const std::vector<JobR
     here.push_back(record.job);
     // One job's trouble (its directory was removed, say) does not keep the others from being
     // looked at.
-    Report(record.job.name(), Supervise(launcher, record));
+    Report(record.job.name(), Counted(launcher, Supervise(launcher, record)));
   }
   // A job that ended in this tick holds its place until the next.
   return LaunchWaiting(launcher, here);
@@ -147,7 +173,7 @@ absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1:
   TUNESMITH_ASSIGN_OR_RETURN(
       const std::vector<JobRecord> queue,
       store_.JobsInState(v1::JOB_STATE_QUEUED, std::string(launcher.name()), kQueueWindow));
-  const std::vector<Admission> admissions = launcher.Admit(JobsOf(queue), active);
+  const std::vector<Admission> admissions = Admit(launcher, JobsOf(queue), active);
   for (size_t i = 0; i < queue.size(); ++i) {
     const v1::Job& job = queue[i].job;
     if (admissions[i].admitted) {
@@ -157,6 +183,12 @@ absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1:
     }
   }
   return absl::OkStatus();
+}
+
+std::vector<Admission> Supervisor::Admit(Launcher& launcher, const std::vector<v1::Job>& queue,
+                                         const std::vector<v1::Job>& active) {
+  if (host_hold_.empty() || launcher.name() != kHostLauncher) return launcher.Admit(queue, active);
+  return std::vector<Admission>(queue.size(), {.admitted = false, .reason = host_hold_});
 }
 
 // The wish is stored before the attempt is started, so that a server that is killed in between
@@ -170,9 +202,11 @@ absl::Status Supervisor::Launch(Launcher& launcher, const std::string& name,
 
 absl::Status Supervisor::StartAttempt(Launcher& launcher, const std::string& name) {
   TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
-  const absl::Status prepared = PrepareRunDirectory(job);
+  absl::Status prepared = CheckStillConfined(roots_, job.spec());
+  if (prepared.ok()) prepared = PrepareRunDirectory(job);
   const absl::StatusOr<std::string> handle =
       prepared.ok() ? launcher.Start(job) : absl::StatusOr<std::string>(prepared);
+  (void)Counted(launcher, handle.status());
   FailPoint("after_launch");
   if (handle.ok()) return KeepHandle(store_, name, *handle).status();
   if (absl::IsUnavailable(handle.status())) return handle.status();  // tried again at the next tick

@@ -11,7 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/calibrator.h"
 #include "server/launch/launcher.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 
 // Carries jobs from QUEUED to their end, as many at once as their launchers have room for. One
@@ -26,8 +28,10 @@ struct Retention {
 
 class Supervisor {
  public:
-  // `log` takes lines for the server's log. Store, launchers and log outlive the supervisor.
-  Supervisor(Store& store, std::vector<Launcher*> launchers, Retention retention,
+  // `roots` are those that jobs were created under; `log` takes lines for the server's log. Store, launchers, calibrator and log outlive the
+  // supervisor.
+  Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
+             Retention retention, PathRoots roots,
              std::function<void(const std::string& line)> log);
 
   ~Supervisor() { Stop(); }
@@ -45,8 +49,11 @@ class Supervisor {
  private:
   void Loop();
   void Tick();
+  absl::Status TickCalibrator(const std::vector<JobRecord>& active);
   absl::Status TickLauncher(Launcher& launcher, const std::vector<JobRecord>& active);
   absl::Status LaunchWaiting(Launcher& launcher, const std::vector<v1::Job>& active);
+  std::vector<Admission> Admit(Launcher& launcher, const std::vector<v1::Job>& queue,
+                               const std::vector<v1::Job>& active);
   absl::Status Launch(Launcher& launcher, const std::string& name, const Admission& admission);
   absl::Status StartAttempt(Launcher& launcher, const std::string& name);
   absl::Status Supervise(Launcher& launcher, const JobRecord& record);
@@ -59,8 +66,11 @@ class Supervisor {
 
   Store& store_;
   const std::vector<Launcher*> launchers_;
+  Calibrator& calibrator_;
   const Retention retention_;
+  const PathRoots roots_;
   const std::function<void(const std::string& line)> log_;
+  std::string host_hold_;  // what jobs of this host wait for; empty: nothing
   std::map<std::string, std::string> last_problems_;  // by subject, so that each is said once
   absl::Time next_housekeeping_ = absl::InfinitePast();
   std::mutex mutex_;

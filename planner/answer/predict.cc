@@ -94,7 +94,9 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
       static_cast<double>(w.rows_per_step * w.context) * rows.filled_share / time.step_seconds;
   time.total_hours = static_cast<double>(w.dataset_token_count) * rows.kept_share * w.epoch_count /
                      time.tokens_per_second / 3600;
-  time.evidence = prices.calibrated() ? Evidence::kMeasuredHere : Evidence::kDatasheet;
+  // Rates of a processor are its host's own; those of a GPU are told of all of its kind.
+  const Evidence measured = cpu ? Evidence::kMeasuredHere : Evidence::kMeasuredOnKind;
+  time.evidence = prices.calibrated() ? measured : Evidence::kDatasheet;
   return time;
 }
 

@@ -62,6 +62,8 @@ void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step
   best_.reset();
   keep_all_picoseconds_ = 0;
   node_count_ = 0;
+  last_evaluated_count_ =
+      family_.hides_compute() && !memory_first ? evaluated_count_ + kMostHiddenMixes : kNever;
   deadline_reached_ = false;
 }
 
@@ -273,7 +275,7 @@ void RecomputeSolver::Branch(size_t depth, const Node& node) {
   for (int64_t count = 0; count <= most; ++count) {
     if (++node_count_ % kNodesPerLook == 0 && absl::Now() >= limits_.deadline)
       deadline_reached_ = true;
-    if (deadline_reached_) return;
+    if (IsOver()) return;
     const Node next = Given(node, rungs_[depth], count);
     if (MayHelp(depth + 1, next)) Branch(depth + 1, next);
   }

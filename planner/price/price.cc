@@ -4,19 +4,12 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <optional>
 
 #include "planner/program/collectives.h"
+#include "planner/program/op_kind_name.h"
 
 namespace tunesmith::planner {
 namespace {
-
-std::optional<OpKind> KindFromName(const std::string& name) {
-  for (int i = 0; i < kOpKindCount; ++i) {
-    if (name == OpKindName(static_cast<OpKind>(i))) return static_cast<OpKind>(i);
-  }
-  return std::nullopt;
-}
 
 double LogOf(int64_t value) { return std::log(static_cast<double>(std::max<int64_t>(value, 1))); }
 
@@ -48,7 +41,8 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
   flash_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, true);
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
   const auto add = [this](const std::string& op_kind, const RateSurface::Sizes& x, double rate) {
-    if (const auto kind = KindFromName(op_kind)) measured_[static_cast<size_t>(*kind)].Add(x, rate);
+    if (const auto kind = OpKindFromName(op_kind))
+      measured_[static_cast<size_t>(*kind)].Add(x, rate);
   };
   for (const GemmPoint& p : calibration.gemm)
     add(p.op_kind, {LogOf(p.m), LogOf(p.n), LogOf(p.k)}, p.flops_per_second);

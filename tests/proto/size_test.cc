@@ -63,7 +63,9 @@ TEST(SizeTest, EveryKindIsPricedWithItsOwnCalibration) {
   const auto evidence = [&](int i) {
     return answer->device_counts().tried(i).best().prediction().time().evidence();
   };
-  EXPECT_EQ(evidence(0), v1::EVIDENCE_MEASURED_HERE);
+  EXPECT_EQ(evidence(0), v1::EVIDENCE_MEASURED_ON_KIND);
+  EXPECT_EQ(answer->device_counts().tried(0).calibration_id(), "c");
+  EXPECT_EQ(answer->device_counts().tried(1).calibration_id(), "");
   EXPECT_EQ(evidence(1), v1::EVIDENCE_DATASHEET);
 }
 

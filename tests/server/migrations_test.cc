@@ -10,8 +10,10 @@
 
 #include "absl/time/clock.h"
 #include "server/backup.h"
+#include "server/calibration_runs.h"
 #include "server/data_lock.h"
 #include "server/job_states.h"
+#include "server/measurements.h"
 #include "server/store.h"
 #include "tests/server/server_process.h"
 
@@ -124,6 +126,28 @@ TEST_F(MigrationsTest, IdsGoOnAfterSchema1) {
   const auto made = (*store)->CreateJob(job, "/jobs", {});
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(made->name(), "jobs/job-6");
+}
+
+TEST_F(MigrationsTest, Schema2KeepsAllItHadAndGetsCalibrations) {
+  LoadSchema(2);
+  auto opened = Store::Open(Path(), Backups());
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  Store& store = **opened;
+  EXPECT_EQ(store.ListJobs({}, 0, 10)->size(), 3u);
+  EXPECT_EQ(store.EventsAfter("jobs/job-1", 0, 100)->size(), 8u);
+  EXPECT_EQ(store.CreateJob({}, "/jobs", {"CreateJob", "first-request", "any"}).status().code(),
+            absl::StatusCode::kAlreadyExists)
+      << "another request";
+  const auto measurements = ListMeasurements(store, {});
+  ASSERT_EQ(measurements->measurements_size(), 1);
+  EXPECT_EQ(measurements->measurements(0).measured().step_seconds(), 0.25);
+  EXPECT_EQ(Query(Path(), "SELECT count(*) FROM models WHERE name = 'acme-tiny'"), 1);
+  EXPECT_EQ(Query(Backups() + "/before-schema-3.db", "PRAGMA user_version"), 2);
+  CalibrationRuns runs(store.pool());
+  EXPECT_TRUE(runs.Active()->empty());
+  v1::CalibrationSpec spec;
+  spec.set_device("cpu");
+  EXPECT_EQ(runs.Start(spec, {})->run().name(), "calibrationRuns/1");
 }
 
 TEST_F(MigrationsTest, ACopyFromBeforeIsKeptAndCanBeMigratedAgain) {

@@ -97,12 +97,13 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments,
   return {.status = status, .output = Slurp(output), .errors = Slurp(errors)};
 }
 
-std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number) {
+std::shared_ptr<grpc::Channel> Connect(
+    const std::string& address, int number,
+    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt("channel_number", number);  // channels with equal arguments share a connection
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-  const auto channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  const auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   EXPECT_TRUE(
       channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10)))
       << address;
@@ -111,7 +112,8 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number) {
 
 ServerProcess::ServerProcess(const std::string& data_directory,
                              const std::map<std::string, std::string>& environment,
-                             const std::vector<std::string>& flags, const std::string& listen) {
+                             const std::vector<std::string>& flags, const std::string& listen,
+                             const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   std::vector<std::string> arguments = {BinaryPath("tunesmithd"), "--listen", listen, "--data-dir",
                                         data_directory};
   if (std::find(flags.begin(), flags.end(), "--trainer") == flags.end())
@@ -124,11 +126,13 @@ ServerProcess::ServerProcess(const std::string& data_directory,
     port_ = PortInLog(Slurp(log_path_));
   }
   EXPECT_GT(port_, 0) << Slurp(log_path_);
-  const auto channel = Connect(address());
+  if (credentials == nullptr) return;
+  const auto channel = Connect(address(), 0, credentials);
   jobs_ = v1::JobService::NewStub(channel);
   recommender_ = v1::RecommenderService::NewStub(channel);
   clusters_ = v1::ClusterService::NewStub(channel);
   measurements_ = v1::MeasurementService::NewStub(channel);
+  calibrations_ = v1::CalibrationService::NewStub(channel);
 }
 
 ServerProcess::~ServerProcess() {
@@ -136,8 +140,11 @@ ServerProcess::~ServerProcess() {
   recommender_.reset();
   clusters_.reset();
   measurements_.reset();
+  calibrations_.reset();
   Terminate();
 }
+
+std::string ServerProcess::Log() const { return Slurp(log_path_); }
 
 void ServerProcess::Kill() {
   if (pid_ > 0) kill(pid_, SIGKILL);

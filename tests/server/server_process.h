@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "grpcpp/channel.h"
+#include "grpcpp/security/credentials.h"
+#include "tunesmith/v1/calibrations.grpc.pb.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
@@ -44,15 +46,20 @@ std::string FakeTrainerPath();
 
 // A channel that has connected, or has tried for ten seconds. gRPC 1.51 loses some first connections: it reads errno after calls that may
 // change it, and takes a connection under way for a failed one. Channels of other numbers have connections of their own.
-std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number = 0);
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, int number = 0,
+                                       const std::shared_ptr<grpc::ChannelCredentials>&
+                                           credentials = grpc::InsecureChannelCredentials());
 
 class ServerProcess {
  public:
-  // Starts a server, on a free loopback port unless told, and waits until it listens. Check port() > 0.
+  // Starts a server, on a free loopback port unless told, and waits until it listens. Check port() > 0. The stubs are on a channel with
+  // `credentials`; there are none without.
   ServerProcess(const std::string& data_directory,
                 const std::map<std::string, std::string>& environment = {},
                 const std::vector<std::string>& flags = {},
-                const std::string& listen = "127.0.0.1:0");
+                const std::string& listen = "127.0.0.1:0",
+                const std::shared_ptr<grpc::ChannelCredentials>& credentials =
+                    grpc::InsecureChannelCredentials());
   ~ServerProcess();  // SIGTERM
 
   int port() const { return port_; }
@@ -62,9 +69,11 @@ class ServerProcess {
   int Terminate();  // SIGTERM; its exit status
 
   pid_t pid() const { return pid_; }
+  std::string Log() const;  // what it has written to stderr
   v1::JobService::Stub& jobs() { return *jobs_; }
   v1::ClusterService::Stub& clusters() { return *clusters_; }
   v1::MeasurementService::Stub& measurements() { return *measurements_; }
+  v1::CalibrationService::Stub& calibrations() { return *calibrations_; }
   v1::RecommenderService::Stub& recommender() { return *recommender_; }
 
   // Waits until the job is in a terminal state, or in `state`; the job as it is then. Fails the test after `seconds`.
@@ -82,6 +91,7 @@ class ServerProcess {
   std::unique_ptr<v1::RecommenderService::Stub> recommender_;
   std::unique_ptr<v1::ClusterService::Stub> clusters_;
   std::unique_ptr<v1::MeasurementService::Stub> measurements_;
+  std::unique_ptr<v1::CalibrationService::Stub> calibrations_;
 };
 
 // A request that CreateJob accepts: a small model on this host, files in `scratch`.

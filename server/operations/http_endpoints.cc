@@ -1,0 +1,84 @@
+#include "server/operations/http_endpoints.h"
+
+#include <httplib.h>
+
+#include <thread>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "common/str_cat.h"
+
+namespace tunesmith::server {
+namespace {
+
+constexpr int kThreadCount = 2;
+constexpr time_t kPatienceSeconds = 2;
+constexpr size_t kMostRequestBytes = 1024;
+constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+void Bound(httplib::Server& server) {
+  server.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
+  server.set_read_timeout(kPatienceSeconds);
+  server.set_write_timeout(kPatienceSeconds);
+  server.set_keep_alive_max_count(1);
+  server.set_payload_max_length(kMostRequestBytes);
+  // The library's default would let a second server have the same port in silence.
+  server.set_socket_options([](socket_t socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  });
+}
+
+}  // namespace
+
+struct HttpEndpoints::Server {
+  httplib::Server http;
+  Answers answers;
+  int port = 0;
+  std::thread thread;
+};
+
+HttpEndpoints::HttpEndpoints(std::unique_ptr<Server> server) : server_(std::move(server)) {}
+
+HttpEndpoints::~HttpEndpoints() {
+  server_->http.stop();
+  if (server_->thread.joinable()) server_->thread.join();
+}
+
+int HttpEndpoints::port() const { return server_->port; }
+
+absl::StatusOr<std::unique_ptr<HttpEndpoints>> HttpEndpoints::Start(const std::string& address,
+                                                                    Answers answers) {
+  auto server = std::make_unique<Server>();
+  server->answers = std::move(answers);
+  const Answers& asked = server->answers;
+  Bound(server->http);
+  server->http.Get("/metrics", [&asked](const httplib::Request&, httplib::Response& response) {
+    response.set_content(asked.metrics(), kMetricsType);
+  });
+  server->http.Get("/healthz", [](const httplib::Request&, httplib::Response& response) {
+    response.set_content("ok\n", "text/plain");
+  });
+  server->http.Get("/readyz", [&asked](const httplib::Request&, httplib::Response& response) {
+    const absl::Status status = asked.ready();
+    response.status = status.ok() ? 200 : 503;
+    response.set_content(status.ok() ? "ok\n" : StrCat(status.message(), "\n"), "text/plain");
+  });
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  const bool good =
+      colon != std::string::npos && absl::SimpleAtoi(address.substr(colon + 1), &port);
+  const std::string host = address.substr(0, good ? colon : 0);
+  if (good) server->port = port > 0 && server->http.bind_to_port(host.c_str(), port) ? port : 0;
+  if (good && port == 0) server->port = server->http.bind_to_any_port(host.c_str());
+  if (server->port <= 0) {
+    return absl::UnavailableError(
+        StrCat("cannot listen on ", address,
+               " for HTTP; another process may have the port, or it is no HOST:PORT of "
+               "this host: choose another --http-listen"));
+  }
+  server->thread = std::thread([raw = server.get()] { raw->http.listen_after_bind(); });
+  return std::unique_ptr<HttpEndpoints>(new HttpEndpoints(std::move(server)));
+}
+
+}  // namespace tunesmith::server

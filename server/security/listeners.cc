@@ -1,0 +1,91 @@
+#include "server/security/listeners.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+
+namespace tunesmith::server {
+namespace {
+
+constexpr std::string_view kSocketScheme = "unix:";
+
+bool IsLoopback(const std::string& address) {
+  const std::string host = address.substr(0, address.rfind(':'));
+  if (host == "localhost" || host == "[::1]") return true;
+  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos;
+}
+
+absl::Status NothingGuards(const std::string& address) {
+  return absl::InvalidArgumentError(
+      StrCat("refusing to listen on ", address,
+             ", which other hosts can reach, without TLS and an access file: anybody could start "
+             "jobs as this user. ",
+             "Give --tls-cert, --tls-key and --access-file; or listen on 127.0.0.1 or unix:PATH; "
+             "or, where something else keeps others out, --insecure"));
+}
+
+absl::Status TokensInTheClear(const std::string& address) {
+  return absl::InvalidArgumentError(
+      StrCat("refusing to take tokens on ", address,
+             " without TLS: they would cross the network in the clear. ",
+             "Give --tls-cert and --tls-key, or leave --access-file out"));
+}
+
+absl::StatusOr<Guard> GuardOf(const std::string& address, const ListenOptions& options) {
+  const bool has_tls = !options.tls.certificate_path.empty();
+  if (!SocketPath(address).empty()) return Guard::kFileMode;
+  if (IsLoopback(address)) return has_tls ? Guard::kTls : Guard::kLoopback;
+  if (has_tls && (options.has_access_file || options.insecure)) return Guard::kTls;
+  if (!options.insecure) return NothingGuards(address);
+  if (options.has_access_file) return TokensInTheClear(address);
+  return Guard::kNone;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Listener>> PlanListeners(const ListenOptions& options) {
+  TUNESMITH_RETURN_IF_ERROR(CheckTls(options.tls));
+  std::vector<Listener> listeners;
+  for (const std::string& address : options.addresses) {
+    TUNESMITH_ASSIGN_OR_RETURN(const Guard guard, GuardOf(address, options));
+    listeners.push_back({.address = address, .guard = guard});
+  }
+  if (listeners.empty()) return absl::InvalidArgumentError("--listen names no address");
+  return listeners;
+}
+
+bool IsReachedFromElsewhere(const std::vector<Listener>& listeners) {
+  return std::any_of(listeners.begin(), listeners.end(), [](const Listener& listener) {
+    return SocketPath(listener.address).empty() && !IsLoopback(listener.address);
+  });
+}
+
+std::string SocketPath(const std::string& address) {
+  return address.starts_with(kSocketScheme) ? address.substr(kSocketScheme.size()) : "";
+}
+
+absl::Status CheckSocketIsFree(const std::string& path) {
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(name.sun_path))
+    return absl::InvalidArgumentError(StrCat("the socket's path ", path, " has more than ",
+                                             sizeof(name.sun_path) - 1,
+                                             " characters; choose a shorter one"));
+  std::memcpy(name.sun_path, path.data(), path.size());
+  const int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool answers =
+      descriptor >= 0 &&
+      connect(descriptor, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  if (descriptor >= 0) close(descriptor);
+  if (!answers) return absl::OkStatus();
+  return absl::UnavailableError(
+      StrCat("another server answers on unix:", path, "; stop it, or choose another path"));
+}
+
+}  // namespace tunesmith::server

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Checks that what deploy/ asks of the server is there: metrics by name, settings, and what a dashboard needs to be one.
+
+Exits 0 and prints one line, or prints everything that is wrong and exits 1. --self-test checks the checker.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+METRIC = re.compile(r"\b((?:tunesmith|grpc_server|process)_[a-z0-9_]+)")
+HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
+
+
+def known_metrics():
+    """The kinds of the figures that the server's sources give, by their names."""
+    kinds = {}
+    for path in (ROOT / "server").rglob("*.cc"):
+        for kind, name in re.findall(r"(Counter|Gauge|Histogram)Of\(\s*\"([a-z0-9_]+)\"", path.read_text()):
+            kinds[name] = kind
+    return kinds
+
+
+def series(known):
+    """The names that Prometheus has of them."""
+    names = set()
+    for name, kind in known.items():
+        names |= {name + suffix for suffix in HISTOGRAM_SUFFIXES} if kind == "Histogram" else {name}
+    return names
+
+
+def unknown_metrics(text, known):
+    """The metrics that `text` names and no source gives."""
+    return sorted(set(METRIC.findall(text)) - series(known))
+
+
+def dashboard_problems(board):
+    """What keeps a dashboard from being one."""
+    problems = [f"no {key}" for key in ("title", "uid", "schemaVersion", "templating", "panels") if key not in board]
+    panels = board.get("panels", [])
+    ids = [panel["id"] for panel in panels]
+    if len(ids) != len(set(ids)):
+        problems.append("two panels have one id")
+    for panel in panels:
+        if not panel.get("targets") or not all(target.get("expr") for target in panel["targets"]):
+            problems.append(f"panel '{panel.get('title')}' asks nothing")
+        if panel["gridPos"]["x"] + panel["gridPos"]["w"] > 24:
+            problems.append(f"panel '{panel.get('title')}' is outside of the grid")
+    return problems
+
+
+def known_flags():
+    """The server's settings."""
+    return set(re.findall(r"\"--([a-z-]+)\"", (ROOT / "server" / "main.cc").read_text()))
+
+
+def unknown_settings(text, flags):
+    """Keys of a configuration file that are no flags."""
+    return sorted(key for key in re.findall(r"^([a-z-]+):", text, re.MULTILINE) if key not in flags)
+
+
+def check():
+    """Everything that is wrong."""
+    known = known_metrics()
+    board_path = ROOT / "deploy/grafana/tunesmith.json"
+    board_text = board_path.read_text()
+    board = json.loads(board_text)
+    expressions = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    problems = [f"deploy/grafana: {problem}" for problem in dashboard_problems(board)]
+    rules = (ROOT / "deploy/prometheus/tunesmith.rules.yml").read_text()
+    for name, text in (("deploy/grafana", expressions), ("deploy/prometheus", rules)):
+        problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
+    settings = (ROOT / "deploy/systemd/tunesmithd.yaml").read_text()
+    problems += [f"deploy/systemd: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
+    documented = (ROOT / "docs/service.md").read_text()
+    problems += [f"docs/service.md says nothing of {name}" for name in sorted(known) if name not in documented and not name.startswith("process_")]
+    return problems
+
+
+def self_test():
+    """The checker finds what is wrong."""
+    known = {"tunesmith_jobs": "Gauge", "grpc_server_handling_seconds": "Histogram"}
+    assert unknown_metrics("sum(tunesmith_jobs) / grpc_server_handling_seconds_bucket", known) == []
+    assert unknown_metrics("tunesmith_job + tunesmith_jobs_sum", known) == ["tunesmith_job", "tunesmith_jobs_sum"]
+    good = {"id": 1, "title": "a", "gridPos": {"x": 0, "w": 8}, "targets": [{"expr": "x"}]}
+    board = {"title": "t", "uid": "u", "schemaVersion": 1, "templating": {}, "panels": [good]}
+    assert dashboard_problems(board) == []
+    board["panels"] = [good, {**good, "targets": []}]
+    assert dashboard_problems(board) == ["two panels have one id", "panel 'a' asks nothing"]
+    assert unknown_settings("listen: x\nlistn: y\n# c: d\n", {"listen"}) == ["listn"]
+    assert len(known_metrics()) > 10
+    print("deploy: the checker finds what is wrong")
+
+
+def main():
+    """See the module's text."""
+    if "--self-test" in sys.argv:
+        self_test()
+        return 0
+    problems = check()
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print("deploy: metrics, settings and dashboard are the server's")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

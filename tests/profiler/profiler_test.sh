@@ -1,0 +1,40 @@
+#!/bin/bash
+# The profiler as a process: killed while it measures, started again, and started beside itself. $1: the binary.
+set -euo pipefail
+PROFILER=$1
+DATA=$(mktemp -d)
+trap 'rm -rf "$DATA"' EXIT
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+COMMAND=("$PROFILER" --data-dir "$DATA" --context 16 --allow-noise)
+calibrate() { "${COMMAND[@]}" "$@"; }
+field() { grep -o "\"$2\": \"\\?[^\",]*" "$DATA/calibration-runs/$1/progress.json" | sed 's/.*[: "]//'; }
+
+"${COMMAND[@]}" --budget 10s --run-dir "$DATA/calibration-runs/run-1" 2>"$DATA/log" &
+FIRST=$!
+for ((i = 0; i < 600; ++i)); do
+  if [[ -f $DATA/calibration-runs/run-1/progress.json && $(field run-1 done_probe_count) -ge 1 ]]; then break; fi
+  sleep 0.1
+done
+if calibrate --budget 1s 2>"$DATA/beside"; then fail "two calibrations of one directory"; fi
+grep -q 'another calibration is running' "$DATA/beside" || fail "said $(cat "$DATA/beside")"
+kill -KILL $FIRST
+wait $FIRST 2>/dev/null || true
+DONE=$(field run-1 done_probe_count)
+[[ $DONE -ge 1 ]] || fail "no program was done"
+[[ -z $(ls "$DATA/calibrations") ]] || fail "a calibration that was killed left $(ls "$DATA/calibrations")"
+
+calibrate --budget 0.001s --run-dir "$DATA/calibration-runs/run-2"
+[[ $(field run-2 resumed_probe_count) == "$DONE" ]] || fail "$(field run-2 resumed_probe_count) of $DONE programs were taken up"
+ID=$(field run-2 calibration_id)
+[[ -f $DATA/calibrations/$ID.json ]] || fail "there is no calibration '$ID'"
+[[ ! -e $DATA/calibration-runs/kept-cpu ]] || fail "samples of a stored calibration were kept"
+if calibrate --run-dir "$DATA/calibration-runs/run-2" 2>"$DATA/again"; then fail "a run directory was used twice"; fi
+grep -q 'was run in' "$DATA/again" || fail "said $(cat "$DATA/again")"
+
+# A clock that was set back: what is dated later goes on to be used, which is said.
+sed "s/\"measured_at\": \"[0-9]*/\"measured_at\": \"2999/; s/\"id\": \"[^\"]*/\"id\": \"cpu-later/" "$DATA/calibrations/$ID.json" >"$DATA/calibrations/cpu-later.json"
+calibrate --budget 0.001s 2>"$DATA/clock"
+grep -q 'clock was set back: cpu-later is dated later' "$DATA/clock" || fail "said $(cat "$DATA/clock")"
