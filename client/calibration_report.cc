@@ -7,34 +7,39 @@
 #include "absl/strings/str_format.h"
 #include "common/str_cat.h"
 #include "nlohmann/json.hpp"
-#include "planner/model/mix.h"
-#include "planner/model/mix_names.h"
+#include "proto/convert/measurement.h"
 
 namespace tunesmith::client {
 namespace {
 
-constexpr int64_t kLeastStepsOfDrift = 5;
-constexpr double kMostOutside = 0.3;
-
-std::string MethodOf(const std::string& mix_line) {
-  const absl::StatusOr<planner::Mix> mix = planner::ParseMix(mix_line);
-  return mix.ok() ? std::string(NameOf(planner::kMethodNames, mix->method)) : "-";
+// |measured / predicted - 1|
+double Off(int64_t measured, int64_t predicted) {
+  return std::abs(static_cast<double>(measured) / static_cast<double>(predicted) - 1);
 }
 
 void Count(const v1::Measurement& m, CalibrationGroup& group) {
   if (const double ratio = m.step_seconds_ratio(); ratio > 0) {
-    const double seconds = m.measured().step_seconds();
     ++group.step_count;
     group.step_mean_error += std::abs(ratio - 1);
     group.step_bias += ratio - 1;
-    group.inside_count += seconds >= m.predicted().time().low_seconds() &&
-                          seconds <= m.predicted().time().high_seconds();
+    group.inside_count += !convert::IsStepOutside(m);
   }
   if (const double ratio = m.device_memory_ratio(); ratio > 0) {
     ++group.memory_count;
     group.memory_mean_error += std::abs(ratio - 1);
     group.memory_over_count += ratio > 1;
   }
+  const int64_t used = m.measured().used_arena_bytes(),
+                outside = m.predicted().memory().outside_arena_bytes();
+  if (used > 0 && outside > 0 && m.measured().peak_device_bytes() > used) {
+    ++group.split_count;
+    group.arena_mean_error += Off(used, m.predicted().memory().arena_bytes());
+    group.outside_mean_error += Off(m.measured().peak_device_bytes() - used, outside);
+  }
+}
+
+void Divide(double& sum, int64_t count) {
+  if (count > 0) sum /= static_cast<double>(count);
 }
 
 Cell ShareCell(double share, int64_t count) {
@@ -45,9 +50,7 @@ Cell ShareCell(double share, int64_t count) {
 }  // namespace
 
 bool CalibrationGroup::HasDrifted() const {
-  const auto outside = static_cast<double>(step_count - inside_count);
-  return step_count >= kLeastStepsOfDrift &&
-         outside > kMostOutside * static_cast<double>(step_count);
+  return convert::HaveDrifted(step_count, step_count - inside_count);
 }
 
 std::vector<CalibrationGroup> GroupMeasurements(const std::vector<v1::Measurement>& measurements) {
@@ -55,18 +58,18 @@ std::vector<CalibrationGroup> GroupMeasurements(const std::vector<v1::Measuremen
   for (const v1::Measurement& m : measurements) {
     const std::string device = m.device_name().empty() ? "-" : m.device_name(),
                       model = m.model_name().empty() ? "-" : m.model_name(),
-                      method = MethodOf(m.mix_line());
+                      method = convert::MethodOf(m.mix_line());
     CalibrationGroup& group = groups[{device, method, model}];
     std::tie(group.device, group.method, group.model) = std::tie(device, method, model);
     Count(m, group);
   }
   std::vector<CalibrationGroup> sorted;
   for (auto& [key, group] : groups) {
-    if (group.step_count > 0) {
-      group.step_mean_error /= static_cast<double>(group.step_count);
-      group.step_bias /= static_cast<double>(group.step_count);
-    }
-    if (group.memory_count > 0) group.memory_mean_error /= static_cast<double>(group.memory_count);
+    Divide(group.step_mean_error, group.step_count);
+    Divide(group.step_bias, group.step_count);
+    Divide(group.memory_mean_error, group.memory_count);
+    Divide(group.arena_mean_error, group.split_count);
+    Divide(group.outside_mean_error, group.split_count);
     sorted.push_back(group);
   }
   return sorted;
@@ -82,14 +85,17 @@ Listing CalibrationListing(const std::vector<CalibrationGroup>& groups) {
                    {"inside_interval_count", "in interval", true},
                    {"memory_count", "memories", true},
                    {"memory_mean_error", "off by", true},
-                   {"memory_over_count", "above", true}},
+                   {"memory_over_count", "above", true},
+                   {"arena_mean_error", "arena off by", true},
+                   {"outside_mean_error", "rest off by", true}},
                   "model");
   for (const CalibrationGroup& g : groups) {
     listing.AddRow({g.device, g.method, g.model, CountCell(g.step_count),
                     ShareCell(g.step_mean_error, g.step_count),
                     ShareCell(g.step_bias, g.step_count), CountCell(g.inside_count),
                     CountCell(g.memory_count), ShareCell(g.memory_mean_error, g.memory_count),
-                    CountCell(g.memory_over_count)});
+                    CountCell(g.memory_over_count), ShareCell(g.arena_mean_error, g.split_count),
+                    ShareCell(g.outside_mean_error, g.split_count)});
   }
   return listing;
 }
@@ -120,6 +126,9 @@ std::string CalibrationReportJson(const std::vector<CalibrationGroup>& groups) {
                     {"memory_count", g.memory_count},
                     {"memory_mean_error", g.memory_mean_error},
                     {"memory_over_count", g.memory_over_count},
+                    {"split_memory_count", g.split_count},
+                    {"arena_mean_error", g.arena_mean_error},
+                    {"outside_mean_error", g.outside_mean_error},
                     {"drifted", g.HasDrifted()}});
   return nlohmann::ordered_json{{"groups", rows}}.dump(2);
 }

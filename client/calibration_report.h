@@ -21,6 +21,9 @@ struct CalibrationGroup {
   int64_t memory_count = 0;    // measurements of a device's memory
   double memory_mean_error = 0;
   int64_t memory_over_count = 0;  // that took more than was predicted
+  int64_t split_count = 0;        // memories of which the arena's part is known
+  double arena_mean_error = 0;    // of the arena
+  double outside_mean_error = 0;  // of what was taken beside it
 
   // Steps leave their interval so often that the rates no longer hold: of 5 at least, more than 3 in 10, where 1 in 10 is expected.
   bool HasDrifted() const;

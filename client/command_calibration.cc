@@ -4,15 +4,19 @@
 #include <string>
 #include <vector>
 
+#include "client/calibration_chart.h"
 #include "client/calibration_report.h"
 #include "client/calibration_view.h"
 #include "client/commands.h"
 #include "client/exit_codes.h"
 #include "client/listings.h"
 #include "client/local_calibrations.h"
+#include "client/local_measurements.h"
+#include "common/file.h"
 #include "common/str_cat.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
 
 namespace tunesmith::client {
 namespace {
@@ -21,6 +25,8 @@ constexpr int64_t kPageSize = 1000;
 
 struct ReportFlags {
   int64_t limit = 1000;
+  bool local = false;
+  std::string svg;
   Output output;
 };
 
@@ -122,9 +128,24 @@ absl::StatusOr<std::vector<v1::Measurement>> AllMeasurements(const Globals& glob
   return all;
 }
 
+absl::Status WriteChart(const std::vector<v1::Measurement>& measurements, const std::string& path) {
+  const std::string svg = CalibrationChart(measurements);
+  if (svg.empty())
+    return absl::FailedPreconditionError(
+        "no step was measured, so there is nothing to draw: jobs that end well report theirs");
+  return WriteFileAtomically(path, svg);
+}
+
 int RunReport(const Globals& globals, const ReportFlags& flags) {
-  const auto measurements = AllMeasurements(globals, flags.limit);
+  const auto measurements = flags.local
+                                ? LocalMeasurements(convert::InDirectory(
+                                      convert::DefaultDataDirectory(), convert::kJobsDirectory))
+                                : AllMeasurements(globals, flags.limit);
   if (!measurements.ok()) return Fail(measurements.status());
+  if (!flags.svg.empty()) {
+    const absl::Status drawn = WriteChart(*measurements, flags.svg);
+    if (!drawn.ok()) return Fail(drawn);
+  }
   const std::vector<CalibrationGroup> groups = GroupMeasurements(*measurements);
   PrintJson(flags.output, CalibrationReportJson(groups), CalibrationListing(groups),
             ShowCalibrationReport(groups));
@@ -185,13 +206,19 @@ void AddRunVerbs(CLI::App& parent, Globals& globals) {
 }
 
 void AddCalibrationReport(CLI::App& parent, Globals& globals) {
-  CLI::App* report = parent.add_subcommand(
-      "report", "How far predictions were from what jobs took, by device, method and model");
+  CLI::App* report =
+      parent.add_subcommand("report",
+                            "How far predictions were from what jobs took: steps, memory, its "
+                            "arena and the rest, by device, method and model");
   report->fallthrough();
   auto flags = std::make_shared<ReportFlags>();
   report->add_option("--limit", flags->limit, "Newest measurements to look at")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
+  report->add_flag("--local", flags->local,
+                   "Of the jobs in this host's data directory, without a server");
+  report->add_option("--svg", flags->svg,
+                     "Also draw measured against predicted steps into this file");
   AddOutputFlags(*report, flags->output);
   report->callback([&globals, flags] {
     globals.run = [&globals, flags] { return RunReport(globals, *flags); };

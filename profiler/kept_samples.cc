@@ -33,6 +33,7 @@ v1::ProbedProgram ToProto(const Sample& sample) {
   probed.set_step_seconds(sample.step_seconds);
   probed.set_step_spread(sample.step_spread);
   probed.set_spent_seconds(sample.spent_seconds);
+  probed.set_outside_arena_bytes(sample.outside_arena_bytes);
   for (const auto& [key, rates] : sample.ops.rates()) {
     v1::ProbedOp& op = *probed.add_ops();
     op.set_op_kind(std::string(planner::OpKindName(key.first)));
@@ -48,7 +49,8 @@ std::optional<Sample> FromProto(const v1::ProbedProgram& probed,
                 .ops = OpStatistics(program.get()),
                 .step_seconds = probed.step_seconds(),
                 .step_spread = probed.step_spread(),
-                .spent_seconds = probed.spent_seconds()};
+                .spent_seconds = probed.spent_seconds(),
+                .outside_arena_bytes = probed.outside_arena_bytes()};
   for (const v1::ProbedOp& op : probed.ops()) {
     const std::optional<planner::OpKind> kind = planner::OpKindFromName(op.op_kind());
     if (!kind || op.sizes_size() != 3) return std::nullopt;

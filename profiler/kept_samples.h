@@ -16,8 +16,9 @@ struct Sample {
   std::shared_ptr<const planner::Program> program;
   OpStatistics ops;
   double step_seconds = 0;
-  double step_spread = 0;    // longest less shortest, over the median
-  double spent_seconds = 0;  // of the budget
+  double step_spread = 0;           // longest less shortest, over the median
+  double spent_seconds = 0;         // of the budget
+  int64_t outside_arena_bytes = 0;  // resident memory beside the arena; 0: not measured
 };
 
 class KeptSamples {

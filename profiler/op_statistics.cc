@@ -43,7 +43,8 @@ void OpStatistics::AddTo(planner::Calibration& calibration) const {
       calibration.attention.push_back(
           {.op_kind = name, .context = sizes[0], .head_size = sizes[1], .flops_per_second = rate});
     } else {
-      calibration.rates.push_back({.op_kind = name, .bytes = sizes[0], .bytes_per_second = rate});
+      calibration.rates.push_back(
+          {.op_kind = name, .bytes = sizes[0], .bytes_per_second = rate, .rank_count = sizes[1]});
     }
   }
 }

@@ -14,7 +14,7 @@ namespace tunesmith::profiler {
 // Collects the rates of every op that an executor runs, by what the price of an op depends on.
 class OpStatistics : public trainer::OpObserver {
  public:
-  // Op kind and up to three sizes: (m, n, k), (context, head size, 0) or (bytes, 0, 0).
+  // Op kind and up to three sizes: (m, n, k), (context, head size, 0) or (bytes, ranks, 0).
   using Key = std::pair<planner::OpKind, std::array<int64_t, 3>>;
 
   // `program` must outlive what is observed.

@@ -1,5 +1,7 @@
 #include "profiler/probe.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -17,6 +19,7 @@
 #include "planner/program/build_program.h"
 #include "profiler/busy_share.h"
 #include "profiler/fill_with_data.h"
+#include "profiler/host_probe.h"
 #include "profiler/kept_samples.h"
 #include "profiler/op_statistics.h"
 #include "profiler/probe_programs.h"
@@ -30,6 +33,8 @@ namespace {
 using trainer::Executor;
 
 constexpr int kLeastRounds = 2;
+// From which on some seconds are spent on the host: its memory, and what ranks tell each other.
+constexpr double kLeastBudgetOfHost = 20;
 constexpr size_t kLeastPrograms = 3;  // whatever the budget
 // Between equal steps: three times what a shared host showed (docs/benchmarks/accuracy.md, noise floor).
 constexpr double kMostSpread = 0.35;
@@ -37,6 +42,11 @@ constexpr double kMostSpread = 0.35;
 constexpr double kMostBusyShare = 0.33;
 // Never claim more than a shared machine repeats.
 constexpr double kLeastRelativeError = 0.05;
+
+int64_t ArenaBytes(Executor& executor) {
+  const planner::MemoryPlan& plan = executor.arena().plan();
+  return plan.device_bytes() + plan.host_bytes();
+}
 
 absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program>& program,
                                     const trainer::OpContext& context, double until) {
@@ -58,6 +68,10 @@ absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program
   const auto [least, most] = std::minmax_element(steps.begin(), steps.end());
   sample.step_spread = (*most - *least) / sample.step_seconds;
   sample.spent_seconds = MonotonicSeconds() - start;
+  if (context.device == planner::BackendKind::kCpu) {
+    malloc_trim(0);  // what was freed of filling the weights is no part of a job
+    sample.outside_arena_bytes = std::max<int64_t>(0, ResidentBytes() - ArenaBytes(*executor));
+  }
   return sample;
 }
 
@@ -110,6 +124,13 @@ double ErrorWhenLeftOut(const std::vector<Sample>& samples, size_t left_out,
   return std::expm1(std::abs(LogRatio(samples[left_out], prices) - Median(others)));
 }
 
+// The least: what the profiler itself keeps of samples is no job's.
+int64_t OutsideArenaBytes(const std::vector<Sample>& samples) {
+  int64_t least = samples[0].outside_arena_bytes;
+  for (const Sample& sample : samples) least = std::min(least, sample.outside_arena_bytes);
+  return least;
+}
+
 // The step factor is the median over all programs. The interval is what programs are off by when they are predicted from the others: nine in ten are within it.
 absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options,
                  planner::Calibration& calibration) {
@@ -123,10 +144,25 @@ absl::Status Fit(const std::vector<Sample>& samples, const ProbeOptions& options
   }
   std::sort(errors.begin(), errors.end());
   calibration = prices.calibration();
+  calibration.outside_arena_bytes = OutsideArenaBytes(samples);
   calibration.step_factor = std::exp(Median(ratios));
   calibration.relative_error =
       std::max(kLeastRelativeError, errors.empty() ? 0 : errors[errors.size() * 9 / 10]);
   return absl::OkStatus();
+}
+
+// Of the budget, for ProbeHost.
+double SecondsOfHost(const ProbeOptions& options) {
+  return options.budget_seconds < kLeastBudgetOfHost ? 0 : 3;
+}
+
+// What programs of one rank on one device do not show. After them: threads that have been leave memory behind, which would count as a process's.
+absl::Status ProbeHost(const ProbeOptions& options, const trainer::OpContext& context,
+                       planner::Calibration& calibration) {
+  if (SecondsOfHost(options) == 0) return absl::OkStatus();
+  calibration.host_memory_bytes_per_second = HostMemoryBytesPerSecond();
+  return context.device == planner::BackendKind::kCpu ? ProbeCollectives(calibration)
+                                                      : absl::OkStatus();
 }
 
 // Id, device, host and time.
@@ -177,7 +213,8 @@ class Prober {
 
   // `left_count`: programs that share what is left of the budget, this one included.
   absl::Status RunOne(const std::shared_ptr<const planner::Program>& program, size_t left_count) {
-    const double left = options_.budget_seconds - progress_.spent_seconds();
+    const double left =
+        options_.budget_seconds - SecondsOfHost(options_) - progress_.spent_seconds();
     if (left <= 0 && samples_.size() >= kLeastPrograms) return absl::OkStatus();
     const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
     absl::StatusOr<Sample> sample = ProbeProgram(program, context_, until);
@@ -225,6 +262,7 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
     ClearKeptSamples(options.kept_directory);
     return noise;
   }
+  TUNESMITH_RETURN_IF_ERROR(ProbeHost(options, context, calibration));
   TUNESMITH_RETURN_IF_ERROR(Fit(samples, options, calibration));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateCalibration(calibration));
   return calibration;

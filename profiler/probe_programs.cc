@@ -32,6 +32,8 @@ struct Shape {
   int64_t context = 0;
   int64_t micro_batch = 1;
   int64_t rank = 16;
+  planner::Offload offload =
+      planner::Offload::kNone;  // with half of the layers' inputs in the host's memory
 };
 
 // All that the model has.
@@ -57,7 +59,10 @@ planner::ProgramInputs InputsOf(const ModelSpec& model, const Shape& shape,
             .loss = planner::LossKernel::kChunked,
             .micro_batch = shape.micro_batch,
             .accumulation_count = 2};
-  in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = model.layer_count;
+  const int64_t on_host = shape.offload == planner::Offload::kNone ? 0 : model.layer_count / 2;
+  in.mix.offload = shape.offload;
+  in.mix.recompute[static_cast<size_t>(planner::Rung::kHost)] = on_host;
+  in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = model.layer_count - on_host;
   in.backend = backend;
   return in;
 }
@@ -118,16 +123,19 @@ std::vector<Probe> OtherProbes() {
                   narrow = Small("llama", 320, 864, 10, 10, 32, 4), plain = PlainSmall(768, 12, 5),
                   plain_narrow = PlainSmall(512, 8, 8);
   const auto eager = AttentionKernel::kEager;
-  return {{plain, {.method = Method::kFull, .context = 256, .micro_batch = 2}},
-          {wide, {.method = Method::kFull, .context = 64}},
-          {narrow, {.method = Method::kFull, .context = 2048}},
-          {middle, {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8}},
-          {plain_narrow, {.method = Method::kLora, .context = 1024, .rank = 8}},
-          {narrow, {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4}},
-          {middle, {.method = Method::kFull, .attention = eager, .context = 512}},
-          {wide, {.method = Method::kLora, .context = 256, .rank = 32}},
-          {plain, {.method = Method::kLora, .attention = eager, .context = 64, .micro_batch = 2}},
-          {plain_narrow, {.method = Method::kFull, .context = 64, .micro_batch = 8}}};
+  return {
+      {plain, {.method = Method::kFull, .context = 256, .micro_batch = 2}},
+      {wide, {.method = Method::kFull, .context = 64}},
+      {narrow, {.method = Method::kFull, .context = 2048}},
+      {middle, {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8}},
+      {plain_narrow, {.method = Method::kLora, .context = 1024, .rank = 8}},
+      {narrow, {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4}},
+      {middle, {.method = Method::kFull, .attention = eager, .context = 512}},
+      {wide, {.method = Method::kLora, .context = 256, .rank = 32}},
+      {plain, {.method = Method::kLora, .attention = eager, .context = 64, .micro_batch = 2}},
+      {plain_narrow, {.method = Method::kFull, .context = 64, .micro_batch = 8}},
+      {narrow, {.method = Method::kFull, .context = 256, .offload = planner::Offload::kAll}},
+      {plain, {.method = Method::kFull, .context = 128, .offload = planner::Offload::kOptimizer}}};
 }
 
 }  // namespace

@@ -157,12 +157,18 @@ absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name) {
   });
 }
 
-absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit) {
+absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit,
+                                  const std::string& warning) {
   return store.Update(name, [&](JobRecord& record, std::vector<v1::Event>& events) {
     v1::Job& job = record.job;
     TUNESMITH_RETURN_IF_ERROR(
         RequireState(job, {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}, "ended"));
     if (exit.has_summary()) *job.mutable_summary() = exit.summary();
+    if (!warning.empty()) {
+      v1::Log& log = *events.emplace_back().mutable_log();
+      log.set_severity(v1::LOG_SEVERITY_WARNING);
+      log.set_text(warning);
+    }
     if (IsTerminal(exit.state())) {
       EndAttempt(job, exit, events);
     } else {

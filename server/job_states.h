@@ -35,7 +35,9 @@ absl::StatusOr<v1::Job> MarkRunning(Store& store, const std::string& name);
 
 // LAUNCHING or RUNNING -> what the attempt's exit says. One that was stopped without CancelJob
 // having asked for it was preempted: the job goes back to QUEUED, at its old place.
-absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit);
+// `warning` is told to those who watch it before the end; empty: nothing.
+absl::StatusOr<v1::Job> MarkEnded(Store& store, const std::string& name, const v1::JobExit& exit,
+                                  const std::string& warning = "");
 
 // QUEUED -> CANCELLED; LAUNCHING or RUNNING: the wish is recorded for the supervisor.
 absl::StatusOr<v1::Job> RequestCancel(Store& store, const std::string& name);

@@ -6,15 +6,15 @@
 
 namespace tunesmith::server {
 
-// tunesmith.v1.MeasurementService. The store outlives the service.
+// tunesmith.v1.MeasurementService. Store and drift outlive the service.
 class MeasurementService final : public v1::MeasurementService::CallbackService {
  public:
-  explicit MeasurementService(Store& store) : store_(store) {}
+  MeasurementService(Store& store, Drift& drift) : store_(store), drift_(drift) {}
 
   grpc::ServerUnaryReactor* ReportMeasurement(grpc::CallbackServerContext* context,
                                               const v1::ReportMeasurementRequest* request,
                                               v1::ReportMeasurementResponse* response) override {
-    return Reply(context, server::ReportMeasurement(store_, *request), response);
+    return Reply(context, server::ReportMeasurement(store_, drift_, *request), response);
   }
   grpc::ServerUnaryReactor* ListMeasurements(grpc::CallbackServerContext* context,
                                              const v1::ListMeasurementsRequest* request,
@@ -24,6 +24,7 @@ class MeasurementService final : public v1::MeasurementService::CallbackService 
 
  private:
   Store& store_;
+  Drift& drift_;
 };
 
 }  // namespace tunesmith::server

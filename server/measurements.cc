@@ -4,8 +4,9 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 #include "google/protobuf/util/time_util.h"
-#include "proto/convert/mix.h"
+#include "proto/convert/measurement.h"
 #include "proto/convert/plan.h"
 #include "proto/convert/violations.h"
 #include "server/job_requests.h"
@@ -23,6 +24,7 @@ constexpr size_t kMaxSourceBytes = 64;
 void CheckFigures(const v1::MeasuredFigures& figures, Violations& violations) {
   violations.AtLeast("measured.peak_device_bytes", figures.peak_device_bytes(), 0);
   violations.AtLeast("measured.peak_host_bytes", figures.peak_host_bytes(), 0);
+  violations.AtLeast("measured.used_arena_bytes", figures.used_arena_bytes(), 0);
   violations.NonNegative("measured.step_seconds", figures.step_seconds());
   violations.NonNegative("measured.total_seconds", figures.total_seconds());
   if (figures.peak_device_bytes() == 0 && figures.peak_host_bytes() == 0 &&
@@ -43,27 +45,11 @@ absl::Status Check(const v1::ReportMeasurementRequest& request) {
   return violations.ToStatus();
 }
 
-double Ratio(double measured, double predicted) {
-  return measured > 0 && predicted > 0 ? measured / predicted : 0;
-}
-
 v1::Measurement Measured(const v1::ReportMeasurementRequest& request, const v1::Plan& plan) {
-  v1::Measurement measurement;
+  v1::Measurement measurement = convert::MeasurementOf(plan, request.measured());
   *measurement.mutable_report_time() = TimeUtil::GetCurrentTime();
   measurement.set_job(request.job());
-  measurement.set_program_digest(plan.program_digest());
-  Violations ignored;  // the plan was checked when it was stored, or just now
-  measurement.set_mix_line(planner::FormatMix(convert::MixFromProto(plan.mix(), "mix", ignored)));
-  *measurement.mutable_measured() = request.measured();
-  *measurement.mutable_predicted() = plan.prediction();
-  measurement.set_device_memory_ratio(
-      Ratio(static_cast<double>(request.measured().peak_device_bytes()),
-            static_cast<double>(plan.prediction().memory().total_bytes())));
-  measurement.set_step_seconds_ratio(
-      Ratio(request.measured().step_seconds(), plan.prediction().time().step_seconds()));
   measurement.set_source(request.source());
-  measurement.set_model_name(plan.inputs().model().name());
-  measurement.set_device_name(plan.inputs().devices().hardware().name());
   return measurement;
 }
 
@@ -94,7 +80,7 @@ absl::StatusOr<int64_t> JobIdOrZero(const std::string& job) {
 }  // namespace
 
 absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
-    Store& store, const v1::ReportMeasurementRequest& request) {
+    Store& store, Drift& drift, const v1::ReportMeasurementRequest& request) {
   TUNESMITH_RETURN_IF_ERROR(Check(request));
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t job_id, JobIdOrZero(request.job()));
   v1::Plan plan = request.plan();
@@ -106,14 +92,18 @@ absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
   *response.mutable_measurement() = Measured(request, plan);
   TellRatios(response.measurement());
   const RequestKey key = KeyOf("ReportMeasurement", request.request_id(), request);
-  return store.pool().Write(
-      [&](Database& database) -> absl::StatusOr<v1::ReportMeasurementResponse> {
+  bool added = false;
+  auto answer =
+      store.pool().Write([&](Database& database) -> absl::StatusOr<v1::ReportMeasurementResponse> {
         TUNESMITH_ASSIGN_OR_RETURN(const auto stored, StoredAnswer(database, key));
         if (stored && response.ParseFromString(*stored)) return response;
         TUNESMITH_RETURN_IF_ERROR(Insert(database, job_id, *response.mutable_measurement()));
         TUNESMITH_RETURN_IF_ERROR(StoreAnswer(database, key, response));
+        added = true;
         return response;
       });
+  if (answer.ok() && added) drift.Add(answer->measurement());
+  return answer;
 }
 
 absl::StatusOr<v1::ListMeasurementsResponse> ListMeasurements(
@@ -150,18 +140,27 @@ absl::StatusOr<v1::ListMeasurementsResponse> ListMeasurements(
   return store.pool().Read(read);
 }
 
-absl::Status ReportOwnMeasurement(Store& store, const v1::Job& job) {
+absl::Status ReportOwnMeasurement(Store& store, Drift& drift, const v1::Job& job) {
   v1::ReportMeasurementRequest request;
   request.set_job(job.name());
   request.set_source("trainer");
   request.set_request_id(job.uid());
-  v1::MeasuredFigures& measured = *request.mutable_measured();
-  measured.set_step_seconds(job.summary().measured_step_seconds());
-  // Where device and host are one; the peak of a GPU the trainer does not see.
-  if (job.claim().gpu_count() == 0)
-    measured.set_peak_device_bytes(job.summary().peak_resident_bytes());
-  if (measured.step_seconds() == 0 && measured.peak_device_bytes() == 0) return absl::OkStatus();
-  return ReportMeasurement(store, request).status();
+  *request.mutable_measured() = convert::FiguresOf(job.summary(), job.claim().gpu_count() == 0);
+  if (request.measured().step_seconds() == 0 && request.measured().peak_device_bytes() == 0)
+    return absl::OkStatus();
+  return ReportMeasurement(store, drift, request).status();
+}
+
+std::string StepWarningOf(const v1::Plan& plan, const v1::Finished& summary) {
+  const v1::Measurement measurement =
+      convert::MeasurementOf(plan, convert::FiguresOf(summary, /*on_cpu=*/true));
+  if (!convert::IsStepOutside(measurement)) return "";
+  const v1::TimePrediction& time = plan.prediction().time();
+  return StrCat("a step took ", FormatSeconds(summary.measured_step_seconds()),
+                ", outside the predicted ", FormatSeconds(time.low_seconds()), " to ",
+                FormatSeconds(time.high_seconds()), " (",
+                plan.calibration_id().empty() ? "by datasheets" : plan.calibration_id(),
+                "); tunesmith calibration report tells how other jobs stand");
 }
 
 }  // namespace tunesmith::server

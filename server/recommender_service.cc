@@ -9,6 +9,7 @@
 #include "common/str_cat.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 #include "proto/convert/answer.h"
+#include "proto/convert/measurement.h"
 #include "proto/convert/size.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
@@ -83,11 +84,28 @@ void FinishLater(grpc::ServerUnaryReactor* reactor, absl::StatusOr<Response> res
   reactor->Finish(ToGrpcStatus(result.status()));
 }
 
+// How jobs of the plan's method have fared on its device.
+std::string DriftWarning(const Drift& drift, const v1::Plan& plan) {
+  if (!plan.has_mix()) return "";
+  const v1::Measurement as_measured = convert::MeasurementOf(plan, {});
+  return drift.WarningOf(as_measured.device_name(), convert::MethodOf(as_measured.mix_line()),
+                         as_measured.calibration_id());
+}
+
+void AddDriftNote(const Drift& drift, v1::EstimateResponse& response) {
+  const std::string warning = DriftWarning(drift, response.plan());
+  if (warning.empty()) return;
+  v1::TimePrediction& time = *response.mutable_estimate()->mutable_prediction()->mutable_time();
+  time.set_note(time.note().empty() ? warning : StrCat(time.note(), " ", warning));
+}
+
 }  // namespace
 
-RecommenderService::RecommenderService(Catalog& catalog, Calibrations& calibrations)
+RecommenderService::RecommenderService(Catalog& catalog, Calibrations& calibrations,
+                                       const Drift& drift)
     : catalog_(catalog),
       calibrations_(calibrations),
+      drift_(drift),
       cache_(kCacheBytes),
       pool_(std::max(2, static_cast<int>(std::thread::hardware_concurrency())), kMaxWaitingCount) {}
 
@@ -96,7 +114,7 @@ RecommenderService::RecommenderService(Catalog& catalog, Calibrations& calibrati
 std::string RecommenderService::KeyFor(const v1::RecommendRequest& request) {
   v1::RecommendRequest canonical = request;
   if (canonical.ranked_count() == 0) canonical.set_ranked_count(kDefaultRankedCount);
-  return StrCat(catalog_.version(), " ", calibrations_.version(), " ",
+  return StrCat(catalog_.version(), " ", calibrations_.version(), " ", drift_.version(), " ",
                 KeyOf("Recommend", "", canonical).body);
 }
 
@@ -108,8 +126,10 @@ absl::StatusOr<grpc::ByteBuffer> RecommenderService::Search(v1::RecommendRequest
   const Stopwatch stopwatch(seconds);
   catalog_.Resolve(*request.mutable_question());
   const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
-  TUNESMITH_ASSIGN_OR_RETURN(const v1::RecommendResponse response,
+  TUNESMITH_ASSIGN_OR_RETURN(v1::RecommendResponse response,
                              convert::AnswerRecommend(request, source, deadline));
+  if (const std::string warning = DriftWarning(drift_, response.plan()); !warning.empty())
+    response.add_notes(warning);
   grpc::ByteBuffer answer = Serialize(response);
   if (IsWhole(response)) cache_.Add(key, answer);
   return answer;
@@ -186,7 +206,9 @@ grpc::ServerUnaryReactor* RecommenderService::Estimate(grpc::CallbackServerConte
     v1::EstimateRequest resolved = *request;
     catalog_.Resolve(*resolved.mutable_question());
     const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
-    FinishLater(reactor, convert::AnswerEstimate(resolved, source), response);
+    absl::StatusOr<v1::EstimateResponse> answer = convert::AnswerEstimate(resolved, source);
+    if (answer.ok()) AddDriftNote(drift_, *answer);
+    FinishLater(reactor, std::move(answer), response);
   });
   if (!accepted) reactor->Finish(ToGrpcStatus(TooMuchWaits()));
   return reactor;

@@ -9,6 +9,7 @@
 #include "server/answer_cache.h"
 #include "server/calibrations.h"
 #include "server/catalog.h"
+#include "server/drift.h"
 #include "server/search_pool.h"
 #include "tunesmith/v1/recommender.grpc.pb.h"
 
@@ -18,11 +19,11 @@ inline constexpr int kMaxBatchCount = 100;
 
 // tunesmith.v1.RecommenderService, answered by the linked planner. Recommend takes and gives bytes:
 // an answer that is known leaves without being parsed or copied. Searches run on a pool of their
-// own. Catalog and calibrations outlive the service.
+// own. Catalog, calibrations and drift outlive the service.
 class RecommenderService final : public v1::RecommenderService::WithRawCallbackMethod_Recommend<
                                      v1::RecommenderService::CallbackService> {
  public:
-  RecommenderService(Catalog& catalog, Calibrations& calibrations);
+  RecommenderService(Catalog& catalog, Calibrations& calibrations, const Drift& drift);
 
   // Calls that wait for a thread to search.
   size_t waiting_count() { return pool_.waiting_count(); }
@@ -69,6 +70,7 @@ class RecommenderService final : public v1::RecommenderService::WithRawCallbackM
 
   Catalog& catalog_;
   Calibrations& calibrations_;
+  const Drift& drift_;
   AnswerCache cache_;
   SearchPool pool_;
 };

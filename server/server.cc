@@ -89,17 +89,17 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Fron
       calibrations_(options.data_directory, std::move(fixed), calibration_history_,
                     ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
-      recommender_(catalog_, calibrations_),
+      recommender_(catalog_, calibrations_, drift_),
       jobs_(*store_, hub_, Pointers(launchers_),
             InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
-      measurements_(*store_),
+      measurements_(*store_, drift_),
       calibration_service_(*store_, calibration_runs_, calibrations_, catalog_),
       calibrator_(
           calibration_runs_, calibration_history_,
           {.profiler_path = options.profiler_path, .data_directory = options.data_directory}),
-      supervisor_(*store_, Pointers(launchers_), calibrator_, options.retention, options.roots,
-                  ErrorLog(logger_)) {}
+      supervisor_(*store_, Pointers(launchers_), calibrator_, drift_, options.retention,
+                  options.roots, ErrorLog(logger_)) {}
 
 Server::~Server() { Shutdown(absl::ZeroDuration()); }
 
@@ -121,6 +121,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked
   std::unique_ptr<Server> server(new Server(std::move(lock), std::move(store), std::move(front),
                                             options, std::move(fixed), logger));
   TUNESMITH_RETURN_IF_ERROR(server->catalog_.Load());
+  TUNESMITH_RETURN_IF_ERROR(server->drift_.Load(server->store_->pool()));
   server->store_->SetListener([raw = server.get()](const std::string& name) {
     raw->hub_.Notify(name);
     raw->supervisor_.Wake();

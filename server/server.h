@@ -18,6 +18,7 @@
 #include "server/cluster_service.h"
 #include "server/data_lock.h"
 #include "server/database_check.h"
+#include "server/drift.h"
 #include "server/event_hub.h"
 #include "server/front.h"
 #include "server/job_service.h"
@@ -93,6 +94,7 @@ class Server {
   CalibrationHistory calibration_history_;
   CalibrationRuns calibration_runs_;
   Calibrations calibrations_;
+  Drift drift_;
   const std::vector<std::unique_ptr<Launcher>> launchers_;
   DatabaseCheck check_;
   RecommenderService recommender_;

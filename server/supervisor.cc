@@ -80,11 +80,12 @@ absl::Status Counted(const Launcher& launcher, const absl::Status& status) {
 }  // namespace
 
 Supervisor::Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
-                       Retention retention, PathRoots roots,
+                       Drift& drift, Retention retention, PathRoots roots,
                        std::function<void(const std::string& line)> log)
     : store_(store),
       launchers_(std::move(launchers)),
       calibrator_(calibrator),
+      drift_(drift),
       retention_(retention),
       roots_(std::move(roots)),
       log_(std::move(log)) {}
@@ -259,13 +260,20 @@ absl::Status Supervisor::SuperviseView(Launcher& launcher, const JobRecord& reco
   FailPoint("running");
   if (view.phase == AttemptView::Phase::kEnded) {
     FailPoint("before_end");
-    TUNESMITH_ASSIGN_OR_RETURN(const v1::Job ended, MarkEnded(store_, job.name(), view.exit));
-    return ended.cause() == v1::END_CAUSE_COMPLETED ? ReportOwnMeasurement(store_, ended)
-                                                    : absl::OkStatus();
+    return EndAttempt(job.name(), view.exit);
   }
   // Told again at every tick, which launchers take for once; so nothing is lost when this server is
   // killed in between.
   return job.cancel_requested() ? launcher.Cancel(job, handle) : absl::OkStatus();
+}
+
+absl::Status Supervisor::EndAttempt(const std::string& name, const v1::JobExit& exit) {
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::Job job, store_.GetJob(name));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const v1::Job ended,
+      MarkEnded(store_, name, exit, StepWarningOf(job.plan(), exit.summary())));
+  return ended.cause() == v1::END_CAUSE_COMPLETED ? ReportOwnMeasurement(store_, drift_, ended)
+                                                  : absl::OkStatus();
 }
 
 absl::Status Supervisor::Ingest(const std::string& name, const std::string& run_directory) {

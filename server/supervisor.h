@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/calibrator.h"
+#include "server/drift.h"
 #include "server/launch/launcher.h"
 #include "server/security/path_roots.h"
 #include "server/store.h"
@@ -28,9 +29,9 @@ struct Retention {
 
 class Supervisor {
  public:
-  // `roots` are those that jobs were created under; `log` takes lines for the server's log. Store, launchers, calibrator and log outlive the
+  // `roots` are those that jobs were created under; `log` takes lines for the server's log. Store, launchers, calibrator, drift and log outlive the
   // supervisor.
-  Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator,
+  Supervisor(Store& store, std::vector<Launcher*> launchers, Calibrator& calibrator, Drift& drift,
              Retention retention, PathRoots roots,
              std::function<void(const std::string& line)> log);
 
@@ -60,6 +61,7 @@ class Supervisor {
   absl::Status LookAt(Launcher& launcher, const JobRecord& record);
   absl::Status SuperviseView(Launcher& launcher, const JobRecord& record, const std::string& handle,
                              const AttemptView& view);
+  absl::Status EndAttempt(const std::string& name, const v1::JobExit& exit);
   absl::Status Ingest(const std::string& name, const std::string& run_directory);
   absl::Status KeepHouse();
   void Report(const std::string& subject, const absl::Status& status);
@@ -67,6 +69,7 @@ class Supervisor {
   Store& store_;
   const std::vector<Launcher*> launchers_;
   Calibrator& calibrator_;
+  Drift& drift_;
   const Retention retention_;
   const PathRoots roots_;
   const std::function<void(const std::string& line)> log_;

@@ -12,10 +12,11 @@
 namespace tunesmith::planner {
 namespace {
 
-// Until a calibration says better. CPU: binary, libraries, tokenizer and data of the trainer's process, without the tensor being loaded (the demo
-// measures 0.06 GiB). GPU: CUDA context and kernels (226 MiB on an L4, 501 MiB on an A100, measured by others with PyTorch) and the trainer's 64 MiB
+// Until a calibration says better. CPU: binary, libraries and data of the trainer's process (measured: 15 MiB with little data). GPU: CUDA context and kernels (226 MiB on an L4, 501 MiB on an A100, measured by others with PyTorch) and the trainer's 64 MiB
 // of library workspace and scratch.
-constexpr int64_t kCpuProcessBytes = 96 * kMiB;
+constexpr int64_t kCpuProcessBytes = 64 * kMiB;
+// Tables of the tokenizer, for each of its tokens: 430 bytes measured with a tokenizer.json (docs/benchmarks/accuracy.md), 960 with what a GGUF file says of 49,152 tokens.
+constexpr int64_t kTokenizerTokenBytes = 640;
 constexpr int64_t kGpuOutsideArenaBytes = 640 * kMiB;
 // Host memory of a process that drives a GPU: CUDA's libraries and its own.
 constexpr int64_t kGpuHostProcessBytes = 1 * kGiB;
@@ -106,11 +107,13 @@ DeviceMemoryBudget BudgetOf(const Question& question) {
   const Hardware& h = question.devices.hardware;
   const bool gpu = h.compute_capability > 0;
   const int64_t staging = LoadStagingBytes(question.model),
-                assumed = gpu ? kGpuOutsideArenaBytes : kCpuProcessBytes + staging,
-                measured = question.calibration.outside_arena_bytes;
+                measured = question.calibration.outside_arena_bytes,
+                assumed = gpu ? kGpuOutsideArenaBytes : kCpuProcessBytes,
+                process = measured > 0 ? measured : assumed,
+                tokenizer = kTokenizerTokenBytes * question.model.vocab_size;
   return {.budget_bytes =
               question.memory_budget_bytes > 0 ? question.memory_budget_bytes : h.memory_bytes,
-          .outside_arena_bytes = measured > 0 ? measured : assumed,
+          .outside_arena_bytes = gpu ? process : process + tokenizer + staging,
           .pinned_budget_bytes = question.pinned_memory_budget_bytes,
           .host_budget_bytes = question.host_memory_budget_bytes,
           .host_outside_bytes = kGpuHostProcessBytes + staging};

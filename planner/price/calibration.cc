@@ -13,6 +13,7 @@ namespace {
 constexpr double kLowestRate = 1e3;
 constexpr double kHighestRate = 1e19;
 constexpr double kLargestFactor = 1e3;
+constexpr double kMostRanks = 1 << 20;
 constexpr double kLongestLaunchSeconds = 1;
 constexpr double kLargestOutsideBytes = 1125899906842624;  // 2^50
 
@@ -71,13 +72,14 @@ void CheckRate(const OpRate& rate, size_t index, Checker* check) {
   const std::string entry = StrCat("rates[", index, "].");
   check->Named(entry + "op_kind", rate.op_kind);
   check->AtLeastOne(entry + "bytes", rate.bytes);
+  check->Within(entry + "rank_count", static_cast<double>(rate.rank_count), 0, kMostRanks);
   check->Rate(StrCat(entry, "bytes_per_second (", rate.op_kind, ")"), rate.bytes_per_second);
 }
 
 void CheckPlaces(const Calibration& calibration, Checker* check) {
   std::map<std::tuple<std::string, int64_t, int64_t, int64_t>, size_t> gemm;
   std::map<std::tuple<std::string, int64_t, int64_t>, size_t> attention;
-  std::map<std::tuple<std::string, int64_t>, size_t> rates;
+  std::map<std::tuple<std::string, int64_t, int64_t>, size_t> rates;
   for (size_t i = 0; i < calibration.gemm.size(); ++i) {
     const GemmPoint& p = calibration.gemm[i];
     check->Once("gemm", i, std::tuple(p.op_kind, p.m, p.n, p.k), &gemm);
@@ -86,9 +88,10 @@ void CheckPlaces(const Calibration& calibration, Checker* check) {
     const AttentionPoint& p = calibration.attention[i];
     check->Once("attention", i, std::tuple(p.op_kind, p.context, p.head_size), &attention);
   }
-  for (size_t i = 0; i < calibration.rates.size(); ++i)
-    check->Once("rates", i, std::tuple(calibration.rates[i].op_kind, calibration.rates[i].bytes),
-                &rates);
+  for (size_t i = 0; i < calibration.rates.size(); ++i) {
+    const OpRate& r = calibration.rates[i];
+    check->Once("rates", i, std::tuple(r.op_kind, r.bytes, r.rank_count), &rates);
+  }
 }
 
 }  // namespace
@@ -106,6 +109,8 @@ absl::Status ValidateCalibration(const Calibration& calibration) {
   check.Within("relative_error", calibration.relative_error, 0, kLargestFactor);
   check.Within("outside_arena_bytes", static_cast<double>(calibration.outside_arena_bytes), 0,
                kLargestOutsideBytes);
+  if (calibration.host_memory_bytes_per_second != 0)
+    check.Rate("host_memory_bytes_per_second", calibration.host_memory_bytes_per_second);
   return check.Result(calibration.id);
 }
 

@@ -30,8 +30,9 @@ struct AttentionPoint {
 // once). Small operands stay in caches, so the rate depends on the size.
 struct OpRate {
   std::string op_kind;  // OpKindName
-  int64_t bytes = 0;    // that the op must move
+  int64_t bytes = 0;  // that the op must move; of a collective, the whole that ranks have together
   double bytes_per_second = 0;
+  int64_t rank_count = 0;  // of a collective: the ranks of a host that spoke; 0 for other ops
 };
 
 struct Calibration {
@@ -42,10 +43,13 @@ struct Calibration {
   std::vector<GemmPoint> gemm;
   std::vector<AttentionPoint> attention;
   std::vector<OpRate> rates;
-  double launch_seconds = 0;        // fixed cost of an op
-  double step_factor = 1.0;         // measured step over the sum of its ops
-  double relative_error = 0;        // half-width of the 90 % interval, from leave-one-out errors
-  int64_t outside_arena_bytes = 0;  // resident or device memory that is not the arena
+  double launch_seconds = 0;  // fixed cost of an op
+  double step_factor = 1.0;   // measured step over the sum of its ops
+  double relative_error = 0;  // half-width of the 90 % interval, from leave-one-out errors
+  // Resident or device memory that is not the arena; of a CPU without the tensor that is loaded or saved. 0: not measured.
+  int64_t outside_arena_bytes = 0;
+  // What all processors of the host together read and write of its memory; 0: not measured.
+  double host_memory_bytes_per_second = 0;
 };
 
 // INVALID_ARGUMENT naming the entry that is NaN, infinite or outside of what any machine reaches, or at the same place as another of its

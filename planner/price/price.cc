@@ -49,13 +49,14 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
   for (const AttentionPoint& p : calibration.attention)
     add(p.op_kind, {LogOf(p.context), LogOf(p.head_size), 0}, p.flops_per_second);
   for (const OpRate& p : calibration.rates)
-    add(p.op_kind, {LogOf(p.bytes), 0, 0}, p.bytes_per_second);
+    add(p.op_kind, {LogOf(p.bytes), LogOf(p.rank_count), 0}, p.bytes_per_second);
   for (RateSurface& surface : measured_) surface.Fit();
 }
 
-double PriceTable::MemorySeconds(OpKind kind, double bytes) const {
+double PriceTable::MemorySeconds(OpKind kind, double bytes, int64_t rank_count) const {
   const RateSurface& measured = Measured(kind);
-  if (!measured.empty()) return bytes / measured.RateAt({std::log(std::max(bytes, 1.0)), 0, 0});
+  if (!measured.empty())
+    return bytes / measured.RateAt({std::log(std::max(bytes, 1.0)), LogOf(rank_count), 0});
   return bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second) + launch_seconds_;
 }
 
@@ -80,7 +81,10 @@ double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
          launch_seconds_;
 }
 
+// Where device and host are one, the copy is the processor's.
 double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
+  if (hardware_.compute_capability == 0 && !Measured(op.kind).empty())
+    return MemorySeconds(op.kind, CostOf(program, op, false, {}).bytes);
   const double bytes = static_cast<double>(
       InstanceBytes(program.buffers[static_cast<size_t>(op.outputs[0].buffer)]));
   return bytes / (kDatasheetMemoryShare * hardware_.host_bytes_per_second) + launch_seconds_;
@@ -91,8 +95,9 @@ double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumu
   const int64_t ranks = RankCount(program.inputs.mix),
                 sharing =
                     links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
+  const double measured = calibration_.host_memory_bytes_per_second;
   return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(sharing) /
-         (kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
+         (measured > 0 ? measured : kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
 }
 
 // Of NCCL: of a collective, of a step from rank to rank, and of one to another node.
@@ -105,10 +110,11 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
   const BufferRef whole = op.kind == OpKind::kReduceScatter ? op.inputs[0] : op.outputs[0];
   const auto bytes =
       static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(whole.buffer)]));
-  if (!Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes);
   const auto ranks = static_cast<double>(RankCount(program.inputs.mix));
   const double nodes =
       links_.ranks_per_node > 0 ? std::ceil(ranks / static_cast<double>(links_.ranks_per_node)) : 1;
+  if (nodes <= 1 && !Measured(op.kind).empty())
+    return MemorySeconds(op.kind, bytes, RankCount(program.inputs.mix));
   double rate = hardware_.link_bytes_per_second;
   if (nodes > 1 && links_.network_bytes_per_second > 0)
     rate = std::min(rate, links_.network_bytes_per_second);
@@ -123,9 +129,9 @@ double PriceTable::CollectiveSeconds(const Program& program, const Op& op) const
 double PriceTable::AllToAllSeconds(const Program& program, const Op& op) const {
   const auto bytes =
       static_cast<double>(InstanceBytes(program.buffers[static_cast<size_t>(op.inputs[0].buffer)]));
-  if (!Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes);
   const int64_t ranks = op.attributes.sequence_parallel, in_node = links_.ranks_per_node,
                 near = in_node > 0 ? std::gcd(ranks, in_node) : ranks;
+  if (near == ranks && !Measured(op.kind).empty()) return MemorySeconds(op.kind, bytes, ranks);
   const double part_bytes = bytes / static_cast<double>(ranks);
   const double link = kDatasheetMemoryShare * hardware_.link_bytes_per_second;
   double seconds = part_bytes * static_cast<double>(near - 1) / link;

@@ -103,7 +103,7 @@ class PriceTable {
   double AllToAllSeconds(const Program& program, const Op& op) const;
   double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
   double AttentionSeconds(const Op& op, const OpCost& cost) const;
-  double MemorySeconds(OpKind kind, double bytes) const;
+  double MemorySeconds(OpKind kind, double bytes, int64_t rank_count = 0) const;
 
   Hardware hardware_;
   Calibration calibration_;

@@ -185,11 +185,13 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
     op_rate->set_op_kind(rate.op_kind);
     op_rate->set_bytes(rate.bytes);
     op_rate->set_bytes_per_second(rate.bytes_per_second);
+    op_rate->set_rank_count(rate.rank_count);
   }
   proto.set_launch_seconds(calibration.launch_seconds);
   proto.set_step_factor(calibration.step_factor);
   proto.set_relative_error(calibration.relative_error);
   proto.set_outside_arena_bytes(calibration.outside_arena_bytes);
+  proto.set_host_memory_bytes_per_second(calibration.host_memory_bytes_per_second);
   return proto;
 }
 
@@ -216,12 +218,14 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
   for (const v1::OpRate& rate : proto.rates()) {
     calibration.rates.push_back({.op_kind = rate.op_kind(),
                                  .bytes = rate.bytes(),
-                                 .bytes_per_second = rate.bytes_per_second()});
+                                 .bytes_per_second = rate.bytes_per_second(),
+                                 .rank_count = rate.rank_count()});
   }
   calibration.launch_seconds = proto.launch_seconds();
   calibration.step_factor = proto.step_factor();
   calibration.relative_error = proto.relative_error();
   calibration.outside_arena_bytes = proto.outside_arena_bytes();
+  calibration.host_memory_bytes_per_second = proto.host_memory_bytes_per_second();
   if (calibration.id.empty()) violations.Add(FieldPath(field, "id"), "is empty");
   violations.AddStatus(field, planner::ValidateCalibration(calibration));
   return calibration;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 
 #include "client/exit_codes.h"
@@ -105,6 +106,25 @@ TEST_F(CalibrationCliTest, RunsAreLeftAndCancelled) {
   EXPECT_THAT(second.errors, HasSubstr("calibrationRuns/1 of cpu is"));
   EXPECT_THAT(Run({"calibration", "cancel", "1"}, named).output, HasSubstr("cancelled"));
   EXPECT_EQ(Run({"calibration", "cancel", "2"}, named).status, kExitNotFound);
+}
+
+TEST_F(CalibrationCliTest, WhatJobsTookIsReportedFromTheirRunDirectories) {
+  EXPECT_EQ(Run({"calibration", "report", "--local"}).status, kExitNotFound) << "no jobs";
+  {
+    ServerProcess server(scratch_.path() + "/tunesmith", {{"FAKE_MEASURED_STEP_SECONDS", "3"}});
+    v1::CreateJobRequest request = server::TestJob(scratch_, 2);
+    request.mutable_plan()->mutable_prediction()->mutable_time()->set_step_seconds(2);
+    request.mutable_plan()->mutable_prediction()->mutable_time()->set_high_seconds(2.5);
+    v1::CreateJobResponse response;
+    grpc::ClientContext context;
+    ASSERT_TRUE(server.jobs().CreateJob(&context, request, &response).ok());
+    server.WaitFor(response.job().name());
+  }
+  const std::string svg = scratch_.path() + "/steps.svg";
+  const ProcessResult result = Run({"calibration", "report", "--local", "--svg", svg});
+  EXPECT_EQ(result.status, kExitOk) << result.errors;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("50.0 %"), HasSubstr("lora")));
+  EXPECT_THAT(ReadFile(svg).value(), AllOf(StartsWith("<svg"), HasSubstr("cpu, lora")));
 }
 
 TEST_F(CalibrationCliTest, ARunThatFailsSaysWhy) {

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "planner/answer/predict.h"
 #include "planner/answer/prediction.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
@@ -82,6 +83,91 @@ TEST(CalibrationTest, TheOrderOfThePointsDoesNotMatter) {
   const Program program = *BuildProgram(ToyInputs(ToyModel(2, true), {}));
   EXPECT_EQ(PriceStep(program, PriceTable(cpu, sorted, Precision::kFp32)).step_picoseconds,
             PriceStep(program, PriceTable(cpu, reversed, Precision::kFp32)).step_picoseconds);
+}
+
+// Of the op of that kind that takes longest, in seconds.
+double SecondsOf(const Program& program, OpKind kind, const PriceTable& prices) {
+  int64_t longest = 0;
+  for (const Segment& segment : program.segments) {
+    if (segment.repeat_count == 0) continue;
+    for (const BlockRun& run : segment.runs)
+      for (const Op& op : program.blocks[static_cast<size_t>(run.block)].ops)
+        if (op.kind == kind)
+          longest = std::max(longest, prices.Picoseconds(program, op, segment.kind));
+  }
+  EXPECT_GT(longest, 0) << "the program has no " << OpKindName(kind);
+  return 1e-12 * static_cast<double>(longest);
+}
+
+TEST(CalibrationTest, CollectivesArePricedByTheirGroups) {
+  Calibration calibration = Valid();
+  const Hardware cpu = *FindHardware("cpu");
+  for (const int64_t bytes : {10000, 20000, 40000, 80000}) {
+    calibration.rates.push_back({"all_reduce", bytes, 4e9, 2});
+    calibration.rates.push_back({"all_reduce", bytes, 1e9, 4});
+  }
+  ASSERT_TRUE(ValidateCalibration(calibration).ok());
+  const auto seconds = [&](int64_t ranks) {
+    const Program program = *BuildProgram(ToyInputs(ToyModel(2, true), {.data_parallel = ranks}));
+    return SecondsOf(program, OpKind::kAllReduce, PriceTable(cpu, calibration, Precision::kFp32));
+  };
+  // Between points a rate is drawn towards the trend over all groups.
+  EXPECT_GT(seconds(4) / seconds(2), 2.5);
+  EXPECT_LT(seconds(4) / seconds(2), 4.1);
+  calibration.rates.push_back({"all_reduce", 10000, 2e9, 2});
+  EXPECT_THAT(ValidateCalibration(calibration).message(), HasSubstr("at the same place"));
+}
+
+// Where device and host are one, what goes between them is copied by the processor.
+TEST(CalibrationTest, CopiesToTheHostArePricedAsCopies) {
+  const Hardware cpu = *FindHardware("cpu");
+  Mix mix;
+  mix.recompute[static_cast<size_t>(Rung::kHost)] = 2;
+  const Program program = *BuildProgram(ToyInputs(ToyModel(2, true), mix));
+  Calibration calibration = Valid();
+  const double datasheet =
+      SecondsOf(program, OpKind::kCopy, PriceTable(cpu, calibration, Precision::kFp32));
+  for (const double rate : {1e8, 4e8}) {
+    calibration.rates.resize(1);
+    calibration.rates.push_back({"copy", 3072, rate});
+    const double measured =
+        SecondsOf(program, OpKind::kCopy, PriceTable(cpu, calibration, Precision::kFp32));
+    EXPECT_NE(measured, datasheet);
+    EXPECT_NEAR(measured * rate, 2.0 * 16 * 24 * 4, 1) << "each input read, each output written";
+  }
+}
+
+TEST(CalibrationTest, UpdatesOnTheHostUseItsMeasuredMemory) {
+  const Hardware gpu = *FindHardware("A100-80GB");
+  ProgramInputs inputs = ToyInputs(ToyModel(2, true), {.offload = Offload::kOptimizer});
+  inputs.backend.kind = BackendKind::kCuda;
+  const Program program = *BuildProgram(inputs);
+  Calibration calibration = Valid();
+  calibration.device_name = "A100-80GB";
+  const auto seconds = [&](double rate) {
+    calibration.host_memory_bytes_per_second = rate;
+    return SecondsOf(program, OpKind::kAdamW, PriceTable(gpu, calibration, Precision::kFp32));
+  };
+  EXPECT_NEAR(seconds(1e9) / seconds(4e9), 4, 0.01);
+  EXPECT_NEAR(seconds(0), seconds(kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond), 1e-11);
+  calibration.host_memory_bytes_per_second = -1;
+  EXPECT_THAT(ValidateCalibration(calibration).message(),
+              HasSubstr("host_memory_bytes_per_second is -1"));
+}
+
+// The tensor that is loaded comes on top of what a process was measured to take.
+TEST(CalibrationTest, MemoryBesideTheArenaIsTheProcessAndTheLargestTensor) {
+  Question question;
+  question.model = ToyModel(2, true);
+  question.devices = *ParseDeviceGroup("cpu");
+  const int64_t assumed = BudgetOf(question).outside_arena_bytes;
+  question.calibration = Valid();
+  question.calibration.outside_arena_bytes = 5000000;
+  const int64_t measured = BudgetOf(question).outside_arena_bytes;
+  const int64_t largest = 40 * 24 * 4;  // a matrix of the MLP
+  const int64_t tokenizer = 640 * 37;
+  EXPECT_EQ(measured, 5000000 + tokenizer + largest);
+  EXPECT_EQ(assumed % 1048576, tokenizer + largest);
 }
 
 TEST(PredictionNamesTest, AreDistinct) {

@@ -5,6 +5,7 @@
 //   FAKE_CRASH_AT_STEP      the first attempt kills itself by SIGKILL after this step
 //   FAKE_IGNORE_SIGTERM     SIGTERM does nothing
 //   FAKE_EXIT_CODE          ends at once with this status, without exit.json
+//   FAKE_MEASURED_STEP_SECONDS  what it says that a step took
 //   FAKE_CRASH_AT_END       the first attempt kills itself when all is done but exit.json
 // Files of its own in the run directory tell a test what ran: `starts` has a line per attempt that was started, and `double_launch` is there
 // if two trainers ever ran at once.
@@ -81,6 +82,8 @@ int End(const std::string& directory, int64_t step, v1::JobState state,
   exit.set_last_step(step);
   if (state == v1::JOB_STATE_SUCCEEDED) {
     exit.mutable_summary()->set_step(step);
+    if (const char* seconds = std::getenv("FAKE_MEASURED_STEP_SECONDS"))
+      exit.mutable_summary()->set_measured_step_seconds(std::atof(seconds));
     exit.mutable_summary()->set_adapter_dir(InDirectory(directory, convert::kOutputDirectory));
     v1::Event event;
     *event.mutable_finished() = exit.summary();

@@ -99,13 +99,8 @@ absl::Status WriteResult(Session& session, const std::string& base_checksum,
                             ? DType::kBF16
                             : DType::kF32;
     const planner::ModelSpec& model = session.program().inputs.model;
-    const auto read = [&session](std::string_view name, absl::Span<float> out) -> absl::Status {
-      TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values,
-                                 ReadSharedWeight(session, std::string(name)));
-      if (values.size() != out.size())
-        return absl::InternalError(StrCat("weight ", name, " has another size than its tensor"));
-      std::copy(values.begin(), values.end(), out.begin());
-      return absl::OkStatus();
+    const auto read = [&session](std::string_view name, absl::Span<float> out) {
+      return ReadSharedWeight(session, std::string(name), out);
     };
     TUNESMITH_RETURN_IF_ERROR(WriteModel(directory, model, dtype, read));
     TUNESMITH_RETURN_IF_ERROR(KeepConfig(model_path, directory, model, dtype));

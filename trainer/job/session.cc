@@ -346,6 +346,27 @@ absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) 
                           std::move(values));
 }
 
+absl::Status Session::ReadWeight(const std::string& name, absl::Span<float> out) {
+  TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
+  TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
+                             executor_->RunSave(tensor.buffer, tensor.instance));
+  const Buffer& buffer = program().buffers[static_cast<size_t>(staging)];
+  if (static_cast<int64_t>(out.size()) != planner::ElementCount(buffer))
+    return absl::InvalidArgumentError(StrCat("weight ", name, " has ",
+                                             planner::ElementCount(buffer),
+                                             " elements, room was given for ", out.size()));
+  if (LayoutOf(name) == planner::TensorLayout::kPlain && buffer.dtype == DType::kF32)
+    return executor_->arena().Read(staging, tensor.instance, out.data(),
+                                   planner::InstanceBytes(buffer));
+  TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
+                             ReadFloats(executor_->arena(), staging, tensor.instance));
+  const Buffer& weight = program().buffers[static_cast<size_t>(tensor.buffer)];
+  values =
+      FromProgramOrder(program().inputs.model, LayoutOf(name), weight.dims[0], std::move(values));
+  std::copy(values.begin(), values.end(), out.begin());
+  return absl::OkStatus();
+}
+
 absl::Status Session::WriteWeight(const std::string& name, absl::Span<const float> values) {
   TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
   const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];

@@ -69,6 +69,8 @@ class Session {
   // A weight that the program saves (every one for full fine-tuning, else the adapters), by its name, through the save
   // segment. NOT_FOUND for any other. WriteWeight takes frozen weights too.
   absl::StatusOr<std::vector<float>> ReadWeight(const std::string& name);
+  // The same into room for as many elements; INVALID_ARGUMENT for another number.
+  absl::Status ReadWeight(const std::string& name, absl::Span<float> out);
   absl::Status WriteWeight(const std::string& name, absl::Span<const float> values);
 
   // How checkpoints hold a weight or an adapter's matrix, by its name.

@@ -30,6 +30,11 @@ absl::StatusOr<std::vector<float>> ReadSharedWeight(Session& session, const std:
   return session.ReadWeight(name);
 }
 
+absl::Status ReadSharedWeight(Session& session, const std::string& name, absl::Span<float> out) {
+  TUNESMITH_RETURN_IF_ERROR(Tell(session, name));
+  return session.ReadWeight(name, out);
+}
+
 absl::Status EndSharedReads(Session& session) { return Tell(session, ""); }
 
 absl::Status FollowSharedReads(Session& session) {

@@ -104,15 +104,14 @@ std::string ShardName(size_t index, size_t count) {
   return absl::StrFormat("model-%05d-of-%05d.safetensors", index + 1, count);
 }
 
-// So many are narrowed at once.
-constexpr size_t kWrittenCount = size_t{1} << 18;
-
-absl::Status WriteTensor(const SafetensorsWriter::Declaration& tensor,
-                         absl::Span<const float> values, SafetensorsWriter& writer) {
+// So that no second copy of a large tensor is made.
+absl::Status WriteInPieces(const SafetensorsWriter::Declaration& tensor,
+                           absl::Span<const float> values, SafetensorsWriter& writer) {
+  constexpr size_t kPieceElements = size_t{1} << 20;
   std::string bytes;
-  for (size_t first = 0; first < values.size(); first += kWrittenCount) {
+  for (size_t begin = 0; begin < values.size(); begin += kPieceElements) {
     TUNESMITH_RETURN_IF_ERROR(
-        BytesFromFloats(tensor.dtype, values.subspan(first, kWrittenCount), &bytes));
+        BytesFromFloats(tensor.dtype, values.subspan(begin, kPieceElements), &bytes));
     TUNESMITH_RETURN_IF_ERROR(writer.Write(tensor.name, bytes));
   }
   return absl::OkStatus();
@@ -123,7 +122,7 @@ absl::Status WriteShard(const std::string& path, const Shard& shard, TensorReade
   for (const SafetensorsWriter::Declaration& tensor : writer.order()) {
     std::vector<float> values(ElementCount(tensor.shape));
     TUNESMITH_RETURN_IF_ERROR(read(tensor.name, absl::MakeSpan(values)));
-    TUNESMITH_RETURN_IF_ERROR(WriteTensor(tensor, values, writer));
+    TUNESMITH_RETURN_IF_ERROR(WriteInPieces(tensor, values, writer));
   }
   return writer.Commit();
 }

@@ -19,6 +19,8 @@
 namespace tunesmith::trainer {
 namespace {
 
+constexpr size_t kPieceElements = size_t{1} << 20;
+
 class SafetensorsWeights : public WeightSource {
  public:
   // `names`: of the model's tensors, in the files.
@@ -37,9 +39,7 @@ class SafetensorsWeights : public WeightSource {
     const std::string& stored = names_.find(name)->second;
     if (nf4_.ShapeOf(stored) != nullptr) return ReadFromNf4(name, stored, out);
     const SafetensorsDirectory::Entry& entry = directory_.entries().find(stored)->second;
-    TUNESMITH_RETURN_IF_ERROR(FloatsFromBytes(entry.tensor->dtype, entry.Bytes(), out));
-    entry.Release();
-    return absl::OkStatus();
+    return ReadInPieces(entry, out);
   }
 
   std::optional<Nf4Weight> ReadNf4(std::string_view name) const override {
@@ -49,6 +49,21 @@ class SafetensorsWeights : public WeightSource {
   }
 
  private:
+  // So that the file's pages are not held beside the values, nor after them.
+  static absl::Status ReadInPieces(const SafetensorsDirectory::Entry& entry,
+                                   absl::Span<float> out) {
+    const auto element_bytes = static_cast<size_t>(SizeOf(entry.tensor->dtype));
+    for (size_t begin = 0; begin < out.size(); begin += kPieceElements) {
+      const size_t count = std::min(kPieceElements, out.size() - begin);
+      const std::string_view piece =
+          entry.Bytes().substr(begin * element_bytes, count * element_bytes);
+      TUNESMITH_RETURN_IF_ERROR(
+          FloatsFromBytes(entry.tensor->dtype, piece, out.subspan(begin, count)));
+      MappedFile::Release(piece);
+    }
+    return absl::OkStatus();
+  }
+
   // bitsandbytes turns GPT-2's weights around.
   absl::Status ReadFromNf4(std::string_view name, const std::string& stored,
                            absl::Span<float> out) const {

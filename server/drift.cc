@@ -1,0 +1,76 @@
+#include "server/drift.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "proto/convert/measurement.h"
+
+namespace tunesmith::server {
+namespace {
+
+constexpr size_t kWindow = 20;
+constexpr int64_t kLoadedCount = 2000;
+
+int64_t CountOutside(const std::deque<bool>& steps) {
+  return std::count(steps.begin(), steps.end(), true);
+}
+
+}  // namespace
+
+absl::Status Drift::Load(DatabasePool& pool) {
+  std::vector<v1::Measurement> newest;
+  TUNESMITH_RETURN_IF_ERROR(pool.Read([&](Database& database) -> absl::Status {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        Statement statement,
+        database.Prepare(
+            "SELECT measurement FROM measurements ORDER BY measurement_id DESC LIMIT ?"));
+    statement.Bind(kLoadedCount);
+    while (true) {
+      TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
+      if (!row) return absl::OkStatus();
+      if (!newest.emplace_back().ParseFromString(statement.Bytes(0)))
+        return absl::DataLossError("a stored measurement does not parse; restore a backup");
+    }
+  }));
+  std::lock_guard lock(mutex_);
+  for (auto measurement = newest.rbegin(); measurement != newest.rend(); ++measurement)
+    AddToWindow(*measurement);
+  return absl::OkStatus();
+}
+
+void Drift::Add(const v1::Measurement& measurement) {
+  if (measurement.step_seconds_ratio() <= 0) return;
+  ++step_count_;
+  outside_count_ += convert::IsStepOutside(measurement);
+  std::lock_guard lock(mutex_);
+  AddToWindow(measurement);
+  ++version_;
+}
+
+// REQUIRES: mutex_ held.
+void Drift::AddToWindow(const v1::Measurement& measurement) {
+  if (measurement.step_seconds_ratio() <= 0) return;
+  std::deque<bool>& steps =
+      outside_[{measurement.device_name(), convert::MethodOf(measurement.mix_line()),
+                measurement.calibration_id()}];
+  steps.push_back(convert::IsStepOutside(measurement));
+  if (steps.size() > kWindow) steps.pop_front();
+}
+
+std::string Drift::WarningOf(const std::string& device_name, const std::string& method,
+                             const std::string& calibration_id) const {
+  std::lock_guard lock(mutex_);
+  const auto found = outside_.find({device_name, method, calibration_id});
+  if (found == outside_.end()) return "";
+  const auto count = static_cast<int64_t>(found->second.size());
+  const int64_t outside = CountOutside(found->second);
+  if (!convert::HaveDrifted(count, outside)) return "";
+  return StrCat("Of the last ", count, " jobs by ", method, " on ", device_name, ", ", outside,
+                " took steps outside the predicted interval; ",
+                calibration_id.empty() ? "measure the device: tunesmith calibrate."
+                                       : "measure the device again: tunesmith calibrate.");
+}
+
+}  // namespace tunesmith::server
