@@ -160,7 +160,7 @@ absl::Status DiagnoseTls(const std::string& server, const Credentials& credentia
   SSL_set_alpn_protos(ssl.get(), kHttp2, sizeof(kHttp2) - 1);
   if (has_tls) ExpectHost(ssl.get(), host);
   SSL_set_fd(ssl.get(), connection.descriptor());
-  const absl::Status status = Shake(ssl.get(), server, credentials);
+  absl::Status status = Shake(ssl.get(), server, credentials);
   ERR_clear_error();
   return status;
 }

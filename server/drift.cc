@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/measurement.h"
+#include "server/operations/server_metrics.h"
 
 namespace tunesmith::server {
 namespace {
@@ -44,6 +45,7 @@ void Drift::Add(const v1::Measurement& measurement) {
   if (measurement.step_seconds_ratio() <= 0) return;
   ++step_count_;
   outside_count_ += convert::IsStepOutside(measurement);
+  TellStep(ProcessMetrics(), convert::IsStepOutside(measurement));
   std::lock_guard lock(mutex_);
   AddToWindow(measurement);
   ++version_;

@@ -97,10 +97,9 @@ std::shared_ptr<grpc::ServerCredentials> Front::CredentialsFor(const Listener& l
   const bool by_socket = listener.guard == Guard::kFileMode;
   const bool requires_certificate =
       options_.access_path.empty() && !options_.tls.client_authority_path.empty();
-  const auto credentials =
-      listener.guard == Guard::kTls
-          ? MakeTlsCredentials(tls_->copies(), requires_certificate)
-          : grpc::experimental::LocalServerCredentials(by_socket ? UDS : LOCAL_TCP);
+  auto credentials = listener.guard == Guard::kTls
+                         ? MakeTlsCredentials(tls_->copies(), requires_certificate)
+                         : grpc::experimental::LocalServerCredentials(by_socket ? UDS : LOCAL_TCP);
   credentials->SetAuthMetadataProcessor(MakeDoorProcessor(door_, by_socket));
   return credentials;
 }
@@ -121,7 +120,8 @@ absl::StatusOr<std::unique_ptr<grpc::Server>> Front::Serve(grpc::ServerBuilder& 
   interceptors.push_back(std::make_unique<MalformedRequestFactory>());
   builder.experimental().SetInterceptorCreators(std::move(interceptors));
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (server == nullptr) return absl::UnavailableError("gRPC does not start");
+  if (server == nullptr)
+    return absl::UnavailableError("gRPC does not start the server; the log has its words");
   for (size_t i = 0; i < acceptors_.size(); ++i)
     acceptors_[i]->Start(std::move(takers[i]), connections_);
   return server;

@@ -158,8 +158,7 @@ void AddDatabaseFlags(CLI::App& app, Flags& flags) {
       ->excludes("--backup");
 }
 
-void AddSecurityFlags(CLI::App& app, Flags& flags) {
-  tunesmith::server::FrontOptions& front = flags.server.front;
+void AddTlsFlags(CLI::App& app, tunesmith::server::FrontOptions& front) {
   app.add_option("--tls-cert", front.tls.certificate_path,
                  "Certificate of this server (PEM); read again when it is replaced, as all of TLS");
   app.add_option("--tls-key", front.tls.key_path, "Its key");
@@ -168,6 +167,10 @@ void AddSecurityFlags(CLI::App& app, Flags& flags) {
       "Authorities whose certificates clients may show; without --access-file, must show");
   app.add_option("--tls-crl-dir", front.tls.revocation_directory,
                  "Lists of revoked client certificates, named as openssl rehash does");
+}
+
+void AddAccessFlags(CLI::App& app, Flags& flags) {
+  tunesmith::server::FrontOptions& front = flags.server.front;
   app.add_option("--access-file", front.access_path,
                  "Who may do what: tokens and certificates with roles; read again when it changes");
   app.add_flag("--insecure", front.insecure,
@@ -180,6 +183,15 @@ void AddSecurityFlags(CLI::App& app, Flags& flags) {
   app.add_option("--data-root", flags.server.roots.data, "Jobs' data sets must lie below");
   app.add_option("--output-root", flags.server.roots.outputs,
                  "Jobs' output directories must lie below");
+  app.add_option("--add-token", flags.add_token,
+                 "Make a token for this name, add it to --access-file, print it and end")
+      ->group(tunesmith::server::kActions);
+  app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
+      ->group(tunesmith::server::kActions)
+      ->capture_default_str();
+}
+
+void AddLimitFlags(CLI::App& app, tunesmith::server::FrontOptions& front) {
   app.add_option("--max-calls-per-second", front.limits.calls_per_second,
                  "Of each caller, on average; 0: as many as come")
       ->check(CLI::NonNegativeNumber)
@@ -192,12 +204,6 @@ void AddSecurityFlags(CLI::App& app, Flags& flags) {
                  "Connections at once; others are closed. 0: three quarters of the files that this "
                  "process may open")
       ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  app.add_option("--add-token", flags.add_token,
-                 "Make a token for this name, add it to --access-file, print it and end")
-      ->group(tunesmith::server::kActions);
-  app.add_option("--role", flags.role, "Role of --add-token: reader, submitter or admin")
-      ->group(tunesmith::server::kActions)
       ->capture_default_str();
 }
 
@@ -252,7 +258,9 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddSlurmFlags(app, flags);
   AddKubernetesFlags(app, flags);
   AddDatabaseFlags(app, flags);
-  AddSecurityFlags(app, flags);
+  AddTlsFlags(app, flags.server.front);
+  AddAccessFlags(app, flags);
+  AddLimitFlags(app, flags.server.front);
   AddOperationsFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }

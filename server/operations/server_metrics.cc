@@ -48,4 +48,12 @@ void TellDrift(Metrics& metrics, const std::string& quantity, double ratio) {
       .Set(ratio);
 }
 
+void TellStep(Metrics& metrics, bool is_outside) {
+  metrics
+      .CounterOf("tunesmith_measured_steps_total",
+                 "Steps that were measured, by where they stand to their predicted interval.",
+                 {{"interval", is_outside ? "outside" : "inside"}})
+      .Add();
+}
+
 }  // namespace tunesmith::server

@@ -22,4 +22,7 @@ void TellBuild(Metrics& metrics);
 // "device_memory".
 void TellDrift(Metrics& metrics, const std::string& quantity, double ratio);
 
+// tunesmith_measured_steps_total: a step that was measured, inside or outside of the interval that was predicted for it.
+void TellStep(Metrics& metrics, bool is_outside);
+
 }  // namespace tunesmith::server

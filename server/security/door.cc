@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kScheme = "bearer ";
 constexpr size_t kMaxTokenBytes = 512;
 
-std::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+std::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 std::string MethodOf(const CallMetadata& metadata) {
   const auto path = metadata.find(":path");
@@ -107,7 +107,7 @@ absl::Status Door::LetIn(const CallMetadata& metadata, const grpc::AuthContext* 
   const std::string method = MethodOf(metadata);
   if (RoleFor(method) == Role::kOpen) return absl::OkStatus();
   const absl::StatusOr<Caller> caller = Identify(metadata, context, by_socket);
-  const absl::Status status = Check(method, caller);
+  absl::Status status = Check(method, caller);
   if (!status.ok())
     refused_({.method = method, .caller = caller.ok() ? caller->name : "", .status = status});
   return status;

@@ -41,7 +41,7 @@ std::string HashText(std::string_view hash) {
 std::optional<std::string> ParseHash(std::string_view text) {
   if (!text.starts_with(kHashPrefix)) return std::nullopt;
   const std::string_view digits = text.substr(kHashPrefix.size());
-  const bool good = digits.size() == 2 * SHA256_DIGEST_LENGTH &&
+  const bool good = digits.size() == size_t{2} * SHA256_DIGEST_LENGTH &&
                     std::all_of(digits.begin(), digits.end(), [](char c) {
                       return absl::ascii_isxdigit(static_cast<unsigned char>(c));
                     });

@@ -5,6 +5,7 @@
 
 #include "absl/time/clock.h"
 #include "server/measurements.h"
+#include "server/operations/metrics.h"
 #include "server/store.h"
 #include "tests/server/server_process.h"
 
@@ -41,6 +42,13 @@ TEST(DriftTest, WarnsWhenMoreThanThreeInTenStepsOfFiveLeaveTheirInterval) {
               AllOf(HasSubstr("last 5 jobs by full on cpu, 4"), HasSubstr("again")));
   EXPECT_EQ(drift.step_count(), 5);
   EXPECT_EQ(drift.outside_count(), 4);
+  const auto told = [](const char* interval) {
+    return ProcessMetrics()
+        .CounterOf("tunesmith_measured_steps_total", "", {{"interval", interval}})
+        .value();
+  };
+  EXPECT_EQ(told("outside"), 4);
+  EXPECT_EQ(told("inside"), 1);
   EXPECT_EQ(drift.WarningOf("cpu", "lora", "cpu-1"), "");
   EXPECT_EQ(drift.WarningOf("cpu", "full", "cpu-2"), "") << "a new calibration begins anew";
 }
