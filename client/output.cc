@@ -32,7 +32,8 @@ void PrintJson(const Output& output, const std::string& json, const Listing& rec
     case Format::kWide:
       return static_cast<void>(std::fputs(text.c_str(), stdout));
     case Format::kJson:
-      return static_cast<void>(std::puts(json.c_str()));
+      return static_cast<void>(
+          std::fputs(json.ends_with('\n') ? json.c_str() : (json + "\n").c_str(), stdout));
     case Format::kYaml:
       return static_cast<void>(std::fputs(YamlOfJson(json).c_str(), stdout));
     case Format::kCsv:

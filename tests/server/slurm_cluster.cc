@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
-#include <sstream>
 
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -36,11 +36,16 @@ std::string Find(const std::string& name) {
   return "";
 }
 
+// Of what can be read. By C's streams: a process that ends while its /proc is read is an error of reading, which C++'s throw.
 std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
+  std::string text;
+  FILE* const file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return text;
+  char buffer[4096];
+  for (size_t count; (count = std::fread(buffer, 1, sizeof buffer, file)) > 0;)
+    text.append(buffer, count);
+  std::fclose(file);
+  return text;
 }
 
 void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
