@@ -28,7 +28,12 @@ lint_spelling() { source_files | xargs -r .venv/bin/codespell -L positionof,nd,n
 
 # released.binpb is what clients may rely on: nothing of it may be taken away. It is made anew, when the API has grown, by
 #   (cd proto && ../.venv/bin/buf build --exclude-source-info -o released.binpb)
-lint_protos() { (cd proto && ../.venv/bin/buf lint && ../.venv/bin/buf breaking --against released.binpb); }
+lint_protos() {
+  (cd proto && ../.venv/bin/buf lint && ../.venv/bin/buf breaking --against released.binpb) || return 1
+  .venv/bin/python scripts/lib/api_reference.py | cmp -s - docs/reference/api.md && return
+  echo "docs/reference/api.md is not what the protos say; write it anew: .venv/bin/python scripts/lib/api_reference.py > docs/reference/api.md" >&2
+  return 1
+}
 
 lint_layers() { "$(system_python)" tests/layering_test.py; }
 
