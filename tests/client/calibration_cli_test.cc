@@ -68,7 +68,7 @@ TEST_F(CalibrationCliTest, OfThisHostCalibrationsAreFiles) {
   result = Run({"calibration", "show", "cpu-mine"});
   EXPECT_THAT(result.output, AllOf(HasSubstr("rms_norm"), HasSubstr("GB/s")));
   EXPECT_EQ(Run({"calibration", "show", "cpu-mine", "-o", "json"}).output,
-            ReadFile(scratch_.path() + "/cpu-mine.json").value() + "\n")
+            ReadFile(scratch_.path() + "/cpu-mine.json").value())
       << "what show prints, import takes";
   EXPECT_EQ(Run({"calibration", "import", File("cpu-mine", 2e9)}).status, kExitError);
   EXPECT_THAT(Run({"calibration", "import", File("cpu-none", -1)}).errors,
