@@ -55,11 +55,37 @@ void AddGlobalFlags(CLI::App& app, Globals& globals) {
   app.set_version_flag("--version", tunesmith::StrCat("tunesmith ", tunesmith::Version()));
 }
 
-// A word where a command must stand makes CLI11 miss the command without naming the word.
-int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
+const CLI::App* DeepestCommand(const CLI::App& app) {
   const CLI::App* deepest = &app;
   while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
-  std::vector<std::string> words = app.remaining(true);
+  return deepest;
+}
+
+// A command knows its own flags and those of its parents.
+int ReportUnknownFlag(const CLI::App& command, const std::string& word) {
+  std::vector<std::string> flags;
+  for (const CLI::App* app = &command; app != nullptr; app = app->get_parent()) {
+    for (const CLI::Option* option : app->get_options()) {
+      for (const std::string& name : option->get_lnames())
+        flags.push_back(tunesmith::StrCat("--", name));
+    }
+  }
+  const std::string flag = word.substr(0, word.find('='));
+  const std::vector<std::string> nearest = tunesmith::NearestNames(flag, flags);
+  std::cerr << "tunesmith: " << command.get_name() << " has no flag '" << flag << "'"
+            << (nearest.empty() ? "" : "; " + tunesmith::DidYouMean(flag, flags))
+            << "\nRun with --help for all flags.\n";
+  return tunesmith::client::kExitUsage;
+}
+
+// A word where a command must stand makes CLI11 miss the command without naming the word.
+int ReportUsage(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* const deepest = DeepestCommand(app);
+  const std::vector<std::string> words = app.remaining(true);
+  const auto flag = std::find_if(words.begin(), words.end(),
+                                 [](const std::string& word) { return word.starts_with("--"); });
+  const bool unexpected = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+  if (unexpected && flag != words.end()) return ReportUnknownFlag(*deepest, *flag);
   const bool missing_command = deepest->get_require_subcommand_min() > 0;
   if (error.get_exit_code() == 0 || !missing_command || words.empty() || words[0].starts_with('-'))
     return app.exit(error) == 0 ? tunesmith::client::kExitOk : tunesmith::client::kExitUsage;

@@ -74,6 +74,17 @@ TEST(CliTest, EstimateOfARecommendedMixAgrees) {
   EXPECT_EQ(Tunesmith(arguments).status, 2);
 }
 
+TEST(CliTest, AFlagThatIsNotKnownIsNamedWithTheNearest) {
+  const ProcessResult near = Tunesmith({"recommend", "--modle=x"});
+  EXPECT_EQ(near.status, 2);
+  EXPECT_THAT(near.errors, HasSubstr("recommend has no flag '--modle'; did you mean '--model'"));
+  const ProcessResult of_parent = Tunesmith({"jobs", "list", "--sever", "x"});
+  EXPECT_THAT(of_parent.errors, HasSubstr("list has no flag '--sever'; did you mean '--server'"));
+  const ProcessResult far = Tunesmith({"gpus", "--xyzzyplugh"});
+  EXPECT_EQ(far.status, 2);
+  EXPECT_THAT(far.errors, HasSubstr("gpus has no flag '--xyzzyplugh'\n"));
+}
+
 TEST(CliTest, NothingFitsIsStatus3WithTheAmountMissing) {
   const ProcessResult result = Tunesmith(Question({"--memory-budget", "100MiB"}));
   EXPECT_EQ(result.status, 3) << result.errors;
