@@ -191,12 +191,15 @@ void MixFamily::Give(Rung rung, int64_t count, GivenLayers& given) const {
 }
 
 ComposedMix MixFamily::Compose(const RecomputeCounts& recompute) const {
+  GivenLayers given;
+  for (size_t rung = kRungCount; rung-- > 0;) Give(static_cast<Rung>(rung), recompute[rung], given);
+  return Compose(recompute, given);
+}
+
+ComposedMix MixFamily::Compose(const RecomputeCounts& recompute, const GivenLayers& layers) const {
   const StepSummary& f = *step_;
-  const int64_t host = recompute[kHost], several_standing = several() ? f.gradient_bytes : 0;
+  const int64_t host = layers.host_count, several_standing = several() ? f.gradient_bytes : 0;
   const int64_t base = StackBaseBytes(host);
-  GivenLayers layers;
-  for (size_t rung = kRungCount; rung-- > 0;)
-    Give(static_cast<Rung>(rung), recompute[rung], layers);
   // All that the layers save, without the last one's output.
   const int64_t stack = base + layers.frame_bytes + (layer_count_ - host) * f.block_input_bytes;
   const int64_t arena = std::max(

@@ -72,6 +72,8 @@ class MixFamily {
 
   // REQUIRES: recompute sums to the model's layers.
   ComposedMix Compose(const RecomputeCounts& recompute) const;
+  // The same where the counts were given one after the other.
+  ComposedMix Compose(const RecomputeCounts& recompute, const GivenLayers& given) const;
 
   // No mix of the family is quicker: other rungs than the one that keeps everything only add ops. A first look, for less than an outline.
   int64_t LeastStepPicoseconds();

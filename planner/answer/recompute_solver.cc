@@ -67,15 +67,19 @@ void RecomputeSolver::Reset(bool memory_first, int64_t arena_limit, int64_t step
   deadline_reached_ = false;
 }
 
-ComposedMix RecomputeSolver::Offer(const RecomputeCounts& counts) {
+void RecomputeSolver::Take(const RecomputeCounts& counts, const ComposedMix& composed) {
   ++evaluated_count_;
-  const ComposedMix composed = family_.Compose(counts);
   const int64_t arena = composed.arena_bytes, step = composed.price.step_picoseconds;
-  if (arena > arena_limit_ || step > step_limit_) return composed;
+  if (arena > arena_limit_ || step > step_limit_) return;
   const Key key = KeyOf(arena, step);
-  if (best_ && !(key < best_key_)) return composed;
+  if (best_ && !(key < best_key_)) return;
   best_ = {.counts = counts, .composed = composed};
   best_key_ = key;
+}
+
+ComposedMix RecomputeSolver::Offer(const RecomputeCounts& counts) {
+  const ComposedMix composed = family_.Compose(counts);
+  Take(counts, composed);
   return composed;
 }
 
@@ -210,7 +214,8 @@ std::optional<SolvedRecompute> RecomputeSolver::Smallest(int64_t step_picosecond
   const auto smallest = Walk();
   if (!smallest || deadline_reached_) return smallest;
   // What the rungs do not change often sets the arena; which of so many mixes is the quickest is found soonest by time.
-  return Quickest(smallest->composed.arena_bytes, step_picoseconds);
+  const auto quickest = Quickest(smallest->composed.arena_bytes, step_picoseconds);
+  return quickest ? quickest : smallest;
 }
 
 int64_t RecomputeSolver::LeastArena(size_t depth, const Node& node) const {
@@ -268,7 +273,7 @@ void RecomputeSolver::Branch(size_t depth, const Node& node) {
   if (depth + 1 == rungs_.size()) {
     if (MostLayers(rungs_[depth], node.left) < node.left) return;
     const Node full = Given(node, rungs_[depth], node.left);
-    if (MayHelp(depth, full)) Offer(full.counts);
+    if (MayHelp(depth, full)) Take(full.counts, family_.Compose(full.counts, full.given));
     return;
   }
   const int64_t most = MostLayers(rungs_[depth], node.left);

@@ -82,6 +82,7 @@ class RecomputeSolver {
   void Reset(bool memory_first, int64_t arena_limit, int64_t step_limit);
   Node Root() const;
   ComposedMix Offer(const RecomputeCounts& counts);
+  void Take(const RecomputeCounts& counts, const ComposedMix& composed);
   void OfferTwoRungSplits();
   void OfferSplits(Rung deep, Rung light);
   void Branch(size_t depth, const Node& node);
@@ -89,7 +90,10 @@ class RecomputeSolver {
   int64_t LeastArena(size_t depth, const Node& node) const;
   int64_t LeastStep(size_t depth, const Node& node) const;
   Node Given(const Node& node, Rung rung, int64_t count) const;
-  bool IsOver() const { return deadline_reached_ || evaluated_count_ >= last_evaluated_count_; }
+  // A limit on what is walked never makes a family that has a mix one that has none.
+  bool IsOver() const {
+    return deadline_reached_ || (best_ && evaluated_count_ >= last_evaluated_count_);
+  }
   int64_t MostLayers(Rung rung, int64_t left) const;
   Key KeyOf(int64_t arena_bytes, int64_t step_picoseconds) const;
 
