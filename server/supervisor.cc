@@ -230,6 +230,9 @@ absl::Status Supervisor::LookAt(Launcher& launcher, const JobRecord& record) {
   std::string handle = record.handle;
   if (handle.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(handle, launcher.Find(record.job));
+    // What could not be started yet, as where there is no quota, need not be any more.
+    if (handle.empty() && record.job.cancel_requested())
+      return EndAttempt(name, ExitFor(v1::END_CAUSE_CANCELLED, "cancelled before it was started"));
     if (handle.empty()) return StartAttempt(launcher, name);
     TUNESMITH_RETURN_IF_ERROR(KeepHandle(store_, name, handle).status());
   }

@@ -20,6 +20,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class KubernetesTest : public ClusterJobsTest {
  protected:
@@ -326,6 +327,23 @@ TEST_F(KubernetesTest, AFullQuotaIsWaitedFor) {
   const std::string name = Create(Request(5));
   AwaitReason(name, "exceeded quota");
   EXPECT_EQ(server_->WaitFor(name).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+// Nothing is submitted for a job that nobody wants any more.
+TEST_F(KubernetesTest, AJobThatWaitsForQuotaCanBeCancelled) {
+  StartServer();
+  cluster_->Do("fail", {{"count", 1000},
+                        {"code", 403},
+                        {"reason", "Forbidden"},
+                        {"message", "jobs.batch is forbidden: exceeded quota: team-a"}});
+  const std::string name = Create(Request(5));
+  AwaitReason(name, "exceeded quota");
+  Cancel(name);
+  cluster_->Do("fail", {{"count", 0}, {"code", 403}, {"reason", ""}, {"message", ""}});
+  const v1::Job job = server_->WaitFor(name);
+  EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLED) << job.reason();
+  EXPECT_EQ(job.cause(), v1::END_CAUSE_CANCELLED);
+  EXPECT_THAT(cluster_->Objects("Job"), IsEmpty());
 }
 
 TEST_F(KubernetesTest, ATokenThatRotatesIsTakenUp) {

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +18,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "common/file.h"
 #include "common/str_cat.h"
 #include "server/process.h"
 
@@ -36,17 +36,7 @@ std::string Find(const std::string& name) {
   return "";
 }
 
-// Of what can be read. By C's streams: a process that ends while its /proc is read is an error of reading, which C++'s throw.
-std::string Slurp(const std::string& path) {
-  std::string text;
-  FILE* const file = std::fopen(path.c_str(), "re");
-  if (file == nullptr) return text;
-  char buffer[4096];
-  for (size_t count; (count = std::fread(buffer, 1, sizeof buffer, file)) > 0;)
-    text.append(buffer, count);
-  std::fclose(file);
-  return text;
-}
+std::string Slurp(const std::string& path) { return ReadFile(path).value_or(""); }
 
 void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 

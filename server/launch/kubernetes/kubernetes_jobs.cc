@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -11,8 +12,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-// kManagedByLabel=kManagedBy, as a query has it.
-constexpr char kOurs[] = "?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dtunesmith";
+// Only what we made. A label's one character that a query may not have is its slash.
+const std::string& Ours() {
+  static const auto* const query = new std::string(StrCat(
+      "?labelSelector=", absl::StrReplaceAll(kManagedByLabel, {{"/", "%2F"}}), "%3D", kManagedBy));
+  return *query;
+}
 
 absl::Status NotTold(const absl::Status& status) {
   return absl::UnavailableError(StrCat("Kubernetes does not answer: ", status.message()));
@@ -50,7 +55,7 @@ absl::StatusOr<std::optional<KubernetesJob>> KubernetesJobs::Find(const std::str
 absl::Status KubernetesJobs::Read() {
   const absl::Time asked = absl::Now();
   read_ = absl::InfinitePast();
-  const auto list = kubectl_.Get(JobsPath() + kOurs);
+  const auto list = kubectl_.Get(JobsPath() + Ours());
   // No way of failing to list says something about a job.
   if (!list.ok()) return NotTold(list.status());
   std::map<std::string, KubernetesJob> jobs;
@@ -66,7 +71,7 @@ absl::Status KubernetesJobs::Read() {
 }
 
 absl::Status KubernetesJobs::ReadPods(std::map<std::string, KubernetesJob>& jobs) const {
-  const auto list = kubectl_.Get(StrCat("/api/v1/namespaces/", namespace_, "/pods", kOurs));
+  const auto list = kubectl_.Get(StrCat("/api/v1/namespaces/", namespace_, "/pods", Ours()));
   if (!list.ok()) return NotTold(list.status());
   return ForEachItem(*list, [&](const Json& item) {
     KubernetesPod pod = ReadPod(item);

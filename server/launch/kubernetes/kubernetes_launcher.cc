@@ -114,7 +114,7 @@ absl::StatusOr<v1::RenderedSubmission> KubernetesLauncher::Render(const v1::Job&
     submission.add_arguments(word);
   AddFile(file, manifest.dump(2) + "\n", submission);
   AddJobFiles(job, submission);
-  const absl::Status status = kubectl_.Create(path + "&dryRun=All", manifest).status();
+  const absl::Status status = Submit(path + "&dryRun=All", manifest);
   if (absl::IsFailedPrecondition(status)) return WithReason(status, "CLUSTER_REFUSES");
   TUNESMITH_RETURN_IF_ERROR(status);
   submission.set_outlook(
@@ -139,16 +139,20 @@ std::vector<Admission> KubernetesLauncher::Admit(const std::vector<v1::Job>& que
 absl::StatusOr<std::string> KubernetesLauncher::Start(const v1::Job& job) {
   TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   const std::string name = KubernetesJobName(job);
-  absl::Status status =
-      kubectl_.Create(StrCat(jobs_.JobsPath(), kStrict), JobManifest(options_, job)).status();
+  absl::Status status = Submit(StrCat(jobs_.JobsPath(), kStrict), JobManifest(options_, job));
   // Of a server that was killed before it could note that it had submitted it, say.
   if (absl::IsAlreadyExists(status)) status = CheckOwner(job);
   if (absl::IsUnavailable(status)) return refused_[name].Note(status, options_.poll_interval);
   refused_.erase(name);
-  // A namespace that is not there, which may be made.
-  if (absl::IsNotFound(status)) return absl::FailedPreconditionError(status.message());
   TUNESMITH_RETURN_IF_ERROR(status);
   return StrCat(options_.namespace_name, "/", name);
+}
+
+absl::Status KubernetesLauncher::Submit(const std::string& path,
+                                        const nlohmann::json& manifest) const {
+  const absl::Status status = kubectl_.Create(path, manifest).status();
+  // A namespace that is not there, which may be made.
+  return absl::IsNotFound(status) ? absl::FailedPreconditionError(status.message()) : status;
 }
 
 absl::Status KubernetesLauncher::CheckOwner(const v1::Job& job) const {

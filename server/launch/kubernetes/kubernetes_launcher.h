@@ -35,6 +35,8 @@ class KubernetesLauncher final : public Launcher {
 
  private:
   absl::StatusOr<std::string> NameIn(const std::string& handle) const;
+  // Creates what the manifest says at an API path; FAILED_PRECONDITION also where the namespace is not there.
+  absl::Status Submit(const std::string& path, const nlohmann::json& manifest) const;
   absl::Status CheckOwner(const v1::Job& job) const;
   absl::StatusOr<std::optional<KubernetesJob>> Ask(const std::string& name, const Sight& sight);
   absl::Status CheckRefusal(const v1::Job& job) const;
