@@ -9,6 +9,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/time/clock.h"
 #include "common/file.h"
+#include "common/loopback.h"
 #include "common/private_file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -65,8 +66,7 @@ Headers HeadersFor(const Credentials& credentials) {
 }
 
 bool IsOnThisHost(const std::string& server) {
-  return server.starts_with("unix:") || server.starts_with("127.") ||
-         server.starts_with("localhost:") || server.starts_with("[::1]:");
+  return server.starts_with("unix:") || IsLoopback(server);
 }
 
 absl::StatusOr<std::string> ReadToken(const CredentialFiles& files, const std::string& server) {

@@ -74,12 +74,17 @@ absl::Status CheckModel(const std::string& name) {
 }  // namespace
 
 absl::StatusOr<v1::CalibrationSpec> CheckStart(const v1::StartCalibrationRequest& request,
-                                               const Catalog& catalog) {
-  const v1::CalibrationSpec spec = WithDefaults(request.spec());
+                                               const Catalog& catalog, const PathRoots& roots) {
+  v1::CalibrationSpec spec = WithDefaults(request.spec());
   Violations violations;
   CheckRequestId("request_id", request.request_id(), violations);
   CheckDevice(spec, violations);
   CheckNumbers(spec, violations);
+  if (spec.model_name().starts_with('/')) {
+    const absl::StatusOr<std::string> model = ConfineModel(roots, spec.model_name());
+    violations.AddStatus("spec.model_name", model.status());
+    if (model.ok()) spec.set_model_name(*model);
+  }
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
   TUNESMITH_RETURN_IF_ERROR(CheckModel(spec.model_name()));
   if (!spec.hardware_name().empty())

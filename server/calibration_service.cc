@@ -52,7 +52,7 @@ absl::Status CheckIdle(Store& store) {
 
 absl::StatusOr<v1::StartCalibrationResponse> CalibrationService::Start(
     const v1::StartCalibrationRequest& request) {
-  TUNESMITH_ASSIGN_OR_RETURN(const v1::CalibrationSpec spec, CheckStart(request, catalog_));
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::CalibrationSpec spec, CheckStart(request, catalog_, roots_));
   const RequestKey key = KeyOf("StartCalibration", request.request_id(), request);
   TUNESMITH_ASSIGN_OR_RETURN(const auto before, AnswerBefore(store_.pool(), key));
   if (!before && request.refuse_if_busy()) TUNESMITH_RETURN_IF_ERROR(CheckIdle(store_));

@@ -3,6 +3,7 @@
 #include "server/calibration_runs.h"
 #include "server/calibrations.h"
 #include "server/catalog.h"
+#include "server/security/path_roots.h"
 #include "server/store.h"
 #include "tunesmith/v1/calibrations.grpc.pb.h"
 
@@ -12,8 +13,12 @@ namespace tunesmith::server {
 class CalibrationService final : public v1::CalibrationService::CallbackService {
  public:
   CalibrationService(Store& store, CalibrationRuns& runs, Calibrations& calibrations,
-                     const Catalog& catalog)
-      : store_(store), runs_(runs), calibrations_(calibrations), catalog_(catalog) {}
+                     const Catalog& catalog, PathRoots roots)
+      : store_(store),
+        runs_(runs),
+        calibrations_(calibrations),
+        catalog_(catalog),
+        roots_(std::move(roots)) {}
 
   grpc::ServerUnaryReactor* StartCalibration(grpc::CallbackServerContext* context,
                                              const v1::StartCalibrationRequest* request,
@@ -48,6 +53,7 @@ class CalibrationService final : public v1::CalibrationService::CallbackService 
   CalibrationRuns& runs_;
   Calibrations& calibrations_;
   const Catalog& catalog_;
+  const PathRoots roots_;
 };
 
 }  // namespace tunesmith::server

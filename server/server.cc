@@ -94,7 +94,7 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Fron
             InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
       measurements_(*store_, drift_),
-      calibration_service_(*store_, calibration_runs_, calibrations_, catalog_),
+      calibration_service_(*store_, calibration_runs_, calibrations_, catalog_, options.roots),
       calibrator_(
           calibration_runs_, calibration_history_,
           {.profiler_path = options.profiler_path, .data_directory = options.data_directory}),
@@ -127,10 +127,10 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked
     raw->supervisor_.Wake();
   });
   TUNESMITH_RETURN_IF_ERROR(server->Listen());
-  // After the port, so that a server that cannot serve launches nothing.
+  TUNESMITH_RETURN_IF_ERROR(server->StartHttp(options));
+  // After the ports, so that a server that cannot serve launches nothing.
   server->supervisor_.Start();
   server->SetHealth(true);
-  TUNESMITH_RETURN_IF_ERROR(server->StartHttp(options));
   if (!server->store_->pool().was_closed()) server->CheckDatabase();
   return server;
 }
@@ -169,7 +169,8 @@ void Server::CollectMetrics(const std::string& certificate_path) {
 }
 
 absl::Status Server::CheckReady() {
-  if (!serves_) return absl::UnavailableError("the server is shutting down");
+  if (!serves_)
+    return absl::UnavailableError("the server does not serve: it starts, or it shuts down");
   return store_->pool().Read([](Database& database) {
     return database.QueryInteger("SELECT count(*) FROM server_state").status();
   });

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "common/loopback.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 
@@ -14,12 +15,6 @@ namespace tunesmith::server {
 namespace {
 
 constexpr std::string_view kSocketScheme = "unix:";
-
-bool IsLoopback(const std::string& address) {
-  const std::string host = address.substr(0, address.rfind(':'));
-  if (host == "localhost" || host == "[::1]") return true;
-  return host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string::npos;
-}
 
 absl::Status NothingGuards(const std::string& address) {
   return absl::InvalidArgumentError(

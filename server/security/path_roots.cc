@@ -30,15 +30,21 @@ absl::Status Outside(const std::string& path, const std::vector<std::string>& ro
                                            ", where this server allows it (", flag, ")"));
 }
 
-// The files that a model's directory holds are opened by name: each must lead below the roots too.
+// The files that a model's directory holds are opened by name: each must lead below the roots too. One that cannot be listed may hold any.
 absl::Status CheckEntries(const std::string& directory, const std::vector<std::string>& roots) {
   std::error_code error;
   for (fs::directory_iterator entry(directory, error); !error && entry != fs::directory_iterator();
        entry.increment(error)) {
-    if (entry->is_symlink(error))
+    std::error_code unknown;
+    if (entry->is_symlink(unknown) || unknown)
       TUNESMITH_RETURN_IF_ERROR(ResolveBelow(entry->path().string(), roots, kModelRoot).status());
   }
-  return absl::OkStatus();
+  const bool is_no_directory =
+      error == std::errc::not_a_directory || error == std::errc::no_such_file_or_directory;
+  if (!error || is_no_directory) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat("is \"", directory,
+                                           "\", whose files this server cannot list (", kModelRoot,
+                                           "); let its user read the directory"));
 }
 
 absl::Status Resolve(std::vector<std::string>& roots, const char* flag) {
@@ -89,15 +95,20 @@ absl::StatusOr<std::string> ResolveBelow(const std::string& path,
   return real;
 }
 
+absl::StatusOr<std::string> ConfineModel(const PathRoots& roots, const std::string& path) {
+  if (!roots.confines) return path;
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string real, ResolveBelow(path, roots.models, kModelRoot));
+  TUNESMITH_RETURN_IF_ERROR(CheckEntries(real, roots.models));
+  return real;
+}
+
 void ConfinePaths(const PathRoots& roots, v1::JobSpec& spec, convert::Violations& violations) {
   if (!roots.confines) return;
   for (const ConfinedField& field : FieldsOf(roots, spec)) {
     if (!field.path->starts_with('/')) continue;  // absent, or refused already
-    absl::StatusOr<std::string> real = ResolveBelow(*field.path, *field.roots, field.flag);
-    if (real.ok() && field.roots == &roots.models) {
-      if (const absl::Status entries = CheckEntries(*real, *field.roots); !entries.ok())
-        real = entries;
-    }
+    absl::StatusOr<std::string> real = field.roots == &roots.models
+                                           ? ConfineModel(roots, *field.path)
+                                           : ResolveBelow(*field.path, *field.roots, field.flag);
     violations.AddStatus(field.name, real.status());
     if (real.ok()) *field.path = *std::move(real);
   }

@@ -28,6 +28,10 @@ absl::StatusOr<std::string> ResolveBelow(const std::string& path,
                                          const std::vector<std::string>& roots,
                                          const std::string& flag);
 
+// As ResolveBelow for a model's file or directory below `roots.models`; a link among a directory's files that leads out is INVALID_ARGUMENT too. The path as it is when the roots
+// do not confine.
+absl::StatusOr<std::string> ConfineModel(const PathRoots& roots, const std::string& path);
+
 // Replaces the paths of `spec` by where they lead, so that a link that is changed later leads nowhere else; a violation for each that leads
 // out, by a link among the files of a model's directory too. Does nothing when the roots do not confine.
 void ConfinePaths(const PathRoots& roots, v1::JobSpec& spec, convert::Violations& violations);

@@ -75,7 +75,7 @@ std::string TlsWatch::Version() const {
   for (const Copy& file : files_) {
     struct stat info = {};
     (void)stat(file.path.c_str(), &info);
-    version += StrCat(info.st_ino, " ", info.st_size, " ",
+    version += StrCat(info.st_ino, " ", info.st_size, " ", info.st_mode, " ",
                       absl::ToUnixNanos(absl::TimeFromTimespec(info.st_mtim)), "\n");
   }
   return version;

@@ -97,7 +97,8 @@ TEST_F(CredentialsTest, ATokenLetsInAndItsAbsenceOrRoleDoesNot) {
 
 TEST_F(CredentialsTest, ATokenDoesNotCrossTheNetworkInTheClear) {
   const std::string reader = TokenFile("reader");
-  ExpectRefused(Ask("server.example:1", {"--token-file", reader}), "in the clear; give --tls-ca");
+  for (const char* server : {"server.example:1", "127.0.0.1.server.example:1"})
+    ExpectRefused(Ask(server, {"--token-file", reader}), "in the clear; give --tls-ca");
 }
 
 TEST_F(CredentialsTest, WhatIsWrongWithCertificatesIsToldByItsName) {

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -292,6 +293,17 @@ TEST_F(PathRootsTest, AModelsFilesMayNotLeadOut) {
   EXPECT_TRUE(Confine(spec).ok()) << "a hub's cache is made so";
   std::filesystem::create_symlink(At("secret/key"), At("models/m/generation_config.json"));
   EXPECT_THAT(Refusal(Confine(spec)), HasSubstr("generation_config.json"));
+}
+
+// Its files could be opened all the same, by their names.
+TEST_F(PathRootsTest, AModelThatCannotBeListedIsRefused) {
+  if (geteuid() == 0) GTEST_SKIP() << "root lists every directory";
+  std::filesystem::permissions(At("models/m"), std::filesystem::perms::owner_exec);
+  v1::JobSpec spec;
+  spec.set_model_path(At("models/m"));
+  const absl::Status status = Confine(spec);
+  std::filesystem::permissions(At("models/m"), std::filesystem::perms::owner_all);
+  EXPECT_THAT(Refusal(status), HasSubstr("cannot list"));
 }
 
 TEST_F(PathRootsTest, WithoutARootNothingIsTakenAndWithoutConfinementEverything) {

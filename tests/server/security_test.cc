@@ -406,6 +406,21 @@ TEST_F(SecurityTest, PathsOfJobsStayBelowTheRoots) {
   });
 }
 
+TEST_F(SecurityTest, ACalibrationReadsNoModelOutsideTheRoots) {
+  ServerProcess server(DataDirectory(), {}, {"--model-root", scratch_.path()});
+  const auto calibrations = v1::CalibrationService::NewStub(Connect(server.address()));
+  for (const char* model : {"/etc", "/nothing/here"}) {
+    v1::StartCalibrationRequest request;
+    request.mutable_spec()->set_model_name(model);
+    v1::StartCalibrationResponse response;
+    grpc::ClientContext context;
+    const grpc::Status status = calibrations->StartCalibration(&context, request, &response);
+    EXPECT_EQ(status.error_code(), Code::INVALID_ARGUMENT) << model;
+    EXPECT_THAT(status.error_message(), HasSubstr("--model-root"))
+        << "whether it exists is not told";
+  }
+}
+
 TEST_F(SecurityTest, ALinkThatIsPutInPlaceWhileAJobWaitsKeepsItFromStarting) {
   const std::string root = scratch_.path() + "/root";
   std::filesystem::create_directories(root + "/d");
