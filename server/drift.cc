@@ -18,6 +18,10 @@ int64_t CountOutside(const std::deque<bool>& steps) {
   return std::count(steps.begin(), steps.end(), true);
 }
 
+bool Drifted(const std::deque<bool>& steps) {
+  return convert::HaveDrifted(static_cast<int64_t>(steps.size()), CountOutside(steps));
+}
+
 }  // namespace
 
 absl::Status Drift::Load(DatabasePool& pool) {
@@ -43,22 +47,21 @@ absl::Status Drift::Load(DatabasePool& pool) {
 
 void Drift::Add(const v1::Measurement& measurement) {
   if (measurement.step_seconds_ratio() <= 0) return;
-  ++step_count_;
-  outside_count_ += convert::IsStepOutside(measurement);
   TellStep(ProcessMetrics(), convert::IsStepOutside(measurement));
   std::lock_guard lock(mutex_);
-  AddToWindow(measurement);
-  ++version_;
+  if (AddToWindow(measurement)) ++version_;
 }
 
 // REQUIRES: mutex_ held.
-void Drift::AddToWindow(const v1::Measurement& measurement) {
-  if (measurement.step_seconds_ratio() <= 0) return;
+bool Drift::AddToWindow(const v1::Measurement& measurement) {
+  if (measurement.step_seconds_ratio() <= 0) return false;
   std::deque<bool>& steps =
       outside_[{measurement.device_name(), convert::MethodOf(measurement.mix_line()),
                 measurement.calibration_id()}];
+  const bool had_drifted = Drifted(steps);
   steps.push_back(convert::IsStepOutside(measurement));
   if (steps.size() > kWindow) steps.pop_front();
+  return had_drifted || Drifted(steps);
 }
 
 std::string Drift::WarningOf(const std::string& device_name, const std::string& method,
@@ -66,13 +69,11 @@ std::string Drift::WarningOf(const std::string& device_name, const std::string& 
   std::lock_guard lock(mutex_);
   const auto found = outside_.find({device_name, method, calibration_id});
   if (found == outside_.end()) return "";
-  const auto count = static_cast<int64_t>(found->second.size());
-  const int64_t outside = CountOutside(found->second);
-  if (!convert::HaveDrifted(count, outside)) return "";
-  return StrCat("Of the last ", count, " jobs by ", method, " on ", device_name, ", ", outside,
-                " took steps outside the predicted interval; ",
-                calibration_id.empty() ? "measure the device: tunesmith calibrate."
-                                       : "measure the device again: tunesmith calibrate.");
+  if (!Drifted(found->second)) return "";
+  return StrCat("Of the last ", found->second.size(), " jobs by ", method, " on ", device_name,
+                ", ", CountOutside(found->second),
+                " took steps outside the predicted interval; measure the device",
+                calibration_id.empty() ? "" : " again", ": tunesmith calibrate.");
 }
 
 }  // namespace tunesmith::server

@@ -27,23 +27,18 @@ class Drift {
   std::string WarningOf(const std::string& device_name, const std::string& method,
                         const std::string& calibration_id) const;
 
-  // Changes when a warning may.
+  // Changes when a warning does, and not with every step: answers that are kept rest on it.
   int64_t version() const { return version_; }
-
-  // Since the server started: steps that were measured, and those of them outside their 90 % interval.
-  int64_t step_count() const { return step_count_; }
-  int64_t outside_count() const { return outside_count_; }
 
  private:
   using Key = std::tuple<std::string, std::string, std::string>;  // device, method, calibration
 
-  void AddToWindow(const v1::Measurement& measurement);
+  // Whether a warning changed.
+  bool AddToWindow(const v1::Measurement& measurement);
 
   mutable std::mutex mutex_;
   std::map<Key, std::deque<bool>> outside_;  // the newest last
   std::atomic<int64_t> version_{0};
-  std::atomic<int64_t> step_count_{0};
-  std::atomic<int64_t> outside_count_{0};
 };
 
 }  // namespace tunesmith::server

@@ -90,7 +90,6 @@ absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
   }
   v1::ReportMeasurementResponse response;
   *response.mutable_measurement() = Measured(request, plan);
-  TellRatios(response.measurement());
   const RequestKey key = KeyOf("ReportMeasurement", request.request_id(), request);
   bool added = false;
   auto answer =
@@ -102,7 +101,10 @@ absl::StatusOr<v1::ReportMeasurementResponse> ReportMeasurement(
         added = true;
         return response;
       });
-  if (answer.ok() && added) drift.Add(answer->measurement());
+  if (answer.ok() && added) {
+    TellRatios(answer->measurement());
+    drift.Add(answer->measurement());
+  }
   return answer;
 }
 
