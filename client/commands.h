@@ -73,12 +73,13 @@ std::optional<int> RunShellVerb(CLI::App& app, const Globals& globals,
 
 void PrintJob(const Output& output, const v1::Job& job);
 
-// Follows a job to its end, shown or (with `quiet`) not, and prints it; 5 unless it SUCCEEDED, 6 when it has not ended after `patience`.
 struct FollowOptions {
   int64_t after_sequence = 0;
   bool quiet = false;
   absl::Duration patience = absl::InfiniteDuration();
 };
+
+// Follows a job to its end, shown or (with `quiet`) not, and prints it; 5 unless it SUCCEEDED, 6 when it has not ended after `patience`.
 int FollowAndReport(JobClient& jobs, const std::string& name, const FollowOptions& options,
                     const Output& output);
 

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "client/show.h"
+#include "client/svg_chart.h"
 #include "client/table.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -29,13 +31,10 @@ Cell::Cell(std::string shown_text, std::string raw_text)
 
 Cell CountCell(int64_t count) { return Cell(StrCat(count)); }
 
-Cell BytesCell(int64_t bytes) {
-  return {absl::StrFormat("%.2f", static_cast<double>(bytes) / static_cast<double>(kGiB)),
-          StrCat(bytes)};
-}
+Cell BytesCell(int64_t bytes) { return {Gib(bytes), StrCat(bytes)}; }
 
-Cell SecondsCell(double seconds, const char* none) {
-  return seconds > 0 ? Cell(FormatSeconds(seconds), RawNumber(seconds)) : Cell(none, "");
+Cell SecondsCell(double seconds) {
+  return seconds > 0 ? Cell(FormatSeconds(seconds), RawNumber(seconds)) : Cell("-", "");
 }
 
 Cell NumberCell(double value, int decimals) {
@@ -74,6 +73,23 @@ std::string Listing::ToTable(bool wide, bool headers) const {
     if (emphasized_ > 0 && &row == &rows_[emphasized_ - 1]) table.EmphasizeLast();
   }
   return table.ToString(headers);
+}
+
+std::string Listing::ToHtml() const {
+  std::string html = "<table><tr>";
+  for (const Column& column : columns_)
+    if (!column.wide) absl::StrAppend(&html, "<th>", EscapeHtml(column.title), "</th>");
+  html += "</tr>\n";
+  for (const std::vector<Cell>& row : rows_) {
+    html += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (!columns_[i].wide)
+        absl::StrAppend(&html, columns_[i].right_aligned ? "<td class=\"n\">" : "<td>",
+                        EscapeHtml(row[i].shown), "</td>");
+    }
+    html += "</tr>\n";
+  }
+  return rows_.empty() ? "" : html + "</table>\n";
 }
 
 std::string Listing::ToCsv(bool headers) const {

@@ -21,8 +21,8 @@ Cell CountCell(int64_t count);
 // Shown in GiB.
 Cell BytesCell(int64_t bytes);
 
-// Shown in the unit that suits. `none` for what is not above 0.
-Cell SecondsCell(double seconds, const char* none = "-");
+// Shown in the unit that suits; "-", and nothing for programs, where it is not above 0.
+Cell SecondsCell(double seconds);
 
 // Shown with so many decimals; "-", and nothing for programs, where it is not above 0.
 Cell NumberCell(double value, int decimals);
@@ -52,9 +52,10 @@ class Listing {
   // REQUIRES: the same columns.
   void Append(Listing other);
 
-  bool empty() const { return rows_.empty(); }
-
   std::string ToTable(bool wide, bool headers) const;
+
+  // As ToTable, an HTML table.
+  std::string ToHtml() const;
 
   // RFC 4180, but for lines that end in a line feed alone.
   std::string ToCsv(bool headers) const;

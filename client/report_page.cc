@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "client/listings.h"
 #include "client/memory_classes.h"
 #include "client/show.h"
 #include "client/show_explanation.h"
@@ -32,51 +32,28 @@ std::string Section(const std::string& title, const std::string& body) {
   return body.empty() ? "" : StrCat("<h2>", EscapeHtml(title), "</h2>\n", body);
 }
 
-// A cell that is a number is aligned to the right.
-struct HtmlCell {
-  std::string text;
-  bool is_number = false;
-};
-
-std::string HtmlTable(const std::vector<std::string>& header,
-                      const std::vector<std::vector<HtmlCell>>& rows) {
-  if (rows.empty()) return "";
-  std::string html = "<table><tr>";
-  for (const std::string& title : header)
-    absl::StrAppend(&html, "<th>", EscapeHtml(title), "</th>");
-  html += "</tr>\n";
-  for (const auto& row : rows) {
-    html += "<tr>";
-    for (const HtmlCell& cell : row)
-      absl::StrAppend(&html, cell.is_number ? "<td class=\"n\">" : "<td>", EscapeHtml(cell.text),
-                      "</td>");
-    html += "</tr>\n";
-  }
-  return html + "</table>\n";
-}
-
 std::string Subject(const ReportInput& input) {
   const v1::PlanInputs& inputs = input.inputs;
   const v1::DeviceGroup& devices = inputs.devices();
-  const std::string model = inputs.model().name();
-  std::vector<std::vector<HtmlCell>> rows = {
-      {{"model"}, {model}},
-      {{"devices"},
-       {StrCat(devices.node_count() > 1 ? StrCat(devices.node_count(), " nodes, ") : "",
-               devices.device_count(), " x ", devices.hardware().name())}},
-      {{"context"}, {StrCat(inputs.workload().context(), " tokens")}},
-      {{"rows per step"}, {StrCat(inputs.workload().rows_per_step())}},
-      {{"mix"}, {input.mix.mix_line()}},
-      {{"fits"}, {input.mix.prediction().fits() ? "yes" : "no"}},
-      {{"program"}, {input.mix.program_digest()}}};
+  Listing rows({{"what", ""}, {"value", ""}}, "what");
+  const auto add = [&](const char* what, const std::string& value) {
+    if (!value.empty()) rows.AddRow({what, value});
+  };
+  if (input.job) add("job", StrCat(input.job->name(), ", ", StateName(input.job->state())));
+  add("model", inputs.model().name());
+  add("devices", StrCat(devices.node_count() > 1 ? StrCat(devices.node_count(), " nodes, ") : "",
+                        devices.device_count(), " x ", devices.hardware().name()));
+  add("context", StrCat(inputs.workload().context(), " tokens"));
+  add("rows per step", StrCat(inputs.workload().rows_per_step()));
+  add("mix", input.mix.mix_line());
+  add("fits", input.mix.prediction().fits() ? "yes" : "no");
+  add("program", input.mix.program_digest());
   if (input.job) {
-    const v1::Job& job = *input.job;
-    rows.insert(rows.begin(), {{"job"}, {StrCat(job.name(), ", ", StateName(job.state()))}});
-    if (!job.reason().empty()) rows.push_back({{"reason"}, {job.reason()}});
-    rows.push_back({{"data set"}, {job.spec().dataset_path()}});
-    rows.push_back({{"run directory"}, {job.run_directory()}});
+    add("reason", input.job->reason());
+    add("data set", input.job->spec().dataset_path());
+    add("run directory", input.job->run_directory());
   }
-  return HtmlTable({"", ""}, rows);
+  return rows.ToHtml();
 }
 
 std::string MemoryOfMixes(const ReportInput& input) {
@@ -151,32 +128,6 @@ std::string Front(const ReportInput& input) {
                        .series = {front, chosen}});
 }
 
-std::string RankedTable(const v1::RecommendResponse& answer) {
-  std::vector<std::vector<HtmlCell>> rows;
-  for (int i = 0; i < answer.ranked_size(); ++i) {
-    const v1::Prediction& p = answer.ranked(i).prediction();
-    rows.push_back({{StrCat(i + 1), true},
-                    {Gib(p.memory().total_bytes()), true},
-                    {FormatSeconds(p.time().step_seconds()), true},
-                    {absl::StrFormat("%.0f", p.time().tokens_per_second()), true},
-                    {answer.ranked(i).mix_line()}});
-  }
-  return HtmlTable({"#", "memory GiB", "step", "tokens/s", "mix"}, rows);
-}
-
-std::string Alternatives(const v1::Explanation& explanation) {
-  std::vector<std::vector<HtmlCell>> rows;
-  for (const v1::Alternative& alternative : explanation.alternatives()) {
-    const v1::Prediction& p = alternative.best().prediction();
-    rows.push_back({{ExplainedAxisName(alternative.axis())},
-                    {alternative.value()},
-                    {FormatSeconds(p.time().step_seconds()), true},
-                    {Gib(p.memory().total_bytes()), true},
-                    {alternative.sentence()}});
-  }
-  return HtmlTable({"not chosen", "value", "step", "memory GiB", "because"}, rows);
-}
-
 std::string Ratio(double measured, double predicted) {
   return predicted > 0 ? absl::StrFormat("%+.1f %%", 100 * (measured / predicted - 1)) : "-";
 }
@@ -184,18 +135,19 @@ std::string Ratio(double measured, double predicted) {
 std::string Measured(const v1::Job& job) {
   if (!job.has_summary()) return "";
   const v1::Finished& summary = job.summary();
-  std::vector<std::vector<HtmlCell>> rows = {
-      {{"step"},
-       {FormatSeconds(summary.predicted_step_seconds()), true},
-       {FormatSeconds(summary.measured_step_seconds()), true},
-       {Ratio(summary.measured_step_seconds(), summary.predicted_step_seconds()), true}},
-      {{"arena, GiB"},
-       {Gib(summary.predicted_arena_bytes()), true},
-       {Gib(summary.used_arena_bytes()), true},
-       {Ratio(static_cast<double>(summary.used_arena_bytes()),
-              static_cast<double>(summary.predicted_arena_bytes())),
-        true}}};
-  return HtmlTable({"", "predicted", "measured", ""}, rows);
+  Listing rows({{"what", ""},
+                {"predicted", "predicted", true},
+                {"measured", "measured", true},
+                {"difference", "", true}},
+               "what");
+  rows.AddRow({"step", SecondsCell(summary.predicted_step_seconds()),
+               SecondsCell(summary.measured_step_seconds()),
+               Ratio(summary.measured_step_seconds(), summary.predicted_step_seconds())});
+  rows.AddRow({"arena, GiB", BytesCell(summary.predicted_arena_bytes()),
+               BytesCell(summary.used_arena_bytes()),
+               Ratio(static_cast<double>(summary.used_arena_bytes()),
+                     static_cast<double>(summary.predicted_arena_bytes()))});
+  return rows.ToHtml();
 }
 
 std::string Curves(const std::vector<v1::Event>& events) {
@@ -248,12 +200,13 @@ std::string ReportPage(const ReportInput& input) {
       input.job ? Section("Predicted and measured", Measured(*input.job)) : "",
       Section("Training", Curves(input.events)), Section("Memory", MemoryOfMixes(input)),
       MemoryByInstant(prediction.memory()), Section("Time", TimeByStream(prediction.time())),
-      Section("Choices", StrCat(Front(input), RankedTable(input.answer),
-                                input.answer.choice_rule().empty()
-                                    ? ""
-                                    : StrCat("<p>Ranked by: ",
-                                             EscapeHtml(input.answer.choice_rule()), ".</p>\n"))),
-      Section("Why not otherwise", Alternatives(input.answer.explanation())),
+      Section("Choices",
+              StrCat(Front(input), MixListing(input.answer.ranked(), /*starred=*/true).ToHtml(),
+                     input.answer.choice_rule().empty()
+                         ? ""
+                         : StrCat("<p>Ranked by: ", EscapeHtml(input.answer.choice_rule()),
+                                  ".</p>\n"))),
+      Section("Why not otherwise", AlternativeListing(input.answer.explanation()).ToHtml()),
       Section("Notes", Notes(input.answer)), "<p><small>tunesmith ", Version(),
       "</small></p>\n</body></html>\n");
 }

@@ -33,12 +33,10 @@ void ChooseStyle(ColorMode mode) {
               (mode == ColorMode::kAuto && DrawsUnasked() && !IsSet("NO_COLOR") && !IsDumb());
 }
 
-bool HasColor() { return has_color; }
-
 bool DrawsUnasked() { return isatty(STDOUT_FILENO) == 1; }
 
 std::string Styled(Style style, std::string_view text) {
-  static constexpr std::string_view kCodes[] = {"1", "1;32", "1;31", "2"};
+  static constexpr std::string_view kCodes[] = {"1;32", "1;31"};
   return Sequence(kCodes[static_cast<size_t>(style)], text);
 }
 

@@ -11,12 +11,10 @@ enum class ColorMode { kAuto, kAlways, kNever };
 // Before anything is printed. kAuto: colour where stdout is a terminal, unless $NO_COLOR is set (https://no-color.org) or $TERM is "dumb".
 void ChooseStyle(ColorMode mode);
 
-bool HasColor();
-
 // Whether bars and plots are drawn unasked: stdout is a terminal.
 bool DrawsUnasked();
 
-enum class Style { kBold, kGood, kBad, kDim };
+enum class Style { kGood, kBad };
 
 // The text as it is, or in the style where there is colour.
 std::string Styled(Style style, std::string_view text);

@@ -84,10 +84,10 @@ class StyleTest : public ::testing::Test {
 
 TEST_F(StyleTest, ColourIsAlwaysNeverOrAsTheTerminalHasIt) {
   ChooseStyle(ColorMode::kAlways);
-  EXPECT_EQ(Styled(Style::kBold, "x"), "\x1b[1mx\x1b[0m");
-  EXPECT_EQ(Styled(Style::kBold, ""), "");
+  EXPECT_EQ(Styled(Style::kGood, "x"), "\x1b[1;32mx\x1b[0m");
+  EXPECT_EQ(Styled(Style::kBad, ""), "");
   ChooseStyle(ColorMode::kNever);
-  EXPECT_EQ(Styled(Style::kBold, "x"), "x");
+  EXPECT_EQ(Styled(Style::kBad, "x"), "x");
   EXPECT_EQ(OnBackground(3, "x"), "x");
 }
 
