@@ -15,8 +15,7 @@ namespace tunesmith::planner {
 // Where compute hides behind what goes between ranks, many counts take the same time or nearly, and bounds cannot tell them apart: the quickest is then found to this
 // share of its time.
 inline constexpr double kHiddenComputeSlack = 1e-3;
-// And where they say nothing at all, as when streams wait for each other in turn, after so many mixes of a family what was found is kept. Of all that
-// were walked to the end the first splits were within 0.02 % of the quickest (docs/adr/0002).
+// And where they say nothing at all, as when streams wait for each other in turn, after so many mixes of a family what was found is kept (docs/adr/0002).
 inline constexpr int64_t kMostHiddenMixes = 5000;
 
 struct SolvedRecompute {

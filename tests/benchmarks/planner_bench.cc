@@ -11,6 +11,9 @@
 //   nothing_fits_seconds_median       the same on an A100-80GB, where nothing fits
 //   any_method_seconds_median         the first question over full fine-tuning, LoRA and QLoRA
 //   front_seconds_median              that with 16 points of the front of time and memory
+//   ranks_question_seconds_median     Recommend: full fine-tuning of Llama-2-70b-hf, 64 rows a step, 8 nodes of eight H100
+//   changes_seconds_median            the same of 128 rows on four H100, where nothing fits, with every change that would make it
+//   command_seconds_median            the first question as a command, from its start to its end
 //   calibrated_seconds_median         Recommend: SmolLM2-135M at 512 tokens, 8 rows a step, LoRA, on a CPU by 509 measured rates; by none of them:
 //                                     uncalibrated_seconds_median
 //   program_seconds                   the whole program of the 80-layer model built, laid out, priced and digested
@@ -20,11 +23,13 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "common/command.h"
 #include "common/median.h"
 #include "planner/answer/candidates.h"
 #include "planner/answer/changes.h"
@@ -197,6 +202,27 @@ void Run(double seconds) {
   const double nothing_seconds = MedianSeconds(seconds, [&] { (void)Recommend(nothing); });
   std::printf("%-34s %12.3f ms\n", "nothing fits (70B, A100-80GB)", nothing_seconds * 1e3);
 
+  // Full fine-tuning over many ranks, a list of eight.
+  Question ranks = QuestionOf("Llama-2-70b-hf", 64, "H100-SXM");
+  ranks.method = MethodChoice::kFull;
+  ranks.devices.node_count = 8;
+  ranks.devices.device_count = 64;
+  const double ranks_seconds = MedianSeconds(seconds, [&] { (void)Recommend(ranks); });
+  std::printf("%-34s %12.3f ms\n", "full fine-tuning (70B, 8x8xH100)", ranks_seconds * 1e3);
+
+  // Loading gRPC and protobuf is a good part of the whole command.
+  const auto run = [&](std::vector<std::string> arguments) {
+    arguments.insert(
+        arguments.begin(),
+        std::filesystem::read_symlink("/proc/self/exe").replace_filename("tunesmith").string());
+    return MedianSeconds(seconds, [&] { (void)RunCommand({.arguments = arguments}); });
+  };
+  const double command_seconds =
+      run({"--offline", "recommend", "--model", "Llama-3.1-8B", "--context", "4096", "--gpus",
+           "A100-80GB", "--method", "lora"});
+  std::printf("%-34s %12.3f ms   %.3f of it for `tunesmith version`\n",
+              "the command, first question", command_seconds * 1e3, run({"version"}) * 1e3);
+
   // With every change that would make it fit, as the command prints them.
   Question full = QuestionOf("Llama-2-70b-hf", 128, "H100-SXM");
   full.method = MethodChoice::kFull;
@@ -205,7 +231,7 @@ void Run(double seconds) {
     const SearchResult result = *Recommend(full);
     (void)CheapestChanges(full, *result.nearest);
   });
-  std::printf("%-34s %12.3f ms\n", "the same, full, 4xH100, changes", changes_seconds * 1e3);
+  std::printf("%-34s %12.3f ms\n", "nothing fits (full, 4xH100), changes", changes_seconds * 1e3);
 
   Mix mix = large_answer.ranked.at(0).mix;
   mix.recompute = {20, 15, 15, 10, 15, 5};
@@ -223,7 +249,8 @@ void Run(double seconds) {
   std::printf("%-34s %12.4f mean %8.4f worst (%s), %lld programs\n", "planned over live bound",
               mean, ratio.worst, ratio.worst_mix.c_str(), static_cast<long long>(ratio.count));
   std::printf(
-      "{\"changes_seconds_median\": %.6f, \"cluster_question_seconds_median\": %.6f, "
+      "{\"command_seconds_median\": %.6f, \"ranks_question_seconds_median\": %.6f, "
+      "\"changes_seconds_median\": %.6f, \"cluster_question_seconds_median\": %.6f, "
       "\"node_question_seconds_median\": %.6f, "
       "\"hidden_question_seconds_median\": %.6f, \"calibrated_seconds_median\": %.6f, "
       "\"uncalibrated_seconds_median\": %.6f, "
@@ -233,8 +260,8 @@ void Run(double seconds) {
       "\"any_method_seconds_median\": %.6f, \"front_seconds_median\": %.6f, \"program_seconds\": "
       "%.6f, \"live_bound_ratio_mean\": %.4f, "
       "\"live_bound_ratio_worst\": %.4f}\n",
-      changes_seconds, cluster_seconds, node_seconds, hidden_seconds, calibrated_seconds,
-      uncalibrated_seconds, priced, question_seconds,
+      command_seconds, ranks_seconds, changes_seconds, cluster_seconds, node_seconds,
+      hidden_seconds, calibrated_seconds, uncalibrated_seconds, priced, question_seconds,
       static_cast<long long>(answer.candidate_count), static_cast<long long>(answer.excluded_count),
       large_seconds, nothing_seconds, any_seconds, front, program_seconds, mean, ratio.worst);
 }
