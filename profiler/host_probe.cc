@@ -26,7 +26,9 @@ using planner::OpKind;
 using trainer::Communicator;
 
 constexpr int kRounds = 3;
-constexpr int64_t kUncachedBytes = 64 * kMiB;  // per processor and array
+// Of an array per processor, there are two: more than a processor's share of the caches, and over all processors no more than a gibibyte.
+constexpr int64_t kUncachedBytes = 64 * kMiB;
+constexpr int64_t kMostArrayBytes = 1 * kGiB;
 
 int64_t ProcessorCount() { return std::max<int64_t>(1, std::thread::hardware_concurrency()); }
 
@@ -104,10 +106,10 @@ int64_t ResidentBytes() {
 }
 
 double HostMemoryBytesPerSecond() {
-  const int64_t count = ProcessorCount();
+  const int64_t count = ProcessorCount(), bytes = std::min(kUncachedBytes, kMostArrayBytes / count);
   std::vector<double> rates;
   std::vector<std::vector<float>> gradients(static_cast<size_t>(count)), weights = gradients;
-  const auto size = static_cast<size_t>(kUncachedBytes / 4);
+  const auto size = static_cast<size_t>(bytes / 4);
   Together(count, [&](int64_t i) {
     gradients[static_cast<size_t>(i)].assign(size, 1.0f);
     weights[static_cast<size_t>(i)].assign(size, 1.0f);
@@ -117,7 +119,7 @@ double HostMemoryBytesPerSecond() {
     Together(count, [&](int64_t i) {
       Update(gradients[static_cast<size_t>(i)], weights[static_cast<size_t>(i)]);
     });
-    rates.push_back(static_cast<double>(3 * kUncachedBytes * count) / (MonotonicSeconds() - start));
+    rates.push_back(static_cast<double>(3 * bytes * count) / (MonotonicSeconds() - start));
   }
   return Median(rates);
 }
