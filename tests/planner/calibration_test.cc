@@ -155,6 +155,27 @@ TEST(CalibrationTest, UpdatesOnTheHostUseItsMeasuredMemory) {
               HasSubstr("host_memory_bytes_per_second is -1"));
 }
 
+// Links of their own, one memory behind them: from some number of ranks on it is the memory that limits, and twice the ranks take twice as long.
+TEST(CalibrationTest, TheRanksOfAHostShareItsMemory) {
+  Hardware gpu = *FindHardware("A100-80GB");
+  gpu.host_bytes_per_second = 25e9;
+  Calibration calibration = Valid();
+  calibration.launch_seconds = 0;
+  const auto seconds = [&](int64_t ranks, int64_t in_node, double host_rate) {
+    Mix mix{.data_parallel = ranks};
+    mix.recompute[static_cast<size_t>(Rung::kHost)] = 2;
+    ProgramInputs inputs = ToyInputs(ToyModel(2, true), mix);
+    inputs.backend.kind = BackendKind::kCuda;
+    calibration.host_memory_bytes_per_second = host_rate;
+    const PriceTable prices(gpu, calibration, Precision::kFp32, {}, {.ranks_per_node = in_node});
+    return SecondsOf(*BuildProgram(inputs), OpKind::kCopy, prices);
+  };
+  const double alone = seconds(1, 8, 100e9);
+  EXPECT_NEAR(seconds(4, 8, 100e9) / alone, 1, 1e-3) << "4 x 0.8 x 25e9 is below 100e9";
+  EXPECT_NEAR(seconds(8, 8, 50e9) / seconds(4, 8, 50e9), 2, 1e-3);
+  EXPECT_NEAR(seconds(8, 4, 50e9) / seconds(4, 4, 50e9), 1, 1e-3) << "two hosts have two memories";
+}
+
 // The tensor that is loaded comes on top of what a process was measured to take.
 TEST(CalibrationTest, MemoryBesideTheArenaIsTheProcessAndTheLargestTensor) {
   Question question;
