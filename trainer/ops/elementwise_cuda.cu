@@ -60,7 +60,7 @@ absl::Status VisitStorage(DType dtype, Visitor visitor) {
 absl::Status Add(CudaContext& cuda, const AddArgs& args) {
   const int64_t count = args.y.element_count();
   if (count == 0) return absl::OkStatus();
-  const cudaStream_t stream = cuda.impl().stream.get();
+  const cudaStream_t stream = cuda.impl().StreamOf(args.stream);
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
     constexpr int kPack = 16 / sizeof(T);
