@@ -97,6 +97,9 @@ class PriceTable {
  private:
   const RateSurface& Measured(OpKind kind) const { return measured_[static_cast<size_t>(kind)]; }
   double Seconds(const Program& program, const Op& op, bool accumulates) const;
+  double RanksOfHost(const Program& program) const;
+  double ShareOfHost(const Program& program) const;
+  double ComputeSeconds(const Program& program, const Op& op, bool accumulates) const;
   double LinkSeconds(const Program& program, const Op& op) const;
   double HostSeconds(const Program& program, const Op& op, bool accumulates) const;
   double CollectiveSeconds(const Program& program, const Op& op) const;
