@@ -17,9 +17,6 @@ struct RankLaunch {
 RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_directory,
                     int64_t rank_count);
 
-// What LaunchOf needs to start ranks on several nodes and has not found, for people: "mpirun is not on the PATH".
-std::string LaunchNeeds();
-
 // The plan's ranks; 1 where the plan cannot be read: the trainer will say why.
 int64_t RankCountOf(const std::string& run_directory);
 

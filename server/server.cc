@@ -13,6 +13,7 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
+#include "server/data_lock.h"
 #include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "server/launch/slurm/slurm_launcher.h"
 #include "server/log.h"
@@ -76,7 +77,7 @@ absl::StatusOr<PathRoots> RootsFor(const ServerOptions& options, const Front& fr
 
 }  // namespace
 
-Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+Server::Server(FileLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
                const ServerOptions& options, std::optional<planner::Calibration> fixed,
                std::shared_ptr<spdlog::logger> logger)
     : lock_(std::move(lock)),
@@ -109,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked
   TUNESMITH_RETURN_IF_ERROR(CheckLaunchers(options));
   TUNESMITH_ASSIGN_OR_RETURN(std::unique_ptr<Front> front, OpenFront(options, logger));
   TUNESMITH_ASSIGN_OR_RETURN(options.roots, RootsFor(options, *front));
-  TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
+  TUNESMITH_ASSIGN_OR_RETURN(FileLock lock, LockDataDirectory(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,
       Store::Open(InDirectory(options.data_directory, convert::kDatabaseFile),

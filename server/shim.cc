@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/command.h"
 #include "common/file.h"
+#include "common/mpi_launch.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
@@ -219,7 +220,7 @@ v1::JobExit NotStarted(const absl::Status& status) {
 absl::Status CheckLaunch(const ShimOptions& options, const RankLaunch& launch, int64_t rank_count) {
   if (options.node_count <= 1 || rank_count <= 1 || launch.is_mpirun) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      StrCat("the job has ", options.node_count, " nodes, and ", LaunchNeeds(),
+      StrCat("the job has ", options.node_count, " nodes, and ", MpirunNeeds(),
              "; install both on every node, or plan for one node"));
 }
 

@@ -107,6 +107,13 @@ double PriceTable::HostMemoryBytesPerSecond(int64_t rank_count) const {
   return kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond * static_cast<double>(sockets);
 }
 
+// Where a host is the device, its ranks have its processors and its memory together (trainer/job/thread_ranks.h): each takes as many times longer as there are.
+double PriceTable::ShareOfHost(const Program& program) const {
+  const auto ranks = static_cast<double>(RanksOfHost(program));
+  if (hardware_.compute_capability > 0 || ranks == 1) return 1;
+  return ranks * (calibration_.sharing_factor > 0 ? calibration_.sharing_factor : 1);
+}
+
 // Processors of a host share its memory: its ranks update at the same time.
 double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumulates) const {
   const int64_t ranks = RanksOfHost(program);
@@ -163,7 +170,11 @@ double PriceTable::Seconds(const Program& program, const Op& op, bool accumulate
   if (IsCollective(op.kind)) return CollectiveSeconds(program, op);
   if (op.stream == Stream::kHost) return HostSeconds(program, op, accumulates);
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
-    return LinkSeconds(program, op);
+    return LinkSeconds(program, op) * ShareOfHost(program);
+  return ComputeSeconds(program, op, accumulates) * ShareOfHost(program);
+}
+
+double PriceTable::ComputeSeconds(const Program& program, const Op& op, bool accumulates) const {
   const OpCost cost = CostOf(program, op, accumulates,
                              {.windowed = rows_.flash_pair_factor, .full = rows_.full_pair_factor});
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);

@@ -99,6 +99,8 @@ class PriceTable {
  private:
   const RateSurface& Measured(OpKind kind) const { return measured_[static_cast<size_t>(kind)]; }
   double Seconds(const Program& program, const Op& op, bool accumulates) const;
+  double ShareOfHost(const Program& program) const;
+  double ComputeSeconds(const Program& program, const Op& op, bool accumulates) const;
   double LinkSeconds(const Program& program, const Op& op) const;
   int64_t RanksOfHost(const Program& program) const;
   double HostMemoryBytesPerSecond(int64_t rank_count) const;

@@ -206,7 +206,7 @@ TEST_F(MigrationsTest, RestoringRefusesWhatItMust) {
   EXPECT_EQ(RestoreDatabase(scratch_.path() + "/absent.db", scratch_.path()).code(),
             absl::StatusCode::kNotFound);
   EXPECT_FALSE(RestoreDatabase(scratch_.File("x", std::string(5000, 'x')), scratch_.path()).ok());
-  const auto lock = DataLock::Acquire(scratch_.path());
+  const auto lock = LockDataDirectory(scratch_.path());
   ASSERT_TRUE(lock.ok());
   EXPECT_EQ(RestoreDatabase(Path(), scratch_.path()).code(), absl::StatusCode::kFailedPrecondition);
 }
