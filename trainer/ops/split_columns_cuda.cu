@@ -63,10 +63,8 @@ absl::Status SplitColumns(CudaContext& cuda, const SplitColumnsArgs& args) {
   const Shape shape = ShapeOf(args.x, args.parts, args.part_count);
   return VisitPacked(args.x, args.parts, [&](auto element, auto pack) {
     using T = decltype(element);
-    SplitKernel<T, pack.value>
-        <<<BlockCount(count / pack.value), kBlockSize, 0, cuda.impl().stream.get()>>>(
-            count, shape, args.x.as<T>(), args.parts.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(SplitKernel<T, pack.value>, {.grid = BlockCount(count / pack.value)},
+                        cuda.impl().stream.get(), count, shape, args.x.as<T>(), args.parts.as<T>());
   });
 }
 
@@ -76,10 +74,8 @@ absl::Status JoinColumns(CudaContext& cuda, const JoinColumnsArgs& args) {
   const Shape shape = ShapeOf(args.x, args.parts, args.part_count);
   return VisitPacked(args.x, args.parts, [&](auto element, auto pack) {
     using T = decltype(element);
-    JoinKernel<T, pack.value>
-        <<<BlockCount(count / pack.value), kBlockSize, 0, cuda.impl().stream.get()>>>(
-            count, shape, args.parts.as<T>(), args.x.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(JoinKernel<T, pack.value>, {.grid = BlockCount(count / pack.value)},
+                        cuda.impl().stream.get(), count, shape, args.parts.as<T>(), args.x.as<T>());
   });
 }
 
