@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "common/host_port.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::client {
@@ -144,11 +145,9 @@ absl::Status Shake(SSL* ssl, const std::string& server, const Credentials& crede
 }  // namespace
 
 absl::Status DiagnoseTls(const std::string& server, const Credentials& credentials) {
-  const size_t colon = server.rfind(':');
-  if (server.starts_with("unix:") || colon == std::string::npos) return absl::OkStatus();
-  std::string host = server.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  const Connection connection(host, server.substr(colon + 1));
+  const auto parts = ParseHostPort(server);
+  if (server.starts_with("unix:") || !parts.ok()) return absl::OkStatus();
+  const Connection connection(parts->host, StrCat(parts->port));
   if (!connection.connected()) return absl::OkStatus();
   const Owned<SSL_CTX> context(SSL_CTX_new(TLS_client_method()));
   const bool has_tls = !credentials.tls_authorities.empty();

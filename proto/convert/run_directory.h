@@ -37,6 +37,8 @@ inline constexpr char kShimFile[] = "shim.json";
 inline constexpr char kEventsFile[] = "events.jsonl";
 inline constexpr char kHeartbeatFile[] = "heartbeat";
 inline constexpr char kExitFile[] = "exit.json";
+inline constexpr char kRankSecretFile[] =
+    "rank-secret";  // what ranks that meet by TCP prove to know
 inline constexpr char kLogDirectory[] = "log";
 inline constexpr char kTrainerLogFile[] = "log/trainer.log";
 inline constexpr char kShimLogFile[] = "log/shim.log";

@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "common/host_port.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::server {
@@ -64,17 +64,16 @@ absl::StatusOr<std::unique_ptr<HttpEndpoints>> HttpEndpoints::Start(const std::s
     response.status = status.ok() ? 200 : 503;
     response.set_content(status.ok() ? "ok\n" : StrCat(status.message(), "\n"), "text/plain");
   });
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  const bool good =
-      colon != std::string::npos && absl::SimpleAtoi(address.substr(colon + 1), &port);
-  const std::string host = address.substr(0, good ? colon : 0);
-  if (good) server->port = port > 0 && server->http.bind_to_port(host.c_str(), port) ? port : 0;
-  if (good && port == 0) server->port = server->http.bind_to_any_port(host.c_str());
+  const auto parts = ParseHostPort(address);
+  if (!parts.ok())
+    return absl::InvalidArgumentError(StrCat("--http-listen: ", parts.status().message()));
+  const int port = parts->port;
+  if (port > 0 && server->http.bind_to_port(parts->host.c_str(), port)) server->port = port;
+  if (port == 0) server->port = server->http.bind_to_any_port(parts->host.c_str());
   if (server->port <= 0) {
     return absl::UnavailableError(
         StrCat("cannot listen on ", address,
-               " for HTTP; another process may have the port, or it is no HOST:PORT of "
+               " for HTTP; another process may have the port, or the address is none of "
                "this host: choose another --http-listen"));
   }
   server->thread = std::thread([raw = server.get()] { raw->http.listen_after_bind(); });

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "common/host_port.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "server/security/listeners.h"
@@ -75,11 +76,9 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Bind(const std::string& addr
     TUNESMITH_RETURN_IF_ERROR(acceptor->BindSocket(path));
     return acceptor;
   }
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return CannotListen(address, "it has no port");
-  std::string host = address.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  TUNESMITH_RETURN_IF_ERROR(acceptor->BindPort(host, address.substr(colon + 1)));
+  const auto parts = ParseHostPort(address);
+  if (!parts.ok()) return CannotListen(address, std::string(parts.status().message()));
+  TUNESMITH_RETURN_IF_ERROR(acceptor->BindPort(parts->host, StrCat(parts->port)));
   return acceptor;
 }
 

@@ -139,6 +139,15 @@ TEST_F(OperationsTest, APortThatIsTakenIsAnErrorWithItsFlag) {
   }
 }
 
+TEST_F(OperationsTest, ItAnswersOnAnAddressOfIpv6) {
+  if (httplib::Server().bind_to_any_port("::1") <= 0) GTEST_SKIP() << "this host has no IPv6";
+  ServerProcess server(DataDirectory(), {}, {"--http-listen", "[::1]:0"});
+  httplib::Client client("::1", HttpPort(server));
+  const auto health = client.Get("/healthz");
+  ASSERT_TRUE(health) << "no answer";
+  EXPECT_EQ(health->status, 200);
+}
+
 TEST_F(OperationsTest, TheLogHasTraces) {
   ServerProcess server(DataDirectory());
   ListModels(server, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");

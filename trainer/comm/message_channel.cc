@@ -1,14 +1,13 @@
 #include "trainer/comm/message_channel.h"
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "trainer/comm/rank_loss.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -16,9 +15,6 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-constexpr int32_t kDataTag = 1;
-constexpr int32_t kNewsTag = 2;
-constexpr int32_t kSignTag = 3;
 constexpr int64_t kPieceBytes = int64_t{64} << 20;
 
 // A rank that waits first looks again at once, then sleeps ever longer: ranks that share a processor must not take it from each other.
@@ -34,9 +30,9 @@ constexpr milliseconds kTimeForRankZero{3000};
 
 class Idler {
  public:
-  void Idle() {
-    if (++count_ <= kSpinCount) return;
-    std::this_thread::sleep_for(sleep_);
+  void Idle(MessageTransport& transport) {
+    if (++count_ <= kSpinCount) return transport.Progress(microseconds(0));
+    transport.Progress(sleep_);
     sleep_ = std::min(2 * sleep_, kLongestSleep);
   }
 
@@ -47,76 +43,63 @@ class Idler {
 
 }  // namespace
 
-MessageChannel::MessageChannel(const TunesmithMpi& mpi, int64_t rank, int64_t size,
-                               milliseconds time_limit)
-    : mpi_(mpi),
+MessageChannel::MessageChannel(std::unique_ptr<MessageTransport> transport, int64_t rank,
+                               int64_t size, milliseconds time_limit)
+    : transport_(std::move(transport)),
       rank_(rank),
       size_(size),
       time_limit_(time_limit),
       signs_(static_cast<size_t>(size)) {
   pending_.reserve(static_cast<size_t>(2 * size));
+  for (int64_t peer = 0; peer < size; ++peer) names_.push_back(StrCat("rank ", peer));
 }
 
 MessageChannel::~MessageChannel() {
-  if (!ended_.ok()) {
-    // Without finish(), which would wait for ranks that are no more: the process is about to end.
-    if (rank_ != 0) WaitForRankZero();
-    return;
+  if (ended_.ok()) {
+    transport_->Finish();
+  } else if (rank_ != 0) {
+    // Without Finish, which would wait for ranks that are no more: the process is about to end.
+    WaitForRankZero();
   }
-  if (news_handle_ >= 0) (void)mpi_.cancel(news_handle_);
-  if (sign_handle_ >= 0) (void)mpi_.cancel(sign_handle_);
-  (void)mpi_.finish();
-}
-
-absl::Status MessageChannel::Open() {
-  const int error = mpi_.receive(news_.data(), static_cast<int64_t>(news_.size()),
-                                 TUNESMITH_MPI_ANY_RANK, kNewsTag, &news_handle_);
-  if (error != 0) return ErrorOf(error, "listen to", rank_);
-  return ListenForSigns() ? absl::OkStatus() : absl::InternalError("MPI does not listen");
-}
-
-bool MessageChannel::ListenForSigns() {
-  return mpi_.receive(&sign_, 1, TUNESMITH_MPI_ANY_RANK, kSignTag, &sign_handle_) == 0;
 }
 
 void MessageChannel::Watch(absl::Span<const ProcessIdentity> identities) {
   processes_.emplace(identities);
+  names_.clear();
+  for (size_t peer = 0; peer < identities.size(); ++peer)
+    names_.push_back(NameOf(static_cast<int64_t>(peer), identities[peer]));
 }
 
 void MessageChannel::Send(int64_t peer, const void* data, int64_t bytes) {
-  for (int64_t sent = 0; sent < bytes && ended_.ok(); sent += kPieceBytes) {
-    Pending next{.peer = peer};
-    const int error = mpi_.send(static_cast<const char*>(data) + sent,
-                                std::min(kPieceBytes, bytes - sent), peer, kDataTag, &next.handle);
-    Keep(error, "send to", next);
-  }
+  for (int64_t sent = 0; sent < bytes && ended_.ok(); sent += kPieceBytes)
+    Keep(transport_->Send(peer, static_cast<const char*>(data) + sent,
+                          std::min(kPieceBytes, bytes - sent)),
+         "send to", {.peer = peer});
 }
 
 void MessageChannel::Receive(int64_t peer, void* data, int64_t bytes) {
-  for (int64_t received = 0; received < bytes && ended_.ok(); received += kPieceBytes) {
-    Pending next{.peer = peer, .receives = true};
-    const int error =
-        mpi_.receive(static_cast<char*>(data) + received, std::min(kPieceBytes, bytes - received),
-                     peer, kDataTag, &next.handle);
-    Keep(error, "receive from", next);
-  }
+  for (int64_t received = 0; received < bytes && ended_.ok(); received += kPieceBytes)
+    Keep(transport_->Receive(peer, static_cast<char*>(data) + received,
+                             std::min(kPieceBytes, bytes - received)),
+         "receive from", {.peer = peer, .receives = true});
 }
 
-void MessageChannel::Keep(int error, const char* what, Pending pending) {
-  if (error == 0) {
-    pending_.push_back(pending);
-  } else {
-    (void)End(ErrorOf(error, what, pending.peer));
+void MessageChannel::Keep(const absl::StatusOr<int32_t>& handle, const char* what,
+                          Pending pending) {
+  if (!handle.ok()) {
+    (void)End(ErrorOf(handle.status(), what, pending.peer));
+    return;
   }
+  pending.handle = *handle;
+  pending_.push_back(pending);
 }
 
 absl::Status MessageChannel::TestPending(bool* has_progressed) {
   size_t kept = 0;
   for (size_t i = 0; i < pending_.size(); ++i) {
-    int32_t is_done = 0;
-    const int error = mpi_.test(pending_[i].handle, &is_done, nullptr);
-    if (error != 0) return ErrorOf(error, "exchange messages with", pending_[i].peer);
-    if (is_done == 0) pending_[kept++] = pending_[i];
+    const absl::StatusOr<bool> is_done = transport_->IsDone(pending_[i].handle);
+    if (!is_done.ok()) return ErrorOf(is_done.status(), "exchange messages with", pending_[i].peer);
+    if (!*is_done) pending_[kept++] = pending_[i];
   }
   *has_progressed = kept < pending_.size();
   pending_.resize(kept);
@@ -137,7 +120,7 @@ absl::Status MessageChannel::WaitForAll(const char* name) {
       idler = Idler();
       continue;
     }
-    idler.Idle();
+    idler.Idle(*transport_);
     TUNESMITH_RETURN_IF_ERROR(LookAround(name, since));
   }
   return absl::OkStatus();
@@ -147,9 +130,8 @@ absl::Status MessageChannel::LookAround(const char* name, Clock::time_point sinc
   const Clock::time_point now = Clock::now();
   if (now < next_look_) return absl::OkStatus();
   next_look_ = now + kTimeBetweenLooks;
-  TUNESMITH_RETURN_IF_ERROR(LookForNews());
+  TUNESMITH_RETURN_IF_ERROR(LookForNotices());
   TUNESMITH_RETURN_IF_ERROR(LookForTheDead());
-  LookForSigns();
   if (now - since >= time_limit_ / 2) GiveSign();
   if (now - since < time_limit_) return absl::OkStatus();
   const std::string absent = Absent(since);
@@ -159,52 +141,42 @@ absl::Status MessageChannel::LookAround(const char* name, Clock::time_point sinc
              std::chrono::duration<double>(time_limit_).count(), " s (waiting in ", name, ")")));
 }
 
-absl::Status MessageChannel::LookForNews() {
-  int32_t has_come = 0;
-  int64_t teller = 0;
-  if (news_handle_ < 0 || mpi_.test(news_handle_, &has_come, &teller) != 0 || has_come == 0)
-    return absl::OkStatus();
-  news_handle_ = -1;
-  news_.back() = '\0';
-  ended_ = absl::AbortedError(news_.data());
-  CancelReceives();
-  return ended_;
+absl::Status MessageChannel::LookForNotices() {
+  while (const std::optional<Notice> notice = transport_->Hear()) {
+    signs_[static_cast<size_t>(notice->teller)] = Clock::now();
+    if (notice->kind == Notice::Kind::kSign) continue;
+    ended_ = notice->kind == Notice::Kind::kLost ? RankLossError(notice->text)
+                                                 : absl::AbortedError(notice->text);
+    AbandonMessages();
+    return ended_;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MessageChannel::FindDead() const {
+  if (const auto dead = processes_ ? processes_->FindEnded() : std::nullopt) {
+    return absl::UnavailableError(
+        StrCat(*dead,
+               " died without a word: killed, perhaps because the host ran out of "
+               "memory (see dmesg), or crashed (see the log)"));
+  }
+  const auto lost = transport_->FindLost();
+  if (!lost) return absl::OkStatus();
+  return RankLossError(StrCat(names_[static_cast<size_t>(lost->rank)], " is lost: ", lost->how));
 }
 
 absl::Status MessageChannel::LookForTheDead() {
-  if (!processes_) return absl::OkStatus();
-  const auto dead = processes_->FindEnded();
-  if (!dead) return absl::OkStatus();
+  absl::Status dead = FindDead();
+  if (dead.ok()) return absl::OkStatus();
   if (!death_seen_) death_seen_ = Clock::now();
   if (Clock::now() - *death_seen_ < kTimeForLastWords) return absl::OkStatus();
-  return End(absl::UnavailableError(
-      StrCat(*dead,
-             " died without a word: killed, perhaps because the host ran out of "
-             "memory (see dmesg), or crashed (see the log)")));
+  return End(std::move(dead));
 }
 
 void MessageChannel::GiveSign() {
   if (has_given_sign_) return;
   has_given_sign_ = true;
-  for (int64_t peer = 0; peer < size_; ++peer) {
-    int32_t handle = 0;
-    if (peer != rank_ && mpi_.send(&rank_, 1, peer, kSignTag, &handle) == 0)
-      given_signs_.push_back(handle);
-  }
-}
-
-void MessageChannel::LookForSigns() {
-  int64_t giver = 0;
-  int32_t has_come = 0;
-  while (sign_handle_ >= 0 && mpi_.test(sign_handle_, &has_come, &giver) == 0 && has_come != 0) {
-    signs_[static_cast<size_t>(giver)] = Clock::now();
-    if (!ListenForSigns()) sign_handle_ = -1;
-  }
-  const auto has_gone = [&](int32_t handle) {
-    int32_t is_done = 0;
-    return mpi_.test(handle, &is_done, nullptr) != 0 || is_done != 0;
-  };
-  std::erase_if(given_signs_, has_gone);
+  TellAll(Notice::Kind::kSign, "");
 }
 
 // The ranks that something was to come from; where nothing was, those that do not take what is sent.
@@ -223,46 +195,41 @@ std::string MessageChannel::Absent(Clock::time_point since) const {
 absl::Status MessageChannel::End(absl::Status status) {
   if (!ended_.ok()) return ended_;
   ended_ = std::move(status);
-  CancelReceives();
-  Tell(std::string(ended_.message()));
+  AbandonMessages();
+  TellAll(IsRankLoss(ended_) ? Notice::Kind::kLost : Notice::Kind::kFailed,
+          std::string(ended_.message()));
+  const Clock::time_point end = Clock::now() + kTimeToTell;
+  while (!transport_->HasTold() && Clock::now() < end) transport_->Progress(kShortestSleep);
   return ended_;
 }
 
 // Nothing is to be written any more into memory that its owner is about to free.
-void MessageChannel::CancelReceives() {
+void MessageChannel::AbandonMessages() {
+  std::vector<int32_t> receives;
   for (const Pending& pending : pending_) {
-    if (pending.receives) (void)mpi_.cancel(pending.handle);
+    if (pending.receives) receives.push_back(pending.handle);
   }
+  transport_->Abandon(receives);
 }
 
-void MessageChannel::Tell(std::string_view reason) {
-  std::memcpy(told_.data(), reason.data(), std::min(reason.size(), told_.size() - 1));
-  std::vector<int32_t> handles;
+void MessageChannel::TellAll(Notice::Kind kind, std::string_view reason) {
   for (int64_t peer = 0; peer < size_; ++peer) {
-    int32_t handle = 0;
-    if (peer != rank_ &&
-        mpi_.send(told_.data(), static_cast<int64_t>(told_.size()), peer, kNewsTag, &handle) == 0)
-      handles.push_back(handle);
-  }
-  const Clock::time_point end = Clock::now() + kTimeToTell;
-  while (!handles.empty() && Clock::now() < end) {
-    int32_t is_done = 0;
-    if (mpi_.test(handles.back(), &is_done, nullptr) != 0 || is_done != 0) handles.pop_back();
-    if (is_done == 0) std::this_thread::sleep_for(kShortestSleep);
+    if (peer != rank_) transport_->Tell(peer, kind, reason);
   }
 }
 
 void MessageChannel::WaitForRankZero() {
   const Clock::time_point end = Clock::now() + kTimeForRankZero;
-  while (Clock::now() < end && !(processes_ && processes_->HasEnded(0)))
-    std::this_thread::sleep_for(kTimeBetweenLooks);
+  const auto is_gone = [&] {
+    return (processes_ && processes_->HasEnded(0)) || transport_->IsGone(0);
+  };
+  while (Clock::now() < end && !is_gone()) transport_->Progress(kTimeBetweenLooks);
 }
 
-absl::Status MessageChannel::ErrorOf(int error, const char* what, int64_t peer) const {
-  std::array<char, 512> text = {};
-  mpi_.error_text(error, text.data(), static_cast<int64_t>(text.size()));
+absl::Status MessageChannel::ErrorOf(const absl::Status& error, const char* what,
+                                     int64_t peer) const {
   return absl::UnavailableError(
-      StrCat("rank ", rank_, " cannot ", what, " rank ", peer, ": ", text.data()));
+      StrCat("rank ", rank_, " cannot ", what, " rank ", peer, ": ", error.message()));
 }
 
 }  // namespace tunesmith::trainer

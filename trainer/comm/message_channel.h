@@ -1,33 +1,33 @@
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "trainer/comm/mpi_plugin.h"
+#include "trainer/comm/message_transport.h"
 #include "trainer/comm/peer_processes.h"
 
 namespace tunesmith::trainer {
 
-// Messages to and from the other ranks, waited for with a limit, beside a channel on which a rank tells all others that the job has ended.
+// Messages to and from the other ranks, waited for with a limit, beside notices by which a rank tells all others that the job has ended.
 //
 // Send and Receive begin; WaitForAll ends what was begun. The first error stays: ended(). One thread.
 class MessageChannel {
  public:
-  MessageChannel(const TunesmithMpi& mpi, int64_t rank, int64_t size,
+  MessageChannel(std::unique_ptr<MessageTransport> transport, int64_t rank, int64_t size,
                  std::chrono::milliseconds time_limit);
   // Leaves the job. See MakeMessageCommunicator.
   ~MessageChannel();
   MessageChannel(const MessageChannel&) = delete;
   MessageChannel& operator=(const MessageChannel&) = delete;
 
-  // Listens to what others tell. To be called once, first.
-  absl::Status Open();
   // Looks after the processes of the other ranks from now on.
   void Watch(absl::Span<const ProcessIdentity> identities);
   void set_time_limit(std::chrono::milliseconds limit) { time_limit_ = limit; }
@@ -51,37 +51,32 @@ class MessageChannel {
     bool receives = false;
   };
 
-  void Keep(int error, const char* what, Pending pending);
-  absl::Status ErrorOf(int error, const char* what, int64_t peer) const;
+  void Keep(const absl::StatusOr<int32_t>& handle, const char* what, Pending pending);
+  absl::Status ErrorOf(const absl::Status& error, const char* what, int64_t peer) const;
   absl::Status TestPending(bool* has_progressed);
   // What may have ended the job while nothing comes; `since`: the last message.
   absl::Status LookAround(const char* name, Clock::time_point since);
-  absl::Status LookForNews();
+  absl::Status LookForNotices();
   absl::Status LookForTheDead();
+  // Who is gone and how that shows; OK: nobody.
+  absl::Status FindDead() const;
   // Tells the others, after half the time limit, that this rank waits too: who gives such a sign is not the one to blame.
   void GiveSign();
-  void LookForSigns();
-  bool ListenForSigns();
   // The awaited ranks that have given no sign after `since`; empty: they all wait themselves, for others.
   std::string Absent(Clock::time_point since) const;
-  void CancelReceives();
-  void Tell(std::string_view reason);
+  void AbandonMessages();
+  void TellAll(Notice::Kind kind, std::string_view reason);
   void WaitForRankZero();
 
-  const TunesmithMpi& mpi_;
+  const std::unique_ptr<MessageTransport> transport_;
   const int64_t rank_;
   const int64_t size_;
   std::chrono::milliseconds time_limit_;
+  std::vector<std::string> names_;  // of the ranks, for people
   std::optional<PeerProcesses> processes_;
   std::vector<Pending> pending_;
   absl::Status ended_;
-  std::array<char, 1024> news_ = {};  // another rank's last words
-  std::array<char, 1024> told_ = {};  // this one's, which may still be under way when Tell returns
-  int32_t news_handle_ = -1;
-  char sign_ = 0;
-  int32_t sign_handle_ = -1;
   std::vector<Clock::time_point> signs_;  // the last of each rank
-  std::vector<int32_t> given_signs_;      // messages under way
   bool has_given_sign_ = false;           // in this wait
   Clock::time_point next_look_;
   std::optional<Clock::time_point> death_seen_;

@@ -38,9 +38,10 @@ struct Parts {
 
 class MessageCommunicator final : public Communicator {
  public:
-  MessageCommunicator(const TunesmithMpi& mpi, int64_t rank, int64_t size, const TimeLimits& limits)
+  MessageCommunicator(std::unique_ptr<MessageTransport> transport, int64_t rank, int64_t size,
+                      const TimeLimits& limits)
       : Communicator(rank, size),
-        channel_(mpi, rank, size, limits.start),
+        channel_(std::move(transport), rank, size, limits.start),
         // Pieces of bf16, f32 and f64 alike begin at whole elements.
         piece_bytes_(
             std::max(kSmallestPieceBytes, kScratchBytes / std::max<int64_t>(1, size) / 64 * 64)),
@@ -48,7 +49,6 @@ class MessageCommunicator final : public Communicator {
         sources_(static_cast<size_t>(size)) {}
 
   absl::Status Join(const TimeLimits& limits) {
-    TUNESMITH_RETURN_IF_ERROR(channel_.Open());
     const ProcessIdentity self = ThisProcess();
     std::vector<ProcessIdentity> all(static_cast<size_t>(size()));
     TUNESMITH_RETURN_IF_ERROR(GatherParts(
@@ -170,10 +170,11 @@ class MessageCommunicator final : public Communicator {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Communicator>> MakeMessageCommunicator(const TunesmithMpi& messages,
-                                                                      int64_t rank, int64_t size,
-                                                                      const TimeLimits& limits) {
-  auto communicator = std::make_unique<MessageCommunicator>(messages, rank, size, limits);
+absl::StatusOr<std::unique_ptr<Communicator>> MakeMessageCommunicator(
+    std::unique_ptr<MessageTransport> transport, int64_t rank, int64_t size,
+    const TimeLimits& limits) {
+  auto communicator =
+      std::make_unique<MessageCommunicator>(std::move(transport), rank, size, limits);
   TUNESMITH_RETURN_IF_ERROR(communicator->Join(limits));
   return communicator;
 }

@@ -8,10 +8,13 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "common/mpi_launch.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "trainer/comm/mpi_plugin.h"
+#include "trainer/comm/mpi_transport.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -92,7 +95,8 @@ absl::StatusOr<std::unique_ptr<Communicator>> OpenMpiCommunicator(const RankPlac
         StrCat("the environment says rank ", place.rank, " of ", place.size, " (",
                place.size_variable, "), MPI says rank ", start->rank, " of ", start->size,
                ": start the ranks with this MPI's mpirun, or with srun --mpi=pmix"));
-  return MakeMessageCommunicator(*mpi, place.rank, place.size, limits);
+  TUNESMITH_ASSIGN_OR_RETURN(auto transport, MakeMpiTransport(*mpi));
+  return MakeMessageCommunicator(std::move(transport), place.rank, place.size, limits);
 }
 
 }  // namespace tunesmith::trainer

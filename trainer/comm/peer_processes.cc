@@ -48,14 +48,17 @@ ProcessIdentity ThisProcess() {
   return identity;
 }
 
+std::string NameOf(int64_t rank, const ProcessIdentity& identity) {
+  return StrCat("rank ", rank, " (process ", identity.process_id, " on host ", identity.host, ")");
+}
+
 PeerProcesses::PeerProcesses(absl::Span<const ProcessIdentity> identities) {
   const ProcessIdentity self = ThisProcess();
   for (size_t rank = 0; rank < identities.size(); ++rank) {
     const ProcessIdentity& peer = identities[rank];
     if (std::string_view(peer.processes) != self.processes || peer.process_id == self.process_id)
       continue;
-    Watch(static_cast<int64_t>(rank), peer.process_id,
-          StrCat("rank ", rank, " (process ", peer.process_id, " on host ", peer.host, ")"));
+    Watch(static_cast<int64_t>(rank), peer.process_id, NameOf(static_cast<int64_t>(rank), peer));
   }
   Watch(kLauncher, getppid(), StrCat("what started the ranks (process ", getppid(), ")"));
 }

@@ -17,6 +17,8 @@ struct ProcessIdentity {
   int64_t process_id = 0;
 };
 ProcessIdentity ThisProcess();
+// "rank 1 (process 4711 on host n0)".
+std::string NameOf(int64_t rank, const ProcessIdentity& identity);
 
 // Sees at once when the process of another rank on this host ends, whatever it was doing, or the process that started this one: a launcher that is killed
 // leaves its ranks behind. Processes on other hosts are their launcher's to watch.

@@ -26,6 +26,8 @@ struct Convention {
   std::string_view required_value = {};
   // May hold another launcher, whose numbers are then the process's.
   bool is_outer = false;
+  // There where the launcher connects its processes by MPI.
+  std::string_view mpi_mark = {};
 };
 
 // Sources: mpirun(1) of Open MPI 4.1, "Environment variables"; MPICH's Hydra; torch.distributed.run, "Environment Variables" (PET_: its options as
@@ -35,11 +37,13 @@ constexpr std::array<Convention, 6> kConventions = {{
     {.rank = "OMPI_COMM_WORLD_RANK",
      .size = "OMPI_COMM_WORLD_SIZE",
      .local_rank = "OMPI_COMM_WORLD_LOCAL_RANK",
-     .local_size = "OMPI_COMM_WORLD_LOCAL_SIZE"},
+     .local_size = "OMPI_COMM_WORLD_LOCAL_SIZE",
+     .mpi_mark = "OMPI_COMM_WORLD_SIZE"},
     {.rank = "PMI_RANK",
      .size = "PMI_SIZE",
      .local_rank = "MPI_LOCALRANKID",
-     .local_size = "MPI_LOCALNRANKS"},
+     .local_size = "MPI_LOCALNRANKS",
+     .mpi_mark = "PMI_SIZE"},
     {.rank = "RANK",
      .size = "WORLD_SIZE",
      .local_rank = "LOCAL_RANK",
@@ -56,7 +60,8 @@ constexpr std::array<Convention, 6> kConventions = {{
      .local_rank = "SLURM_LOCALID",
      .node = "SLURM_NODEID",
      .required = "SLURM_STEP_ID",
-     .is_outer = true},
+     .is_outer = true,
+     .mpi_mark = "PMIX_NAMESPACE"},
     {.rank = "JOB_COMPLETION_INDEX",
      .size = "WORLD_SIZE",
      .node = "JOB_COMPLETION_INDEX",
@@ -117,7 +122,8 @@ std::optional<int64_t> TasksOnNode(std::string_view text, int64_t node) {
 }
 
 absl::StatusOr<RankPlace> Read(const Environment& environment, const Convention& c) {
-  RankPlace place{.size_variable = std::string(c.size)};
+  RankPlace place{.size_variable = std::string(c.size),
+                  .has_mpi = Find(environment, c.mpi_mark).has_value()};
   TUNESMITH_ASSIGN_OR_RETURN(place.rank, Number(environment, c.rank, 0));
   TUNESMITH_ASSIGN_OR_RETURN(place.size, Number(environment, c.size, 0));
   TUNESMITH_RETURN_IF_ERROR(CheckBelow(environment, c.rank, place.rank, c.size, place.size));

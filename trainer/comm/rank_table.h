@@ -18,6 +18,7 @@ struct RankPlace {
   int64_t local_size = 1;
   int64_t node = 0;
   std::string size_variable;  // where `size` was found; empty: no launcher, this process is alone
+  bool has_mpi = false;       // the launcher connects its processes by MPI
 };
 
 using Environment = std::map<std::string, std::string>;

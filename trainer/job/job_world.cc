@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "common/file.h"
+#include "common/numbers.h"
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -11,6 +13,9 @@
 #include "proto/convert/run_directory.h"
 #include "trainer/comm/mpi_communicator.h"
 #include "trainer/comm/rank_agreement.h"
+#include "trainer/comm/rank_meeting.h"
+#include "trainer/comm/rank_secret.h"
+#include "trainer/comm/tcp_communicator.h"
 #include "trainer/comm/thread_communicator.h"
 #include "trainer/comm/time_limits.h"
 #include "trainer/job/thread_ranks.h"
@@ -45,12 +50,54 @@ absl::Status CheckAgreement(Communicator& comm, const JobDescription& job) {
                                 {"job digest", DigestOf(job.spec)}});
 }
 
-absl::StatusOr<std::unique_ptr<Communicator>> Join(const Environment& environment,
-                                                   const RankPlace& place, const TimeLimits& limits,
-                                                   const std::string& run_directory) {
+absl::StatusOr<std::unique_ptr<Communicator>> JoinByMpi(const Environment& environment,
+                                                        const RankPlace& place,
+                                                        const TimeLimits& limits,
+                                                        const std::string& run_directory) {
   const RankBoard board(convert::InDirectory(run_directory, convert::kLogDirectory), environment,
                         place);
   return OpenMpiCommunicator(place, limits, board);
+}
+
+// Of files that ranks have from one run directory: a rank that sees others is not let in.
+absl::StatusOr<std::string> FactsOf(const std::string& run_directory) {
+  std::string facts = StrCat("trainer ", Version());
+  for (const char* name : {convert::kPlanFile, convert::kJobSpecFile}) {
+    TUNESMITH_ASSIGN_OR_RETURN(const std::string text,
+                               ReadFile(convert::InDirectory(run_directory, name)));
+    absl::StrAppendFormat(&facts, ", %s %016x", name, RandomKey(0, text));
+  }
+  return facts;
+}
+
+absl::StatusOr<int64_t> AttemptOf(const Environment& environment) {
+  constexpr char kAttempt[] = "TUNESMITH_ATTEMPT";
+  const auto found = environment.find(kAttempt);
+  int64_t attempt = 0;
+  if (found == environment.end() || ParseInt64(found->second, &attempt)) return attempt;
+  return absl::InvalidArgumentError(
+      StrCat("the environment has ", kAttempt, "=", found->second, ", which is no number"));
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> JoinByTcp(const Environment& environment,
+                                                        const RankPlace& place,
+                                                        const TimeLimits& limits,
+                                                        const std::string& run_directory) {
+  TcpRank self{.rank = place.rank, .size = place.size};
+  TUNESMITH_ASSIGN_OR_RETURN(self.master, FindMaster(environment));
+  TUNESMITH_ASSIGN_OR_RETURN(self.attempt, AttemptOf(environment));
+  TUNESMITH_ASSIGN_OR_RETURN(self.facts, FactsOf(run_directory));
+  const std::string secret = convert::InDirectory(run_directory, convert::kRankSecretFile);
+  TUNESMITH_ASSIGN_OR_RETURN(self.secret, ShareRankSecret(secret, place.rank, limits.start));
+  return OpenTcpCommunicator(self, limits);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> Join(const Environment& environment,
+                                                   const RankPlace& place, const TimeLimits& limits,
+                                                   const std::string& run_directory) {
+  TUNESMITH_ASSIGN_OR_RETURN(const RankTransport transport, TransportOf(environment, place));
+  return transport == RankTransport::kMpi ? JoinByMpi(environment, place, limits, run_directory)
+                                          : JoinByTcp(environment, place, limits, run_directory);
 }
 
 absl::Status RunProcess(const RankPlace& place, Communicator& comm,

@@ -20,7 +20,7 @@ struct JobRank {
 
 // Runs `run` for every rank of the job that belongs to this process, with all that the ranks share opened.
 //
-// Ranks are as many as the plan's data_parallel x sequence_parallel: the processes that a launcher has started, as `place` says, which are connected by MPI; or, where this
+// Ranks are as many as the plan's data_parallel x sequence_parallel: the processes that a launcher has started, as `place` says, which are connected by MPI or by TCP; or, where this
 // process is alone and computes on the CPU, threads of it, which share its processors. Before anything is opened, ranks compare versions, plans and jobs.
 //
 // Returns the first error of this process; every rank of the job then has one that names the cause. INVALID_ARGUMENT: the ranks are not the plan's.

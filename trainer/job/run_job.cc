@@ -17,6 +17,7 @@
 #include "common/numbers.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "trainer/comm/rank_loss.h"
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
@@ -439,6 +440,7 @@ v1::JobExit Failed(const absl::Status& status, int64_t step) {
   exit.set_reason(std::string(status.message()));
   exit.set_exit_code(1);
   exit.set_last_step(step);
+  if (IsRankLoss(status)) exit.set_cause(v1::END_CAUSE_NODE_FAILED);
   return exit;
 }
 

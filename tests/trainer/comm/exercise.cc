@@ -1,11 +1,14 @@
 #include "tests/trainer/comm/exercise.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "common/random.h"
 #include "common/str_cat.h"
+#include "trainer/comm/thread_communicator.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -170,5 +173,15 @@ class Exerciser {
 }  // namespace
 
 std::string Exercise(Communicator& communicator) { return Exerciser(communicator).Run(); }
+
+std::vector<std::string> ExerciseThreads(int64_t size) {
+  const auto communicators = MakeThreadCommunicators(size, std::chrono::seconds(60));
+  std::vector<std::string> digests(communicators.size());
+  std::vector<std::thread> threads;
+  for (size_t r = 0; r < communicators.size(); ++r)
+    threads.emplace_back([&, r] { digests[r] = Exercise(*communicators[r]); });
+  for (std::thread& thread : threads) thread.join();
+  return digests;
+}
 
 }  // namespace tunesmith::trainer

@@ -46,6 +46,7 @@ class JobFiles {
   std::string WriteRun(const std::string& name = "run");
   std::string File(const std::string& name) const { return directory_.File(name); }
   const planner::Question& question() const { return question_; }
+  planner::DeviceGroup& devices() { return question_.devices; }
   planner::Workload& workload() { return question_.workload; }
   const planner::Mix& mix() const { return mix_; }
 

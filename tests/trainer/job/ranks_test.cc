@@ -15,7 +15,7 @@
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
-#include "tests/trainer/comm/run_mpi.h"
+#include "tests/trainer/comm/run_ranks.h"
 #include "tests/trainer/job/job_files.h"
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/run_job.h"
@@ -122,16 +122,21 @@ std::string ResultFile(const JobFiles& files) {
 }
 
 TEST_P(RanksTest, ProcessesLearnWhatThreadsLearnBitForBit) {
-  if (const std::string why = WhyNoMpi(); !why.empty()) GTEST_SKIP() << why;
   for (const int64_t zero_stage : {0, 3}) {
     RankFiles files(Mix(zero_stage), GetParam().batch);
-    const std::string threads = files.WriteRun("threads"), processes = files.WriteRun("processes");
+    const std::string threads = files.WriteRun("threads");
     ASSERT_EQ(RunJob(threads, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
-    const MpiRun run = RunMpi(static_cast<int>(RankCount(files.mix())), Trainer(processes));
-    ASSERT_EQ(run.status, 0) << run.output;
-    EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
-    EXPECT_EQ(AllLosses(processes), AllLosses(threads));
-    EXPECT_EQ(*ReadFile(processes + ResultFile(files)), *ReadFile(threads + ResultFile(files)));
+    for (const Launcher launcher : {Launcher::kMpi, Launcher::kShell}) {
+      if (!WhyAbsent(launcher).empty()) continue;
+      const std::string processes =
+          files.WriteRun(launcher == Launcher::kMpi ? "by_mpi" : "by_tcp");
+      const RanksRun run =
+          RunRanks(launcher, static_cast<int>(RankCount(files.mix())), Trainer(processes));
+      ASSERT_EQ(run.status, 0) << run.output;
+      EXPECT_EQ(ReadExit(processes).state(), v1::JOB_STATE_SUCCEEDED);
+      EXPECT_EQ(AllLosses(processes), AllLosses(threads));
+      EXPECT_EQ(*ReadFile(processes + ResultFile(files)), *ReadFile(threads + ResultFile(files)));
+    }
   }
 }
 
@@ -164,20 +169,20 @@ class LongFiles : public RankFiles {
   }
 };
 
-class ProcessRanksTest : public testing::Test {
+class ProcessRanksTest : public testing::TestWithParam<Launcher> {
  protected:
   void SetUp() override {
-    if (const std::string why = WhyNoMpi(); !why.empty()) GTEST_SKIP() << why;
+    if (const std::string why = WhyAbsent(GetParam()); !why.empty()) GTEST_SKIP() << why;
   }
 
   // Lets two ranks run, sends `signal` to rank `rank` once there is a checkpoint, and waits for the end.
-  static MpiRun RunAndSignal(const std::string& run, int64_t rank, int signal) {
+  static RanksRun RunAndSignal(const std::string& run, int64_t rank, int signal) {
     std::thread sender([&] {
       while (NewestCheckpoint(run).value_or(0) < 3)
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
       kill(static_cast<pid_t>(ProcessOfRank(run, rank)), signal);
     });
-    MpiRun result = RunMpi(2, Trainer(run));
+    RanksRun result = RunRanks(GetParam(), 2, Trainer(run));
     sender.join();
     return result;
   }
@@ -190,12 +195,18 @@ class ProcessRanksTest : public testing::Test {
       const std::string command = Contents(entry.path() / "cmdline");
       if (command.find("tunesmith-trainer") != std::string::npos &&
           command.find("mpirun") == std::string::npos && command.find(run) != std::string::npos &&
-          Contents(entry.path() / "environ").find(StrCat("OMPI_COMM_WORLD_RANK=", rank)) !=
-              std::string::npos)
+          HasVariable(Contents(entry.path() / "environ"), RankVariable(GetParam(), rank)))
         return pid;
     }
     ADD_FAILURE() << "rank " << rank << " does not run";
     return 0;
+  }
+
+  // Variables end with a NUL.
+  static bool HasVariable(const std::string& environment, const std::string& variable) {
+    const std::string_view whole(variable.c_str(), variable.size() + 1);
+    return environment.starts_with(whole) ||
+           environment.find(std::string(1, '\0').append(whole)) != std::string::npos;
   }
 
   static std::string Contents(const fs::path& path) {
@@ -204,12 +215,15 @@ class ProcessRanksTest : public testing::Test {
   }
 };
 
+INSTANTIATE_TEST_SUITE_P(Launchers, ProcessRanksTest,
+                         testing::Values(Launcher::kMpi, Launcher::kShell), LauncherName);
+
 // SIGTERM to one rank, whichever: all agree, save and end well.
-TEST_F(ProcessRanksTest, AllSaveAndEndWhenOneIsAskedToStop) {
+TEST_P(ProcessRanksTest, AllSaveAndEndWhenOneIsAskedToStop) {
   for (const int64_t rank : {0, 1}) {
     LongFiles files;
     const std::string run = files.WriteRun();
-    const MpiRun result = RunAndSignal(run, rank, SIGTERM);
+    const RanksRun result = RunAndSignal(run, rank, SIGTERM);
     EXPECT_EQ(result.status, 0) << result.output;
     const v1::JobExit exit = ReadExit(run);
     EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
@@ -217,10 +231,10 @@ TEST_F(ProcessRanksTest, AllSaveAndEndWhenOneIsAskedToStop) {
   }
 }
 
-TEST_F(ProcessRanksTest, ARankThatIsKilledEndsAllAndIsNamed) {
+TEST_P(ProcessRanksTest, ARankThatIsKilledEndsAllAndIsNamed) {
   LongFiles files;
   const std::string run = files.WriteRun();
-  const MpiRun result = RunAndSignal(run, 1, SIGKILL);
+  const RanksRun result = RunAndSignal(run, 1, SIGKILL);
   EXPECT_NE(result.status, 0);
   const v1::JobExit exit = ReadExit(run);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
@@ -229,7 +243,7 @@ TEST_F(ProcessRanksTest, ARankThatIsKilledEndsAllAndIsNamed) {
 }
 
 // Rank 1 finds another data set in its working directory.
-TEST_F(ProcessRanksTest, TheCauseOfARankThatFailsReachesTheExit) {
+TEST_P(ProcessRanksTest, TheCauseOfARankThatFailsReachesTheExit) {
   RankFiles files(kLora, "1x2x2");
   files.spec().set_dataset_path("data.jsonl");
   const std::string run = files.WriteRun(), good = files.File("good"), bad = files.File("bad");
@@ -237,8 +251,8 @@ TEST_F(ProcessRanksTest, TheCauseOfARankThatFailsReachesTheExit) {
   ASSERT_TRUE(WriteFileAtomically(good + "/data.jsonl", SmallData(30)).ok());
   ASSERT_TRUE(WriteFileAtomically(bad + "/data.jsonl", "{\"text\": 3}\n").ok());
   const std::string trainer = fs::absolute(Trainer(run));
-  const MpiRun result =
-      RunMpi(StrCat("-n 1 --wdir ", good, " ", trainer, " : -n 1 --wdir ", bad, " ", trainer));
+  const RanksRun result = RunRanks(
+      GetParam(), {StrCat("env -C ", good, " ", trainer), StrCat("env -C ", bad, " ", trainer)});
   EXPECT_NE(result.status, 0);
   EXPECT_LT(result.seconds, 10);
   const v1::JobExit exit = ReadExit(run);
@@ -247,30 +261,41 @@ TEST_F(ProcessRanksTest, TheCauseOfARankThatFailsReachesTheExit) {
   EXPECT_THAT(result.output, HasSubstr("data.jsonl"));
 }
 
-TEST_F(ProcessRanksTest, RanksOfAnotherPlanAreRefused) {
+TEST_P(ProcessRanksTest, RanksOfAnotherPlanAreRefused) {
   RankFiles lora(kLora, "1x2x2"), full(kFull, "1x2x2");
   const std::string run = lora.WriteRun(), other = full.WriteRun();
-  const MpiRun result = RunMpi(StrCat("-n 1 ", Trainer(run), " : -n 1 ", Trainer(other)));
+  // By TCP they prove to be of one run directory first.
+  ASSERT_TRUE(WriteFileAtomically(run + "/rank-secret", std::string(64, 'a')).ok());
+  fs::permissions(run + "/rank-secret", fs::perms::owner_read);
+  fs::copy_file(run + "/rank-secret", other + "/rank-secret");
+  const RanksRun result = RunRanks(GetParam(), {Trainer(run), Trainer(other)});
   EXPECT_NE(result.status, 0);
-  EXPECT_THAT(ReadExit(run).reason(), AllOf(HasSubstr("the ranks have different plan digests: "),
-                                            HasSubstr(" on rank 0"), HasSubstr(" on rank 1")));
-}
-
-TEST_F(ProcessRanksTest, RanksThatAreNotThePlansAreToldTheEquation) {
-  for (const char* batch : {"1x4", "1x1x4"}) {
-    RankFiles files(kLora, batch);
-    const std::string run = files.WriteRun();
-    EXPECT_NE(RunMpi(2, Trainer(run)).status, 0);
+  if (GetParam() == Launcher::kMpi) {
+    EXPECT_THAT(ReadExit(run).reason(), AllOf(HasSubstr("the ranks have different plan digests: "),
+                                              HasSubstr(" on rank 0"), HasSubstr(" on rank 1")));
+  } else {
     EXPECT_THAT(ReadExit(run).reason(),
-                HasSubstr(StrCat("data_parallel(", files.mix().data_parallel,
-                                 ") of the plan != ranks(2) by OMPI_COMM_WORLD_SIZE")));
+                AllOf(HasSubstr("the ranks differ: rank 1 has "), HasSubstr("plan.json "),
+                      HasSubstr("and rank 0 has ")));
   }
 }
 
-TEST_F(ProcessRanksTest, RanksThatShareAMicroBatchAreCountedToo) {
+TEST_P(ProcessRanksTest, RanksThatAreNotThePlansAreToldTheEquation) {
+  for (const char* batch : {"1x4", "1x1x4"}) {
+    RankFiles files(kLora, batch);
+    const std::string run = files.WriteRun();
+    EXPECT_NE(RunRanks(GetParam(), 2, Trainer(run)).status, 0);
+    EXPECT_THAT(ReadExit(run).reason(),
+                HasSubstr(StrCat("data_parallel(", files.mix().data_parallel,
+                                 ") of the plan != ranks(2) by ",
+                                 GetParam() == Launcher::kMpi ? "OMPI_COMM_" : "", "WORLD_SIZE")));
+  }
+}
+
+TEST_P(ProcessRanksTest, RanksThatShareAMicroBatchAreCountedToo) {
   RankFiles files(kLora, "1x1x2 sequence_parallel=2");
   const std::string run = files.WriteRun();
-  EXPECT_NE(RunMpi(2, Trainer(run)).status, 0);
+  EXPECT_NE(RunRanks(GetParam(), 2, Trainer(run)).status, 0);
   EXPECT_THAT(ReadExit(run).reason(),
               HasSubstr("data_parallel(2) x sequence_parallel(2) of the plan != ranks(2)"));
 }

@@ -1,8 +1,10 @@
-// mpi_rank MODE [RANK]: one rank of a job that mpirun started, for communicator tests. Prints a line "rank R: ..." and exits with 0 when all went well.
+// comm_rank MODE [RANK]: one rank of a job that a launcher started, for communicator tests. Prints a line "rank R: ..." and exits with 0 when all went well.
 //   exercise        Exercise, and its digest
 //   fail RANK       that rank says Abort; the others wait in a sum
 //   die RANK        that rank is killed; the others wait in a sum
-//   orphan RANK     that rank kills mpirun and does not come
+//   freeze RANK     that rank stops itself (SIGSTOP), and is killed when it is orphaned
+//   orphan RANK     that rank kills the launcher and does not come
+//   vanish RANK     that rank says that it is there, and does nothing for 15 seconds
 //   absent RANK     that rank never comes to the sum
 //   late RANK       that rank never joins
 //   differ RANK     that rank has another plan
@@ -14,10 +16,13 @@
 #include <string>
 #include <thread>
 
+#include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "tests/trainer/comm/exercise.h"
 #include "trainer/comm/mpi_communicator.h"
 #include "trainer/comm/rank_agreement.h"
+#include "trainer/comm/rank_meeting.h"
+#include "trainer/comm/tcp_communicator.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -40,13 +45,47 @@ absl::Status Misbehave(Communicator& communicator, const std::string& mode) {
     communicator.Abort("step 3: the loss is nan");
   } else if (mode == "die") {
     (void)raise(SIGKILL);
+  } else if (mode == "freeze") {
+    (void)raise(SIGSTOP);
   } else if (mode == "orphan") {
     kill(getppid(), SIGKILL);
     std::this_thread::sleep_for(std::chrono::seconds(5));
+  } else if (mode == "vanish") {
+    Say(communicator.rank(), "is there");
+    std::this_thread::sleep_for(std::chrono::seconds(15));
+    return absl::OkStatus();
   } else if (mode == "absent") {
     std::this_thread::sleep_for(std::chrono::seconds(5));
   }
   return Sum(communicator);
+}
+
+// Short ones where a limit is to be met, unless the environment says otherwise.
+absl::StatusOr<TimeLimits> LimitsOf(Environment environment, const std::string& mode) {
+  if (mode == "late") environment.emplace("TUNESMITH_START_TIMEOUT_SECONDS", "2");
+  if (mode == "absent" || mode == "freeze")
+    environment.emplace("TUNESMITH_RANK_TIMEOUT_SECONDS", "2");
+  return TimeLimitsOf(environment);
+}
+
+absl::StatusOr<std::unique_ptr<Communicator>> Join(const Environment& environment,
+                                                   const RankPlace& place,
+                                                   const std::string& mode) {
+  TUNESMITH_ASSIGN_OR_RETURN(const TimeLimits limits, LimitsOf(environment, mode));
+  TUNESMITH_ASSIGN_OR_RETURN(const RankTransport transport, TransportOf(environment, place));
+  if (transport == RankTransport::kMpi) {
+    const auto board = environment.find("RANK_BOARD");
+    return OpenMpiCommunicator(
+        place, limits,
+        RankBoard(board == environment.end() ? "" : board->second, environment, place));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const HostPort master, FindMaster(environment));
+  return OpenTcpCommunicator({.rank = place.rank,
+                              .size = place.size,
+                              .master = master,
+                              .secret = "of this test",
+                              .facts = "comm_rank"},
+                             limits);
 }
 
 int Main(const std::string& mode, int64_t culprit) {
@@ -58,9 +97,7 @@ int Main(const std::string& mode, int64_t culprit) {
   if (!place.ok()) return Say(-1, std::string(place.status().message()));
   if (mode == "late" && place->rank == culprit)
     std::this_thread::sleep_for(std::chrono::seconds(60));
-  const RankBoard board(mode == "late" ? std::getenv("RANK_BOARD") : "", environment, *place);
-  const auto communicator = OpenMpiCommunicator(
-      *place, {.start = std::chrono::seconds(2), .call = std::chrono::seconds(2)}, board);
+  const auto communicator = Join(environment, *place, mode);
   if (!communicator.ok()) {
     Say(place->rank, std::string(communicator.status().message()));
     std::_Exit(1);  // MPI's start may still run in a thread
