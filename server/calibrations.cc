@@ -73,7 +73,9 @@ void Calibrations::Refresh() {
   }
   absl::Status status = history_.Sync(present);
   if (status.ok() && fixed_) status = history_.Add(convert::ToProto(*fixed_), "operator");
-  if (!status.ok()) log_(StrCat("the history of calibrations: ", status.ToString()));
+  if (!status.ok())
+    log_(StrCat("the history of calibrations: ",
+                status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
 }
 
 void Calibrations::SetUse(v1::CalibrationRecord& record) {
