@@ -81,7 +81,8 @@ void Calibrations::StoreHistory() {
   if (status.ok() && fixed_) status = history_.Add(convert::ToProto(*fixed_), "operator");
   if (status.ok()) unstored_.reset();
   if (!status.ok() && status != history_status_)
-    log_(StrCat("the history of calibrations: ", status.ToString()));
+    log_(StrCat("the history of calibrations: ",
+                status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
   history_status_ = status;
 }
 

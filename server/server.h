@@ -50,8 +50,9 @@ struct ServerOptions {
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
-  std::string http_listen;  // HOST:PORT of metrics and health; empty: none
-  bool logs_calls = true;   // one line per call
+  size_t answer_cache_bytes = size_t{64} << 20;  // of known answers
+  std::string http_listen;                       // HOST:PORT of metrics and health; empty: none
+  bool logs_calls = true;                        // one line per call
 };
 
 class Server {
@@ -82,7 +83,7 @@ class Server {
   void SetHealth(bool serving);
   void CheckDatabase();
   absl::Status StartHttp(const ServerOptions& options);
-  void CollectMetrics(const std::string& certificate_path);
+  void CollectMetrics();
   absl::Status CheckReady();
 
   FileLock lock_;

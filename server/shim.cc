@@ -21,6 +21,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
 #include "server/fail_point.h"
+#include "server/job_exit.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
 #include "tunesmith/v1/run_directory.pb.h"
@@ -196,7 +197,7 @@ void QueueAgain(const ShimOptions& options) {
   if (done.ok() && done->status == 0) return;
   // The server queues it again instead, as a new job of the cluster.
   std::fprintf(stderr, "tunesmith-shim: %s failed: %s\n", options.requeue_command[0].c_str(),
-               done.ok() ? done->errors.c_str() : done.status().ToString().c_str());
+               done.ok() ? done->errors.c_str() : std::string(done.status().message()).c_str());
 }
 
 absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch& launch) {
@@ -208,11 +209,8 @@ absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch&
 }
 
 v1::JobExit NotStarted(const absl::Status& status) {
-  v1::JobExit exit;
+  v1::JobExit exit = ExitFor(v1::END_CAUSE_NOT_STARTED, std::string(status.message()));
   exit.set_exit_code(127);
-  exit.set_reason(std::string(status.message()));
-  exit.set_state(v1::JOB_STATE_FAILED);
-  exit.set_cause(v1::END_CAUSE_NOT_STARTED);
   return exit;
 }
 

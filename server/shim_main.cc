@@ -69,6 +69,6 @@ int main(int argc, char** argv) {
   }
   const auto exit = tunesmith::server::RunShim(options);
   if (exit.ok()) return options.cluster_job.empty() ? 0 : StatusOf(*exit, under_slurm);
-  std::fprintf(stderr, "tunesmith-shim: %s\n", exit.status().ToString().c_str());
+  std::fprintf(stderr, "tunesmith-shim: %s\n", std::string(exit.status().message()).c_str());
   return 1;
 }
