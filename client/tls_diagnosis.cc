@@ -149,7 +149,7 @@ absl::Status DiagnoseTls(const std::string& server, const Credentials& credentia
   const OpensslOwner<SSL> ssl(SSL_new(context.get()));
   constexpr unsigned char kHttp2[] = "\x02h2";
   SSL_set_alpn_protos(ssl.get(), kHttp2, sizeof(kHttp2) - 1);
-  if (has_tls) ExpectHost(ssl.get(), host);
+  if (has_tls) ExpectHost(ssl.get(), parts->host);
   SSL_set_fd(ssl.get(), connection.descriptor());
   absl::Status status = Shake(ssl.get(), server, credentials);
   ERR_clear_error();
