@@ -3,15 +3,20 @@
 #include "common/mpi_launch.h"
 #include "proto/convert/plan.h"
 #include "proto/convert/run_directory.h"
+#include "server/rank_starter.h"
 
 namespace tunesmith::server {
-RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_directory,
-                    int64_t rank_count) {
+RankLaunch LaunchOf(const ShimOptions& options, int64_t rank_count) {
   RankLaunch launch;
-  if (rank_count > 1) launch.arguments = MpirunCommand(trainer_path, rank_count);
-  launch.is_mpirun = !launch.arguments.empty();
+  if (!options.master.empty()) {
+    launch.starter = RankStarter::kNode;
+    launch.arguments = NodeStarterCommand(options, rank_count);
+  } else if (rank_count > 1) {
+    launch.arguments = MpirunCommand(options.trainer_path, rank_count);
+    if (!launch.arguments.empty()) launch.starter = RankStarter::kMpirun;
+  }
   for (const std::string& argument :
-       {trainer_path, std::string("run"), std::string("--run-dir"), run_directory})
+       {options.trainer_path, std::string("run"), std::string("--run-dir"), options.run_directory})
     launch.arguments.push_back(argument);
   return launch;
 }
