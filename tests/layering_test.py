@@ -36,8 +36,12 @@ FORBIDDEN_LIBRARIES = {
     "client": r"cuda|cublas|nccl|cblas|sqlite",
 }
 
-# The planner starts no threads; it asks for the number of processors in one place. Settings of programs with a command line are a library of their own.
-EXCEPTIONS = {("planner/model/hardware_host.cc", "thread"), ("common/settings.cc", "CLI/CLI.hpp")}
+# The planner starts no threads; it asks for the number of processors in one place. Settings and flags of programs with a command line are libraries of their own.
+EXCEPTIONS = {
+    ("planner/model/hardware_host.cc", "thread"),
+    ("common/settings.cc", "CLI/CLI.hpp"),
+    ("common/model_flags.cc", "CLI/CLI.hpp"),
+}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]')
 

@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "common/units.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/checks.h"
 
 namespace tunesmith::trainer {
@@ -25,6 +26,36 @@ Tensor Cut(const Tensor& tensor, bool per_block, int64_t begin, int64_t count) {
   cut.dims = {per_block ? CeilDivide(count, kBlock) : count, 1, 1};
   cut.rank = 1;
   return cut;
+}
+
+uint8_t Bit(planner::Stream stream) {
+  return static_cast<uint8_t>(1u << static_cast<int>(stream));
+}
+
+absl::Status Exchange(Collectives& ranks, const OpCall& call) {
+  const Tensor &from = call.inputs[0], &to = call.outputs[0];
+  switch (call.kind) {
+    case OpKind::kAllGather:
+      return ranks.AllGather(from.data, to.data, BytesOf(from));
+    case OpKind::kReduceScatter:
+      return ranks.ReduceScatter(from.data, to.data, to.element_count(), to.dtype,
+                                 call.attributes.accumulate);
+    case OpKind::kAllReduce:
+      return ranks.AllReduce(to.data, to.element_count(), to.dtype);
+    case OpKind::kAllToAll:
+      return ranks.AllToAll(from.data, to.data, BytesOf(from) / call.attributes.sequence_parallel,
+                            call.attributes.sequence_parallel);
+    default:
+      return absl::InternalError("not a collective");
+  }
+}
+
+// Whatever stream the op is on, ranks exchange on the one for communication: the op's waits for it, and it for the op's.
+absl::Status ExchangeOnDevice(CudaContext& cuda, Collectives& ranks, const OpCall& call) {
+  constexpr planner::Stream kRanks = planner::Stream::kCommunication;
+  TUNESMITH_RETURN_IF_ERROR(cuda.Wait(kRanks, Bit(call.stream)));
+  TUNESMITH_RETURN_IF_ERROR(Exchange(ranks, call));
+  return cuda.Wait(call.stream, Bit(kRanks));
 }
 
 }  // namespace
@@ -59,26 +90,11 @@ absl::Status Collective(const OpContext& context, const OpCall& call) {
         {{"x", call.inputs[0], exchanges ? dims : DimsOf(call.inputs[0]), kComputeDTypes},
          {exchanges ? "y" : "sum", call.outputs[0], dims, call.inputs[0].dtype}}));
   }
-  Collectives* const over_memory =
-      context.device == planner::BackendKind::kCpu ? context.comm : context.collectives;
-  if (over_memory == nullptr)
+  const bool on_cpu = context.device == planner::BackendKind::kCpu;
+  Collectives* const ranks = on_cpu ? context.comm : context.collectives;
+  if (ranks == nullptr)
     return absl::FailedPreconditionError("the plan is for several ranks; one runs");
-  Collectives& ranks = *over_memory;
-  const Tensor &from = call.inputs[0], &to = call.outputs[0];
-  switch (call.kind) {
-    case OpKind::kAllGather:
-      return ranks.AllGather(from.data, to.data, BytesOf(from));
-    case OpKind::kReduceScatter:
-      return ranks.ReduceScatter(from.data, to.data, to.element_count(), to.dtype,
-                                 call.attributes.accumulate);
-    case OpKind::kAllReduce:
-      return ranks.AllReduce(to.data, to.element_count(), to.dtype);
-    case OpKind::kAllToAll:
-      return ranks.AllToAll(from.data, to.data, BytesOf(from) / call.attributes.sequence_parallel,
-                            call.attributes.sequence_parallel);
-    default:
-      return absl::InternalError("not a collective");
-  }
+  return on_cpu ? Exchange(*ranks, call) : ExchangeOnDevice(*context.cuda, *ranks, call);
 }
 
 }  // namespace tunesmith::trainer
