@@ -6,7 +6,7 @@
 //   orphan RANK     that rank kills the launcher and does not come
 //   vanish RANK     that rank says that it is there, and does nothing for 15 seconds
 //   absent RANK     that rank never comes to the sum
-//   late RANK       that rank never joins
+//   late RANK       that rank joins too late
 //   differ RANK     that rank has another plan
 #include <unistd.h>
 
@@ -96,7 +96,7 @@ int Main(const std::string& mode, int64_t culprit) {
   const auto place = FindRank(environment);
   if (!place.ok()) return Say(-1, std::string(place.status().message()));
   if (mode == "late" && place->rank == culprit)
-    std::this_thread::sleep_for(std::chrono::seconds(60));
+    std::this_thread::sleep_for(std::chrono::seconds(6));
   const auto communicator = Join(environment, *place, mode);
   if (!communicator.ok()) {
     Say(place->rank, std::string(communicator.status().message()));
