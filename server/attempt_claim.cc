@@ -85,7 +85,7 @@ absl::StatusOr<int64_t> ChooseAttempt(const ShimOptions& options) {
   }
   // The cluster has started its job again. (What it says of that is not asked: a controller that
   // crashed may have forgotten the first start.)
-  if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
+  if (sight.exit && !MayGoOn(*sight.exit)) {
     return absl::AlreadyExistsError(StrCat("attempt ", newest, " of ", options.run_directory,
                                            " has ended: ", v1::JobState_Name(sight.exit->state()),
                                            "; `tunesmith jobs resume` starts a new one"));

@@ -55,6 +55,7 @@ struct Flags {
   double slurm_poll_seconds = 10;
   double slurm_fence_seconds = 5;
   std::vector<std::string> slurm_options;
+  std::string kubernetes_form = "job";
   std::string kubernetes_binaries = "/opt/tunesmith/bin";
   std::vector<std::string> kubernetes_volumes;
   std::vector<std::string> kubernetes_node_labels;
@@ -115,6 +116,12 @@ void AddKubernetesFlags(CLI::App& app, Flags& flags) {
                  "Context of the kubeconfig file; its current one, or the pod's own, by default");
   app.add_option("--kubernetes-namespace", kubernetes.namespace_name, "Namespace of the jobs")
       ->capture_default_str();
+  app.add_option("--kubernetes-form", flags.kubernetes_form,
+                 "What jobs are there: job, jobset or trainjob")
+      ->check(CLI::IsMember({"job", "jobset", "trainjob"}))
+      ->capture_default_str();
+  app.add_option("--kubernetes-runtime", kubernetes.runtime,
+                 "ClusterTrainingRuntime of trainjobs, which has their volumes");
   app.add_option("--kubernetes-image", kubernetes.image, "Image that has shim and trainer");
   app.add_option("--kubernetes-binaries", flags.kubernetes_binaries,
                  "Directory of shim and trainer in the image")
@@ -325,6 +332,9 @@ std::pair<std::string, std::string> Split(const std::string& text, char separato
 
 void FinishKubernetes(Flags& flags) {
   tunesmith::server::KubernetesLauncherOptions& kubernetes = flags.server.kubernetes;
+  // CLI11 has checked it.
+  kubernetes.form = tunesmith::server::ParseKubernetesForm(flags.kubernetes_form)
+                        .value_or(tunesmith::server::KubernetesForm::kJob);
   kubernetes.shim_path = flags.kubernetes_binaries + "/tunesmith-shim";
   kubernetes.trainer_path = flags.kubernetes_binaries + "/tunesmith-trainer";
   kubernetes.grace = absl::Seconds(flags.grace_seconds);

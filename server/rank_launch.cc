@@ -11,6 +11,7 @@
 #include "common/str_cat.h"
 #include "proto/convert/plan.h"
 #include "proto/convert/run_directory.h"
+#include "server/rank_starter.h"
 
 namespace tunesmith::server {
 namespace {
@@ -44,12 +45,14 @@ bool HasPlugin(const std::string& trainer_path) {
 
 }  // namespace
 
-RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_directory,
-                    int64_t rank_count) {
+RankLaunch LaunchOf(const ShimOptions& options, int64_t rank_count) {
   RankLaunch launch;
   const std::string mpirun = rank_count > 1 ? FindOnPath("mpirun") : "";
-  if (!mpirun.empty() && HasPlugin(trainer_path)) {
-    launch.is_mpirun = true;
+  if (!options.master.empty()) {
+    launch.starter = RankStarter::kNode;
+    launch.arguments = NodeStarterCommand(options, rank_count);
+  } else if (!mpirun.empty() && HasPlugin(options.trainer_path)) {
+    launch.starter = RankStarter::kMpirun;
     // The trainer shares the host's processors between its ranks; binding each to one would take the others away. More ranks than processors are allowed.
     launch.arguments = {
         mpirun, "-n",    StrCat(rank_count),          "--oversubscribe", "--bind-to",
@@ -57,7 +60,7 @@ RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_dire
     if (geteuid() == 0) launch.arguments.push_back("--allow-run-as-root");
   }
   for (const std::string& argument :
-       {trainer_path, std::string("run"), std::string("--run-dir"), run_directory})
+       {options.trainer_path, std::string("run"), std::string("--run-dir"), options.run_directory})
     launch.arguments.push_back(argument);
   return launch;
 }

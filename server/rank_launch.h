@@ -4,18 +4,26 @@
 #include <string>
 #include <vector>
 
+#include "server/shim.h"
+
 // How the shim starts a trainer of several ranks.
 namespace tunesmith::server {
 
-struct RankLaunch {
-  std::vector<std::string> arguments;  // the first is the path of the binary
-  bool is_mpirun = false;              // else one process, which is all ranks
+// What a trainer of several ranks is started by.
+enum class RankStarter {
+  kNone,    // nothing: one process is all ranks
+  kMpirun,  // on all nodes
+  kNode,    // rank_starter.h, on this node; ranks meet by TCP
 };
 
-// The command that trains `run_directory` with `rank_count` ranks: mpirun on this host where it is on the PATH and the trainer has its plugin (beside it, or
-// TUNESMITH_MPI_PLUGIN); else the trainer alone, whose ranks are then threads of it.
-RankLaunch LaunchOf(const std::string& trainer_path, const std::string& run_directory,
-                    int64_t rank_count);
+struct RankLaunch {
+  std::vector<std::string> arguments;  // the first is the path of the binary
+  RankStarter starter = RankStarter::kNone;
+};
+
+// The command that trains the run directory with `rank_count` ranks. Where every node has its own shim, which starts the ranks of its node; else mpirun where it is on the PATH and the
+// trainer has its plugin (beside it, or TUNESMITH_MPI_PLUGIN); else the trainer alone, whose ranks are then threads of it.
+RankLaunch LaunchOf(const ShimOptions& options, int64_t rank_count);
 
 // What LaunchOf needs to start ranks on several nodes and has not found, for people: "mpirun is not on the PATH".
 std::string LaunchNeeds();

@@ -20,8 +20,10 @@
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
 #include "server/fail_point.h"
+#include "server/node_claim.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
+#include "server/trainer_process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
 namespace tunesmith::server {
@@ -29,126 +31,20 @@ namespace {
 
 using convert::InDirectory;
 
-constexpr absl::Duration kTick = absl::Milliseconds(200);
-constexpr absl::Duration kFenceCheckInterval = absl::Seconds(1);
 constexpr absl::Duration kRequeueTimeout = absl::Seconds(30);
-constexpr absl::Duration kTimeForRemains = absl::Seconds(10);
 
 absl::Status WriteHandle(const ShimOptions& options, pid_t trainer) {
   TUNESMITH_ASSIGN_OR_RETURN(const v1::ShimHandle handle, HandleOf(options, trainer));
   return convert::WriteJsonFile(InDirectory(options.run_directory, convert::kShimFile), handle);
 }
 
-// Signals are taken one by one in the loop instead of interrupting it.
-sigset_t BlockSignals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int signal : {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&signals, signal);
-  sigprocmask(SIG_BLOCK, &signals, nullptr);
-  return signals;
-}
-
-// Waits for one signal; 0 after a tick without one.
-int NextSignal(const sigset_t& signals) {
-  const timespec timeout = absl::ToTimespec(kTick);
-  const int signal = sigtimedwait(&signals, nullptr, &timeout);
-  return signal > 0 ? signal : 0;
-}
-
-// Reaps every child that has ended, adopted ones too. The wait status of the trainer when it is
-// among them.
-std::optional<int> Reap(pid_t trainer) {
-  std::optional<int> result;
-  int status = 0;
-  for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
-    if (pid == trainer) result = status;
-  }
-  return result;
-}
-
-// Asks all ranks to save and end. mpirun passes SIGUSR1 on to them, which the trainer takes as it does SIGTERM; SIGTERM would be taken by mpirun as an order
-// to kill them.
-void Stop(pid_t trainer, bool is_mpirun) {
-  if (is_mpirun) {
-    kill(trainer, SIGUSR1);
-  } else {
-    kill(-trainer, SIGTERM);
-  }
-}
-
-// Kills whatever the attempt has left behind, in whatever group: ranks that mpirun started become children of this process when mpirun ends.
-void KillRemains() {
-  const absl::Time end = absl::Now() + kTimeForRemains;
-  for (std::vector<pid_t> left = ChildrenOf(getpid()); !left.empty() && absl::Now() < end;
-       left = ChildrenOf(getpid())) {
-    for (const pid_t pid : left) kill(pid, SIGKILL);
-    absl::SleepFor(absl::Milliseconds(1));
-    (void)Reap(0);
-  }
-}
-
-struct TrainerEnd {
-  bool is_mpirun = false;
-  int wait_status = 0;
-  bool was_told_to_stop = false;
-  bool time_was_nearly_up = false;  // and that is why it was told
-  bool was_superseded = false;      // by a newer attempt, and was killed
-};
-
-// Looks now and then whether a newer attempt was claimed.
-class Fence {
- public:
-  explicit Fence(const ShimOptions& options) : options_(options) {}
-
-  bool IsDown() {
-    if (options_.cluster_job.empty() || absl::Now() < next_) return false;
-    next_ = absl::Now() + kFenceCheckInterval;
-    return IsSuperseded(options_);
-  }
-
- private:
-  const ShimOptions& options_;
-  absl::Time next_ = absl::InfinitePast();
-};
-
-TrainerEnd WaitForTrainer(const ShimOptions& options, pid_t trainer, bool is_mpirun,
-                          const sigset_t& signals) {
-  TrainerEnd end{.is_mpirun = is_mpirun};
-  Fence fence(options);
-  absl::Time kill_at = absl::InfiniteFuture();
-  while (true) {
-    const int signal = NextSignal(signals);
-    if (const auto status = Reap(trainer)) {
-      end.wait_status = *status;
-      return end;
-    }
-    const bool nearly_up = signal == SIGUSR1 && !options.cluster_job.empty();
-    if ((signal == SIGTERM || signal == SIGINT || nearly_up) && !end.was_told_to_stop) {
-      Stop(trainer, is_mpirun);
-      end.was_told_to_stop = true;
-      end.time_was_nearly_up = nearly_up;
-      kill_at = absl::Now() + options.grace;
-    }
-    // Somebody wants it to end, not to go on elsewhere.
-    if (signal == SIGTERM || signal == SIGINT) end.time_was_nearly_up = false;
-    end.was_superseded |= fence.IsDown();
-    if (absl::Now() >= kill_at || end.was_superseded) kill(-trainer, SIGKILL);
-  }
-}
-
-// The signal that killed the trainer; mpirun tells of a rank's with its exit status. 0: none.
-int KillerOf(const TrainerEnd& end) {
-  if (WIFSIGNALED(end.wait_status)) return WTERMSIG(end.wait_status);
-  const int status = WEXITSTATUS(end.wait_status);
-  return end.is_mpirun && status > 128 ? status - 128 : 0;
-}
-
 std::string EndReason(const ShimOptions& options, const TrainerEnd& end) {
   const std::string log =
       StrCat("; see ", InDirectory(options.run_directory, convert::kTrainerLogFile));
   if (const int killer = KillerOf(end); killer != 0) {
-    const std::string killed = StrCat(end.is_mpirun ? "a rank of the trainer" : "the trainer",
-                                      " was killed by signal ", SignalName(killer));
+    const std::string killed =
+        StrCat(end.starter != RankStarter::kNone ? "a rank of the trainer" : "the trainer",
+               " was killed by signal ", SignalName(killer));
     if (end.was_told_to_stop) return StrCat(killed, " after it was told to stop", log);
     // The kernel kills with SIGKILL when memory runs out, and the trainer cannot say so itself.
     const char* hint =
@@ -198,14 +94,6 @@ void QueueAgain(const ShimOptions& options) {
                done.ok() ? done->errors.c_str() : done.status().ToString().c_str());
 }
 
-absl::StatusOr<pid_t> StartTrainer(const ShimOptions& options, const RankLaunch& launch) {
-  return Spawn({.arguments = launch.arguments,
-                .environment = {StrCat("TUNESMITH_ATTEMPT=", options.attempt)},
-                .output_path = InDirectory(options.run_directory, convert::kTrainerLogFile),
-                .new_group = true,
-                .dies_with_parent = true});
-}
-
 v1::JobExit NotStarted(const absl::Status& status) {
   v1::JobExit exit;
   exit.set_exit_code(127);
@@ -217,7 +105,8 @@ v1::JobExit NotStarted(const absl::Status& status) {
 
 // On several nodes ranks need something that starts them there.
 absl::Status CheckLaunch(const ShimOptions& options, const RankLaunch& launch, int64_t rank_count) {
-  if (options.node_count <= 1 || rank_count <= 1 || launch.is_mpirun) return absl::OkStatus();
+  if (options.node_count <= 1 || rank_count <= 1 || launch.starter != RankStarter::kNone)
+    return absl::OkStatus();
   return absl::FailedPreconditionError(
       StrCat("the job has ", options.node_count, " nodes, and ", LaunchNeeds(),
              "; install both on every node, or plan for one node"));
@@ -237,23 +126,32 @@ absl::StatusOr<v1::JobExit> EndWithoutStart(const ShimOptions& options,
   return ReadExit(options);
 }
 
+// It was told to stop while it waited for the other nodes.
+absl::StatusOr<v1::JobExit> EndBeforeStart(const ShimOptions& options) {
+  v1::JobExit exit;
+  exit.set_state(v1::JOB_STATE_CANCELLED);
+  exit.set_reason("told to stop before all of its nodes were there");
+  TUNESMITH_RETURN_IF_ERROR(WriteExit(options, exit));
+  return ReadExit(options);
+}
+
 // REQUIRES: the attempt is claimed.
 absl::StatusOr<v1::JobExit> RunClaimed(const ShimOptions& options, const sigset_t& signals) {
+  const bool nodes_are_here = AwaitNodes(options, signals);
   if (IsSuperseded(options)) return Superseded(options);
   TUNESMITH_RETURN_IF_ERROR(PutOldExitAway(options));
   TUNESMITH_RETURN_IF_ERROR(WriteHandle(options, 0));
+  if (!nodes_are_here) return EndBeforeStart(options);
   const int64_t rank_count = RankCountOf(options.run_directory);
-  const RankLaunch launch = LaunchOf(options.trainer_path, options.run_directory, rank_count);
+  const RankLaunch launch = LaunchOf(options, rank_count);
   if (const absl::Status status = CheckLaunch(options, launch, rank_count); !status.ok())
     return EndWithoutStart(options, status);
-  const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch);
+  const absl::StatusOr<pid_t> trainer = StartTrainer(options, launch, convert::kTrainerLogFile);
   if (!trainer.ok()) return EndWithoutStart(options, trainer.status());
   FailPoint("shim_started");
   const absl::Status handle_written = WriteHandle(options, *trainer);
   if (!handle_written.ok()) kill(-*trainer, SIGKILL);  // nobody could stop it later
-  const TrainerEnd end = WaitForTrainer(options, *trainer, launch.is_mpirun, signals);
-  kill(-*trainer, SIGKILL);  // children that it left in its group
-  KillRemains();
+  const TrainerEnd end = WaitForTrainer(options, *trainer, launch.starter, signals);
   if (end.was_superseded || (!options.cluster_job.empty() && IsSuperseded(options)))
     return Superseded(options);
   FailPoint("shim_ended");
@@ -268,10 +166,12 @@ absl::StatusOr<v1::JobExit> RunClaimed(const ShimOptions& options, const sigset_
 
 }  // namespace
 
+bool MayGoOn(const v1::JobExit& exit) {
+  return exit.state() == v1::JOB_STATE_CANCELLED || exit.cause() == v1::END_CAUSE_NODE_FAILED;
+}
+
 absl::StatusOr<v1::JobExit> RunShim(const ShimOptions& asked) {
   const sigset_t signals = BlockSignals();
-  prctl(PR_SET_CHILD_SUBREAPER,
-        1);  // what the trainer leaves behind becomes our child and is reaped
   TUNESMITH_RETURN_IF_ERROR(
       MakeDirectories(InDirectory(asked.run_directory, convert::kLogDirectory)));
   ShimOptions options = asked;

@@ -22,6 +22,9 @@ struct ShimOptions {
   // Where a cluster runs the shim:
   std::string cluster_job;  // how the cluster calls the job; empty: no cluster
   int64_t node_count = 1;   // nodes that it has
+  // HOST:PORT where ranks meet by TCP, on the first node; every node then runs a shim of its own, that of the first is the attempt's. Empty: one shim for all nodes.
+  std::string master;
+  int64_t node_index = 0;  // of this shim's node
   // Queues the job again, when the trainer has saved because time was nearly up; empty: nothing does.
   std::vector<std::string> requeue_command;
   // How long an attempt waits, after claiming, for the end of earlier ones that may still run somewhere: they see the claim within this time and
@@ -31,6 +34,9 @@ struct ShimOptions {
 
 // What the shim of a cluster job ends with where the trainer has saved because it was told to, and may go on elsewhere (EX_TEMPFAIL of sysexits.h).
 inline constexpr int kSavedExitStatus = 75;
+
+// Whether an attempt that ended so may go on in another one that the cluster starts by itself: the trainer has saved because it was told to, or a node is lost.
+bool MayGoOn(const v1::JobExit& exit);
 
 // Claims the attempt (attempt-N, created exclusively, telling who claims it), moves the exit.json of an earlier attempt to
 // log/, writes shim.json, starts `trainer run --run-dir DIR` in its own process group with

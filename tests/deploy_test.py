@@ -6,10 +6,14 @@ Exits 0 and prints one line, or prints everything that is wrong and exits 1. --s
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/server/kubernetes"))
+import schema  # noqa: E402
 
 METRIC = re.compile(r"\b((?:tunesmith|grpc_server|process)_[a-z0-9_]+)")
 HISTOGRAM_SUFFIXES = ("_bucket", "_sum", "_count")
@@ -62,6 +66,30 @@ def unknown_settings(text, flags):
     return sorted(key for key in re.findall(r"^([a-z-]+):", text, re.MULTILINE) if key not in flags)
 
 
+def cluster_items():
+    """The manifests of deploy/kubernetes."""
+    folder = ROOT / "deploy/kubernetes"
+    return [item for file in ("rbac.json", "server.json") for item in json.loads((folder / file).read_text())["items"]]
+
+
+def cluster_problems(items, flags):
+    """What keeps manifests from being taken, and settings from being the server's."""
+    found = schema.deployed_problems(items)
+    for item in items:
+        for text in item.get("data", {}).values():
+            found += [f"tunesmithd has no setting {key}" for key in unknown_settings(text, flags)]
+    return found
+
+
+def kustomized_count():
+    """How many manifests kubectl puts together; None where there is no kubectl."""
+    if shutil.which("kubectl") is None:
+        return None
+    command = ["kubectl", "kustomize", str(ROOT / "deploy/kubernetes")]
+    text = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout
+    return len(re.findall(r"^kind:", text, re.MULTILINE))
+
+
 def check():
     """Everything that is wrong."""
     known = known_metrics()
@@ -75,6 +103,10 @@ def check():
         problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
     settings = (ROOT / "deploy/systemd/tunesmithd.yaml").read_text()
     problems += [f"deploy/systemd: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
+    items = cluster_items()
+    problems += [f"deploy/kubernetes: {problem}" for problem in cluster_problems(items, known_flags())]
+    if kustomized_count() not in (None, len(items)):
+        problems.append(f"deploy/kubernetes: kubectl kustomize gives {kustomized_count()} manifests instead of {len(items)}")
     documented = (ROOT / "docs/service.md").read_text()
     problems += [f"docs/service.md says nothing of {name}" for name in sorted(known) if name not in documented and not name.startswith("process_")]
     return problems
@@ -92,6 +124,12 @@ def self_test():
     assert dashboard_problems(board) == ["two panels have one id", "panel 'a' asks nothing"]
     assert unknown_settings("listen: x\nlistn: y\n# c: d\n", {"listen"}) == ["listn"]
     assert len(known_metrics()) > 10
+    items = json.loads(json.dumps(cluster_items()))
+    deployment = next(item for item in items if item["kind"] == "Deployment")
+    deployment["spec"]["template"]["spec"]["volumes"][0]["name"] = "another"
+    deployment["spec"]["replica"] = 1
+    found = "\n".join(cluster_problems(items, known_flags()))
+    assert "there is no volume database" in found and 'unknown field "spec.replica' in found, found
     print("deploy: the checker finds what is wrong")
 
 

@@ -48,11 +48,13 @@ std::string KubernetesCluster::WhyAbsent() {
   return "";
 }
 
-KubernetesCluster::KubernetesCluster() {
+KubernetesCluster::KubernetesCluster(const std::string& trainer) {
   std::filesystem::create_directories(BinaryDirectory());
   std::filesystem::create_symlink(std::filesystem::absolute(BinaryPath("tunesmith-shim")),
                                   BinaryDirectory() + "/tunesmith-shim");
-  std::filesystem::create_symlink(FakeTrainerPath(), BinaryDirectory() + "/tunesmith-trainer");
+  std::filesystem::create_symlink(
+      trainer.empty() ? FakeTrainerPath() : std::filesystem::absolute(trainer).string(),
+      BinaryDirectory() + "/tunesmith-trainer");
   TakeTokens(kFirstToken);
   const std::string log = scratch_.path() + "/log";
   const Descriptor input(open("/dev/null", O_RDONLY | O_CLOEXEC)),

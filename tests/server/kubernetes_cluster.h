@@ -16,14 +16,14 @@ class KubernetesCluster {
   // Why there is none: empty where kubectl and what the server needs are installed, else what installs it.
   static std::string WhyAbsent();
 
-  // Starts it and sets KUBECONFIG in this process's environment. Fails the test where that cannot be done.
-  KubernetesCluster();
+  // Starts it and sets KUBECONFIG in this process's environment. Fails the test where that cannot be done. `trainer`: the one that pods have; empty: the fake one.
+  explicit KubernetesCluster(const std::string& trainer = "");
   // Ends the server and the pods' processes.
   ~KubernetesCluster();
 
   // What tunesmithd must be told, beside --launchers. Pods see the folder `shared`.
   std::vector<std::string> Flags(const std::string& shared) const;
-  // Where shim and trainer (the fake one) are in pods.
+  // Where shim and trainer are in pods.
   std::string BinaryDirectory() const { return scratch_.path() + "/bin"; }
 
   // Has the server do something: a method of Control in kubernetes/api_server.py, and its arguments.

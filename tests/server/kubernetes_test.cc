@@ -221,7 +221,7 @@ TEST_F(KubernetesTest, AJobOfAnotherOwnerIsLeftAlone) {
   job.set_uid("u");
   job.set_attempt(1);
   job.set_run_directory(scratch_.path() + "/run");
-  nlohmann::json other = JobManifest(options, job);
+  nlohmann::json other = AttemptObject(options, job).manifest;
   other["metadata"]["labels"][kJobUidLabel] = "v";
   const Kubectl kubectl("", absl::Seconds(20));
   ASSERT_TRUE(
@@ -414,7 +414,7 @@ TEST_F(KubernetesTest, ValidationShowsTheManifestAndMakesNothing) {
   EXPECT_TRUE(cluster_->Objects("Job").empty());
 }
 
-TEST_F(KubernetesTest, RefusesWhatPodsDoNotSeeAndSeveralNodes) {
+TEST_F(KubernetesTest, RefusesWhatPodsDoNotSee) {
   StartServer();
   v1::CreateJobRequest request = Request(5);
   v1::CreateJobResponse response;

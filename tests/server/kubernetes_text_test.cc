@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -58,15 +59,89 @@ Json WithoutUser(Json manifest) {
 }
 
 TEST(ManifestTest, IsAsKept) {
-  EXPECT_EQ(WithoutUser(JobManifest(Options(), JobOf("cpu"))).dump(2),
+  EXPECT_EQ(WithoutUser(AttemptObject(Options(), JobOf("cpu")).manifest).dump(2),
             Fixture("cpu_job.json").dump(2));
   KubernetesLauncherOptions options = Options();
   options.queue = "team-a";
   options.priority_class = "high";
   options.node_selector = {{"nvidia.com/gpu.product", "NVIDIA-H100-80GB-HBM3"}};
   options.time_limit = absl::Hours(8);
-  EXPECT_EQ(WithoutUser(JobManifest(options, JobOf("cuda:0"))).dump(2),
+  EXPECT_EQ(WithoutUser(AttemptObject(options, JobOf("cuda:0")).manifest).dump(2),
             Fixture("gpu_job.json").dump(2));
+}
+
+v1::Job NodesJob(int64_t nodes) {
+  v1::Job job = JobOf("cpu");
+  job.mutable_plan()->mutable_inputs()->mutable_devices()->set_device_count(2 * nodes);
+  job.mutable_plan()->mutable_inputs()->mutable_devices()->set_node_count(nodes);
+  return job;
+}
+
+// The word behind a flag of the pods' command.
+std::string After(const Json& pod, const std::string& flag) {
+  const std::vector<std::string> words = pod["containers"][0]["command"];
+  const auto at = std::find(words.begin(), words.end(), flag);
+  return at == words.end() || at + 1 == words.end() ? "" : *(at + 1);
+}
+
+TEST(ManifestTest, SeveralNodesHaveAPodEachAndAServiceByWhichTheyMeet) {
+  const v1::Job job = NodesJob(3);
+  const std::string name = KubernetesJobName(job);
+  const Json spec = AttemptObject(Options(), job).manifest["spec"];
+  EXPECT_EQ(spec["completions"], 3);
+  EXPECT_EQ(spec["parallelism"], 3);
+  const Json& pod = spec["template"]["spec"];
+  EXPECT_EQ(pod["subdomain"], name);
+  EXPECT_EQ(After(pod, "--nodes"), "3");
+  EXPECT_EQ(After(pod, "--master"), name + "-0." + name + ":29500");
+  const auto service = PodService(Options(), job, "uid-of-the-job");
+  ASSERT_TRUE(service);
+  EXPECT_EQ(service->path, "/api/v1/namespaces/default/services");
+  EXPECT_EQ(service->manifest["spec"],
+            Json({{"clusterIP", "None"},
+                  {"publishNotReadyAddresses", true},
+                  {"selector", {{"batch.kubernetes.io/job-name", name}}}}));
+  EXPECT_EQ(service->manifest["metadata"]["ownerReferences"][0]["uid"], "uid-of-the-job");
+  EXPECT_FALSE(PodService(Options(), JobOf("cpu"), ""));
+}
+
+TEST(ManifestTest, AJobSetHoldsTheSameJob) {
+  KubernetesLauncherOptions options = Options();
+  options.queue = "team-a";
+  const v1::Job job = NodesJob(2);
+  Json inner = AttemptObject(options, job).manifest["spec"];
+  options.form = KubernetesForm::kJobSet;
+  const KubernetesObject set = AttemptObject(options, job);
+  EXPECT_EQ(set.path, "/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets");
+  EXPECT_EQ(set.manifest["kind"], "JobSet");
+  EXPECT_EQ(set.manifest["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "team-a");
+  EXPECT_EQ(set.manifest["spec"]["suspend"], true);
+  Json outer = set.manifest["spec"]["replicatedJobs"][0]["template"]["spec"];
+  const std::string name = KubernetesJobName(job);
+  EXPECT_EQ(After(outer["template"]["spec"], "--master"), name + "-node-0-0." + name + ":29500");
+  // The set itself is suspended and kept, and names its pods.
+  for (const char* field : {"suspend", "ttlSecondsAfterFinished"}) inner.erase(field);
+  inner["template"]["spec"].erase("subdomain");
+  for (Json* spec : {&inner, &outer}) (*spec)["template"]["spec"]["containers"][0].erase("command");
+  EXPECT_EQ(outer, inner);
+  EXPECT_FALSE(PodService(options, job, "")) << "the set's controller makes one";
+}
+
+TEST(ManifestTest, ATrainJobLeavesPodsToItsRuntime) {
+  KubernetesLauncherOptions options = Options();
+  options.form = KubernetesForm::kTrainJob;
+  EXPECT_THAT(std::string(CheckKubernetesOptions(options).message()),
+              HasSubstr("--kubernetes-runtime"));
+  options.runtime = "tunesmith";
+  EXPECT_TRUE(CheckKubernetesOptions(options).ok());
+  const KubernetesObject train = AttemptObject(options, NodesJob(2));
+  EXPECT_EQ(train.path, "/apis/trainer.kubeflow.org/v1alpha1/namespaces/default/trainjobs");
+  const Json& spec = train.manifest["spec"];
+  EXPECT_EQ(spec["runtimeRef"], Json({{"apiGroup", "trainer.kubeflow.org"},
+                                      {"kind", "ClusterTrainingRuntime"},
+                                      {"name", "tunesmith"}}));
+  EXPECT_EQ(spec["trainer"]["numNodes"], 2);
+  EXPECT_EQ(spec["trainer"]["image"], options.image);
 }
 
 // What Kubernetes makes of a word of a command: $(NAME) becomes a variable's value, $$ a dollar.
@@ -85,14 +160,14 @@ TEST(ManifestTest, HostileNamesStayWords) {
                                  "\n- name: x", "{{.}}", "$", "caf\xc3\xa9"}) {
     v1::Job job = JobOf("cpu");
     job.set_run_directory("/srv/tunesmith/jobs/" + name);
-    const Json manifest = JobManifest(Options(), job);
+    const Json manifest = AttemptObject(Options(), job).manifest;
     // As it is when it has been written and read.
     const Json read = Json::parse(manifest.dump());
     std::vector<std::string> words;
     for (const Json& word : read["spec"]["template"]["spec"]["containers"][0]["command"])
       words.push_back(Expand(word.get<std::string>()));
     EXPECT_THAT(words, ::testing::Contains(job.run_directory()));
-    Json expected = JobManifest(Options(), JobOf("cpu")), other = read;
+    Json expected = AttemptObject(Options(), JobOf("cpu")).manifest, other = read;
     for (Json* json : {&expected, &other})
       (*json)["spec"]["template"]["spec"]["containers"][0].erase("command");
     EXPECT_EQ(other, expected) << "nothing else has changed";
@@ -183,6 +258,13 @@ TEST(JobViewTest, SaysWhatAJobWaitsFor) {
   job.pods = {Pod("Failed")};
   job.pods[0].disrupted_by = "PreemptionByScheduler";
   EXPECT_EQ(WaitReason(job), "Kubernetes Job j gets another pod after PreemptionByScheduler");
+  // Of two nodes, the one that does not run is waited for.
+  job.pods = {Pod("Running"), Pod("Pending", "Unschedulable: no room")};
+  job.pods[0].index = "0";
+  job.pods[1].index = "1";
+  EXPECT_EQ(WaitReason(job), "Kubernetes Job j waits: Unschedulable: no room");
+  std::swap(job.pods[0], job.pods[1]);
+  EXPECT_EQ(WaitReason(job), "Kubernetes Job j waits: Unschedulable: no room");
   job.is_suspended = true;
   EXPECT_EQ(WaitReason(job), "Kubernetes Job j is suspended");
   job.admission = "Pending: insufficient quota";

@@ -205,11 +205,45 @@ TEST_F(RankShimTest, NothingOutlivesAnMpirunThatIsKilled) {
 
 TEST_F(RankShimTest, WithoutThePluginOneProcessIsAllRanks) {
   setenv("TUNESMITH_MPI_PLUGIN", "/nowhere/libtunesmith_mpi.so", 1);
-  const RankLaunch launch = LaunchOf("/bin/trainer", "/run", 2);
-  EXPECT_FALSE(launch.is_mpirun);
+  const RankLaunch launch = LaunchOf({.run_directory = "/run", .trainer_path = "/bin/trainer"}, 2);
+  EXPECT_EQ(launch.starter, RankStarter::kNone);
   EXPECT_THAT(launch.arguments, testing::ElementsAre("/bin/trainer", "run", "--run-dir", "/run"));
   EXPECT_EQ(RankCountOf(job_.run_directory()), 2);
   EXPECT_EQ(RankCountOf("/nowhere"), 1);
+}
+
+class NodeStarterTest : public testing::Test {
+ protected:
+  // Ranks 2 and 3 of four, which run a script.
+  ProcessResult Start(const std::string& script) {
+    return RunProcess({BinaryPath("tunesmith-shim"), "ranks", "--count", "2", "--nodes", "2",
+                       "--node", "1", "--master", "node-0.job:29500", "--log", log_, "--",
+                       "/bin/sh", "-c", script});
+  }
+
+  const ScratchDirectory scratch_;
+  const std::string log_ = scratch_.path() + "/log";
+};
+
+TEST_F(NodeStarterTest, TellsRanksWhoTheyAre) {
+  const ProcessResult result = Start(
+      "echo $RANK/$WORLD_SIZE $LOCAL_RANK/$LOCAL_WORLD_SIZE $GROUP_RANK "
+      "$MASTER_ADDR:$MASTER_PORT");
+  EXPECT_EQ(result.status, 0) << result.errors;
+  std::ifstream file(log_);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  EXPECT_THAT(lines, testing::UnorderedElementsAre("2/4 0/2 1 node-0.job:29500",
+                                                   "3/4 1/2 1 node-0.job:29500"));
+}
+
+TEST_F(NodeStarterTest, EndsAsTheRankThatFailed) {
+  EXPECT_EQ(Start("test $RANK = 2 || exit 5").status, 5);
+  EXPECT_EQ(Start("test $RANK = 2 || kill -KILL $$").status, 128 + SIGKILL);
+  EXPECT_EQ(RunProcess({BinaryPath("tunesmith-shim"), "ranks", "--count", "1", "--nodes", "1",
+                        "--node", "0", "--master", "h:1", "--log", log_, "--", "/nowhere/trainer"})
+                .status,
+            127);
 }
 
 TEST(ProcessTest, AProcessIsItsIdAndItsStartTime) {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 
 #include "common/str_cat.h"
 #include "server/launch/kubernetes/manifest.h"
+#include "server/shim.h"
 
 namespace tunesmith::server {
 namespace {
@@ -27,6 +29,11 @@ const Json& At(const Json& value, std::initializer_list<const char*> path) {
 std::string TextAt(const Json& value, std::initializer_list<const char*> path) {
   const Json& found = At(value, path);
   return found.is_string() ? found.get<std::string>() : "";
+}
+
+int64_t NumberAt(const Json& value, std::initializer_list<const char*> path) {
+  const Json& found = At(value, path);
+  return found.is_number_integer() ? found.get<int64_t>() : 0;
 }
 
 bool IsTrueAt(const Json& value, std::initializer_list<const char*> path) {
@@ -70,14 +77,19 @@ std::string WaitsFor(const Json& pod) {
 }  // namespace
 
 KubernetesPod ReadPod(const Json& pod) {
-  KubernetesPod out{.name = TextAt(pod, {"metadata", "name"}),
-                    .job = TextAt(pod, {"metadata", "labels", "batch.kubernetes.io/job-name"}),
-                    .job_uid = TextAt(pod, {"metadata", "labels", kJobUidLabel}),
-                    .phase = TextAt(pod, {"status", "phase"}),
-                    .node = TextAt(pod, {"spec", "nodeName"}),
-                    .waits_for = WaitsFor(pod),
-                    .ended_by = TextAt(ContainerState(pod), {"terminated", "reason"}),
-                    .ended_message = TextAt(ContainerState(pod), {"terminated", "message"})};
+  KubernetesPod out{
+      .name = TextAt(pod, {"metadata", "name"}),
+      .job = TextAt(pod, {"metadata", "labels", "jobset.sigs.k8s.io/jobset-name"}),
+      .job_uid = TextAt(pod, {"metadata", "labels", kJobUidLabel}),
+      .index = TextAt(pod, {"metadata", "labels", "batch.kubernetes.io/job-completion-index"}),
+      .phase = TextAt(pod, {"status", "phase"}),
+      .node = TextAt(pod, {"spec", "nodeName"}),
+      .waits_for = WaitsFor(pod),
+      .ended_by = TextAt(ContainerState(pod), {"terminated", "reason"}),
+      .exit_status = NumberAt(ContainerState(pod), {"terminated", "exitCode"}),
+      .ended_message = TextAt(ContainerState(pod), {"terminated", "message"})};
+  if (out.job.empty())
+    out.job = TextAt(pod, {"metadata", "labels", "batch.kubernetes.io/job-name"});
   if (IsTrue(pod, "DisruptionTarget"))
     out.disrupted_by = TextAt(ConditionOf(pod, "DisruptionTarget"), {"reason"});
   return out;
@@ -90,7 +102,7 @@ KubernetesJob ReadJob(const Json& job) {
                     .job_uid = TextAt(job, {"metadata", "labels", kJobUidLabel}),
                     .is_suspended = IsTrueAt(job, {"spec", "suspend"}),
                     .is_being_deleted = !TextAt(job, {"metadata", "deletionTimestamp"}).empty(),
-                    .is_complete = IsTrue(job, "Complete"),
+                    .is_complete = IsTrue(job, "Complete") || IsTrue(job, "Completed"),
                     .has_failed = IsTrue(job, "Failed")};
   if (!out.has_failed) return out;
   out.reason = TextAt(failed, {"reason"});
@@ -113,15 +125,49 @@ std::string WorkloadOwner(const Json& workload) {
   return TextAt(workload, {"metadata", "labels", "kueue.x-k8s.io/job-uid"});
 }
 
+namespace {
+
+// How far a pod has come.
+int Progress(const KubernetesPod& pod) {
+  return pod.phase == "Running" ? 2 : pod.phase == "Pending" ? 1 : 0;
+}
+
+// The first node that does not run, by its newest pod; else any that runs; null: there is no pod.
+const KubernetesPod* PodWaitedFor(const KubernetesJob& job) {
+  std::map<std::string, const KubernetesPod*> newest;
+  for (const KubernetesPod& pod : job.pods) {
+    const KubernetesPod*& best = newest[pod.index];
+    if (best == nullptr || Progress(pod) >= Progress(*best)) best = &pod;
+  }
+  const KubernetesPod* found = nullptr;
+  for (const auto& [index, pod] : newest) {
+    if (found == nullptr || (pod->phase != "Running" && found->phase == "Running")) found = pod;
+  }
+  return found;
+}
+
+}  // namespace
+
 const KubernetesPod* KubernetesJob::NewestPod() const {
   const KubernetesPod* best = nullptr;
-  const auto rank = [](const KubernetesPod& pod) {
-    return pod.phase == "Running" ? 2 : pod.phase == "Pending" ? 1 : 0;
-  };
   for (const KubernetesPod& pod : pods) {
-    if (best == nullptr || rank(pod) >= rank(*best)) best = &pod;
+    if (best == nullptr || Progress(pod) >= Progress(*best)) best = &pod;
   }
   return best;
+}
+
+const KubernetesPod* KubernetesJob::PodAtFault() const {
+  const auto find = [this](auto is_it) -> const KubernetesPod* {
+    const auto found = std::find_if(pods.begin(), pods.end(), is_it);
+    return found == pods.end() ? nullptr : &*found;
+  };
+  if (const auto* pod = find([](const KubernetesPod& p) { return p.ended_by == "OOMKilled"; }))
+    return pod;
+  const auto failed_itself = [](const KubernetesPod& p) {
+    return p.phase == "Failed" && p.disrupted_by.empty() && p.exit_status != kSavedExitStatus;
+  };
+  const KubernetesPod* pod = find(failed_itself);
+  return pod == nullptr ? NewestPod() : pod;
 }
 
 bool KubernetesJob::HasLivingPods() const {
@@ -136,7 +182,7 @@ std::string WaitReason(const KubernetesJob& job) {
     return StrCat(name, " is suspended",
                   job.admission.empty() ? "" : StrCat(", and Kueue says: ", job.admission));
   }
-  const KubernetesPod* pod = job.NewestPod();
+  const KubernetesPod* pod = PodWaitedFor(job);
   if (pod == nullptr) return StrCat(name, " has no pod yet");
   if (pod->phase == "Running") return StrCat(name, " starts on ", pod->node);
   if (pod->phase == "Pending") {

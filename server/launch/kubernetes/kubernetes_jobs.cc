@@ -19,6 +19,14 @@ const std::string& Ours() {
   return *query;
 }
 
+// The pods of a TrainJob have no labels of ours, but those of its JobSet.
+std::string PodsPath(const KubernetesLauncherOptions& options) {
+  const std::string pods = StrCat("/api/v1/namespaces/", options.namespace_name, "/pods");
+  return options.form == KubernetesForm::kTrainJob
+             ? pods + "?labelSelector=jobset.sigs.k8s.io%2Fjobset-name"
+             : pods + Ours();
+}
+
 absl::Status NotTold(const absl::Status& status) {
   return absl::UnavailableError(StrCat("Kubernetes does not answer: ", status.message()));
 }
@@ -37,12 +45,10 @@ absl::Status ForEachItem(const Json& list, Visit visit) {
 KubernetesJobs::KubernetesJobs(const KubernetesLauncherOptions& options)
     : kubectl_(options.context, options.command_timeout),
       namespace_(options.namespace_name),
+      objects_path_(ObjectsPath(options)),
+      pods_path_(PodsPath(options)),
       asks_kueue_(!options.queue.empty()),
       interval_(options.poll_interval) {}
-
-std::string KubernetesJobs::JobsPath() const {
-  return StrCat("/apis/batch/v1/namespaces/", namespace_, "/jobs");
-}
 
 absl::StatusOr<std::optional<KubernetesJob>> KubernetesJobs::Find(const std::string& name,
                                                                   absl::Duration age) {
@@ -55,7 +61,7 @@ absl::StatusOr<std::optional<KubernetesJob>> KubernetesJobs::Find(const std::str
 absl::Status KubernetesJobs::Read() {
   const absl::Time asked = absl::Now();
   read_ = absl::InfinitePast();
-  const auto list = kubectl_.Get(JobsPath() + Ours());
+  const auto list = kubectl_.Get(objects_path_ + Ours());
   // No way of failing to list says something about a job.
   if (!list.ok()) return NotTold(list.status());
   std::map<std::string, KubernetesJob> jobs;
@@ -71,13 +77,13 @@ absl::Status KubernetesJobs::Read() {
 }
 
 absl::Status KubernetesJobs::ReadPods(std::map<std::string, KubernetesJob>& jobs) const {
-  const auto list = kubectl_.Get(StrCat("/api/v1/namespaces/", namespace_, "/pods", Ours()));
+  const auto list = kubectl_.Get(pods_path_);
   if (!list.ok()) return NotTold(list.status());
   return ForEachItem(*list, [&](const Json& item) {
     KubernetesPod pod = ReadPod(item);
     const auto job = jobs.find(pod.job);
     if (job != jobs.end()) return job->second.pods.push_back(std::move(pod));
-    if (!pod.IsAlive()) return;
+    if (!pod.IsAlive() || pod.job_uid.empty()) return;
     // Its Job was deleted without waiting for it, and it may be saving.
     KubernetesJob& gone = jobs[pod.job];
     gone.name = pod.job;

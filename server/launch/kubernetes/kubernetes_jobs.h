@@ -24,9 +24,6 @@ class KubernetesJobs {
   // again before the poll interval has passed.
   absl::StatusOr<std::optional<KubernetesJob>> Find(const std::string& name, absl::Duration age);
 
-  // "/apis/batch/v1/namespaces/default/jobs".
-  std::string JobsPath() const;
-
  private:
   absl::Status Read();
   absl::Status ReadPods(std::map<std::string, KubernetesJob>& jobs) const;
@@ -34,6 +31,8 @@ class KubernetesJobs {
 
   const Kubectl kubectl_;
   const std::string namespace_;
+  const std::string objects_path_;
+  const std::string pods_path_;
   const bool asks_kueue_;
   const absl::Duration interval_;
   std::map<std::string, KubernetesJob> jobs_;  // by name

@@ -16,21 +16,12 @@ namespace tunesmith::server {
 namespace {
 
 constexpr char kManifestFile[] = "kubernetes-job.json";
+constexpr char kServiceFile[] = "kubernetes-service.json";
 // Every field must be known to the server: a misspelled or too new one would else be dropped in silence.
 constexpr char kStrict[] = "?fieldValidation=Strict&fieldManager=tunesmith";
 // A run directory that tells of something new makes the list's word old.
 constexpr absl::Duration kSoon = absl::Milliseconds(500);
 constexpr absl::Duration kDeleteAgain = absl::Seconds(10);
-
-absl::Status CheckNodes(const v1::Plan& plan) {
-  if (plan.inputs().devices().node_count() <= 1) return absl::OkStatus();
-  return WithReason(
-      absl::FailedPreconditionError(StrCat(
-          "the plan is for ", plan.inputs().devices().node_count(),
-          " nodes; ranks on several nodes are started by mpirun, which cannot start any in other "
-          "pods: plan for one node, or run it on Slurm")),
-      "NODES_NOT_CONNECTED");
-}
 
 // The trainer has saved and ended because it was told to. By whom, Kubernetes knows.
 v1::JobExit SavedExit(const KubernetesJob& job, v1::JobExit exit) {
@@ -43,20 +34,25 @@ v1::JobExit SavedExit(const KubernetesJob& job, v1::JobExit exit) {
 
 v1::EndCause CauseOf(const KubernetesJob& job, const KubernetesPod* pod, bool claimed) {
   if (job.reason == "DeadlineExceeded") return v1::END_CAUSE_TIME_LIMIT;
-  if (pod != nullptr && pod->ended_by == "OOMKilled") return v1::END_CAUSE_KILLED;
+  if (pod != nullptr && (pod->ended_by == "OOMKilled" || pod->exit_status > 128))
+    return v1::END_CAUSE_KILLED;
   if (pod != nullptr && !pod->disrupted_by.empty()) return v1::END_CAUSE_NODE_FAILED;
   return claimed ? v1::END_CAUSE_LOST : v1::END_CAUSE_NOT_STARTED;
 }
 
 // Of a Job that has ended without a word of the shim.
 v1::JobExit SilentExit(const KubernetesJob& job, bool claimed) {
-  const KubernetesPod* pod = job.NewestPod();
+  const KubernetesPod* pod = job.PodAtFault();
   const v1::EndCause cause = CauseOf(job, pod, claimed);
   std::string reason = StrCat("Kubernetes Job ", job.name, job.is_complete ? " ended" : " failed");
   if (!job.reason.empty()) absl::StrAppend(&reason, ": ", job.reason);
   if (!job.message.empty()) absl::StrAppend(&reason, " (", job.message, ")");
-  if (cause == v1::END_CAUSE_KILLED)
+  if (cause == v1::END_CAUSE_KILLED && pod->ended_by == "OOMKilled") {
     absl::StrAppend(&reason, "; its pod ran out of the memory that it had asked for");
+  } else if (cause == v1::END_CAUSE_KILLED) {
+    absl::StrAppend(&reason, "; a rank in its pod ", pod->name, " was killed by signal ",
+                    pod->exit_status - 128);
+  }
   if (cause == v1::END_CAUSE_NODE_FAILED)
     absl::StrAppend(&reason, "; its pod was lost: ", pod->disrupted_by);
   if (cause == v1::END_CAUSE_NOT_STARTED)
@@ -81,8 +77,10 @@ v1::JobExit DeletedExit(const v1::Job& job, const std::string& name, const Sight
 
 AttemptView ViewOf(const KubernetesJob& job, const Sight& sight) {
   const bool has_ended = (job.is_complete || job.has_failed) && !job.HasLivingPods();
+  // The first node's word on another one that was lost is not why the Job has failed.
+  const bool tells = sight.exit && sight.exit->cause() != v1::END_CAUSE_NODE_FAILED;
   if (has_ended)
-    return EndedView(sight.exit ? SavedExit(job, *sight.exit) : SilentExit(job, sight.claimed));
+    return EndedView(tells ? SavedExit(job, *sight.exit) : SilentExit(job, sight.claimed));
   const KubernetesPod* pod = job.NewestPod();
   // What the shim of a Job that is being deleted has to say comes when it is gone.
   if (sight.has_handle && (job.is_being_deleted || (pod != nullptr && pod->phase == "Running")))
@@ -98,23 +96,27 @@ KubernetesLauncher::KubernetesLauncher(KubernetesLauncherOptions options)
       jobs_(options_) {}
 
 absl::StatusOr<v1::ResourceClaim> KubernetesLauncher::Check(const v1::Job& job) const {
-  TUNESMITH_RETURN_IF_ERROR(CheckNodes(job.plan()));
   TUNESMITH_RETURN_IF_ERROR(CheckPaths(options_, job));
   return ClusterClaim("Kubernetes", job.plan(), job.spec());
 }
 
 absl::StatusOr<v1::RenderedSubmission> KubernetesLauncher::Render(const v1::Job& job) const {
-  const nlohmann::json manifest = JobManifest(options_, job);
-  const std::string path = StrCat(jobs_.JobsPath(), kStrict);
+  const KubernetesObject object = AttemptObject(options_, job);
+  const std::optional<KubernetesObject> service = PodService(options_, job, "");
   v1::RenderedSubmission submission;
   submission.set_launcher(std::string(name()));
   const std::string file = convert::InDirectory(job.run_directory(), kManifestFile);
-  for (const std::string& word : {std::string("kubectl"), std::string("create"),
-                                  std::string("--raw"), path, std::string("-f"), file})
+  for (const std::string& word :
+       {std::string("kubectl"), std::string("create"), std::string("--raw"),
+        StrCat(object.path, kStrict), std::string("-f"), file})
     submission.add_arguments(word);
-  AddFile(file, manifest.dump(2) + "\n", submission);
+  AddFile(file, object.manifest.dump(2) + "\n", submission);
+  if (service)
+    AddFile(convert::InDirectory(job.run_directory(), kServiceFile),
+            service->manifest.dump(2) + "\n", submission);
   AddJobFiles(job, submission);
-  const absl::Status status = Submit(path + "&dryRun=All", manifest);
+  absl::Status status = Submit(object, "&dryRun=All").status();
+  if (status.ok() && service) status = Submit(*service, "&dryRun=All").status();
   if (absl::IsFailedPrecondition(status)) return WithReason(status, "CLUSTER_REFUSES");
   TUNESMITH_RETURN_IF_ERROR(status);
   submission.set_outlook(
@@ -139,27 +141,47 @@ std::vector<Admission> KubernetesLauncher::Admit(const std::vector<v1::Job>& que
 absl::StatusOr<std::string> KubernetesLauncher::Start(const v1::Job& job) {
   TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   const std::string name = KubernetesJobName(job);
-  absl::Status status = Submit(StrCat(jobs_.JobsPath(), kStrict), JobManifest(options_, job));
-  // Of a server that was killed before it could note that it had submitted it, say.
-  if (absl::IsAlreadyExists(status)) status = CheckOwner(job);
+  const absl::Status status = Make(job);
   if (absl::IsUnavailable(status)) return refused_[name].Note(status, options_.poll_interval);
   refused_.erase(name);
   TUNESMITH_RETURN_IF_ERROR(status);
   return StrCat(options_.namespace_name, "/", name);
 }
 
-absl::Status KubernetesLauncher::Submit(const std::string& path,
-                                        const nlohmann::json& manifest) const {
-  const absl::Status status = kubectl_.Create(path, manifest).status();
-  // A namespace that is not there, which may be made.
-  return absl::IsNotFound(status) ? absl::FailedPreconditionError(status.message()) : status;
+absl::Status KubernetesLauncher::Make(const v1::Job& job) const {
+  absl::StatusOr<nlohmann::json> made = Submit(AttemptObject(options_, job), "");
+  // Of a server that was killed before it could note that it had submitted it, say.
+  if (absl::IsAlreadyExists(made.status())) made = FindOwn(job);
+  TUNESMITH_RETURN_IF_ERROR(made.status());
+  const absl::Status served = MakeService(job, ReadJob(*made).uid);
+  // Its pods would wait for each other in vain.
+  if (absl::IsFailedPrecondition(served)) (void)Delete(KubernetesJobName(job));
+  return served;
 }
 
-absl::Status KubernetesLauncher::CheckOwner(const v1::Job& job) const {
+absl::Status KubernetesLauncher::MakeService(const v1::Job& job,
+                                             const std::string& owner_uid) const {
+  const std::optional<KubernetesObject> service = PodService(options_, job, owner_uid);
+  if (!service) return absl::OkStatus();
+  const absl::Status status = Submit(*service, "").status();
+  return absl::IsAlreadyExists(status) ? absl::OkStatus() : status;
+}
+
+absl::StatusOr<nlohmann::json> KubernetesLauncher::Submit(const KubernetesObject& object,
+                                                          std::string_view query) const {
+  absl::StatusOr<nlohmann::json> made =
+      kubectl_.Create(StrCat(object.path, kStrict, query), object.manifest);
+  // A namespace that is not there, which may be made.
+  if (absl::IsNotFound(made.status()))
+    return absl::FailedPreconditionError(made.status().message());
+  return made;
+}
+
+absl::StatusOr<nlohmann::json> KubernetesLauncher::FindOwn(const v1::Job& job) const {
   const std::string name = KubernetesJobName(job);
-  TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json found,
-                             kubectl_.Get(StrCat(jobs_.JobsPath(), "/", name)));
-  if (ReadJob(found).job_uid == job.uid()) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(nlohmann::json found,
+                             kubectl_.Get(StrCat(ObjectsPath(options_), "/", name)));
+  if (ReadJob(found).job_uid == job.uid()) return found;
   return absl::FailedPreconditionError(
       StrCat("Kubernetes has a Job ", name, " that is not ours; delete or rename it"));
 }
@@ -171,6 +193,7 @@ absl::StatusOr<std::string> KubernetesLauncher::Find(const v1::Job& job) {
   if (!sight.has_claimer) {
     TUNESMITH_ASSIGN_OR_RETURN(const auto found, jobs_.Find(name, absl::ZeroDuration()));
     if (!found || found->job_uid != job.uid()) return "";
+    TUNESMITH_RETURN_IF_ERROR(MakeService(job, found->uid));
   }
   return StrCat(options_.namespace_name, "/", name);
 }
@@ -223,9 +246,14 @@ absl::Status KubernetesLauncher::Cancel(const v1::Job&, const std::string& handl
   TUNESMITH_ASSIGN_OR_RETURN(const std::string name, NameIn(handle));
   absl::Time& last = deleted_.try_emplace(name, absl::InfinitePast()).first->second;
   if (absl::Now() - last < kDeleteAgain) return absl::OkStatus();
-  const absl::Status status =
-      kubectl_.Delete(StrCat(jobs_.JobsPath(), "/", name, "?propagationPolicy=Foreground"));
+  const absl::Status status = Delete(name);
   last = absl::Now();
+  return status;
+}
+
+absl::Status KubernetesLauncher::Delete(const std::string& name) const {
+  const absl::Status status =
+      kubectl_.Delete(StrCat(ObjectsPath(options_), "/", name, "?propagationPolicy=Foreground"));
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 

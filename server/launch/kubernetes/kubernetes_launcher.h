@@ -11,8 +11,10 @@ namespace tunesmith::server {
 
 struct Sight;
 
-// Starts attempts as Jobs of Kubernetes, by kubectl. Pods run tunesmith-shim in an image that has it, and see run directories through volumes at the paths that the server
+// Starts attempts as Jobs of Kubernetes (or JobSets, or TrainJobs), by kubectl. Pods run tunesmith-shim in an image that has it, and see run directories through volumes at the paths that the server
 // has them at. Kubernetes (or Kueue) queues: every job is handed over at once.
+//
+// A plan for several nodes has a pod for each, which is replaced by itself; the attempt is then started again as a whole, by the shims (node_claim.h).
 //
 // An attempt's handle is "<namespace>/<name of its Job>". Where a pod is disrupted, Kubernetes starts another one: the shim then takes the next attempt, and Look tells of
 // it. A Job that is deleted, by whomever, was cancelled.
@@ -35,9 +37,15 @@ class KubernetesLauncher final : public Launcher {
 
  private:
   absl::StatusOr<std::string> NameIn(const std::string& handle) const;
-  // Creates what the manifest says at an API path; FAILED_PRECONDITION also where the namespace is not there.
-  absl::Status Submit(const std::string& path, const nlohmann::json& manifest) const;
-  absl::Status CheckOwner(const v1::Job& job) const;
+  // Creates an object, and gives it as it then is; FAILED_PRECONDITION also where the namespace, or the kind of object, is not there.
+  absl::StatusOr<nlohmann::json> Submit(const KubernetesObject& object,
+                                        std::string_view query) const;
+  // The object of the attempt's name, which somebody has made before: FAILED_PRECONDITION where that was not us.
+  absl::StatusOr<nlohmann::json> FindOwn(const v1::Job& job) const;
+  // Makes the attempt's Service, where it wants one and has none yet.
+  absl::Status MakeService(const v1::Job& job, const std::string& owner_uid) const;
+  absl::Status Make(const v1::Job& job) const;
+  absl::Status Delete(const std::string& name) const;
   absl::StatusOr<std::optional<KubernetesJob>> Ask(const std::string& name, const Sight& sight);
   absl::Status CheckRefusal(const v1::Job& job) const;
 

@@ -28,6 +28,10 @@ constexpr int64_t kKeptSeconds = 24 * 60 * 60;
 // Pods that fail without an exit status of ours and without a disruption: the kubelet could not run them.
 constexpr int64_t kMostBrokenPods = 3;
 constexpr size_t kLongestLabel = 63;
+// Where ranks meet: a pod has an address, and all ports, of its own. (torchrun's.)
+constexpr int64_t kMasterPort = 29500;
+// The Job of a JobSet, as Kubeflow Trainer calls its own.
+constexpr char kNodeJob[] = "node";
 
 bool IsLabelCharacter(char c) {
   return absl::ascii_isdigit(static_cast<unsigned char>(c)) ||
@@ -93,6 +97,18 @@ Json Resources(const KubernetesLauncherOptions& options, const v1::Job& job) {
   return {{"requests", requests}, {"limits", limits}};
 }
 
+int64_t NodeCount(const v1::Job& job) {
+  return std::max<int64_t>(1, job.plan().inputs().devices().node_count());
+}
+
+// How the first pod is called within the namespace: an Indexed Job's pods have its name and their index, in the domain of the Service.
+std::string MasterOf(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  const std::string name = KubernetesJobName(job);
+  const std::string pods =
+      options.form == KubernetesForm::kJob ? name : StrCat(name, "-", kNodeJob, "-0");
+  return StrCat(pods, "-0.", name, ":", kMasterPort);
+}
+
 std::vector<std::string> CommandOf(const KubernetesLauncherOptions& options, const v1::Job& job) {
   std::vector<std::string> words =
       ShimCommand(options.shim_path, options.trainer_path, options.grace, job);
@@ -100,6 +116,11 @@ std::vector<std::string> CommandOf(const KubernetesLauncherOptions& options, con
        {std::string("--cluster-job"), KubernetesJobName(job), std::string("--fence-seconds"),
         StrCat(absl::ToDoubleSeconds(options.fence_delay))})
     words.push_back(word);
+  if (NodeCount(job) > 1) {
+    for (const std::string& word : {std::string("--nodes"), StrCat(NodeCount(job)),
+                                    std::string("--master"), MasterOf(options, job)})
+      words.push_back(word);
+  }
   for (std::string& word : words) word = WithoutExpansion(word);
   return words;
 }
@@ -145,6 +166,8 @@ Json PodSpec(const KubernetesLauncherOptions& options, const v1::Job& job) {
     spec["tolerations"] =
         Json::array({Json{{"key", options.gpu_resource}, {"operator", "Exists"}}});
   if (!options.node_selector.empty()) spec["nodeSelector"] = options.node_selector;
+  if (NodeCount(job) > 1 && options.form == KubernetesForm::kJob)
+    spec["subdomain"] = KubernetesJobName(job);
   return spec;
 }
 
@@ -160,12 +183,80 @@ Json FailurePolicy() {
   return {{"rules", rules}};
 }
 
+Json JobSpecOf(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  Json spec = {
+      {"completionMode", "Indexed"},
+      {"completions", NodeCount(job)},
+      {"parallelism", NodeCount(job)},
+      {"backoffLimit", kMostBrokenPods},
+      {"podReplacementPolicy", "Failed"},  // not while the one before still runs
+      {"podFailurePolicy", FailurePolicy()},
+      {"template", {{"metadata", {{"labels", Labels(job)}}}, {"spec", PodSpec(options, job)}}}};
+  if (options.time_limit > absl::ZeroDuration())
+    spec["activeDeadlineSeconds"] = SecondsOf(options.time_limit);
+  return spec;
+}
+
+// One Job, which sees to its pods by itself: one that fails for good ends the set.
+Json JobSetSpec(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  const Json node = {
+      {"name", kNodeJob}, {"replicas", 1}, {"template", {{"spec", JobSpecOf(options, job)}}}};
+  return {{"replicatedJobs", Json::array({node})},
+          {"network", {{"enableDNSHostnames", true}, {"publishNotReadyAddresses", true}}},
+          {"failurePolicy", {{"maxRestarts", 0}}}};
+}
+
+// Volumes, grace and security are the runtime's: fields that would change those differ between versions of Trainer.
+Json TrainJobSpec(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  Json spec = {{"runtimeRef",
+                {{"apiGroup", "trainer.kubeflow.org"},
+                 {"kind", "ClusterTrainingRuntime"},
+                 {"name", options.runtime}}},
+               {"trainer",
+                {{"image", options.image},
+                 {"command", CommandOf(options, job)},
+                 {"numNodes", NodeCount(job)},
+                 {"resourcesPerNode", Resources(options, job)}}}};
+  if (options.time_limit > absl::ZeroDuration())
+    spec["activeDeadlineSeconds"] = SecondsOf(options.time_limit);
+  return spec;
+}
+
+// How the API has a form.
+struct FormKind {
+  const char* api_version;
+  const char* kind;
+  const char* plural;
+};
+
+FormKind KindOf(KubernetesForm form) {
+  switch (form) {
+    case KubernetesForm::kJobSet:
+      return {"jobset.x-k8s.io/v1alpha2", "JobSet", "jobsets"};
+    case KubernetesForm::kTrainJob:
+      return {"trainer.kubeflow.org/v1alpha1", "TrainJob", "trainjobs"};
+    case KubernetesForm::kJob:
+      break;
+  }
+  return {"batch/v1", "Job", "jobs"};
+}
+
+Json SpecOf(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  if (options.form == KubernetesForm::kTrainJob) return TrainJobSpec(options, job);
+  Json spec =
+      options.form == KubernetesForm::kJobSet ? JobSetSpec(options, job) : JobSpecOf(options, job);
+  spec["ttlSecondsAfterFinished"] = kKeptSeconds;
+  return spec;
+}
+
 }  // namespace
 
 absl::Status CheckKubernetesOptions(const KubernetesLauncherOptions& options) {
   TUNESMITH_RETURN_IF_ERROR(CheckName("--kubernetes-namespace", options.namespace_name));
   if (!IsPlainText(options.image, "._:/@-"))
     return Refused("--kubernetes-image", options.image, "name the image that has the trainer");
+  if (options.form == KubernetesForm::kTrainJob)
+    TUNESMITH_RETURN_IF_ERROR(CheckName("--kubernetes-runtime", options.runtime, /*dots=*/true));
   if (options.volumes.empty()) {
     return absl::InvalidArgumentError(
         "--kubernetes-volume CLAIM:PATH is missing; pods need the volume that the data directory "
@@ -216,18 +307,22 @@ std::string KubernetesJobName(const v1::Job& job) {
                 std::max<int64_t>(1, job.attempt()));
 }
 
-Json JobManifest(const KubernetesLauncherOptions& options, const v1::Job& job) {
-  Json spec = {
-      {"completionMode", "Indexed"},
-      {"completions", 1},
-      {"parallelism", 1},
-      {"backoffLimit", kMostBrokenPods},
-      {"podReplacementPolicy", "Failed"},  // not while the one before still runs
-      {"podFailurePolicy", FailurePolicy()},
-      {"ttlSecondsAfterFinished", kKeptSeconds},
-      {"template", {{"metadata", {{"labels", Labels(job)}}}, {"spec", PodSpec(options, job)}}}};
-  if (options.time_limit > absl::ZeroDuration())
-    spec["activeDeadlineSeconds"] = SecondsOf(options.time_limit);
+absl::StatusOr<KubernetesForm> ParseKubernetesForm(const std::string& text) {
+  if (text == "job") return KubernetesForm::kJob;
+  if (text == "jobset") return KubernetesForm::kJobSet;
+  if (text == "trainjob") return KubernetesForm::kTrainJob;
+  return Refused("--kubernetes-form", text, "give job, jobset or trainjob");
+}
+
+std::string ObjectsPath(const KubernetesLauncherOptions& options) {
+  const FormKind kind = KindOf(options.form);
+  return StrCat("/apis/", kind.api_version, "/namespaces/", options.namespace_name, "/",
+                kind.plural);
+}
+
+KubernetesObject AttemptObject(const KubernetesLauncherOptions& options, const v1::Job& job) {
+  const FormKind kind = KindOf(options.form);
+  Json spec = SpecOf(options, job);
   Json metadata = {{"name", KubernetesJobName(job)}, {"labels", Labels(job)}};
   if (!options.queue.empty()) {
     metadata["labels"]["kueue.x-k8s.io/queue-name"] = options.queue;
@@ -235,7 +330,34 @@ Json JobManifest(const KubernetesLauncherOptions& options, const v1::Job& job) {
       metadata["labels"]["kueue.x-k8s.io/priority-class"] = options.priority_class;
     spec["suspend"] = true;  // until Kueue lets it go
   }
-  return {{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", metadata}, {"spec", spec}};
+  return {ObjectsPath(options),
+          {{"apiVersion", kind.api_version},
+           {"kind", kind.kind},
+           {"metadata", metadata},
+           {"spec", spec}}};
+}
+
+std::optional<KubernetesObject> PodService(const KubernetesLauncherOptions& options,
+                                           const v1::Job& job, const std::string& owner_uid) {
+  if (options.form != KubernetesForm::kJob || NodeCount(job) == 1) return std::nullopt;
+  const std::string name = KubernetesJobName(job);
+  Json metadata = {{"name", name}, {"labels", Labels(job)}};
+  if (!owner_uid.empty()) {
+    const FormKind kind = KindOf(options.form);
+    metadata["ownerReferences"] = Json::array({Json{{"apiVersion", kind.api_version},
+                                                    {"kind", kind.kind},
+                                                    {"name", name},
+                                                    {"uid", owner_uid}}});
+  }
+  return KubernetesObject{
+      StrCat("/api/v1/namespaces/", options.namespace_name, "/services"),
+      {{"apiVersion", "v1"},
+       {"kind", "Service"},
+       {"metadata", metadata},
+       {"spec",
+        {{"clusterIP", "None"},
+         {"publishNotReadyAddresses", true},  // ranks meet before anything is ready
+         {"selector", {{"batch.kubernetes.io/job-name", name}}}}}}};
 }
 
 std::string WithoutExpansion(const std::string& word) {

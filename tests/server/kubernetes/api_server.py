@@ -2,12 +2,12 @@
 
   api_server.py --directory DIR --rbac FILE
 
-Serves HTTPS on a free loopback port; DIR/ca.crt and DIR/server.key are its certificate. Prints "listens on port N" when it does. It knows Jobs, their pods and Kueue's
-Workloads: create (with ?dryRun=All), get, list by label, delete. Bearer tokens are the lines of DIR/tokens; what a token may do stands in the Roles of FILE. Manifests are
+Serves HTTPS on a free loopback port; DIR/ca.crt and DIR/server.key are its certificate. Prints "listens on port N" when it does. It knows Jobs, JobSets, TrainJobs, Services, pods
+and Kueue's Workloads: create (with ?dryRun=All), get, list by label, delete. Bearer tokens are the lines of DIR/tokens; what a token may do stands in the Roles of FILE. Manifests are
 held to schema.py.
 
 Of the rest of Kubernetes it does what a Job can meet: suspension, pods that cannot be scheduled, pods that are evicted, deleted, killed for their memory or
-lost with their node, replacement by podFailurePolicy, deadlines, finalizers of a foreground deletion, and the grace of a termination. Tests bring these about by POST
+lost with their node (all, or those of one index), replacement by podFailurePolicy, pods' names within the domain of a Service, deadlines, finalizers of a foreground deletion, and the grace of a termination. Tests bring these about by POST
 /control with a JSON object; "do" is the name of a method of Control.
 """
 
@@ -24,12 +24,33 @@ import threading
 import time
 import urllib.parse
 import uuid
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import schema
 
 TICK_SECONDS = 0.05
-KINDS = {("batch/v1", "jobs"): "Job", ("v1", "pods"): "Pod", ("kueue.x-k8s.io/v1beta1", "workloads"): "Workload"}
+KINDS = {
+    ("batch/v1", "jobs"): "Job",
+    ("v1", "pods"): "Pod",
+    ("v1", "services"): "Service",
+    ("jobset.x-k8s.io/v1alpha2", "jobsets"): "JobSet",
+    ("trainer.kubeflow.org/v1alpha1", "trainjobs"): "TrainJob",
+    ("kueue.x-k8s.io/v1beta1", "workloads"): "Workload",
+}
+JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"
+INDEX = "batch.kubernetes.io/job-completion-index"
+# Pods that speak with each other have process ids of their own, as containers do: what one sees of another it sees by the network.
+CONTAINED = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+# What an administrator's ClusterTrainingRuntime says of pods.
+RUNTIME_POD = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 35}
+RUNTIME_POLICY = {
+    "rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [75]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [75]}},
+    ]
+}
 
 
 def now():
@@ -47,6 +68,16 @@ def set_condition(status, new):
 
 def has(status, kind):
     return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions", []))
+
+
+def address_of(hostname):
+    """Every pod has an address of its own, here one of loopback's, which stays with its name."""
+    number = zlib.crc32(hostname.encode())
+    return f"127.{64 + number % 128}.{number // 128 % 250}.{1 + number // 32000 % 250}"
+
+
+def index_of(pod):
+    return pod["metadata"]["labels"][INDEX]
 
 
 def expand(word, environment):
@@ -70,6 +101,8 @@ class Cluster:
         self.kill_at = {}  # by the pod's uid
         self.version = 100
         self.schedulable = True
+        self.unschedulable_indices = []  # of pods
+        self.environment_of_index = {}  # beside pod_environment
         self.image_problem = ""
         self.pod_environment = {}  # beside what containers name
         self.failures = []  # (code, reason, message) of the next requests
@@ -106,7 +139,9 @@ class Cluster:
         template = copy.deepcopy(job["spec"]["template"])
         name = f"{metadata['name']}-{index}-{uuid.uuid4().hex[:5]}"
         labels = dict(template.get("metadata", {}).get("labels", {}))
-        labels.update({"batch.kubernetes.io/job-name": metadata["name"], "batch.kubernetes.io/job-completion-index": str(index)})
+        labels.update({"batch.kubernetes.io/job-name": metadata["name"], INDEX: str(index)})
+        if JOBSET_NAME in metadata.get("labels", {}):
+            labels[JOBSET_NAME] = metadata["labels"][JOBSET_NAME]
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": metadata["name"], "uid": metadata["uid"], "controller": True}
         pod = {
             "apiVersion": "v1",
@@ -115,11 +150,23 @@ class Cluster:
             "spec": template["spec"],
             "status": {"phase": "Pending"},
         }
+        pod["spec"]["hostname"] = f"{metadata['name']}-{index}"
         pod["spec"]["containers"][0].setdefault("env", []).append({"name": "JOB_COMPLETION_INDEX", "value": str(index)})
         return self.add("pods", pod)
 
+    def resolve(self, word, namespace):
+        """Names of pods in a word, as DNS has them: a Service must be there that selects pods."""
+
+        def replace(match):
+            service = self.objects.get(("services", namespace, match[2]))
+            wanted = service["spec"]["selector"] if service else {}
+            is_there = any(pod["spec"]["hostname"] == match[1] and wanted.items() <= pod["metadata"]["labels"].items() for pod in self.pods())
+            return address_of(match[1]) + match[3] if service and is_there else match[0]
+
+        return re.sub(r"^([a-z0-9-]+)\.([a-z0-9-]+)(:[0-9]+)$", replace, word)
+
     def place(self, pod):
-        if not self.schedulable:
+        if not self.schedulable or index_of(pod) in self.unschedulable_indices:
             message = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
             set_condition(pod["status"], condition("PodScheduled", "False", "Unschedulable", message))
             return
@@ -131,10 +178,17 @@ class Cluster:
             pod["status"]["containerStatuses"] = [{"name": container["name"], "state": {"waiting": waiting}}]
             return
         environment = {entry["name"]: entry.get("value", "") for entry in container["env"]}
-        command = [expand(word, environment) for word in container["command"]]
+        environment.update(self.environment_of_index.get(index_of(pod), {}))
+        command = [self.resolve(expand(word, environment), pod["metadata"]["namespace"]) for word in container["command"]]
+        # A process asks again for a name that is not there; here a pod starts a little later.
+        pod["_waits"] = pod.get("_waits", 0) + 1
+        if "--master" in command and not command[command.index("--master") + 1].startswith("127.") and pod["_waits"] < 40:
+            return
         # Before the process runs, as a kubelet may be slow to tell of it.
         pod["status"]["phase"] = "Running"
         pod["status"]["containerStatuses"] = [{"name": container["name"], "state": {"running": {"startedAt": now()}}}]
+        if "--master" in command:
+            command = [*CONTAINED, *command]
         log = open(os.path.join(self.directory, pod["metadata"]["name"] + ".log"), "ab")
         try:
             self.processes[pod["metadata"]["uid"]] = subprocess.Popen(
@@ -162,18 +216,28 @@ class Cluster:
         code = process.poll()
         if code is None:
             if time.monotonic() > self.kill_at.get(uid, float("inf")):
-                os.kill(process.pid, signal.SIGKILL)
+                self.signal(pod, signal.SIGKILL)
             return
         reason = "OOMKilled" if uid in self.out_of_memory else "Completed" if code == 0 else "Error"
         terminated = {"exitCode": code if code >= 0 else 128 - code, "reason": reason, "finishedAt": now()}
         pod["status"]["containerStatuses"][0]["state"] = {"terminated": terminated}
         pod["status"]["phase"] = "Succeeded" if code == 0 else "Failed"
 
+    def signal(self, pod, number):
+        """To the pod's process."""
+        process = self.processes[pod["metadata"]["uid"]]
+        pids = [str(process.pid)]
+        if "--pid" in process.args:
+            command = ["ps", "-o", "pid=", "--ppid", pids[0]]
+            pids = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout.split()
+        for pid in pids:
+            os.kill(int(pid), number)
+
     def terminate(self, pod):
         """SIGTERM, and SIGKILL when the grace is over."""
         process = self.processes.get(pod["metadata"]["uid"])
         if process is not None and process.poll() is None:
-            os.kill(process.pid, signal.SIGTERM)
+            self.signal(pod, signal.SIGTERM)
             self.kill_at[pod["metadata"]["uid"]] = time.monotonic() + pod["spec"]["terminationGracePeriodSeconds"]
 
     def delete_pod(self, pod):
@@ -219,14 +283,66 @@ class Cluster:
             if not living:
                 set_condition(status, condition("Failed", "True", *failing))
             return
-        done = {p["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] for p in pods if p["status"]["phase"] == "Succeeded"}
-        if len(done) >= job["spec"].get("completions", 1):
+        done = {index_of(p) for p in pods if p["status"]["phase"] == "Succeeded"}
+        if len(done) >= job["spec"].get("completions", 1) and not living:
             set_condition(status, condition("Complete", "True", "CompletionsReached", "Reached expected number of succeeded pods"))
             return
         for index in range(job["spec"].get("completions", 1)):
-            has_pod = any(p["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] == str(index) for p in living)
+            has_pod = any(index_of(p) == str(index) for p in living)
             if str(index) not in done and not has_pod:
                 self.make_pod(job, index)
+
+    # What is made of several Jobs, as its controllers have it: a TrainJob of a JobSet, a JobSet of Jobs.
+
+    def children_of(self, plural, owner):
+        uid = owner["metadata"]["uid"]
+        return [item for (kind, _, _), item in list(self.objects.items()) if kind == plural and item["metadata"].get("ownerReferences", [{}])[0].get("uid") == uid]
+
+    def run_owner(self, owner, plural, make, complete):
+        """Makes the children, takes over how they are, and goes with them."""
+        children = self.children_of(plural, owner)
+        if "deletionTimestamp" in owner["metadata"]:
+            for child in children:
+                child["metadata"].setdefault("deletionTimestamp", now())
+            if not children:
+                self.remove(f"{owner['kind'].lower()}s", owner)
+            return
+        if not children:
+            child = make(owner)
+            metadata = owner["metadata"]
+            child["metadata"]["namespace"] = metadata["namespace"]
+            child["metadata"]["ownerReferences"] = [{"kind": owner["kind"], "name": metadata["name"], "uid": metadata["uid"]}]
+            children = [self.add(plural, child)]
+        for child in children:
+            child["spec"]["suspend"] = owner["spec"].get("suspend", False)
+            for kind in ("Complete", "Completed", "Failed", "Suspended"):
+                if has(child["status"], kind):
+                    set_condition(owner["status"], condition(complete if kind.startswith("Complete") else kind, "True", "JobsEnded"))
+
+    def make_job(self, jobset):
+        replicated = jobset["spec"]["replicatedJobs"][0]
+        spec = copy.deepcopy(replicated["template"]["spec"])
+        name = jobset["metadata"]["name"]
+        if jobset["spec"].get("network", {}).get("enableDNSHostnames"):
+            spec["template"]["spec"]["subdomain"] = name
+            service = {"kind": "Service", "metadata": {"name": name, "namespace": jobset["metadata"]["namespace"]}, "spec": {"selector": {JOBSET_NAME: name}}}
+            self.add("services", service)
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"{name}-{replicated['name']}-0", "labels": {JOBSET_NAME: name}}, "spec": spec}
+
+    def make_jobset(self, trainjob):
+        trainer = trainjob["spec"]["trainer"]
+        container = {"name": "node", "image": trainer["image"], "command": trainer["command"], "resources": trainer["resourcesPerNode"]}
+        spec = {
+            "completionMode": "Indexed",
+            "completions": trainer["numNodes"],
+            "parallelism": trainer["numNodes"],
+            "backoffLimit": 3,
+            "podFailurePolicy": RUNTIME_POLICY,
+            "template": {"spec": {**RUNTIME_POD, "containers": [container]}},
+        }
+        jobs = [{"name": "node", "template": {"spec": spec}}]
+        spec = {"network": {"enableDNSHostnames": True}, "replicatedJobs": jobs}
+        return {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": trainjob["metadata"]["name"]}, "spec": spec}
 
     def count_ends(self, job, pods):
         status = job["status"]
@@ -262,9 +378,23 @@ class Cluster:
                     if pod["metadata"]["ownerReferences"][0]["uid"] not in owners:
                         self.delete_pod(pod)
                     self.tend(pod)
+                for (plural, _, _), item in list(self.objects.items()):
+                    if plural == "trainjobs":
+                        self.run_owner(item, "jobsets", self.make_jobset, "Complete")
+                    elif plural == "jobsets":
+                        self.run_owner(item, "jobs", self.make_job, "Completed")
+                    elif plural == "services":
+                        self.collect(item)
                 for job in self.jobs():
                     self.run_job(job)
             time.sleep(TICK_SECONDS)
+
+    def collect(self, service):
+        """Goes when its owner has gone."""
+        owners = service["metadata"].get("ownerReferences", [])
+        uids = {item["metadata"]["uid"] for item in self.objects.values()}
+        if owners and not any(owner["uid"] in uids for owner in owners):
+            self.remove("services", service)
 
     def stop(self):
         for process in self.processes.values():
@@ -278,15 +408,19 @@ class Control:
     def __init__(self, cluster):
         self.cluster = cluster
 
-    def running(self):
-        return [pod for pod in self.cluster.pods() if pod["status"]["phase"] == "Running"]
+    def running(self, index=None):
+        return [pod for pod in self.cluster.pods() if pod["status"]["phase"] == "Running" and index in (None, index_of(pod))]
+
+    def tops(self):
+        """What a user has made."""
+        return [item for (plural, _, _), item in list(self.cluster.objects.items()) if plural in ("jobs", "jobsets", "trainjobs") and "ownerReferences" not in item["metadata"]]
 
     def set(self, **values):
         for name, value in values.items():
             setattr(self.cluster, name, value)
 
-    def evict(self, reason="EvictionByEvictionAPI"):
-        for pod in self.running():
+    def evict(self, reason="EvictionByEvictionAPI", index=None):
+        for pod in self.running(index):
             set_condition(pod["status"], condition("DisruptionTarget", "True", reason, "Eviction API: evicting"))
             self.cluster.delete_pod(pod)
 
@@ -295,24 +429,26 @@ class Control:
         for pod in self.running():
             self.cluster.delete_pod(pod)
 
-    def lose_node(self):
-        """The pods' node is gone for the server, and goes on by itself."""
-        for pod in self.running():
+    def lose_node(self, index=None, dies=False):
+        """The pods' node is gone for the server, and goes on by itself, or does not."""
+        for pod in self.running(index):
+            if dies:
+                self.cluster.signal(pod, signal.SIGKILL)
             set_condition(pod["status"], condition("DisruptionTarget", "True", "DeletionByTaintManager", "Taint manager: deleting"))
             pod["status"]["phase"] = "Failed"
 
-    def kill_for_memory(self):
-        for pod in self.running():
+    def kill_for_memory(self, index=None):
+        for pod in self.running(index):
             self.cluster.out_of_memory.add(pod["metadata"]["uid"])
-            os.kill(self.cluster.processes[pod["metadata"]["uid"]].pid, signal.SIGKILL)
+            self.cluster.signal(pod, signal.SIGKILL)
 
     def suspend(self, value=True):
-        for job in self.cluster.jobs():
+        for job in self.tops():
             job["spec"]["suspend"] = value
 
     def workload(self, reason, message):
         """What Kueue says of all jobs."""
-        for job in self.cluster.jobs():
+        for job in self.tops():
             name = "job-" + job["metadata"]["name"]
             metadata = {"name": name, "namespace": job["metadata"]["namespace"], "labels": {"kueue.x-k8s.io/job-uid": job["metadata"]["uid"]}}
             workload = {"apiVersion": "kueue.x-k8s.io/v1beta1", "kind": "Workload", "metadata": metadata, "spec": {}, "status": {}}
@@ -429,26 +565,28 @@ class Handler(BaseHTTPRequestHandler):
 
     def create(self, plural, namespace, query, data):
         item = json.loads(data)
-        found = schema.job_problems(item)
+        found = schema.object_problems(plural, item)
         if query.get("fieldValidation") != "Strict":
             found.append("fieldValidation: Strict is wanted here")
         if found:
-            raise Failure(422, "Invalid", f'Job.batch "{item.get("metadata", {}).get("name")}" is invalid: ' + "; ".join(found))
+            raise Failure(422, "Invalid", f'{plural} "{item.get("metadata", {}).get("name")}" is invalid: ' + "; ".join(found))
         if item["metadata"].get("namespace", namespace) != namespace:
             raise Failure(400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request")
         item["metadata"]["namespace"] = namespace
         if (plural, namespace, item["metadata"]["name"]) in self.cluster.objects:
-            raise Failure(409, "AlreadyExists", f'jobs.batch "{item["metadata"]["name"]}" already exists')
+            raise Failure(409, "AlreadyExists", f'{plural} "{item["metadata"]["name"]}" already exists')
         if query.get("dryRun") == "All":
             return 201, item
         return 201, self.cluster.add(plural, item)
 
     def list(self, version, plural, namespace, query):
-        wanted = dict(pair.split("=", 1) for pair in query.get("labelSelector", "").split(",") if pair)
+        selector = [pair for pair in query.get("labelSelector", "").split(",") if pair]
+        wanted = dict(pair.split("=", 1) for pair in selector if "=" in pair)
+        there = {label for label in selector if "=" not in label}
         items = [
             item
             for (kind, where, _), item in self.cluster.objects.items()
-            if (kind, where) == (plural, namespace) and wanted.items() <= item["metadata"].get("labels", {}).items()
+            if (kind, where) == (plural, namespace) and wanted.items() <= item["metadata"].get("labels", {}).items() and there <= item["metadata"].get("labels", {}).keys()
         ]
         metadata = {"resourceVersion": str(self.cluster.version)}
         return {"kind": KINDS[(version, plural)] + "List", "apiVersion": version, "metadata": metadata, "items": items}

@@ -55,6 +55,7 @@ POD = {
     "nodeSelector": map_of(matches(LABEL_VALUE)),
     "restartPolicy!": one_of("Never", "OnFailure"),
     "schedulerName": text,
+    "subdomain": name,
     "securityContext": {
         "runAsUser": whole(1),
         "runAsGroup": whole(1),
@@ -78,29 +79,126 @@ METADATA = {
     "labels": map_of(matches(LABEL_VALUE)),
     "annotations": map_of(lambda value: isinstance(value, str)),
 }
-JOB = {
-    "apiVersion!": one_of("batch/v1"),
-    "kind!": one_of("Job"),
-    "metadata!": METADATA,
-    "spec!": {
-        "activeDeadlineSeconds": whole(1),
-        "backoffLimit": whole(),
-        "completionMode": one_of("Indexed", "NonIndexed"),
-        "completions": whole(1),
-        "parallelism": whole(1),
-        "podFailurePolicy": {
-            "rules!": [
-                {
-                    "action!": one_of("FailJob", "Ignore", "Count"),
-                    "onExitCodes": {"operator!": one_of("In", "NotIn"), "values!": [whole()]},
-                    "onPodConditions": [{"type!": text, "status": one_of("True", "False", "Unknown")}],
-                }
-            ]
+JOB_SPEC = {
+    "activeDeadlineSeconds": whole(1),
+    "backoffLimit": whole(),
+    "completionMode": one_of("Indexed", "NonIndexed"),
+    "completions": whole(1),
+    "parallelism": whole(1),
+    "podFailurePolicy": {
+        "rules!": [
+            {
+                "action!": one_of("FailJob", "Ignore", "Count"),
+                "onExitCodes": {"operator!": one_of("In", "NotIn"), "values!": [whole()]},
+                "onPodConditions": [{"type!": text, "status": one_of("True", "False", "Unknown")}],
+            }
+        ]
+    },
+    "podReplacementPolicy": one_of("Failed", "TerminatingOrFailed"),
+    "suspend": flag,
+    "template!": {"metadata": {key: METADATA[key] for key in ("labels", "annotations")}, "spec!": POD},
+    "ttlSecondsAfterFinished": whole(),
+}
+
+
+def manifest(version, kind, spec, metadata=METADATA):
+    return {"apiVersion!": one_of(version), "kind!": one_of(kind), "metadata!": metadata, "spec!": spec}
+
+
+OWNER = {"apiVersion!": text, "kind!": text, "name!": name, "uid!": text}
+KINDS = {
+    "jobs": manifest("batch/v1", "Job", JOB_SPEC),
+    "services": manifest(
+        "v1",
+        "Service",
+        {"clusterIP": one_of("None"), "publishNotReadyAddresses": flag, "selector": map_of(matches(LABEL_VALUE))},
+        {**METADATA, "ownerReferences": [OWNER]},
+    ),
+    # jobset.x-k8s.io/v1alpha2 and trainer.kubeflow.org/v1alpha1, as in jobset 2026-08-18 and trainer 2026-08-21.
+    "jobsets": manifest(
+        "jobset.x-k8s.io/v1alpha2",
+        "JobSet",
+        {
+            "failurePolicy": {"maxRestarts": whole()},
+            "network": {"enableDNSHostnames": flag, "publishNotReadyAddresses": flag, "subdomain": name},
+            "replicatedJobs!": [{"name!": name, "replicas": whole(1), "template!": {"spec!": JOB_SPEC}}],
+            "suspend": flag,
+            "ttlSecondsAfterFinished": whole(),
         },
-        "podReplacementPolicy": one_of("Failed", "TerminatingOrFailed"),
-        "suspend": flag,
-        "template!": {"metadata": {key: METADATA[key] for key in ("labels", "annotations")}, "spec!": POD},
-        "ttlSecondsAfterFinished": whole(),
+    ),
+    "trainjobs": manifest(
+        "trainer.kubeflow.org/v1alpha1",
+        "TrainJob",
+        {
+            "activeDeadlineSeconds": whole(1),
+            "runtimeRef!": {"apiGroup": one_of("trainer.kubeflow.org"), "kind": one_of("ClusterTrainingRuntime", "TrainingRuntime"), "name!": text},
+            "suspend": flag,
+            "trainer": {
+                "image": text,
+                "command": [text],
+                "env": CONTAINER["env"],
+                "numNodes": whole(1),
+                "resourcesPerNode": CONTAINER["resources"],
+            },
+        },
+    ),
+}
+
+
+# What deploy/kubernetes has beside jobs (apps/v1, v1, rbac.authorization.k8s.io/v1).
+PROBE = {"httpGet!": {"path!": path, "port!": text}, "periodSeconds": whole(1), "timeoutSeconds": whole(1)}
+SERVER_CONTAINER = {
+    **CONTAINER,
+    "livenessProbe": PROBE,
+    "readinessProbe": PROBE,
+    "ports": [{"name": name, "containerPort!": whole(1)}],
+    "securityContext": {**CONTAINER["securityContext"], "readOnlyRootFilesystem": flag},
+    "volumeMounts": [{"name!": name, "mountPath!": path, "subPath": text, "readOnly": flag}],
+}
+SERVER_POD = {
+    **{key: value for key, value in POD.items() if key not in ("containers!", "restartPolicy!", "volumes")},
+    "serviceAccountName": name,
+    "initContainers": [SERVER_CONTAINER],
+    "containers!": [SERVER_CONTAINER],
+    "volumes": [
+        {
+            **POD["volumes"][0],
+            "configMap": {"name!": text},
+            "secret": {"secretName!": text, "defaultMode": whole()},
+        }
+    ],
+}
+DEPLOYED = {
+    "ConfigMap": {"apiVersion!": one_of("v1"), "kind!": text, "metadata!": METADATA, "data!": map_of(text)},
+    "PersistentVolumeClaim": manifest(
+        "v1",
+        "PersistentVolumeClaim",
+        {"accessModes!": [one_of("ReadWriteOnce", "ReadWriteMany")], "resources!": {"requests!": RESOURCES}, "storageClassName": text},
+    ),
+    "Service": manifest("v1", "Service", {"selector!": map_of(matches(LABEL_VALUE)), "ports!": [{"name!": name, "port!": whole(1), "targetPort": text}]}),
+    "Deployment": manifest(
+        "apps/v1",
+        "Deployment",
+        {
+            "replicas": whole(),
+            "strategy": {"type!": one_of("Recreate", "RollingUpdate")},
+            "selector!": {"matchLabels!": map_of(matches(LABEL_VALUE))},
+            "template!": {"metadata!": {"labels!": METADATA["labels"]}, "spec!": SERVER_POD},
+        },
+    ),
+    "ServiceAccount": {"apiVersion!": one_of("v1"), "kind!": text, "metadata!": METADATA},
+    "Role": {
+        "apiVersion!": one_of("rbac.authorization.k8s.io/v1"),
+        "kind!": text,
+        "metadata!": METADATA,
+        "rules!": [{"apiGroups!": [lambda value: isinstance(value, str)], "resources!": [text], "verbs!": [one_of("create", "get", "list", "delete")]}],
+    },
+    "RoleBinding": {
+        "apiVersion!": one_of("rbac.authorization.k8s.io/v1"),
+        "kind!": text,
+        "metadata!": METADATA,
+        "roleRef!": {"apiGroup!": text, "kind!": one_of("Role"), "name!": name},
+        "subjects!": [{"kind!": one_of("ServiceAccount"), "name!": name}],
     },
 }
 
@@ -127,11 +225,23 @@ def problems(value, schema, where):
     return found
 
 
-def job_problems(job):
-    found = problems(job, JOB, "")
+def object_problems(plural, item):
+    """What a server has against an object of a kind."""
+    found = problems(item, KINDS[plural], "")
     if found:
         return found
-    spec = job["spec"]
+    if plural == "jobs":
+        return job_problems(item["metadata"]["name"], item["spec"])
+    if plural == "jobsets":
+        for replicated in item["spec"]["replicatedJobs"]:
+            found += job_problems(f"{item['metadata']['name']}-{replicated['name']}-0", replicated["template"]["spec"])
+    if plural == "services" and not re.match("[a-z]", item["metadata"]["name"]):
+        found.append("metadata.name: a Service's name begins with a letter")
+    return found
+
+
+def job_problems(job_name, spec):
+    found = []
     pod = spec["template"]["spec"]
     if "podFailurePolicy" in spec and pod["restartPolicy"] != "Never":
         found.append("spec.template.spec.restartPolicy: Invalid value: only Never goes with podFailurePolicy")
@@ -146,7 +256,7 @@ def job_problems(job):
                 found.append("spec.podFailurePolicy.rules.onPodConditions.status: Required value")
     if spec.get("completionMode") == "Indexed" and "completions" not in spec:
         found.append("spec.completions: Required value: when completion mode is Indexed")
-    if len(f"{job['metadata']['name']}-{spec.get('completions', 1) - 1}") > 63:
+    if len(f"{job_name}-{spec.get('completions', 1) - 1}") > 63:
         found.append("metadata.name: too long for a pod's host name")
     volumes = {volume["name"] for volume in pod.get("volumes", [])}
     for container in pod["containers"]:
@@ -163,4 +273,28 @@ def job_problems(job):
         for resource in resources.get("requests", {}):
             if "/" in resource and resource not in resources.get("limits", {}):
                 found.append(f"{resource}: Required value: Limit must be set for non overcommitable resources")
+    return found
+
+
+def deployed_problems(items):
+    """What is wrong with the manifests of a deployment, one by one and with each other."""
+    found = []
+    for item in items:
+        where = f"{item['kind']} {item['metadata']['name']}"
+        found += [f"{where}: {line}" for line in problems(item, DEPLOYED[item["kind"]], "")]
+    there = {(item["kind"], item["metadata"]["name"]) for item in items}
+    for deployment in (item for item in items if item["kind"] == "Deployment"):
+        spec = deployment["spec"]
+        pod = spec["template"]["spec"]
+        labels = spec["template"]["metadata"]["labels"]
+        wanted = [("ServiceAccount", pod["serviceAccountName"])]
+        for volume in pod["volumes"]:
+            wanted += [("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])] if "persistentVolumeClaim" in volume else []
+            wanted += [("ConfigMap", volume["configMap"]["name"])] if "configMap" in volume else []
+        found += [f"there is no {kind} {named}" for kind, named in wanted if (kind, named) not in there]
+        selectors = [spec["selector"]["matchLabels"]] + [item["spec"]["selector"] for item in items if item["kind"] == "Service"]
+        found += [f"nothing has the labels {selector}" for selector in selectors if not selector.items() <= labels.items()]
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in pod["containers"] + pod.get("initContainers", []):
+            found += [f"there is no volume {mount['name']}" for mount in container["volumeMounts"] if mount["name"] not in volumes]
     return found
