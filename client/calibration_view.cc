@@ -45,6 +45,10 @@ Cell PercentCell(double share) {
   return {absl::StrFormat("%.0f %%", 100 * share), absl::StrFormat("%.4g", share)};
 }
 
+std::string RateText(double bytes_per_second) {
+  return absl::StrFormat("%.3g GB/s", 1e-9 * bytes_per_second);
+}
+
 // The rates of one kind of op.
 struct Span {
   int64_t count = 0;
@@ -132,6 +136,18 @@ std::string ShowCalibrationRecord(const v1::CalibrationRecord& record) {
   table.AddRow({"step factor", absl::StrFormat("%.3f", c.step_factor())});
   if (c.outside_arena_bytes() > 0)
     table.AddRow({"outside the arena", FormatBytes(c.outside_arena_bytes())});
+  if (c.host_memory_bytes_per_second() > 0)
+    table.AddRow({"host's memory", RateText(c.host_memory_bytes_per_second())});
+  if (c.sharing_factor() > 0)
+    table.AddRow({"ranks that share it",
+                  absl::StrFormat("%.2f times the time of equal parts", c.sharing_factor())});
+  if (c.checkpoint_bytes_per_second() > 0)
+    table.AddRow({"checkpoints", RateText(c.checkpoint_bytes_per_second())});
+  if (c.pace_seconds() > 0) table.AddRow({"pace", FormatSeconds(c.pace_seconds())});
+  if (c.clock_hertz() > 0)
+    table.AddRow({"clock", absl::StrFormat("%.2f GHz", 1e-9 * c.clock_hertz())});
+  if (c.busy_share() >= 0.005)
+    table.AddRow({"other work", StrCat(PercentCell(c.busy_share()).shown, " of the processors")});
   return StrCat(table.ToString(), "\n", ShowTables(c));
 }
 

@@ -254,16 +254,6 @@ absl::StatusOr<v1::JobSpec> SpecOf(const LaunchFlags& flags) {
   return spec;
 }
 
-// Several ranks run on CPUs so far.
-absl::Status RequireOneGpu(const v1::Plan& plan) {
-  const v1::DeviceGroup& devices = plan.inputs().devices();
-  if (devices.device_count() <= 1 || devices.hardware().compute_capability() == 0)
-    return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat("the plan is for ", devices.device_count(),
-                                           " GPUs, and launch runs on one; plan for --gpus ",
-                                           devices.hardware().name()));
-}
-
 absl::StatusOr<v1::SlurmOptions> SlurmOf(const LaunchFlags& flags) {
   v1::SlurmOptions slurm = flags.slurm;
   if (!flags.time_limit.empty()) {
@@ -316,7 +306,6 @@ int RunLaunch(const Globals& globals, const LaunchFlags& flags) {
   const auto plan = PlanOf(globals, flags);
   if (!plan.ok()) return Fail(plan.status());
   if (!plan->has_value()) return kExitNothingFits;
-  if (const absl::Status status = RequireOneGpu(**plan); !status.ok()) return Fail(status);
   if (const absl::Status status = RequireAdapterToMerge(**plan, flags.merges); !status.ok())
     return Fail(status);
   v1::CreateJobRequest request;

@@ -194,7 +194,10 @@ void AddRecommend(CLI::App& app, Globals& globals) {
                    "What an hour of a device costs, in any currency: the cost for the data set is "
                    "told then")
       ->check(Positive());
-  command->add_option("--top", flags->top, "Most mixes in the answer")
+  command
+      ->add_option(
+          "--top", flags->top,
+          "Most mixes in the answer; of any method, the best of each are in it in any case")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_flag("--explain", flags->explain,
@@ -222,7 +225,10 @@ void AddExport(CLI::App& app, Globals& globals) {
   AddQuestionFlags(*command, flags->question);
   AddRuntimeFlags(*command, flags->runtime);
   for (const char* name : {"--runtime", "--export"}) command->get_option(name)->required();
-  command->add_option("--top", flags->top, "Most mixes in the answer")
+  command
+      ->add_option(
+          "--top", flags->top,
+          "Most mixes in the answer; of any method, the best of each are in it in any case")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   AddOutputFlags(*command, flags->output);

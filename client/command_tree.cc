@@ -51,8 +51,7 @@ CommandNode NodeOf(const CLI::App& app, std::vector<std::string> path) {
                       .description = app.get_description(),
                       .footer = app.get_footer(),
                       .flags = FlagsOf(app),
-                      .commands = {},
-                      .passes_on = app.get_allow_extras()};
+                      .commands = {}};
   const auto all = [](const CLI::App*) { return true; };
   for (const CLI::App* command : app.get_subcommands(all)) {
     if (!command->get_group().empty()) node.commands.push_back(NodeOf(*command, path));

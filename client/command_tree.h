@@ -29,7 +29,6 @@ struct CommandNode {
   std::string footer;
   std::vector<CommandFlag> flags;  // positionals first
   std::vector<CommandNode> commands;
-  bool passes_on = false;  // arguments go to another binary, which describes them itself
 
   std::string Name() const;                                   // "tunesmith jobs list"
   const CommandNode* Find(const std::string& command) const;  // null where there is none

@@ -159,7 +159,6 @@ Completion CommandsOrPositional(const Walk& walk, const ValueSource& values) {
     if (flag.IsPositional() && index++ == walk.positional_count())
       return ValuesOf(flag, walk.server(), values);
   }
-  completion.files_too = walk.node().passes_on;
   return completion;
 }
 

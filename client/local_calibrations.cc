@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,8 @@ namespace {
 
 using convert::StoredCalibration;
 
+using Newest = std::map<std::string, planner::Calibration, std::less<>>;  // by device
+
 constexpr std::string_view kNamePrefix = "calibrations/";
 
 class LocalCalibrations final : public CalibrationLibrary {
@@ -28,21 +33,24 @@ class LocalCalibrations final : public CalibrationLibrary {
   absl::StatusOr<v1::ListCalibrationsResponse> List(
       const v1::ListCalibrationsRequest& request) override {
     v1::ListCalibrationsResponse response;
-    for (const StoredCalibration& file : Stored()) {
+    const std::vector<StoredCalibration> stored = Stored();
+    const Newest newest = convert::NewestByDevice(stored);
+    for (const StoredCalibration& file : stored) {
       if (!file.calibration.ok()) return file.calibration.status();
       if (!request.device_name().empty() && file.calibration->device_name != request.device_name())
         continue;
       v1::CalibrationRecord& record = *response.add_calibrations();
-      record = RecordOf(*file.calibration);
+      record = RecordOf(*file.calibration, newest);
       convert::ClearTables(*record.mutable_calibration());
     }
     return response;
   }
 
   absl::StatusOr<v1::GetCalibrationResponse> Get(const std::string& name) override {
-    TUNESMITH_ASSIGN_OR_RETURN(const StoredCalibration file, Find(name));
+    const std::vector<StoredCalibration> stored = Stored();
+    TUNESMITH_ASSIGN_OR_RETURN(const StoredCalibration file, Find(stored, name));
     v1::GetCalibrationResponse response;
-    *response.mutable_calibration() = RecordOf(*file.calibration);
+    *response.mutable_calibration() = RecordOf(*file.calibration, convert::NewestByDevice(stored));
     return response;
   }
 
@@ -53,17 +61,17 @@ class LocalCalibrations final : public CalibrationLibrary {
     TUNESMITH_RETURN_IF_ERROR(planner::FindHardware(calibration.device_name).status());
     TUNESMITH_RETURN_IF_ERROR(convert::StoreImport(data_directory_, calibration));
     v1::ImportCalibrationResponse response;
-    *response.mutable_calibration() = RecordOf(calibration);
+    *response.mutable_calibration() = RecordOf(calibration, convert::NewestByDevice(Stored()));
     return response;
   }
 
   absl::StatusOr<v1::DeleteCalibrationResponse> Delete(const std::string& name) override {
-    TUNESMITH_ASSIGN_OR_RETURN(const StoredCalibration file, Find(name));
+    TUNESMITH_ASSIGN_OR_RETURN(const StoredCalibration file, Find(Stored(), name));
     std::error_code error;
     std::filesystem::remove(file.path, error);
     if (error) return absl::ErrnoToStatus(error.value(), StrCat("cannot remove ", file.path));
     v1::DeleteCalibrationResponse response;
-    *response.mutable_calibration() = RecordOf(*file.calibration);
+    *response.mutable_calibration() = RecordOf(*file.calibration, {});
     response.mutable_calibration()->set_use(v1::CALIBRATION_USE_DELETED);
     return response;
   }
@@ -77,26 +85,28 @@ class LocalCalibrations final : public CalibrationLibrary {
     return stored;
   }
 
-  absl::StatusOr<StoredCalibration> Find(const std::string& name) const {
-    for (StoredCalibration& file : Stored())
-      if (file.calibration.ok() && StrCat(kNamePrefix, file.calibration->id) == name)
-        return std::move(file);
+  absl::StatusOr<StoredCalibration> Find(const std::vector<StoredCalibration>& stored,
+                                         const std::string& name) const {
+    for (const StoredCalibration& file : stored)
+      if (file.calibration.ok() && StrCat(kNamePrefix, file.calibration->id) == name) return file;
     return absl::NotFoundError(
         StrCat("there is no ", name, " in ",
                convert::InDirectory(data_directory_, convert::kCalibrationsDirectory),
                "; tunesmith calibration list names all there are"));
   }
 
-  v1::CalibrationRecord RecordOf(const planner::Calibration& calibration) const {
+  static v1::CalibrationRecord RecordOf(const planner::Calibration& calibration,
+                                        const Newest& newest) {
     v1::CalibrationRecord record;
     record.set_name(StrCat(kNamePrefix, calibration.id));
     *record.mutable_calibration() = convert::ToProto(calibration);
     record.set_point_count(static_cast<int64_t>(
         calibration.gemm.size() + calibration.attention.size() + calibration.rates.size()));
-    const auto used = convert::NewestCalibration(data_directory_, calibration.device_name);
-    record.set_use(!convert::BelongsHere(calibration)   ? v1::CALIBRATION_USE_FOREIGN
-                   : used && used->id == calibration.id ? v1::CALIBRATION_USE_IN_USE
-                                                        : v1::CALIBRATION_USE_OLDER);
+    const auto used = newest.find(calibration.device_name);
+    const bool is_used = used != newest.end() && used->second.id == calibration.id;
+    record.set_use(!convert::BelongsHere(calibration) ? v1::CALIBRATION_USE_FOREIGN
+                   : is_used                          ? v1::CALIBRATION_USE_IN_USE
+                                                      : v1::CALIBRATION_USE_OLDER);
     return record;
   }
 

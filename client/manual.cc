@@ -46,7 +46,7 @@ std::string FlagBody(const CommandFlag& flag) {
 std::string Synopsis(const CommandNode& node) {
   std::string text = node.Name();
   if (!node.commands.empty()) text += " COMMAND";
-  if (!node.flags.empty() || node.passes_on) text += " [OPTIONS]";
+  if (!node.flags.empty()) text += " [OPTIONS]";
   for (const CommandFlag& flag : node.flags) {
     if (flag.IsPositional())
       absl::StrAppend(&text, flag.is_required ? " " : " [", flag.value_name,

@@ -40,6 +40,8 @@ std::string TimeLine(const v1::RankedMix& mix) {
                             "), ", absl::StrFormat("%.0f", time.tokens_per_second()), " tokens/s");
   if (time.total_hours() > 0)
     line += StrCat(", data set: ", FormatSeconds(time.total_hours() * 3600));
+  if (time.save_seconds() > 0)
+    line += StrCat(", a checkpoint: ", FormatSeconds(time.save_seconds()));
   if (mix.cost() > 0)
     line += StrCat(", ", absl::StrFormat("%.2f", mix.device_hours()), " device-hours, cost ",
                    absl::StrFormat("%.2f", mix.cost()));

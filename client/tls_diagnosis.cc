@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "common/host_port.h"
+#include "common/openssl_owner.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::client {
@@ -19,16 +20,9 @@ namespace {
 
 constexpr int kPatienceSeconds = 3;
 
-struct Free {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-  void operator()(SSL* ssl) const { SSL_free(ssl); }
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
+struct FreeAddresses {
   void operator()(addrinfo* list) const { freeaddrinfo(list); }
 };
-template <typename T>
-using Owned = std::unique_ptr<T, Free>;
 
 class Connection {
  public:
@@ -36,7 +30,7 @@ class Connection {
     addrinfo* list = nullptr;
     const addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     if (getaddrinfo(host.c_str(), port.c_str(), &hints, &list) != 0) return;
-    const Owned<addrinfo> owner(list);
+    const std::unique_ptr<addrinfo, FreeAddresses> owner(list);
     for (const addrinfo* at = list; at != nullptr && !connected_; at = at->ai_next) Try(*at);
   }
   Connection(const Connection&) = delete;
@@ -64,14 +58,11 @@ class Connection {
   bool connected_ = false;
 };
 
-Owned<BIO> Reader(const std::string& text) {
-  return Owned<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
-
 void TrustAuthorities(SSL_CTX* context, const std::string& pem) {
-  const Owned<BIO> reader = Reader(pem);
+  const OpensslOwner<BIO> reader = OpensslReader(pem);
   while (true) {
-    const Owned<X509> certificate(PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
+    const OpensslOwner<X509> certificate(
+        PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr));
     if (certificate == nullptr) break;
     X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate.get());
   }
@@ -79,13 +70,14 @@ void TrustAuthorities(SSL_CTX* context, const std::string& pem) {
 
 void ShowCertificate(SSL_CTX* context, const Credentials& credentials) {
   if (credentials.tls_certificate.empty()) return;
-  const Owned<BIO> certificates = Reader(credentials.tls_certificate);
-  const Owned<X509> certificate(PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr));
+  const OpensslOwner<BIO> certificates = OpensslReader(credentials.tls_certificate);
+  const OpensslOwner<X509> certificate(
+      PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr));
   SSL_CTX_use_certificate(context, certificate.get());
   while (X509* between = PEM_read_bio_X509(certificates.get(), nullptr, nullptr, nullptr))
     SSL_CTX_add0_chain_cert(context, between);
-  const Owned<EVP_PKEY> key(
-      PEM_read_bio_PrivateKey(Reader(credentials.tls_key).get(), nullptr, nullptr, nullptr));
+  const OpensslOwner<EVP_PKEY> key(
+      PEM_read_bio_PrivateKey(OpensslReader(credentials.tls_key).get(), nullptr, nullptr, nullptr));
   SSL_CTX_use_PrivateKey(context, key.get());
 }
 
@@ -149,15 +141,15 @@ absl::Status DiagnoseTls(const std::string& server, const Credentials& credentia
   if (server.starts_with("unix:") || !parts.ok()) return absl::OkStatus();
   const Connection connection(parts->host, StrCat(parts->port));
   if (!connection.connected()) return absl::OkStatus();
-  const Owned<SSL_CTX> context(SSL_CTX_new(TLS_client_method()));
+  const OpensslOwner<SSL_CTX> context(SSL_CTX_new(TLS_client_method()));
   const bool has_tls = !credentials.tls_authorities.empty();
   SSL_CTX_set_verify(context.get(), has_tls ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
   TrustAuthorities(context.get(), credentials.tls_authorities);
   ShowCertificate(context.get(), credentials);
-  const Owned<SSL> ssl(SSL_new(context.get()));
+  const OpensslOwner<SSL> ssl(SSL_new(context.get()));
   constexpr unsigned char kHttp2[] = "\x02h2";
   SSL_set_alpn_protos(ssl.get(), kHttp2, sizeof(kHttp2) - 1);
-  if (has_tls) ExpectHost(ssl.get(), host);
+  if (has_tls) ExpectHost(ssl.get(), parts->host);
   SSL_set_fd(ssl.get(), connection.descriptor());
   absl::Status status = Shake(ssl.get(), server, credentials);
   ERR_clear_error();

@@ -99,8 +99,10 @@ std::string ProgressBar(const v1::Progress& progress) {
   bar.resize(kBarWidth, ' ');
   return StrCat("[", bar, "] ", progress.step(), "/", progress.step_count(), "  loss ",
                 absl::StrFormat("%.4f", progress.loss()), "  ",
-                absl::StrFormat("%.0f", progress.tokens_per_second()), " tokens/s  ",
-                FormatSeconds(progress.seconds_left()), " left");
+                absl::StrFormat("%.0f", progress.tokens_per_second()), " tokens/s",
+                progress.seconds_left() > 0
+                    ? StrCat("  ", FormatSeconds(progress.seconds_left()), " left")
+                    : "");
 }
 
 std::string EventText(const v1::Event& event) {

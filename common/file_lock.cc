@@ -22,33 +22,27 @@ struct flock WholeFile() {
 }  // namespace
 
 absl::StatusOr<FileLock> FileLock::Take(const std::string& path) {
-  FileLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-  if (lock.descriptor_ < 0) return absl::ErrnoToStatus(errno, StrCat("cannot open ", path));
+  Descriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (file.get() < 0) return absl::ErrnoToStatus(errno, StrCat("cannot open ", path));
   struct flock wanted = WholeFile();
-  if (fcntl(lock.descriptor_, F_OFD_SETLK, &wanted) == 0) return lock;
+  if (fcntl(file.get(), F_OFD_SETLK, &wanted) == 0) return FileLock(std::move(file));
   if (errno == EAGAIN || errno == EACCES)
     return absl::FailedPreconditionError(StrCat(path, " is held by another process"));
   return absl::ErrnoToStatus(errno, StrCat("cannot lock ", path));
 }
 
-FileLock::FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  return *this;
-}
-
-FileLock::~FileLock() {
-  if (descriptor_ >= 0) close(descriptor_);
+absl::Status FileLock::Write(std::string_view text) {
+  const auto size = static_cast<ssize_t>(text.size());
+  if (ftruncate(file_.get(), 0) == 0 && pwrite(file_.get(), text.data(), text.size(), 0) == size)
+    return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "cannot write into a lock file");
 }
 
 bool IsFileLocked(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return false;
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0) return false;
   struct flock asked = WholeFile();
-  const bool held = fcntl(descriptor, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
-  close(descriptor);
-  return held;
+  return fcntl(file.get(), F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
 }
 
 }  // namespace tunesmith

@@ -1,8 +1,12 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/descriptor.h"
 
 namespace tunesmith {
 
@@ -12,14 +16,14 @@ class FileLock {
  public:
   // Creates the file where it is absent. FAILED_PRECONDITION: another has it. Otherwise errors of opening it.
   static absl::StatusOr<FileLock> Take(const std::string& path);
-  FileLock(FileLock&& other) noexcept;
-  FileLock& operator=(FileLock&& other) noexcept;
-  ~FileLock();
+
+  // Replaces what the file holds, for people who look who has it.
+  absl::Status Write(std::string_view text);
 
  private:
-  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  explicit FileLock(Descriptor file) : file_(std::move(file)) {}
 
-  int descriptor_ = -1;
+  Descriptor file_;
 };
 
 // Whether somebody holds the file; false where there is none. Asking disturbs nobody who is about to take it.

@@ -5,10 +5,10 @@
 #include <openssl/x509.h>
 
 #include <ctime>
-#include <memory>
 
 #include "absl/time/clock.h"
 #include "common/file.h"
+#include "common/openssl_owner.h"
 #include "common/private_file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -16,24 +16,16 @@
 namespace tunesmith {
 namespace {
 
-struct Free {
-  void operator()(BIO* bio) const { BIO_free(bio); }
-  void operator()(X509* certificate) const { X509_free(certificate); }
-  void operator()(EVP_PKEY* key) const { EVP_PKEY_free(key); }
-};
-using Certificate = std::unique_ptr<X509, Free>;
-using Key = std::unique_ptr<EVP_PKEY, Free>;
-
-std::unique_ptr<BIO, Free> Reader(const std::string& text) {
-  return std::unique_ptr<BIO, Free>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
+using Certificate = OpensslOwner<X509>;
+using Key = OpensslOwner<EVP_PKEY>;
 
 // A key with a passphrase is refused instead of asked for on the terminal.
 int NoPassphrase(char*, int, int, void*) { return 0; }
 
 absl::StatusOr<Certificate> ReadCertificate(const std::string& path) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  Certificate certificate(PEM_read_bio_X509(Reader(text).get(), nullptr, NoPassphrase, nullptr));
+  Certificate certificate(
+      PEM_read_bio_X509(OpensslReader(text).get(), nullptr, NoPassphrase, nullptr));
   ERR_clear_error();
   if (certificate == nullptr)
     return absl::InvalidArgumentError(
@@ -43,7 +35,7 @@ absl::StatusOr<Certificate> ReadCertificate(const std::string& path) {
 
 absl::StatusOr<Key> ReadKey(const std::string& path) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadPrivateFile(path));
-  Key key(PEM_read_bio_PrivateKey(Reader(text).get(), nullptr, NoPassphrase, nullptr));
+  Key key(PEM_read_bio_PrivateKey(OpensslReader(text).get(), nullptr, NoPassphrase, nullptr));
   ERR_clear_error();
   if (key == nullptr)
     return absl::InvalidArgumentError(StrCat(

@@ -3,11 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
-#include <memory>
+#include <filesystem>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "common/file.h"
@@ -15,17 +13,14 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "common/units.h"
-#include "planner/program/op.h"
 #include "profiler/run_step.h"
-#include "trainer/comm/thread_communicator.h"
 
 namespace tunesmith::profiler {
 namespace {
 
-using planner::OpKind;
-using trainer::Communicator;
-
-constexpr int kRounds = 3;
+constexpr size_t kRounds = 3;
+constexpr int64_t kDiskBytes = 64 * kMiB, kDiskChunkBytes = 1 * kMiB;
+constexpr double kDiskSeconds = 2;
 // Of an array per processor, there are two: more than a processor's share of the caches, and over all processors no more than a gibibyte.
 constexpr int64_t kUncachedBytes = 64 * kMiB;
 constexpr int64_t kMostArrayBytes = 1 * kGiB;
@@ -45,57 +40,6 @@ void Update(const std::vector<float>& gradient, std::vector<float>& weight) {
   for (size_t i = 0; i < weight.size(); ++i) weight[i] += 1e-3f * gradient[i];
 }
 
-// What the ranks of one group need for a collective of `whole_count` floats.
-struct Rank {
-  std::unique_ptr<Communicator> comm;
-  std::vector<float> whole;
-  std::vector<float> other;  // a shard, or a second whole
-};
-
-absl::Status Speak(OpKind kind, Rank& rank) {
-  const int64_t size = rank.comm->size(), count = static_cast<int64_t>(rank.whole.size()),
-                shard_count = count / size;
-  switch (kind) {
-    case OpKind::kAllGather:
-      return rank.comm->AllGather(rank.other.data(), rank.whole.data(), 4 * shard_count);
-    case OpKind::kReduceScatter:
-      return rank.comm->ReduceScatter(rank.whole.data(), rank.other.data(), shard_count,
-                                      DType::kF32, false);
-    case OpKind::kAllReduce:
-      return rank.comm->AllReduce(rank.whole.data(), count, DType::kF32);
-    default:
-      return rank.comm->AllToAll(rank.whole.data(), rank.other.data(), 4 * shard_count, size);
-  }
-}
-
-// Median seconds from when all have come to when all have done it, after once to warm up.
-absl::StatusOr<double> SecondsOf(OpKind kind, Rank& rank) {
-  std::vector<double> seconds;
-  for (int round = 0; round <= kRounds; ++round) {
-    TUNESMITH_RETURN_IF_ERROR(rank.comm->Barrier());
-    const double start = MonotonicSeconds();
-    TUNESMITH_RETURN_IF_ERROR(Speak(kind, rank));
-    TUNESMITH_RETURN_IF_ERROR(rank.comm->Barrier());
-    if (round > 0) seconds.push_back(MonotonicSeconds() - start);
-  }
-  return Median(seconds);
-}
-
-absl::StatusOr<double> MeasureGroup(OpKind kind, int64_t rank_count, int64_t whole_bytes) {
-  auto comms = trainer::MakeThreadCommunicators(rank_count, std::chrono::minutes(1));
-  std::vector<absl::StatusOr<double>> seconds(static_cast<size_t>(rank_count),
-                                              absl::UnknownError("not run"));
-  Together(rank_count, [&](int64_t i) {
-    const auto count = static_cast<size_t>(whole_bytes / 4);
-    Rank rank{.comm = std::move(comms[static_cast<size_t>(i)]),
-              .whole = std::vector<float>(count, 1.0f),
-              .other = std::vector<float>(count, 0.0f)};
-    seconds[static_cast<size_t>(i)] = SecondsOf(kind, rank);
-  });
-  for (const absl::StatusOr<double>& of_rank : seconds) TUNESMITH_RETURN_IF_ERROR(of_rank.status());
-  return *seconds[0];
-}
-
 }  // namespace
 
 int64_t ResidentBytes() {
@@ -103,6 +47,30 @@ int64_t ResidentBytes() {
   const std::vector<std::string_view> fields = StrSplit(text, " ");
   if (fields.size() < 2) return 0;
   return std::strtoll(std::string(fields[1]).c_str(), nullptr, 10) * sysconf(_SC_PAGESIZE);
+}
+
+double HertzOfCpuinfo(const std::string& cpuinfo) {
+  double sum = 0;
+  int count = 0;
+  for (const std::string_view line : StrSplit(cpuinfo, "\n")) {
+    if (!line.starts_with("cpu MHz")) continue;
+    sum += std::strtod(std::string(line.substr(line.find(':') + 1)).c_str(), nullptr);
+    ++count;
+  }
+  return count == 0 ? 0 : 1e6 * sum / count;
+}
+
+// scaling_cur_freq is in kilohertz (Linux, Documentation/admin-guide/pm/cpufreq.rst).
+double ProcessorHertz() {
+  double sum = 0;
+  const int64_t count = ProcessorCount();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto text =
+        ReadFile(StrCat("/sys/devices/system/cpu/cpu", i, "/cpufreq/scaling_cur_freq"));
+    if (!text.ok()) return HertzOfCpuinfo(ReadFile("/proc/cpuinfo").value_or(""));
+    sum += 1e3 * std::strtod(text->c_str(), nullptr);
+  }
+  return sum / static_cast<double>(count);
 }
 
 double HostMemoryBytesPerSecond() {
@@ -114,7 +82,7 @@ double HostMemoryBytesPerSecond() {
     gradients[static_cast<size_t>(i)].assign(size, 1.0f);
     weights[static_cast<size_t>(i)].assign(size, 1.0f);
   });
-  for (int round = 0; round < kRounds; ++round) {
+  for (size_t round = 0; round < kRounds; ++round) {
     const double start = MonotonicSeconds();
     Together(count, [&](int64_t i) {
       Update(gradients[static_cast<size_t>(i)], weights[static_cast<size_t>(i)]);
@@ -124,20 +92,23 @@ double HostMemoryBytesPerSecond() {
   return Median(rates);
 }
 
-absl::Status ProbeCollectives(planner::Calibration& calibration) {
-  for (const OpKind kind :
-       {OpKind::kAllGather, OpKind::kReduceScatter, OpKind::kAllReduce, OpKind::kAllToAll}) {
-    for (const int64_t bytes : {256 * kKiB, 4 * kMiB, 32 * kMiB}) {
-      for (const int64_t rank_count : {2, 4}) {
-        TUNESMITH_ASSIGN_OR_RETURN(const double seconds, MeasureGroup(kind, rank_count, bytes));
-        calibration.rates.push_back({.op_kind = std::string(planner::OpKindName(kind)),
-                                     .bytes = bytes,
-                                     .bytes_per_second = static_cast<double>(bytes) / seconds,
-                                     .rank_count = rank_count});
-      }
-    }
-  }
-  return absl::OkStatus();
+absl::StatusOr<double> CheckpointBytesPerSecond(const std::string& directory) {
+  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
+  const std::string path = StrCat(directory, "/.disk-probe.", getpid()),
+                    chunk(kDiskChunkBytes,
+                          'x');  // disks that compress are no worse for it than for zeros
+  std::vector<double> rates;
+  const double until = MonotonicSeconds() + kDiskSeconds;
+  do {
+    const double start = MonotonicSeconds();
+    TUNESMITH_ASSIGN_OR_RETURN(AtomicFileWriter writer, AtomicFileWriter::Open(path));
+    while (writer.written_bytes() < kDiskBytes) TUNESMITH_RETURN_IF_ERROR(writer.Write(chunk));
+    TUNESMITH_RETURN_IF_ERROR(writer.Commit());
+    rates.push_back(static_cast<double>(kDiskBytes) / (MonotonicSeconds() - start));
+    std::error_code error;
+    std::filesystem::remove(path, error);
+  } while (rates.size() < kRounds && MonotonicSeconds() < until);
+  return Median(rates);
 }
 
 }  // namespace tunesmith::profiler

@@ -34,6 +34,9 @@ v1::ProbedProgram ToProto(const Sample& sample) {
   probed.set_step_spread(sample.step_spread);
   probed.set_spent_seconds(sample.spent_seconds);
   probed.set_outside_arena_bytes(sample.outside_arena_bytes);
+  probed.set_waited_share(sample.waited_share);
+  probed.set_pace_before_seconds(sample.pace_before_seconds);
+  probed.set_pace_after_seconds(sample.pace_after_seconds);
   for (const auto& [key, rates] : sample.ops.rates()) {
     v1::ProbedOp& op = *probed.add_ops();
     op.set_op_kind(std::string(planner::OpKindName(key.first)));
@@ -50,7 +53,10 @@ std::optional<Sample> FromProto(const v1::ProbedProgram& probed,
                 .step_seconds = probed.step_seconds(),
                 .step_spread = probed.step_spread(),
                 .spent_seconds = probed.spent_seconds(),
-                .outside_arena_bytes = probed.outside_arena_bytes()};
+                .outside_arena_bytes = probed.outside_arena_bytes(),
+                .waited_share = probed.waited_share(),
+                .pace_before_seconds = probed.pace_before_seconds(),
+                .pace_after_seconds = probed.pace_after_seconds()};
   for (const v1::ProbedOp& op : probed.ops()) {
     const std::optional<planner::OpKind> kind = planner::OpKindFromName(op.op_kind());
     if (!kind || op.sizes_size() != 3) return std::nullopt;
@@ -86,8 +92,12 @@ absl::Status KeptSamples::Keep(const Sample& sample) const {
   probed.set_thread_count(thread_count_);
   probed.set_boot_id(BootId());
   probed.set_boot_seconds(BootSeconds());
-  TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory_));
-  return WriteFileAtomically(PathOf(*sample.program), probed.SerializeAsString());
+  absl::Status status = MakeDirectories(directory_);
+  if (status.ok())
+    status = WriteFileAtomically(PathOf(*sample.program), probed.SerializeAsString());
+  if (status.ok()) return status;
+  return {status.code(), StrCat("what was measured cannot be kept, nor will the calibration be: ",
+                                status.message())};
 }
 
 // The directory may hold what others put there.

@@ -19,6 +19,11 @@ struct Sample {
   double step_spread = 0;           // longest less shortest, over the median
   double spent_seconds = 0;         // of the budget
   int64_t outside_arena_bytes = 0;  // resident memory beside the arena; 0: not measured
+  double waited_share =
+      0;  // of the threads' time that other work took, median over the steps that count
+  double pace_before_seconds = 0;  // Pace::Measure before and after it; 0: not measured
+  double pace_after_seconds = 0;
+  bool is_short_run = false;  // not kept: which programs are is known
 };
 
 class KeptSamples {

@@ -24,10 +24,10 @@ void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall& call, doub
   if (work > 0 && seconds > 0) Add(key, work / seconds);
 }
 
-void OpStatistics::Merge(const OpStatistics& other) {
+void OpStatistics::Merge(const OpStatistics& other, double factor) {
   for (const auto& [key, rates] : other.rates_) {
     std::vector<double>& ours = rates_[key];
-    ours.insert(ours.end(), rates.begin(), rates.end());
+    for (const double rate : rates) ours.push_back(factor * rate);
   }
 }
 

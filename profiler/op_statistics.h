@@ -25,8 +25,8 @@ class OpStatistics : public trainer::OpObserver {
   // One run of an op: floating-point operations or bytes per second.
   void Add(const Key& key, double rate) { rates_[key].push_back(rate); }
 
-  // The rates of both.
-  void Merge(const OpStatistics& other);
+  // The rates of both, those of the other times `factor`.
+  void Merge(const OpStatistics& other, double factor = 1);
 
   const std::map<Key, std::vector<double>>& rates() const { return rates_; }
 

@@ -20,6 +20,9 @@ struct ProbeOptions {
   bool allows_noise = false;
   // Where samples are kept until the calibration is stored, so that one that was cut off goes on here (KeptSamples); empty: nowhere.
   std::string kept_directory;
+  // Where checkpoints go, whose disk is measured; empty: it is not.
+  std::string checkpoint_directory;
+  std::string rank_binary;  // of ProbeCollectives
 };
 
 // Told after each program; the process is the caller's to fill in.

@@ -16,49 +16,32 @@ using planner::ModelSpec;
 constexpr int64_t kUncachedBytes = 64 << 20;
 constexpr int64_t kLeastLayerCount = 2;
 
-int64_t LayerCount(const ModelSpec& model) {
-  ModelSpec one = model, two = model;
-  one.layer_count = 1;
-  two.layer_count = 2;
-  const int64_t layer_bytes = 4 * (planner::ParameterCount(two) - planner::ParameterCount(one));
-  const int64_t wanted =
-      std::max(kLeastLayerCount, kUncachedBytes / std::max<int64_t>(layer_bytes, 1));
-  return std::min(wanted, model.layer_count);
-}
-
 struct Shape {
   Method method = Method::kLora;
   AttentionKernel attention = AttentionKernel::kFlash;
   int64_t context = 0;
   int64_t micro_batch = 1;
   int64_t rank = 16;
+  int64_t accumulation = 1;
   planner::Offload offload =
       planner::Offload::kNone;  // with half of the layers' inputs in the host's memory
 };
-
-// All that the model has.
-uint32_t Projections(const ModelSpec& model) {
-  uint32_t bits = 0;
-  for (int projection = 0; projection < planner::kProjectionCount; ++projection)
-    if (planner::HasProjection(model, projection)) bits |= 1u << projection;
-  return bits;
-}
 
 planner::ProgramInputs InputsOf(const ModelSpec& model, const Shape& shape,
                                 planner::Precision precision, const planner::Backend& backend) {
   planner::ProgramInputs in;
   in.model = model;
   in.workload = {.context = shape.context,
-                 .rows_per_step = 2 * shape.micro_batch,
+                 .rows_per_step = shape.micro_batch * shape.accumulation,
                  .evaluates = false,
                  .generates = false};
   in.mix = {.method = shape.method,
-            .lora = {.rank = shape.rank, .targets = Projections(model)},
+            .lora = {.rank = shape.rank, .targets = AllProjections(model)},
             .precision = precision,
             .attention = shape.attention,
             .loss = planner::LossKernel::kChunked,
             .micro_batch = shape.micro_batch,
-            .accumulation_count = 2};
+            .accumulation_count = shape.accumulation};
   const int64_t on_host = shape.offload == planner::Offload::kNone ? 0 : model.layer_count / 2;
   in.mix.offload = shape.offload;
   in.mix.recompute[static_cast<size_t>(planner::Rung::kHost)] = on_host;
@@ -125,32 +108,60 @@ std::vector<Probe> OtherProbes() {
   const auto eager = AttentionKernel::kEager;
   return {
       {plain, {.method = Method::kFull, .context = 256, .micro_batch = 2}},
-      {wide, {.method = Method::kFull, .context = 64}},
+      {wide, {.method = Method::kFull, .context = 64, .accumulation = 2}},
       {narrow, {.method = Method::kFull, .context = 2048}},
-      {middle, {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8}},
+      {middle,
+       {.method = Method::kQlora, .context = 128, .micro_batch = 2, .rank = 8, .accumulation = 2}},
       {plain_narrow, {.method = Method::kLora, .context = 1024, .rank = 8}},
-      {narrow, {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4}},
+      {narrow,
+       {.attention = eager, .context = 128, .micro_batch = 4, .rank = 4, .accumulation = 2}},
       {middle, {.method = Method::kFull, .attention = eager, .context = 512}},
       {wide, {.method = Method::kLora, .context = 256, .rank = 32}},
       {plain, {.method = Method::kLora, .attention = eager, .context = 64, .micro_batch = 2}},
       {plain_narrow, {.method = Method::kFull, .context = 64, .micro_batch = 8}},
-      {narrow, {.method = Method::kFull, .context = 256, .offload = planner::Offload::kAll}},
-      {plain, {.method = Method::kFull, .context = 128, .offload = planner::Offload::kOptimizer}}};
+      {narrow,
+       {.method = Method::kFull,
+        .context = 256,
+        .accumulation = 2,
+        .offload = planner::Offload::kAll}},
+      {plain,
+       {.method = Method::kFull,
+        .context = 128,
+        .accumulation = 2,
+        .offload = planner::Offload::kOptimizer}}};
 }
 
 }  // namespace
 
+int64_t UncachedLayerCount(const ModelSpec& model) {
+  ModelSpec one = model, two = model;
+  one.layer_count = 1;
+  two.layer_count = 2;
+  const int64_t layer_bytes = 4 * (planner::ParameterCount(two) - planner::ParameterCount(one));
+  return std::max(kLeastLayerCount, kUncachedBytes / std::max<int64_t>(layer_bytes, 1));
+}
+
+uint32_t AllProjections(const ModelSpec& model) {
+  uint32_t bits = 0;
+  for (int projection = 0; projection < planner::kProjectionCount; ++projection)
+    if (planner::HasProjection(model, projection)) bits |= 1u << projection;
+  return bits;
+}
+
 std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
                                                   const planner::Backend& backend) {
   ModelSpec model = probe.model;
-  model.layer_count = LayerCount(model);
+  model.layer_count = std::min(model.layer_count, UncachedLayerCount(model));
   std::vector<Probe> probes = ProbesOf(model, probe.context);
   if (backend.kind == planner::BackendKind::kCpu) {
     for (Probe& other : OtherProbes()) probes.push_back(std::move(other));
   }
   std::vector<planner::ProgramInputs> programs;
-  for (const Probe& p : probes)
+  for (Probe& p : probes) {
+    // A GPU has the time to see on all shapes how gradients are added up; of a processor the smaller ones show it.
+    if (backend.kind == planner::BackendKind::kCuda) p.shape.accumulation = 2;
     programs.push_back(InputsOf(p.model, p.shape, probe.precision, backend));
+  }
   return programs;
 }
 

@@ -23,4 +23,10 @@ struct ProbeModel {
 std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
                                                   const planner::Backend& backend);
 
+// As many layers of the model as the caches of a processor do not hold; at least two.
+int64_t UncachedLayerCount(const planner::ModelSpec& model);
+
+// LoraSpec::targets of all projections that the model has.
+uint32_t AllProjections(const planner::ModelSpec& model);
+
 }  // namespace tunesmith::profiler

@@ -1,18 +1,17 @@
 // tunesmith-profiler: measures this machine for the planner. See --help.
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "common/duration.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
+#include "profiler/collective_probe.h"
 #include "profiler/kept_samples.h"
 #include "profiler/probe.h"
 #include "profiler/probe_plan.h"
@@ -58,13 +57,12 @@ absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
   return weights->spec();
 }
 
-// Two at once would measure each other. Held until the process ends.
-absl::Status LockCalibrations(const std::string& directory) {
+// Two at once would measure each other.
+absl::StatusOr<FileLock> LockCalibrations(const std::string& directory) {
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, StrCat("cannot open ", directory));
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return absl::OkStatus();
-  if (errno != EWOULDBLOCK) return absl::ErrnoToStatus(errno, StrCat("cannot lock ", directory));
+  absl::StatusOr<FileLock> lock =
+      FileLock::Take(convert::InDirectory(directory, convert::kCalibrationsLockFile));
+  if (!absl::IsFailedPrecondition(lock.status())) return lock;
   return absl::FailedPreconditionError(
       StrCat("another calibration is running and writes to ", directory, "; wait for it to end"));
 }
@@ -135,7 +133,13 @@ absl::StatusOr<planner::Calibration> Calibrate(const Flags& flags, ProbeReport r
                              trainer::OpenDevice::Open(flags.device, flags.thread_count));
   TUNESMITH_ASSIGN_OR_RETURN(ProbeOptions options, OptionsOf(flags, device.context()));
   options.kept_directory = KeptDirectory(flags, options.device_name);
-  if (flags.out.empty()) TUNESMITH_RETURN_IF_ERROR(LockCalibrations(CalibrationsDirectory(flags)));
+  std::optional<FileLock> lock;
+  options.rank_binary = std::filesystem::read_symlink("/proc/self/exe").string();
+  options.checkpoint_directory =
+      convert::InDirectory(flags.data_directory, convert::kJobsDirectory);
+  if (flags.out.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(lock, LockCalibrations(CalibrationsDirectory(flags)));
+  }
   TUNESMITH_ASSIGN_OR_RETURN(planner::Calibration calibration,
                              Probe(options, device.context(), report));
   ChooseFreeId(flags, calibration);
@@ -153,8 +157,8 @@ absl::Status Run(const Flags& flags) {
         std::fprintf(stderr, "%s\n", ShowProgress(progress).c_str());
         run.Tell(progress);
       });
-  TUNESMITH_RETURN_IF_ERROR(run.TellEnd(calibration));
-  return calibration.status();
+  const absl::Status told = run.TellEnd(calibration);
+  return calibration.ok() ? told : calibration.status();
 }
 
 }  // namespace
@@ -189,12 +193,16 @@ int main(int argc, char** argv) {
                  "plan file: run a step or three of it, and print the seconds, instead");
   app.add_flag("--allow-noise", flags.allows_noise,
                "keep rates of a machine that is too busy to measure well");
+  bool is_rank = false;
+  app.add_flag(tunesmith::profiler::kRankProbeFlag, is_rank)->group("");  // what mpirun starts
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (const absl::Status status = tunesmith::profiler::Run(flags); !status.ok()) {
+  const absl::Status status =
+      is_rank ? tunesmith::profiler::RunRankProbe() : tunesmith::profiler::Run(flags);
+  if (!status.ok()) {
     std::fprintf(stderr, "tunesmith-profiler: %s\n", std::string(status.message()).c_str());
     return 1;
   }

@@ -73,7 +73,7 @@ absl::Status BackUpDatabase(const std::string& from, const std::string& to) {
 }
 
 absl::Status RestoreDatabase(const std::string& from, const std::string& data_directory) {
-  TUNESMITH_ASSIGN_OR_RETURN(const DataLock lock, DataLock::Acquire(data_directory));
+  TUNESMITH_ASSIGN_OR_RETURN(const FileLock lock, LockDataDirectory(data_directory));
   const std::string path = convert::InDirectory(data_directory, convert::kDatabaseFile);
   const std::string part = StrCat(path, ".restore");
   unlink(part.c_str());

@@ -59,11 +59,23 @@ absl::StatusOr<v1::StartCalibrationResponse> CalibrationService::Start(
   return runs_.Start(spec, key);
 }
 
-absl::StatusOr<v1::CalibrationRecord> CalibrationService::Import(
+// The file and the answer are not written at once: a server that is killed in between imports the same file again.
+absl::StatusOr<v1::ImportCalibrationResponse> CalibrationService::Import(
     const v1::ImportCalibrationRequest& request) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
                              CheckImport(request, catalog_));
-  return calibrations_.Import(calibration);
+  const RequestKey key = KeyOf("ImportCalibration", request.request_id(), request);
+  TUNESMITH_ASSIGN_OR_RETURN(auto answer, AnswerBefore(store_.pool(), key));
+  v1::ImportCalibrationResponse response;
+  if (!answer) {
+    TUNESMITH_ASSIGN_OR_RETURN(*response.mutable_calibration(), calibrations_.Import(calibration));
+    TUNESMITH_RETURN_IF_ERROR(store_.pool().Write([&](Database& database) -> absl::Status {
+      TUNESMITH_ASSIGN_OR_RETURN(answer, StoredAnswer(database, key));
+      return answer ? absl::OkStatus() : StoreAnswer(database, key, response);
+    }));
+  }
+  if (answer) response.ParseFromString(*answer);
+  return response;
 }
 
 grpc::ServerUnaryReactor* CalibrationService::StartCalibration(
@@ -105,7 +117,7 @@ grpc::ServerUnaryReactor* CalibrationService::GetCalibration(
 grpc::ServerUnaryReactor* CalibrationService::ImportCalibration(
     grpc::CallbackServerContext* context, const v1::ImportCalibrationRequest* request,
     v1::ImportCalibrationResponse* response) {
-  return ReplyRecord(context, Import(*request), response);
+  return Reply(context, Import(*request), response);
 }
 
 grpc::ServerUnaryReactor* CalibrationService::DeleteCalibration(

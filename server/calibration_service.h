@@ -47,7 +47,7 @@ class CalibrationService final : public v1::CalibrationService::CallbackService 
 
  private:
   absl::StatusOr<v1::StartCalibrationResponse> Start(const v1::StartCalibrationRequest& request);
-  absl::StatusOr<v1::CalibrationRecord> Import(const v1::ImportCalibrationRequest& request);
+  absl::StatusOr<v1::ImportCalibrationResponse> Import(const v1::ImportCalibrationRequest& request);
 
   Store& store_;
   CalibrationRuns& runs_;

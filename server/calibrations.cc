@@ -60,20 +60,30 @@ int64_t Calibrations::version() {
 void Calibrations::Refresh() {
   const int64_t changed =
       ChangedNanos(convert::InDirectory(data_directory_, convert::kCalibrationsDirectory));
-  if (changed == directory_nanos_) return;
-  directory_nanos_ = changed;
-  const std::vector<StoredCalibration> stored = convert::StoredCalibrations(data_directory_);
-  newest_ = convert::NewestByDevice(stored);
-  ++version_;
-  std::vector<v1::Calibration> present;
-  for (const StoredCalibration& file : stored) {
-    if (file.calibration.ok()) present.push_back(convert::ToProto(*file.calibration));
-    if (!file.calibration.ok())
-      log_(StrCat("a calibration is passed over: ", file.calibration.status().message()));
+  if (changed != directory_nanos_) {
+    const std::vector<StoredCalibration> stored = convert::StoredCalibrations(data_directory_);
+    newest_ = convert::NewestByDevice(stored);
+    ++version_;
+    unstored_.emplace();
+    for (const StoredCalibration& file : stored) {
+      if (file.calibration.ok()) unstored_->push_back(convert::ToProto(*file.calibration));
+      if (!file.calibration.ok())
+        log_(StrCat("a calibration is passed over: ", file.calibration.status().message()));
+    }
+    directory_nanos_ = changed;
   }
-  absl::Status status = history_.Sync(present);
+  if (unstored_) StoreHistory();
+}
+
+// A database that cannot be written now is tried again at the next look, and told of once.
+void Calibrations::StoreHistory() {
+  absl::Status status = history_.Sync(*unstored_);
   if (status.ok() && fixed_) status = history_.Add(convert::ToProto(*fixed_), "operator");
-  if (!status.ok()) log_(StrCat("the history of calibrations: ", status.ToString()));
+  if (status.ok()) unstored_.reset();
+  if (!status.ok() && status != history_status_)
+    log_(StrCat("the history of calibrations: ",
+                status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
+  history_status_ = status;
 }
 
 void Calibrations::SetUse(v1::CalibrationRecord& record) {

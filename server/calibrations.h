@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "planner/price/calibration.h"
@@ -42,7 +43,8 @@ class Calibrations {
   absl::StatusOr<v1::CalibrationRecord> Delete(const std::string& name);
 
  private:
-  void Refresh();  // REQUIRES: mutex_ held
+  void Refresh();       // REQUIRES: mutex_ held
+  void StoreHistory();  // REQUIRES: mutex_ held, unstored_
   void LookAgain();
   void SetUse(v1::CalibrationRecord& record);
 
@@ -54,6 +56,9 @@ class Calibrations {
   int64_t version_ = 0;
   int64_t directory_nanos_ = -1;                                     // when it was changed last
   std::map<std::string, planner::Calibration, std::less<>> newest_;  // by device
+  std::optional<std::vector<v1::Calibration>>
+      unstored_;                 // files that the history has yet to be told of
+  absl::Status history_status_;  // of the last try
 };
 
 }  // namespace tunesmith::server

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,10 +12,11 @@ namespace tunesmith::server {
 // What is known of a call when it has ended.
 struct CallRecord {
   std::string method;  // "/tunesmith.v1.JobService/GetJob"
-  std::string peer;    // empty: it was refused at the door, where the address is not known
+  std::string peer;    // empty where it was refused at the door
   absl::StatusCode code = absl::StatusCode::kOk;
   std::string message;
-  absl::Duration duration;
+  // None: it was refused at the door, before anything of it was read. The client's address is not known there.
+  std::optional<absl::Duration> duration;
   std::string caller;      // empty: not known
   std::string known_by;    // as Caller::known_by
   std::string resource;    // what it was about, "jobs/job-7"; empty: nothing that has a name

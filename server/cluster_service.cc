@@ -11,6 +11,7 @@
 #include "server/migrations.h"
 #include "server/recommender_service.h"
 #include "server/requests.h"
+#include "server/service_names.h"
 #include "server/unary.h"
 #include "tunesmith/v1/jobs.pb.h"
 #include "tunesmith/v1/measurements.pb.h"
@@ -77,10 +78,7 @@ grpc::ServerUnaryReactor* ClusterService::GetCapabilities(grpc::CallbackServerCo
   v1::GetCapabilitiesResponse answer;
   answer.set_version(Version());
   answer.set_schema_version(SchemaVersion());
-  for (const char* service :
-       {v1::RecommenderService::service_full_name(), "tunesmith.v1.JobService",
-        v1::ClusterService::service_full_name(), "tunesmith.v1.MeasurementService"})
-    answer.add_services(service);
+  for (const std::string& service : ServiceNames()) answer.add_services(service);
   for (const Launcher* launcher : launchers_) answer.add_clusters(ClusterName(*launcher));
   for (const absl::string_view name : absl::StrSplit(ToAbsl(planner::KnownFamilies()), ", ")) {
     const planner::Family* family = planner::FindFamily(ToStd(name));

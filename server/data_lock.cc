@@ -1,11 +1,8 @@
 #include "server/data_lock.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <utility>
 
 #include "common/file.h"
@@ -26,28 +23,15 @@ absl::Status HeldByAnother(const std::string& data_directory, const std::string&
 
 }  // namespace
 
-absl::StatusOr<DataLock> DataLock::Acquire(const std::string& data_directory) {
+absl::StatusOr<FileLock> LockDataDirectory(const std::string& data_directory) {
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(data_directory));
   chmod(data_directory.c_str(), 0700);
   const std::string path = convert::InDirectory(data_directory, convert::kLockFile);
-  DataLock lock(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock.fd_ < 0) return absl::ErrnoToStatus(errno, StrCat("cannot open ", path));
-  if (flock(lock.fd_, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return HeldByAnother(data_directory, path);
-    return absl::ErrnoToStatus(errno, StrCat("cannot lock ", path));
-  }
+  absl::StatusOr<FileLock> lock = FileLock::Take(path);
+  if (absl::IsFailedPrecondition(lock.status())) return HeldByAnother(data_directory, path);
   // For people and for the message above only; the lock is what counts.
-  const std::string owner = StrCat(getpid());
-  if (ftruncate(lock.fd_, 0) != 0 || write(lock.fd_, owner.data(), owner.size()) < 0) {
-    return absl::ErrnoToStatus(errno, StrCat("cannot write ", path));
-  }
+  if (lock.ok()) TUNESMITH_RETURN_IF_ERROR(lock->Write(StrCat(getpid())));
   return lock;
-}
-
-DataLock::DataLock(DataLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-
-DataLock::~DataLock() {
-  if (fd_ >= 0) close(fd_);
 }
 
 }  // namespace tunesmith::server

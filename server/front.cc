@@ -83,7 +83,7 @@ void Front::RecordRefusal(const Refusal& refusal) {
           .peer = {},
           .code = refusal.status.code(),
           .message = std::string(refusal.status.message()),
-          .duration = absl::ZeroDuration(),
+          .duration = std::nullopt,
           .caller = refusal.caller,
           .known_by = {},
           .resource = {},

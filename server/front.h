@@ -42,6 +42,9 @@ class Front {
   // Listens and serves what was registered with the builder. UNAVAILABLE when an address cannot be had. The front outlives the server.
   absl::StatusOr<std::unique_ptr<grpc::Server>> Serve(grpc::ServerBuilder& builder);
 
+  // The certificate that is served, in a file of this process; empty without TLS.
+  std::string certificate_path() const { return tls_ ? tls_->copies().certificate_path : ""; }
+
   // No new connection from now on. Before the server is shut down.
   void Close();
 

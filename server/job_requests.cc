@@ -45,12 +45,6 @@ absl::Status CheckDevices(const planner::DeviceGroup& devices, const v1::JobSpec
                           StrCat("the bundled trainer does not run on ", devices.hardware.name));
   }
   const bool plan_is_for_cpu = devices.hardware.compute_capability == 0;
-  if (devices.device_count != 1 && !plan_is_for_cpu) {
-    return RefusedBecause(
-        "NOT_ENOUGH_DEVICES",
-        StrCat("the plan is for ", devices.device_count,
-               " GPUs; the trainer connects ranks on CPUs so far: make a plan for one"));
-  }
   if (plan_is_for_cpu != (spec.device() == "cpu")) {
     return RefusedBecause("DEVICES_CONTRADICT",
                           StrCat("the plan is for ", devices.hardware.name,

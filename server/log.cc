@@ -54,8 +54,8 @@ void LogCall(spdlog::logger& logger, const CallRecord& record) {
   nlohmann::json line = {{"method", record.method},
                          {"peer", record.peer},
                          {"code", absl::StatusCodeToString(record.code)},
-                         {"milliseconds", absl::ToDoubleMilliseconds(record.duration)},
                          {"message", record.message}};
+  if (record.duration) line["milliseconds"] = absl::ToDoubleMilliseconds(*record.duration);
   const auto add = [&](const char* key, const std::string& value) {
     if (!value.empty()) line[key] = value;
   };

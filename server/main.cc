@@ -42,6 +42,7 @@ struct Flags {
   double grace_seconds = 60;
   double keep_days = 0;
   double host_memory_gib = 0;
+  int64_t answer_cache_mib = 64;
   std::string backup;
   std::string restore;
   std::string add_token;
@@ -268,6 +269,10 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddTlsFlags(app, flags.server.front);
   AddAccessFlags(app, flags);
   AddLimitFlags(app, flags.server.front);
+  app.add_option("--answer-cache-mib", flags.answer_cache_mib,
+                 "Memory for answers that are known, MiB; those not asked for longest go first")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
   AddOperationsFlags(app, flags);
   app.set_version_flag("--version", StrCat("tunesmithd ", tunesmith::Version()));
 }
@@ -355,6 +360,7 @@ void Finish(Flags& flags) {
       static_cast<int64_t>(flags.host_memory_gib * tunesmith::kGiB);
   if (flags.keep_days > 0) flags.server.retention.ended_jobs = absl::Hours(24 * flags.keep_days);
   flags.server.logs_calls = flags.access_log == "all";
+  flags.server.answer_cache_bytes = static_cast<size_t>(flags.answer_cache_mib) << 20;
   FinishSlurm(flags);
   FinishKubernetes(flags);
   flags.server.profiler_path = std::filesystem::absolute(flags.server.profiler_path).string();

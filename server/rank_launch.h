@@ -25,9 +25,6 @@ struct RankLaunch {
 // trainer has its plugin (beside it, or TUNESMITH_MPI_PLUGIN); else the trainer alone, whose ranks are then threads of it.
 RankLaunch LaunchOf(const ShimOptions& options, int64_t rank_count);
 
-// What LaunchOf needs to start ranks on several nodes and has not found, for people: "mpirun is not on the PATH".
-std::string LaunchNeeds();
-
 // The plan's ranks; 1 where the plan cannot be read: the trainer will say why.
 int64_t RankCountOf(const std::string& run_directory);
 

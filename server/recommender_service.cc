@@ -24,7 +24,6 @@ namespace {
 constexpr absl::Duration kReplyMargin = absl::Milliseconds(20);
 // A call without a deadline does not search for ever.
 constexpr absl::Duration kLongestSearch = absl::Minutes(1);
-constexpr size_t kCacheBytes = size_t{64} << 20;
 constexpr size_t kMaxWaitingCount = 1024;
 constexpr int64_t kDefaultRankedCount = 8;
 
@@ -102,11 +101,11 @@ void AddDriftNote(const Drift& drift, v1::EstimateResponse& response) {
 }  // namespace
 
 RecommenderService::RecommenderService(Catalog& catalog, Calibrations& calibrations,
-                                       const Drift& drift)
+                                       const Drift& drift, size_t cache_bytes)
     : catalog_(catalog),
       calibrations_(calibrations),
       drift_(drift),
-      cache_(kCacheBytes),
+      cache_(cache_bytes),
       pool_(std::max(2, static_cast<int>(std::thread::hardware_concurrency())), kMaxWaitingCount) {}
 
 // Equal questions have equal keys: defaults are filled in, and what else the answer depends on is

@@ -23,7 +23,9 @@ inline constexpr int kMaxBatchCount = 100;
 class RecommenderService final : public v1::RecommenderService::WithRawCallbackMethod_Recommend<
                                      v1::RecommenderService::CallbackService> {
  public:
-  RecommenderService(Catalog& catalog, Calibrations& calibrations, const Drift& drift);
+  // At most `cache_bytes` of answers are kept.
+  RecommenderService(Catalog& catalog, Calibrations& calibrations, const Drift& drift,
+                     size_t cache_bytes);
 
   // Calls that wait for a thread to search.
   size_t waiting_count() { return pool_.waiting_count(); }

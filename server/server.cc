@@ -13,12 +13,14 @@
 #include "grpcpp/health_check_service_interface.h"
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
+#include "server/data_lock.h"
 #include "server/launch/kubernetes/kubernetes_launcher.h"
 #include "server/launch/slurm/slurm_launcher.h"
 #include "server/log.h"
 #include "server/operations/call_metrics.h"
 #include "server/operations/process_metrics.h"
 #include "server/operations/server_metrics.h"
+#include "server/service_names.h"
 
 namespace tunesmith::server {
 namespace {
@@ -76,7 +78,7 @@ absl::StatusOr<PathRoots> RootsFor(const ServerOptions& options, const Front& fr
 
 }  // namespace
 
-Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+Server::Server(FileLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
                const ServerOptions& options, std::optional<planner::Calibration> fixed,
                std::shared_ptr<spdlog::logger> logger)
     : lock_(std::move(lock)),
@@ -89,7 +91,7 @@ Server::Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Fron
       calibrations_(options.data_directory, std::move(fixed), calibration_history_,
                     ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
-      recommender_(catalog_, calibrations_, drift_),
+      recommender_(catalog_, calibrations_, drift_, options.answer_cache_bytes),
       jobs_(*store_, hub_, Pointers(launchers_),
             InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
       clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
@@ -109,7 +111,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& asked
   TUNESMITH_RETURN_IF_ERROR(CheckLaunchers(options));
   TUNESMITH_ASSIGN_OR_RETURN(std::unique_ptr<Front> front, OpenFront(options, logger));
   TUNESMITH_ASSIGN_OR_RETURN(options.roots, RootsFor(options, *front));
-  TUNESMITH_ASSIGN_OR_RETURN(DataLock lock, DataLock::Acquire(options.data_directory));
+  TUNESMITH_ASSIGN_OR_RETURN(FileLock lock, LockDataDirectory(options.data_directory));
   TUNESMITH_ASSIGN_OR_RETURN(
       std::unique_ptr<Store> store,
       Store::Open(InDirectory(options.data_directory, convert::kDatabaseFile),
@@ -141,14 +143,14 @@ void Server::CheckDatabase() {
   check_.Start(store_->pool().path(), [this](const absl::Status& status) {
     if (absl::IsCancelled(status)) return;
     LogLine(*logger_, status.ok() ? spdlog::level::info : spdlog::level::err,
-            StrCat("the last stop was not orderly; the database was checked: ", status.ToString()));
+            StrCat("the last stop was not orderly; the database was checked: ",
+                   status.ToString(absl::StatusToStringMode::kWithNoExtraData)));
   });
 }
 
 absl::Status Server::StartHttp(const ServerOptions& options) {
   TellBuild(ProcessMetrics());
-  const std::string certificate = options.front.tls.certificate_path;
-  collection_ = ProcessMetrics().Collect([this, certificate] { CollectMetrics(certificate); });
+  collection_ = ProcessMetrics().Collect([this] { CollectMetrics(); });
   if (options.http_listen.empty()) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(
       http_,
@@ -159,11 +161,11 @@ absl::Status Server::StartHttp(const ServerOptions& options) {
   return absl::OkStatus();
 }
 
-void Server::CollectMetrics(const std::string& certificate_path) {
+void Server::CollectMetrics() {
   Metrics& metrics = ProcessMetrics();
   CollectProcess(metrics);
   CollectJobs(metrics, *store_, Pointers(launchers_));
-  CollectCertificate(metrics, certificate_path);
+  CollectCertificate(metrics, front_->certificate_path());
   metrics.GaugeOf("tunesmith_searches_waiting", "Calls that wait for a thread to search.")
       .Set(static_cast<double>(recommender_.waiting_count()));
 }
@@ -180,12 +182,7 @@ void Server::SetHealth(bool serving) {
   serves_ = serving;
   grpc::HealthCheckServiceInterface* health = server_->GetHealthCheckService();
   if (health == nullptr) return;
-  for (const std::string name :
-       {v1::RecommenderService::service_full_name(), v1::JobService::service_full_name(),
-        v1::ClusterService::service_full_name(), v1::MeasurementService::service_full_name(),
-        v1::CalibrationService::service_full_name()}) {
-    health->SetServingStatus(name, serving);
-  }
+  for (const std::string& name : ServiceNames()) health->SetServingStatus(name, serving);
   health->SetServingStatus("", serving);
 }
 

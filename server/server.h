@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/file_lock.h"
 #include "grpcpp/grpcpp.h"
 #include "server/calibration_history.h"
 #include "server/calibration_runs.h"
@@ -16,7 +17,6 @@
 #include "server/calibrator.h"
 #include "server/catalog.h"
 #include "server/cluster_service.h"
-#include "server/data_lock.h"
 #include "server/database_check.h"
 #include "server/drift.h"
 #include "server/event_hub.h"
@@ -50,8 +50,9 @@ struct ServerOptions {
   std::string calibration_path;  // used for its device instead of the newest in the data directory;
                                  // empty: none
   Retention retention;
-  std::string http_listen;  // HOST:PORT of metrics and health; empty: none
-  bool logs_calls = true;   // one line per call
+  size_t answer_cache_bytes = size_t{64} << 20;  // of known answers
+  std::string http_listen;                       // HOST:PORT of metrics and health; empty: none
+  bool logs_calls = true;                        // one line per call
 };
 
 class Server {
@@ -75,17 +76,17 @@ class Server {
   void Shutdown(absl::Duration patience);
 
  private:
-  Server(DataLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
+  Server(FileLock lock, std::unique_ptr<Store> store, std::unique_ptr<Front> front,
          const ServerOptions& options, std::optional<planner::Calibration> fixed,
          std::shared_ptr<spdlog::logger> logger);
   absl::Status Listen();
   void SetHealth(bool serving);
   void CheckDatabase();
   absl::Status StartHttp(const ServerOptions& options);
-  void CollectMetrics(const std::string& certificate_path);
+  void CollectMetrics();
   absl::Status CheckReady();
 
-  DataLock lock_;
+  FileLock lock_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Front> front_;
   std::shared_ptr<spdlog::logger> logger_;

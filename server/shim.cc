@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "common/command.h"
 #include "common/file.h"
+#include "common/mpi_launch.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
@@ -20,6 +21,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
 #include "server/fail_point.h"
+#include "server/job_exit.h"
 #include "server/node_claim.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
@@ -91,15 +93,12 @@ void QueueAgain(const ShimOptions& options) {
   if (done.ok() && done->status == 0) return;
   // The server queues it again instead, as a new job of the cluster.
   std::fprintf(stderr, "tunesmith-shim: %s failed: %s\n", options.requeue_command[0].c_str(),
-               done.ok() ? done->errors.c_str() : done.status().ToString().c_str());
+               done.ok() ? done->errors.c_str() : std::string(done.status().message()).c_str());
 }
 
 v1::JobExit NotStarted(const absl::Status& status) {
-  v1::JobExit exit;
+  v1::JobExit exit = ExitFor(v1::END_CAUSE_NOT_STARTED, std::string(status.message()));
   exit.set_exit_code(127);
-  exit.set_reason(std::string(status.message()));
-  exit.set_state(v1::JOB_STATE_FAILED);
-  exit.set_cause(v1::END_CAUSE_NOT_STARTED);
   return exit;
 }
 
@@ -108,7 +107,7 @@ absl::Status CheckLaunch(const ShimOptions& options, const RankLaunch& launch, i
   if (options.node_count <= 1 || rank_count <= 1 || launch.starter != RankStarter::kNone)
     return absl::OkStatus();
   return absl::FailedPreconditionError(
-      StrCat("the job has ", options.node_count, " nodes, and ", LaunchNeeds(),
+      StrCat("the job has ", options.node_count, " nodes, and ", MpirunNeeds(),
              "; install both on every node, or plan for one node"));
 }
 

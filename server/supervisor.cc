@@ -125,16 +125,15 @@ void Supervisor::Loop() {
 
 // A trouble that lasts is said once, and again when it has changed.
 void Supervisor::Report(const std::string& subject, const absl::Status& status) {
-  if (status.ok()) {
-    last_problems_.erase(subject);
-    return;
-  }
-  std::string& last = last_problems_[subject];
-  if (last != status.ToString()) log_(StrCat(subject, ": ", status.ToString()));
-  last = status.ToString();
+  if (status.ok()) return;
+  const std::string problem = status.ToString(absl::StatusToStringMode::kWithNoExtraData);
+  const auto last = last_problems_.find(subject);
+  if (last == last_problems_.end() || last->second != problem) log_(StrCat(subject, ": ", problem));
+  problems_[subject] = problem;
 }
 
 void Supervisor::Tick() {
+  last_problems_ = std::exchange(problems_, {});
   std::vector<JobRecord> active;
   for (const v1::JobState state : {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}) {
     auto records = store_.JobsInState(state);

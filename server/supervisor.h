@@ -74,7 +74,9 @@ class Supervisor {
   const PathRoots roots_;
   const std::function<void(const std::string& line)> log_;
   std::string host_hold_;  // what jobs of this host wait for; empty: nothing
-  std::map<std::string, std::string> last_problems_;  // by subject, so that each is said once
+  // By subject, so that each is said once: those of this tick, and of the one before.
+  std::map<std::string, std::string> problems_;
+  std::map<std::string, std::string> last_problems_;
   absl::Time next_housekeeping_ = absl::InfinitePast();
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -8,7 +8,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status_macros.h"
-#include "planner/program/buckets.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
 
@@ -76,8 +75,6 @@ class ScopedPoison {
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program program,
                                                            const OpContext& context,
                                                            const Options& options) {
-  if (planner::OffloadsStates(program.inputs) && context.device == planner::BackendKind::kCuda)
-    return absl::UnimplementedError("offload runs on CPUs alone so far; plan without it");
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
@@ -100,12 +97,19 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
                                             std::string(planner::SegmentKindName(kind))));
   const ScopedPoison poison(
       *arena_, options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
+  TUNESMITH_RETURN_IF_ERROR(MeetAround(kind));
   for (const planner::BlockRun& run : segment->runs) {
     const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
     for (int64_t i = 0; i < run.count; ++i)
       TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step, kind));
   }
-  return absl::OkStatus();
+  return MeetAround(kind);
+}
+
+absl::Status Executor::MeetAround(planner::SegmentKind kind) {
+  if (context_.device != planner::BackendKind::kCuda || planner::IsOfStep(kind))
+    return absl::OkStatus();
+  return context_.cuda->Meet();
 }
 
 absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
@@ -115,7 +119,9 @@ absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
       const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
       const planner::Op& copy = block.ops.back();
       if (copy.inputs[0].buffer != weight) continue;
+      TUNESMITH_RETURN_IF_ERROR(MeetAround(segment->kind));
       TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance, segment->kind));
+      TUNESMITH_RETURN_IF_ERROR(MeetAround(segment->kind));
       return copy.outputs[0].buffer;
     }
   }
@@ -136,6 +142,13 @@ absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index,
   return absl::OkStatus();
 }
 
+absl::Status Executor::Issue(const planner::Op& op, const OpCall& call) {
+  if (context_.device != planner::BackendKind::kCuda || op.stream != planner::Stream::kHost)
+    return RunOp(context_, call);
+  const OpContext host = {.device = planner::BackendKind::kCpu, .threads = context_.threads};
+  return context_.cuda->RunOnHost(op.stream, [host, call] { return RunOp(host, call); });
+}
+
 absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
   if (options_.guard_buffers && context_.device == planner::BackendKind::kCpu) {
     const ScopedAccess access(call);
@@ -143,9 +156,9 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
   }
   if (op.waits != 0 && context_.device == planner::BackendKind::kCuda)
     TUNESMITH_RETURN_IF_ERROR(context_.cuda->Wait(op.stream, op.waits));
-  if (observer_ == nullptr) return RunOp(context_, call);
+  if (observer_ == nullptr) return Issue(op, call);
   const auto start = std::chrono::steady_clock::now();
-  TUNESMITH_RETURN_IF_ERROR(RunOp(context_, call));
+  TUNESMITH_RETURN_IF_ERROR(Issue(op, call));
   TUNESMITH_RETURN_IF_ERROR(Synchronize());
   observer_->OnOp(op, call,
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());

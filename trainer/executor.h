@@ -51,8 +51,12 @@ class Executor {
       : program_(std::move(program)), context_(context), options_(options) {}
 
   const planner::Segment* Find(planner::SegmentKind kind) const;
+  // Streams wait for each other before and after what is no part of a step.
+  absl::Status MeetAround(planner::SegmentKind kind);
   absl::Status RunBlock(const planner::Block& block, int64_t run_index, planner::SegmentKind kind);
   absl::Status RunOne(const planner::Op& op, const OpCall& call);
+  // On the device, or on the host's processors behind what is queued.
+  absl::Status Issue(const planner::Op& op, const OpCall& call);
   OpCall Resolve(const planner::Op& op, int64_t run_index, planner::SegmentKind kind) const;
 
   planner::Program program_;

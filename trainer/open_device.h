@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
+#include "trainer/comm/communicator.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/op_context.h"
 #include "trainer/thread_pool.h"
@@ -15,8 +16,9 @@ namespace tunesmith::trainer {
 // A device and all that ops need to run there.
 class OpenDevice {
  public:
-  // "cpu" (with `thread_count` threads; 0: one per processor) or "cuda:N". INVALID_ARGUMENT for another name; errors of CudaContext::Create.
-  // `comm`, which must outlive the device, speaks to the other ranks of the job; null: there are none.
+  // "cpu" or "cuda:N", with `thread_count` threads for what processors compute; 0: one per processor. INVALID_ARGUMENT for another name; errors of
+  // CudaContext::Create and OpenDeviceCollectives. `comm`, which must outlive the device, speaks to the other ranks of the job, who open theirs; null: there
+  // are none.
   static absl::StatusOr<OpenDevice> Open(std::string_view name, int64_t thread_count,
                                          Communicator* comm = nullptr);
 
@@ -27,6 +29,7 @@ class OpenDevice {
   OpContext context_;
   std::unique_ptr<ThreadPool> threads_;
   std::unique_ptr<CudaContext> cuda_;
+  std::unique_ptr<Collectives> collectives_;
 };
 
 }  // namespace tunesmith::trainer

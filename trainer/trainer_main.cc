@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "common/model_flags.h"
+#include "common/status_macros.h"
 #include "trainer/job/convert_model.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
@@ -40,31 +42,49 @@ std::optional<BaseForm> FormNamed(const std::string& name) {
   return BaseFormFromName(name);
 }
 
-int Convert(ConvertOptions options, const std::string& dtype, const std::string& base,
-            double shard_gigabytes) {
-  options.base_form = FormNamed(base);
-  options.dtype = dtype == "f32" ? DType::kF32 : DType::kBF16;
-  options.shard_bytes = static_cast<int64_t>(shard_gigabytes * 1e9);
-  const absl::Status status = ConvertModel(options);
+int Convert(const ConvertFlags& flags) {
+  const absl::Status status =
+      ConvertModel({.model_path = flags.model,
+                    .output_path = flags.output,
+                    .dtype = flags.dtype == "f32" ? DType::kF32 : DType::kBF16,
+                    .shard_bytes = static_cast<int64_t>(flags.shard_gigabytes * 1e9),
+                    .adapter_path = flags.adapter,
+                    .base_form = FormNamed(flags.base.base),
+                    .any_base = flags.base.any_base});
   if (!status.ok()) return Fail(status);
-  std::printf("wrote %s\n", options.output_path.c_str());
+  std::printf("wrote %s\n", flags.output.c_str());
   return 0;
 }
 
-int Evaluate(EvaluateOptions options, const std::string& format, const std::string& base,
-             const std::string& output) {
-  const absl::StatusOr<std::optional<RowFormat>> named = RowFormatNamed(format);
-  if (!named.ok()) return Fail(named.status());
-  options.data.format = *named;
-  options.base_form = FormNamed(base);
-  absl::StatusOr<Evaluation> evaluation = SetUpEvaluation(options);
+absl::StatusOr<EvaluateOptions> OptionsOf(const EvaluateFlags& flags) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::optional<RowFormat> format,
+                             RowFormatNamed(flags.data_format));
+  EvaluateOptions options = {.model_path = flags.model,
+                             .adapter_path = flags.adapter,
+                             .dataset_path = flags.dataset,
+                             .context = flags.context,
+                             .device = flags.device,
+                             .thread_count = flags.thread_count,
+                             .data = {},
+                             .base_form = FormNamed(flags.base.base),
+                             .any_base = flags.base.any_base};
+  options.data.format = format;
+  options.data.skips_bad_rows = flags.skips_bad_rows;
+  options.data.chat_template_path = flags.chat_template;
+  return options;
+}
+
+int Evaluate(const EvaluateFlags& flags) {
+  const absl::StatusOr<EvaluateOptions> options = OptionsOf(flags);
+  if (!options.ok()) return Fail(options.status());
+  absl::StatusOr<Evaluation> evaluation = SetUpEvaluation(*options);
   if (!evaluation.ok()) return Fail(evaluation.status());
   const absl::StatusOr<EvaluationResult> result = Evaluate(*evaluation);
   if (!result.ok()) return Fail(result.status());
   const std::string form(BaseFormName(evaluation->base_form));
   const long long tokens = result->predicted_token_count;
   const double perplexity = std::exp(result->mean_loss);
-  if (output == "json") {
+  if (flags.output == "json") {
     std::printf(
         "{\"token_count\": %lld, \"mean_loss\": %.9g, \"perplexity\": %.9g, \"base\": \"%s\"}\n",
         tokens, result->mean_loss, perplexity, form.c_str());
@@ -82,68 +102,26 @@ int Evaluate(EvaluateOptions options, const std::string& format, const std::stri
 }  // namespace tunesmith::trainer
 
 int main(int argc, char** argv) {
+  using namespace tunesmith;
   using namespace tunesmith::trainer;
   CLI::App app{"Trains and evaluates language models."};
   app.require_subcommand(1);
-  std::string run_directory, output = "table", format;
-  EvaluateOptions options;
+  std::string run_directory;
   CLI::App* run =
       app.add_subcommand("run", "Carry out the job of a run directory (plan.json and job.json)");
-  run->add_option("--run-dir", run_directory, "the run directory")->required();
-  CLI::App* evaluate = app.add_subcommand("evaluate", "Mean loss of a model over a data set");
-  evaluate->add_option("--model", options.model_path, "Hugging Face directory or .gguf file")
-      ->required();
-  evaluate->add_option("--adapter", options.adapter_path, "PEFT adapter directory");
-  evaluate->add_option("--dataset", options.dataset_path, "JSONL file")->required();
-  evaluate->add_option("--context", options.context, "tokens per row")->required();
-  evaluate->add_option("--device", options.device, "cpu or cuda:N")->capture_default_str();
-  evaluate->add_option("--threads", options.thread_count, "CPU threads; 0: one per processor")
-      ->capture_default_str();
-  evaluate->add_flag("--skip-bad-rows", options.data.skips_bad_rows,
-                     "count rows that cannot be used instead of failing");
-  evaluate->add_option(
-      "--data-format", format,
-      "text, prompt-completion, messages, sharegpt or alpaca; as the first row tells");
-  evaluate->add_option("--chat-template", options.data.chat_template_path,
-                       "Jinja file to write conversations by; the model's own by default");
-  evaluate->add_option("-o,--output", output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
-  ConvertOptions conversion;
-  std::string dtype = "bf16";
-  double shard_gigabytes = 5;
+  run->add_option("--run-dir", run_directory, "The run directory")->required();
+  EvaluateFlags evaluation;
+  AddEvaluateFlags(*app.add_subcommand("evaluate", "Mean loss of a model over a data set"),
+                   evaluation);
+  ConvertFlags conversion;
   CLI::App* convert = app.add_subcommand(
       "convert", "Write a model as a Hugging Face directory: config.json, safetensors, tokenizer");
-  convert->add_option("--model", conversion.model_path, ".gguf file or Hugging Face directory")
-      ->required();
-  convert->add_option("--output", conversion.output_path, "directory to write")->required();
-  convert->add_option("--dtype", dtype, "bf16 or f32")
-      ->check(CLI::IsMember({"bf16", "f32"}))
-      ->capture_default_str();
-  convert->add_option("--shard-gb", shard_gigabytes, "largest file, in 1e9 bytes")
-      ->check(CLI::Range(0.001, 1e6))
-      ->capture_default_str();
-  convert->add_option("--merge", conversion.adapter_path,
-                      "PEFT adapter directory to add to the weights");
-  std::string base = "auto";
-  bool any_base = false;
-  for (CLI::App* command : {evaluate, convert}) {
-    command
-        ->add_option(
-            "--base", base,
-            "what the adapter meets: the weights as they are (wide), or in 4 bits as QLoRA "
-            "trains (nf4, nf4-double); auto: what it was trained on")
-        ->check(CLI::IsMember({"auto", "wide", "nf4", "nf4-double"}))
-        ->capture_default_str();
-    command->add_flag("--any-base", any_base,
-                      "take the adapter also where it was trained on other weights of this shape");
-  }
+  AddConvertFlags(*convert, conversion);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  options.any_base = conversion.any_base = any_base;
-  if (convert->parsed()) return Convert(conversion, dtype, base, shard_gigabytes);
-  return run->parsed() ? Run(run_directory) : Evaluate(options, format, base, output);
+  if (run->parsed()) return Run(run_directory);
+  return convert->parsed() ? Convert(conversion) : Evaluate(evaluation);
 }

@@ -80,7 +80,7 @@ absl::Status CheckPinnedRungs(const Question& question) {
                                              ") must name at least one of ",
                                              StrJoin(kRungNames, ", ")));
   const Hardware& h = question.devices.hardware;
-  const bool host = h.compute_capability > 0 && h.host_bytes_per_second > 0;
+  const bool host = HasHostMemory(h);
   if (rungs == BitOf(Rung::kHost) && !host)
     return absl::InvalidArgumentError(StrCat("recompute is pinned to host, but ", h.name,
                                              " has no host memory apart from its own"));
@@ -100,7 +100,7 @@ absl::Status CheckPinnedSharing(const Question& question) {
         ") shares what one device has with others; ask for several devices, such as 2x", h.name));
   const Offload offload = pinned.offload.value_or(Offload::kNone);
   if (offload == Offload::kNone) return absl::OkStatus();
-  if (h.compute_capability == 0 || h.host_bytes_per_second <= 0)
+  if (!HasHostMemory(h))
     return absl::InvalidArgumentError(StrCat("offload is pinned to ",
                                              NameOf(kOffloadNames, offload), ", but ", h.name,
                                              " has no host memory apart from its own"));
@@ -376,10 +376,9 @@ std::vector<Mix> FamiliesOf(const Question& question) {
 
 RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t kept_bytes) {
   constexpr uint32_t kHost = BitOf(Rung::kHost);
-  const Hardware& h = question.devices.hardware;
   RecomputeLimits limits{.rungs = question.pinned.rungs, .deadline = question.deadline};
   // Where device and host are one memory, or no link is known, there is nothing to gain.
-  if (h.compute_capability == 0 || h.host_bytes_per_second <= 0) {
+  if (!HasHostMemory(question.devices.hardware)) {
     limits.rungs &= ~kHost;
     return limits;
   }
@@ -458,8 +457,8 @@ std::vector<std::string> NotesOn(const Question& question, const RowStatistics& 
   const bool offloads = question.pinned.offload.value_or(Offload::kNone) != Offload::kNone;
   if (devices.hardware.compute_capability > 0 && (devices.device_count > 1 || offloads))
     notes.push_back(
-        "The bundled trainer runs several ranks, and offload, on CPUs alone so far; on GPUs they "
-        "are planned.");
+        "Several ranks, and offload, of the bundled trainer were tested on CPUs and with an "
+        "emulated CUDA, and on no GPU yet.");
   if (devices.node_count > 1 && devices.network_bytes_per_second == 0)
     notes.push_back(StrCat("Nodes are assumed to be connected at ",
                            kAssumedNetworkBytesPerSecond * 1e-9,

@@ -188,9 +188,8 @@ class ChangeFinder {
 
   // What no answer offers unasked.
   absl::Status TryOffload() {
-    const Hardware& h = question_.devices.hardware;
-    const bool apart = h.compute_capability > 0 && h.host_bytes_per_second > 0;
-    if (!apart || question_.pinned.offload) return absl::OkStatus();
+    if (!HasHostMemory(question_.devices.hardware) || question_.pinned.offload)
+      return absl::OkStatus();
     for (const Offload offload : {Offload::kOptimizer, Offload::kAll}) {
       Question changed = question_;
       changed.pinned.offload = offload;

@@ -49,6 +49,9 @@ class VariantList {
     AddMicroBatches();
     AddMlpTiles();
     AddRecompute();
+    AddZeroStages();
+    AddSequenceParallel();
+    AddOffload();
     return std::move(variants_);
   }
 
@@ -94,6 +97,24 @@ class VariantList {
     if (question_.pinned.mlp_tile_count) return;
     for (const int64_t count : OtherCounts(&Mix::mlp_tile_count))
       Add(ExplainedAxis::kMlpTiles, StrCat(count)).pinned.mlp_tile_count = count;
+  }
+
+  void AddZeroStages() {
+    if (question_.pinned.zero_stage) return;
+    for (const int64_t stage : OtherCounts(&Mix::zero_stage))
+      Add(ExplainedAxis::kZeroStage, StrCat(stage)).pinned.zero_stage = stage;
+  }
+
+  void AddSequenceParallel() {
+    if (question_.pinned.sequence_parallel) return;
+    for (const int64_t ranks : OtherCounts(&Mix::sequence_parallel))
+      Add(ExplainedAxis::kSequenceParallel, StrCat(ranks)).pinned.sequence_parallel = ranks;
+  }
+
+  void AddOffload() {
+    if (question_.pinned.offload || !HasHostMemory(question_.devices.hardware)) return;
+    for (const Offload offload : {Offload::kOptimizer, Offload::kAll})
+      Add(ExplainedAxis::kOffload, NameOf(kOffloadNames, offload)).pinned.offload = offload;
   }
 
   // What families of the question have, but for what was chosen.
@@ -199,7 +220,8 @@ std::string BindingSentence(const MemoryPrediction& memory,
 
 std::string_view ExplainedAxisName(ExplainedAxis axis) {
   constexpr std::string_view kNames[kExplainedAxisCount] = {
-      "method", "attention", "loss", "micro_batch", "mlp_tiles", "recompute"};
+      "method",     "attention",         "loss",   "micro_batch", "mlp_tiles", "recompute",
+      "zero_stage", "sequence_parallel", "offload"};
   return kNames[static_cast<size_t>(axis)];
 }
 

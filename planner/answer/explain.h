@@ -12,8 +12,19 @@
 namespace tunesmith::planner {
 
 // The axes that are explained. kRecompute is told at its ends: keeping everything, and keeping the blocks' inputs only.
-enum class ExplainedAxis { kMethod, kAttention, kLoss, kMicroBatch, kMlpTiles, kRecompute };
-inline constexpr int kExplainedAxisCount = 6;
+// kOffload only where the host has memory of its own; what no answer offers unasked is told here.
+enum class ExplainedAxis {
+  kMethod,
+  kAttention,
+  kLoss,
+  kMicroBatch,
+  kMlpTiles,
+  kRecompute,
+  kZeroStage,
+  kSequenceParallel,
+  kOffload,
+};
+inline constexpr int kExplainedAxisCount = 9;
 std::string_view ExplainedAxisName(ExplainedAxis axis);  // "micro_batch", as flags spell it
 
 enum class LostBecause {

@@ -7,6 +7,7 @@
 #include "planner/answer/candidates.h"
 #include "planner/model/model_tensors.h"
 #include "planner/program/build_program.h"
+#include "planner/program/checkpoint_bytes.h"
 #include "planner/program/memory_plan.h"
 
 namespace tunesmith::planner {
@@ -93,8 +94,12 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   const RowStatistics& rows = prices.rows();
   time.tokens_per_second =
       static_cast<double>(w.rows_per_step * w.context) * rows.filled_share / time.step_seconds;
-  time.total_hours = static_cast<double>(w.dataset_token_count) * rows.kept_share * w.epoch_count /
-                     time.tokens_per_second / 3600;
+  if (const double rate = prices.calibration().checkpoint_bytes_per_second; rate > 0)
+    time.save_seconds = static_cast<double>(CheckpointBytes(program)) / rate;
+  const double token_count =
+      static_cast<double>(w.dataset_token_count) * rows.kept_share * w.epoch_count;
+  if (token_count > 0)
+    time.total_hours = (token_count / time.tokens_per_second + time.save_seconds) / 3600;
   // Rates of a processor are its host's own; those of a GPU are told of all of its kind.
   const Evidence measured = cpu ? Evidence::kMeasuredHere : Evidence::kMeasuredOnKind;
   time.evidence = prices.calibrated() ? measured : Evidence::kDatasheet;

@@ -71,7 +71,9 @@ struct TimePrediction {
   double communication_seconds = 0;          // busy time of the communication stream
   double exposed_communication_seconds = 0;  // of which not hidden behind compute
   double tokens_per_second = 0;              // over all devices; padding is not counted
-  double total_hours = 0;  // for the whole data set; 0 when its size was not given
+  double save_seconds = 0;                   // until a checkpoint is on the disk; 0: not measured
+  double total_hours =
+      0;  // for the whole data set and the checkpoint at its end; 0 when its size was not given
   Evidence evidence = Evidence::kDatasheet;
   std::string note =
       {};  // anything a reader must know of the number, e.g. "outside the calibrated region: ..."

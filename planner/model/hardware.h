@@ -26,6 +26,11 @@ struct Hardware {
   std::string source;                // datasheet or whitepaper, with its year
 };
 
+// Whether the host has memory that is not the device's.
+inline bool HasHostMemory(const Hardware& hardware) {
+  return hardware.compute_capability > 0 && hardware.host_bytes_per_second > 0;
+}
+
 // Every row, in the order of the tables that people see. `cpu` is this host: memory from the system, rates from conservative defaults that a
 // probe replaces.
 const std::vector<Hardware>& HardwareCatalog();

@@ -14,6 +14,8 @@ constexpr double kLowestRate = 1e3;
 constexpr double kHighestRate = 1e19;
 constexpr double kLargestFactor = 1e3;
 constexpr double kMostRanks = 1 << 20;
+constexpr double kLongestPaceSeconds = 1e4;
+constexpr double kHighestClockHertz = 1e11;
 constexpr double kLongestLaunchSeconds = 1;
 constexpr double kLargestOutsideBytes = 1125899906842624;  // 2^50
 
@@ -111,6 +113,12 @@ absl::Status ValidateCalibration(const Calibration& calibration) {
                kLargestOutsideBytes);
   if (calibration.host_memory_bytes_per_second != 0)
     check.Rate("host_memory_bytes_per_second", calibration.host_memory_bytes_per_second);
+  if (calibration.checkpoint_bytes_per_second != 0)
+    check.Rate("checkpoint_bytes_per_second", calibration.checkpoint_bytes_per_second);
+  check.Within("sharing_factor", calibration.sharing_factor, 0, kLargestFactor);
+  check.Within("busy_share", calibration.busy_share, 0, 1);
+  check.Within("pace_seconds", calibration.pace_seconds, 0, kLongestPaceSeconds);
+  check.Within("clock_hertz", calibration.clock_hertz, 0, kHighestClockHertz);
   return check.Result(calibration.id);
 }
 

@@ -50,6 +50,15 @@ struct Calibration {
   int64_t outside_arena_bytes = 0;
   // What all processors of the host together read and write of its memory; 0: not measured.
   double host_memory_bytes_per_second = 0;
+  // Of a CPU: what each op takes of ranks that share the host, over what it would take if they had equal parts of its rates; 0: not measured.
+  double sharing_factor = 0;
+  // Written and synced where checkpoints go, until the disk has it; 0: not measured.
+  double checkpoint_bytes_per_second = 0;
+  // Of the threads' time, what other work took while the machine was measured: 0 to 1.
+  double busy_share = 0;
+  double pace_seconds =
+      0;  // of the profiler's small step (profiler/pace.h) meanwhile, median; 0: not measured
+  double clock_hertz = 0;  // of the device meanwhile, median; 0: the system does not tell
 };
 
 // INVALID_ARGUMENT naming the entry that is NaN, infinite or outside of what any machine reaches, or at the same place as another of its

@@ -87,17 +87,38 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
     return MemorySeconds(op.kind, CostOf(program, op, false, {}).bytes);
   const double bytes = static_cast<double>(
       InstanceBytes(program.buffers[static_cast<size_t>(op.outputs[0].buffer)]));
-  return bytes / (kDatasheetMemoryShare * hardware_.host_bytes_per_second) + launch_seconds_;
+  // The ranks of a host copy at the same time: its memory may be slower than their links.
+  const int64_t ranks = RanksOfHost(program);
+  const double rate = std::min(kDatasheetMemoryShare * hardware_.host_bytes_per_second,
+                               HostMemoryBytesPerSecond(ranks) / static_cast<double>(ranks));
+  return bytes / rate + launch_seconds_;
+}
+
+int64_t PriceTable::RanksOfHost(const Program& program) const {
+  const int64_t ranks = RankCount(program.inputs.mix);
+  return links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
+}
+
+// Of a host with so many ranks, all of it.
+double PriceTable::HostMemoryBytesPerSecond(int64_t rank_count) const {
+  if (calibration_.host_memory_bytes_per_second > 0)
+    return calibration_.host_memory_bytes_per_second;
+  const int64_t sockets = (rank_count + kAssumedDevicesPerSocket - 1) / kAssumedDevicesPerSocket;
+  return kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond * static_cast<double>(sockets);
+}
+
+// Where a host is the device, its ranks have its processors and its memory together (trainer/job/thread_ranks.h): each takes as many times longer as there are.
+double PriceTable::ShareOfHost(const Program& program) const {
+  const auto ranks = static_cast<double>(RanksOfHost(program));
+  if (hardware_.compute_capability > 0 || ranks == 1) return 1;
+  return ranks * (calibration_.sharing_factor > 0 ? calibration_.sharing_factor : 1);
 }
 
 // Processors of a host share its memory: its ranks update at the same time.
 double PriceTable::HostSeconds(const Program& program, const Op& op, bool accumulates) const {
-  const int64_t ranks = RankCount(program.inputs.mix),
-                sharing =
-                    links_.ranks_per_node > 0 ? std::min(links_.ranks_per_node, ranks) : ranks;
-  const double measured = calibration_.host_memory_bytes_per_second;
-  return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(sharing) /
-         (measured > 0 ? measured : kDatasheetMemoryShare * kAssumedHostMemoryBytesPerSecond);
+  const int64_t ranks = RanksOfHost(program);
+  return CostOf(program, op, accumulates, {}).bytes * static_cast<double>(ranks) /
+         HostMemoryBytesPerSecond(ranks);
 }
 
 // Of NCCL: of a collective, of a step from rank to rank, and of one to another node.
@@ -149,7 +170,11 @@ double PriceTable::Seconds(const Program& program, const Op& op, bool accumulate
   if (IsCollective(op.kind)) return CollectiveSeconds(program, op);
   if (op.stream == Stream::kHost) return HostSeconds(program, op, accumulates);
   if (op.stream == Stream::kHostToDevice || op.stream == Stream::kDeviceToHost)
-    return LinkSeconds(program, op);
+    return LinkSeconds(program, op) * ShareOfHost(program);
+  return ComputeSeconds(program, op, accumulates) * ShareOfHost(program);
+}
+
+double PriceTable::ComputeSeconds(const Program& program, const Op& op, bool accumulates) const {
   const OpCost cost = CostOf(program, op, accumulates,
                              {.windowed = rows_.flash_pair_factor, .full = rows_.full_pair_factor});
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);

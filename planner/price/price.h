@@ -20,7 +20,9 @@ inline constexpr double kDatasheetGemmShare = 0.6;
 inline constexpr double kDatasheetMemoryShare = 0.8;
 inline constexpr double kDatasheetLaunchSeconds = 4e-6;
 // Of a host, where nothing is known of it: eight channels of DDR4-3200 give 205e9 by their datasheet, servers with GPUs have one or two times as many.
+// They have a processor socket, with its channels, per four GPUs (DGX A100, DGX H100 and HGX: two sockets for eight).
 inline constexpr double kAssumedHostMemoryBytesPerSecond = 200e9;
+inline constexpr int64_t kAssumedDevicesPerSocket = 4;
 // The 90 % interval that such a price deserves: prices from datasheets alone are rarely better.
 inline constexpr double kDatasheetRelativeError = 0.5;
 // A CPU that was not probed is assumed to be slow (hardware_host.cc): one with wide vectors is ten times quicker and more.
@@ -97,7 +99,11 @@ class PriceTable {
  private:
   const RateSurface& Measured(OpKind kind) const { return measured_[static_cast<size_t>(kind)]; }
   double Seconds(const Program& program, const Op& op, bool accumulates) const;
+  double ShareOfHost(const Program& program) const;
+  double ComputeSeconds(const Program& program, const Op& op, bool accumulates) const;
   double LinkSeconds(const Program& program, const Op& op) const;
+  int64_t RanksOfHost(const Program& program) const;
+  double HostMemoryBytesPerSecond(int64_t rank_count) const;
   double HostSeconds(const Program& program, const Op& op, bool accumulates) const;
   double CollectiveSeconds(const Program& program, const Op& op) const;
   double AllToAllSeconds(const Program& program, const Op& op) const;

@@ -110,8 +110,9 @@ HostCopies HostCopiesOf(const Program& program, const LayerBuffers& buffers,
   HostCopies copies{.to_host = CopyOp(program, Phase::kForward, Stream::kDeviceToHost, kCompute,
                                       {buffers.slots, 0}, {buffers.host_input, 0})};
   if (overlap && !variant.last_on_host) copies.output_waits = kToHost;
+  // The last one's input is still in its slot; the others' were fetched.
+  if (overlap && !variant.last_on_host) copies.input_waits = kToDevice;
   if (!variant.fetches) return copies;
-  if (overlap) copies.input_waits = kToDevice;
   copies.fetch = CopyOp(program, Phase::kBackward, Stream::kHostToDevice, kCompute | kToHost,
                         {buffers.host_input, -1}, {buffers.slots, -1});
   return copies;

@@ -100,6 +100,8 @@ inline constexpr int kSegmentKindCount = 7;
 std::string_view SegmentKindName(SegmentKind kind);
 // A forward and backward pass over one micro-batch.
 bool IsMicro(SegmentKind kind);
+// Whether an optimizer step runs it: what else there is begins and ends where no stream has work left.
+inline bool IsOfStep(SegmentKind kind) { return IsMicro(kind) || kind == SegmentKind::kOptimizer; }
 // Whether the op adds to its outputs when it runs in a segment of this kind.
 bool Accumulates(const Op& op, SegmentKind kind);
 // Whether it runs there at all, where a step has `micro_batch_count` micro-batches.

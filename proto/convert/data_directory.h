@@ -15,7 +15,7 @@
 //
 //   tunesmith.db       plans, jobs, events, measurements and what was added to the catalog
 //   lock               held by the server that owns the directory
-//   calibrations/      <id>.json, written by tunesmith-profiler or imported
+//   calibrations/      <id>.json, written by tunesmith-profiler or imported; .lock, held by the one that measures
 //   calibration-runs/  run-<N>/, the run directory of a calibration that the server started: progress.json (CalibrationProgress), lock (held by the profiler
 //                      that runs it), profiler.log; kept-<device>/, what a calibration has measured until it is stored
 //   jobs/<id>/         one run directory per job
@@ -25,6 +25,7 @@ namespace tunesmith::convert {
 inline constexpr char kDatabaseFile[] = "tunesmith.db";
 inline constexpr char kLockFile[] = "lock";
 inline constexpr char kCalibrationsDirectory[] = "calibrations";
+inline constexpr char kCalibrationsLockFile[] = ".lock";
 inline constexpr char kCalibrationRunsDirectory[] = "calibration-runs";
 inline constexpr char kProgressFile[] = "progress.json";
 inline constexpr char kRunLockFile[] = "lock";

@@ -12,8 +12,7 @@ Proto AfterUnspecified(Enum value) {
   return static_cast<Proto>(static_cast<int>(value) + 1);
 }
 
-static_assert(static_cast<int>(planner::ExplainedAxis::kRecompute) + 1 ==
-              v1::EXPLAINED_AXIS_RECOMPUTE);
+static_assert(static_cast<int>(planner::ExplainedAxis::kOffload) + 1 == v1::EXPLAINED_AXIS_OFFLOAD);
 static_assert(static_cast<int>(planner::LostBecause::kNoBetter) + 1 == v1::LOST_BECAUSE_NO_BETTER);
 static_assert(static_cast<int>(planner::ChangeKind::kOffload) + 1 == v1::CHANGE_KIND_OFFLOAD);
 

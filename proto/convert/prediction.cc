@@ -117,6 +117,7 @@ v1::TimePrediction ToProto(const planner::TimePrediction& time) {
   proto.set_exposed_communication_seconds(time.exposed_communication_seconds);
   proto.set_tokens_per_second(time.tokens_per_second);
   proto.set_total_hours(time.total_hours);
+  proto.set_save_seconds(time.save_seconds);
   proto.set_evidence(ToProto(time.evidence));
   proto.set_note(time.note);
   return proto;
@@ -135,6 +136,7 @@ planner::TimePrediction TimeFromProto(const v1::TimePrediction& proto, std::stri
           .communication_seconds = proto.communication_seconds(),
           .exposed_communication_seconds = proto.exposed_communication_seconds(),
           .tokens_per_second = proto.tokens_per_second(),
+          .save_seconds = proto.save_seconds(),
           .total_hours = proto.total_hours(),
           .evidence = EvidenceFromProto(proto.evidence()),
           .note = proto.note()};
@@ -192,6 +194,11 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
   proto.set_relative_error(calibration.relative_error);
   proto.set_outside_arena_bytes(calibration.outside_arena_bytes);
   proto.set_host_memory_bytes_per_second(calibration.host_memory_bytes_per_second);
+  proto.set_checkpoint_bytes_per_second(calibration.checkpoint_bytes_per_second);
+  proto.set_busy_share(calibration.busy_share);
+  proto.set_clock_hertz(calibration.clock_hertz);
+  proto.set_pace_seconds(calibration.pace_seconds);
+  proto.set_sharing_factor(calibration.sharing_factor);
   return proto;
 }
 
@@ -226,6 +233,11 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
   calibration.relative_error = proto.relative_error();
   calibration.outside_arena_bytes = proto.outside_arena_bytes();
   calibration.host_memory_bytes_per_second = proto.host_memory_bytes_per_second();
+  calibration.checkpoint_bytes_per_second = proto.checkpoint_bytes_per_second();
+  calibration.busy_share = proto.busy_share();
+  calibration.clock_hertz = proto.clock_hertz();
+  calibration.pace_seconds = proto.pace_seconds();
+  calibration.sharing_factor = proto.sharing_factor();
   if (calibration.id.empty()) violations.Add(FieldPath(field, "id"), "is empty");
   violations.AddStatus(field, planner::ValidateCalibration(calibration));
   return calibration;

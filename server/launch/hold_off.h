@@ -1,5 +1,10 @@
 #pragma once
 
+#include <cstddef>
+#include <map>
+#include <string>
+#include <utility>
+
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -24,6 +29,30 @@ class HoldOff {
  private:
   absl::Time until_ = absl::InfinitePast();
   absl::Status failure_;
+};
+
+// A HoldOff for each of many commands, by name. One that has passed is forgotten when the next one is noted, so that a command that nobody wants
+// any more does not stay.
+class HoldOffs {
+ public:
+  absl::Status Check(const std::string& name) const {
+    const auto held = held_.find(name);
+    return held == held_.end() ? absl::OkStatus() : held->second.Check();
+  }
+
+  // As HoldOff::Note; what does not pass (another failure than UNAVAILABLE) is not held.
+  absl::Status Note(const std::string& name, absl::Status status, absl::Duration length) {
+    std::erase_if(held_, [](const auto& held) { return held.second.Check().ok(); });
+    if (absl::IsUnavailable(status)) return held_[name].Note(std::move(status), length);
+    held_.erase(name);
+    return status;
+  }
+
+  // How many are remembered.
+  size_t count() const { return held_.size(); }
+
+ private:
+  std::map<std::string, HoldOff> held_;
 };
 
 }  // namespace tunesmith::server

@@ -164,10 +164,7 @@ absl::StatusOr<v1::RenderedSubmission> HostLauncher::Render(const v1::Job& job) 
 v1::Cluster HostLauncher::Describe(const std::vector<v1::Job>& active) const {
   const HostCapacity& capacity = options_.capacity;
   const FreeSlots free = FreeOf(capacity, active);
-  v1::Cluster cluster;
-  cluster.set_name(StrCat("clusters/", name()));
-  cluster.set_launcher(std::string(name()));
-  cluster.set_description("the host that tunesmithd runs on");
+  v1::Cluster cluster = ClusterOf(name(), "the host that tunesmithd runs on");
   cluster.set_gpu_count(capacity.gpu_count);
   for (size_t i = 0; i < free.gpu_is_free.size(); ++i) {
     if (free.gpu_is_free[i]) cluster.add_free_gpu_indices(static_cast<int64_t>(i));

@@ -13,16 +13,6 @@ namespace tunesmith::server {
 
 using convert::InDirectory;
 
-v1::JobExit ExitFor(v1::EndCause cause, const std::string& reason) {
-  v1::JobExit exit;
-  exit.set_state(cause == v1::END_CAUSE_CANCELLED || cause == v1::END_CAUSE_PREEMPTED
-                     ? v1::JOB_STATE_CANCELLED
-                     : v1::JOB_STATE_FAILED);
-  exit.set_cause(cause);
-  exit.set_reason(reason);
-  return exit;
-}
-
 AttemptView WaitingView(std::string reason, absl::Time expected_start) {
   return {.phase = AttemptView::Phase::kWaiting,
           .reason = std::move(reason),
@@ -36,6 +26,23 @@ AttemptView RunningView() {
 
 AttemptView EndedView(v1::JobExit exit) {
   return {.phase = AttemptView::Phase::kEnded, .reason = {}, .exit = std::move(exit)};
+}
+
+v1::Cluster ClusterOf(std::string_view launcher, const std::string& description) {
+  v1::Cluster cluster;
+  cluster.set_name(StrCat("clusters/", launcher));
+  cluster.set_launcher(std::string(launcher));
+  cluster.set_description(description);
+  return cluster;
+}
+
+std::vector<Admission> AdmitAll(const std::vector<v1::Job>& queue) {
+  return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
+}
+
+std::string ClusterJobName(const v1::Job& job) {
+  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-",
+                std::max<int64_t>(1, job.attempt()));
 }
 
 std::vector<std::string> ShimCommand(const std::string& shim_path, const std::string& trainer_path,

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/job_exit.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/jobs.pb.h"
 #include "tunesmith/v1/run_directory.pb.h"
@@ -94,12 +95,19 @@ class Launcher {
   virtual absl::Status Cancel(const v1::Job& job, const std::string& handle) = 0;
 };
 
-// The exit of an attempt that left none.
-v1::JobExit ExitFor(v1::EndCause cause, const std::string& reason);
+// Cluster, named and described.
+v1::Cluster ClusterOf(std::string_view launcher, const std::string& description);
 
 // The command that runs the job's present attempt (the first, where none was started): tunesmith-shim, word by word.
 std::vector<std::string> ShimCommand(const std::string& shim_path, const std::string& trainer_path,
                                      absl::Duration grace, const v1::Job& job);
+
+// Lets every job of a queue start: the cluster has a queue of its own.
+std::vector<Admission> AdmitAll(const std::vector<v1::Job>& queue);
+
+// How the job's present attempt (the first, where none was started) is called at a cluster. Its uid stands for the request that made the job, so that a
+// submission that is repeated meets its own.
+std::string ClusterJobName(const v1::Job& job);
 
 // Adds a file to what is submitted; then the two that PrepareRunDirectory writes.
 void AddFile(const std::string& path, const std::string& text, v1::RenderedSubmission& submission);

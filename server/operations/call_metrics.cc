@@ -21,10 +21,13 @@ Labels MethodLabels(const std::string& method) {
 
 void CountCall(Metrics& metrics, const CallRecord& record) {
   Labels labels = MethodLabels(record.method);
-  metrics
-      .HistogramOf("grpc_server_handling_seconds",
-                   "Time from a call's beginning to its status; of streams, their length.", labels)
-      .Observe(absl::ToDoubleSeconds(record.duration));
+  if (record.duration) {
+    metrics
+        .HistogramOf("grpc_server_handling_seconds",
+                     "Time from a call's beginning to its status; of streams, their length.",
+                     labels)
+        .Observe(absl::ToDoubleSeconds(*record.duration));
+  }
   labels.emplace_back("grpc_code", absl::StatusCodeToString(record.code));
   metrics.CounterOf("grpc_server_handled_total", "Calls that have ended.", labels).Add();
 }

@@ -12,7 +12,7 @@ namespace tunesmith::server {
 // Jobs that wait or run, by launcher and state. Ended ones are counted when they end (tunesmith_job_transitions_total): there may be millions.
 void CollectJobs(Metrics& metrics, Store& store, const std::vector<Launcher*>& launchers);
 
-// When the certificate ends; nothing for an empty path or a file that cannot be read now.
+// When the certificate that is served ends; nothing for an empty path or a file that cannot be read now.
 void CollectCertificate(Metrics& metrics, const std::string& path);
 
 // tunesmith_build_info, always 1.

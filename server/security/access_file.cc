@@ -19,14 +19,27 @@
 namespace tunesmith::server {
 namespace {
 
-constexpr size_t kMaxNameBytes = 128;
+constexpr size_t kMaxNameBytes = 256;
 constexpr size_t kMaxHashQuoteBytes = 12;
 constexpr std::string_view kExpires = "expires=";
 
 bool IsName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes &&
+  return !name.empty() && name.size() <= kMaxNameBytes && name.find('#') == name.npos &&
          std::all_of(name.begin(), name.end(),
                      [](char c) { return absl::ascii_isgraph(static_cast<unsigned char>(c)); });
+}
+
+absl::Status NotAName() {
+  return absl::InvalidArgumentError(
+      StrCat("names are 1 to ", kMaxNameBytes,
+             " printable ASCII characters without blanks and #; choose another name"));
+}
+
+std::optional<AccessKind> ParseKind(std::string_view word) {
+  if (word == "token") return AccessKind::kToken;
+  if (word == "certificate") return AccessKind::kCertificate;
+  if (word == "subject") return AccessKind::kSubject;
+  return std::nullopt;
 }
 
 std::string NotARole(std::string_view role) {
@@ -56,22 +69,19 @@ absl::Status ReadHash(std::string_view word, AccessEntry& entry) {
 }
 
 absl::StatusOr<AccessEntry> ReadLine(const std::vector<std::string_view>& words) {
-  AccessEntry entry;
-  if (words[0] == "certificate") {
-    entry.kind = AccessKind::kCertificate;
-  } else if (words[0] != "token") {
+  const std::optional<AccessKind> kind = ParseKind(words[0]);
+  if (!kind) {
     return absl::InvalidArgumentError(StrCat("begins with \"",
                                              words[0].substr(0, kMaxHashQuoteBytes),
-                                             "\"; begin it with token or certificate"));
+                                             "\"; begin it with token, certificate or subject"));
   }
+  AccessEntry entry{.kind = *kind, .name = {}, .hash = {}};
   const size_t fixed_count = entry.kind == AccessKind::kToken ? 4 : 3;
   if (words.size() < fixed_count || words.size() > fixed_count + 1)
     return absl::InvalidArgumentError(
         "has too few or too many words; write: token NAME ROLE sha256:..., or: certificate NAME "
-        "ROLE");
-  if (!IsName(words[1]))
-    return absl::InvalidArgumentError(
-        StrCat("has a name of more than ", kMaxNameBytes, " characters"));
+        "ROLE, or: subject NAME ROLE");
+  if (!IsName(words[1])) return NotAName();
   entry.name = words[1];
   const std::optional<Role> role = ParseRole(words[2]);
   if (!role) return absl::InvalidArgumentError(NotARole(words[2]));
@@ -120,9 +130,7 @@ absl::StatusOr<std::string> AddToken(const std::string& path, const std::string&
   if (absl::IsNotFound(text.status())) text = "";
   TUNESMITH_RETURN_IF_ERROR(text.status());
   TUNESMITH_ASSIGN_OR_RETURN(const std::vector<AccessEntry> entries, ParseAccessFile(*text));
-  if (!IsName(name) || name.find('#') != std::string::npos)
-    return absl::InvalidArgumentError(StrCat("\"", name, "\" is no name of a token; use 1 to ",
-                                             kMaxNameBytes, " printable characters but #"));
+  if (!IsName(name)) return NotAName();
   if (!ParseRole(role)) return absl::InvalidArgumentError(NotARole(role));
   for (const AccessEntry& entry : entries) {
     if (entry.kind == AccessKind::kToken && entry.name == name)

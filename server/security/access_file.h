@@ -12,12 +12,13 @@
 //
 //   token        alice        submitter  sha256:0f5c...  expires=2027-01-31T00:00:00Z
 //   certificate  ci.example   reader
+//   subject      CN=ci,O=Acme\20Ltd  reader
 //
-// A token is given by its hash: who reads the file cannot use it. A certificate is named by its common name or one of its alternative names.
-// What comes after # is a comment.
+// A token is given by its hash: who reads the file cannot use it. A certificate is named by its common name or one of its alternative names, or by its whole
+// subject as RFC 4514 writes it, with \20 for a blank. What comes after # is a comment.
 namespace tunesmith::server {
 
-enum class AccessKind { kToken, kCertificate };
+enum class AccessKind { kToken, kCertificate, kSubject };
 
 struct AccessEntry {
   AccessKind kind = AccessKind::kToken;

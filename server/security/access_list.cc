@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "common/private_file.h"
 #include "common/status_macros.h"
@@ -87,18 +88,21 @@ absl::StatusOr<AccessEntry> AccessList::FindToken(std::string_view token) {
   return *found;
 }
 
-absl::StatusOr<AccessEntry> AccessList::FindCertificate(const std::vector<std::string>& names) {
+absl::StatusOr<AccessEntry> AccessList::FindCertificate(const std::vector<std::string>& names,
+                                                        const std::string& subject) {
+  const std::string word = absl::StrReplaceAll(subject, {{" ", "\\20"}});
   std::lock_guard lock(mutex_);
   Refresh();
   for (const AccessEntry& entry : entries_) {
-    if (entry.kind != AccessKind::kCertificate ||
-        std::find(names.begin(), names.end(), entry.name) == names.end())
-      continue;
+    const bool is_named = entry.kind == AccessKind::kCertificate &&
+                          std::find(names.begin(), names.end(), entry.name) != names.end();
+    const bool is_subject = entry.kind == AccessKind::kSubject && entry.name == word;
+    if (!is_named && !is_subject) continue;
     TUNESMITH_RETURN_IF_ERROR(CheckExpiry(entry));
     return entry;
   }
   return absl::UnauthenticatedError(
-      StrCat("the certificate of ", names.empty() ? "no name" : names.front(),
+      StrCat("the certificate of ", names.empty() ? subject : names.front(),
              " is not one that this server's access file has; ask for a line in it"));
 }
 

@@ -25,8 +25,9 @@ class AccessList {
   // Whose token it is. UNAUTHENTICATED when it is nobody's, or has expired.
   absl::StatusOr<AccessEntry> FindToken(std::string_view token);
 
-  // Who has a certificate with one of these names. UNAUTHENTICATED when nobody.
-  absl::StatusOr<AccessEntry> FindCertificate(const std::vector<std::string>& names);
+  // Who has a certificate with one of these names, or of this subject (RFC 4514). UNAUTHENTICATED when nobody.
+  absl::StatusOr<AccessEntry> FindCertificate(const std::vector<std::string>& names,
+                                              const std::string& subject);
 
  private:
   AccessList(std::string path, std::function<void(const std::string& line)> log)

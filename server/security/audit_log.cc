@@ -13,10 +13,7 @@
 namespace tunesmith::server {
 namespace {
 
-bool IsRefusal(const CallRecord& record) {
-  return record.code == absl::StatusCode::kUnauthenticated ||
-         record.code == absl::StatusCode::kPermissionDenied;
-}
+bool WasRefusedAtTheDoor(const CallRecord& record) { return !record.duration; }
 
 nlohmann::json ToJson(const CallRecord& record) {
   nlohmann::json line = {
@@ -48,11 +45,20 @@ absl::Status AuditLog::Open() {
   return absl::OkStatus();
 }
 
+// What a client can send without end is written sparingly.
+bool AuditLog::Admit(const CallRecord& record) {
+  if (record.caller.empty()) return of_nobody_.Admit();
+  const bool is_too_many =
+      WasRefusedAtTheDoor(record) && record.code == absl::StatusCode::kResourceExhausted;
+  return !is_too_many || too_many_.Admit();
+}
+
 void AuditLog::Write(const CallRecord& record) {
-  if (!IsRefusal(record) && RoleFor(record.method) <= Role::kReader) return;
-  if (record.caller.empty() && !of_nobody_.Admit()) return;
+  if (!WasRefusedAtTheDoor(record) && RoleFor(record.method) <= Role::kReader) return;
+  if (!Admit(record)) return;
   nlohmann::json line = ToJson(record);
-  if (const int64_t count = of_nobody_.TakeLeftOut(); count > 0) line["left_out_count"] = count;
+  const int64_t left_out_count = of_nobody_.TakeLeftOut() + too_many_.TakeLeftOut();
+  if (left_out_count > 0) line["left_out_count"] = left_out_count;
   std::lock_guard lock(mutex_);
   absl::Status status = Open();
   if (status.ok())

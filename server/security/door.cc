@@ -45,6 +45,12 @@ std::vector<std::string> CertificateNames(const grpc::AuthContext* context) {
   return names;
 }
 
+std::string CertificateSubject(const grpc::AuthContext* context) {
+  if (context == nullptr) return "";
+  const auto subjects = context->FindPropertyValues("x509_subject");
+  return subjects.empty() ? "" : std::string(View(subjects.front()));
+}
+
 // Whoever got here may do everything.
 Caller WithoutAccessFile(const std::vector<std::string>& certificate_names, bool by_socket) {
   if (by_socket) return {.name = "socket", .role = Role::kAdmin, .known_by = "socket"};
@@ -83,11 +89,12 @@ absl::StatusOr<Caller> Door::Identify(const CallMetadata& metadata,
   }
   if (by_socket) return Caller{.name = "socket", .role = Role::kAdmin, .known_by = "socket"};
   const std::vector<std::string> names = CertificateNames(context);
-  if (names.empty())
+  const std::string subject = CertificateSubject(context);
+  if (names.empty() && subject.empty())
     return absl::UnauthenticatedError(
         "the call has no token; give the client one with --token-file, or a certificate with "
         "--tls-cert and --tls-key");
-  TUNESMITH_ASSIGN_OR_RETURN(AccessEntry entry, access_->FindCertificate(names));
+  TUNESMITH_ASSIGN_OR_RETURN(AccessEntry entry, access_->FindCertificate(names, subject));
   return Caller{.name = std::move(entry.name), .role = entry.role, .known_by = "certificate"};
 }
 

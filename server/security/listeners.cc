@@ -25,6 +25,15 @@ absl::Status NothingGuards(const std::string& address) {
              "or, where something else keeps others out, --insecure"));
 }
 
+absl::Status NothingTellsRoles(const std::string& address) {
+  return absl::InvalidArgumentError(StrCat(
+      "refusing to listen on ", address,
+      ", which other hosts can reach, without --access-file: it says what each client may "
+      "do, by the names of its certificate. Give one, with a line as \"certificate "
+      "ci.example submitter\" for each; --insecure would let everybody who has a certificate "
+      "do everything, with any file"));
+}
+
 absl::Status TokensInTheClear(const std::string& address) {
   return absl::InvalidArgumentError(
       StrCat("refusing to take tokens on ", address,
@@ -37,7 +46,9 @@ absl::StatusOr<Guard> GuardOf(const std::string& address, const ListenOptions& o
   if (!SocketPath(address).empty()) return Guard::kFileMode;
   if (IsLoopback(address)) return has_tls ? Guard::kTls : Guard::kLoopback;
   if (has_tls && (options.has_access_file || options.insecure)) return Guard::kTls;
-  if (!options.insecure) return NothingGuards(address);
+  const bool asks_for_certificates = !options.tls.client_authority_path.empty();
+  if (!options.insecure)
+    return asks_for_certificates ? NothingTellsRoles(address) : NothingGuards(address);
   if (options.has_access_file) return TokensInTheClear(address);
   return Guard::kNone;
 }

@@ -35,7 +35,6 @@ absl::StatusOr<std::unique_ptr<TlsWatch>> TlsWatch::Start(
   TUNESMITH_RETURN_IF_ERROR(watch->AddCopy(options.key_path, watch->copies_.key_path));
   TUNESMITH_RETURN_IF_ERROR(
       watch->AddCopy(options.client_authority_path, watch->copies_.client_authority_path));
-  watch->version_ = watch->Version();
   TUNESMITH_RETURN_IF_ERROR(watch->TakeUp());
   watch->thread_ = std::thread([raw = watch.get()] { raw->Loop(); });
   return watch;
@@ -62,11 +61,16 @@ absl::Status TlsWatch::AddCopy(const std::string& path, std::string& copy_path) 
 }
 
 absl::Status TlsWatch::TakeUp() {
+  version_ = Version();
   TUNESMITH_RETURN_IF_ERROR(CheckTls(options_));
+  std::vector<std::string> contents;
   for (const Copy& file : files_) {
-    TUNESMITH_ASSIGN_OR_RETURN(const std::string contents, ReadFile(file.path));
-    TUNESMITH_RETURN_IF_ERROR(WriteCopy(file.descriptor, contents));
+    TUNESMITH_ASSIGN_OR_RETURN(contents.emplace_back(), ReadFile(file.path));
   }
+  if (Version() != version_)
+    return absl::UnavailableError("the TLS files were changed while they were read");
+  for (size_t i = 0; i < files_.size(); ++i)
+    TUNESMITH_RETURN_IF_ERROR(WriteCopy(files_[i].descriptor, contents[i]));
   return absl::OkStatus();
 }
 
@@ -81,16 +85,18 @@ std::string TlsWatch::Version() const {
   return version;
 }
 
+// A refusal is told once.
+void TlsWatch::Look() {
+  if (refusal_.ok() && Version() == version_) return;
+  const absl::Status status = TakeUp();
+  if (status.ok()) log_("new TLS files were taken up");
+  if (!status.ok() && status != refusal_) log_(StrCat("TLS stays as it was: ", status.message()));
+  refusal_ = status;
+}
+
 void TlsWatch::Loop() {
   std::unique_lock lock(mutex_);
-  while (!stop_.wait_for(lock, kLookInterval, [this] { return stopping_; })) {
-    std::string version = Version();
-    if (version == version_) continue;
-    version_ = std::move(version);
-    const absl::Status status = TakeUp();
-    log_(status.ok() ? std::string("new TLS files were taken up")
-                     : StrCat("TLS stays as it was: ", status.message()));
-  }
+  while (!stop_.wait_for(lock, kLookInterval, [this] { return stopping_; })) Look();
 }
 
 }  // namespace tunesmith::server

@@ -8,6 +8,8 @@
 // median of its rounds after a warm-up. The table names every point; the last line of stdout is one JSON object:
 //   point_count, time_mape, time_worst     |predicted / measured - 1|: mean and largest
 //   time_bias                              mean of predicted / measured - 1
+//   time_mape_paced                        the same mean where measured steps are brought to the pace that the machine had while it was calibrated (profiler/pace.h): how much of the error is not the
+//                                          machine's that has become quicker or slower since
 //   noise_floor                            mean over the points of |median of odd rounds / median of even rounds - 1|
 //   interval_coverage, interval_half_width_median   of the stated 90 % interval
 //   arena_mismatch_count                   points whose allocated arena has not the predicted size
@@ -26,6 +28,7 @@
 #include "common/units.h"
 #include "planner/answer/candidates.h"
 #include "planner/model/catalog.h"
+#include "profiler/pace.h"
 #include "profiler/run_step.h"
 #include "proto/convert/data_directory.h"
 #include "tests/benchmarks/accuracy_points.h"
@@ -166,19 +169,22 @@ void Print(const MeasuredHost& host, const ReplayedHost& replayed) {
 std::string ErrorFields(const MeasuredHost& host, const ReplayedHost& replayed) {
   return absl::StrFormat(
       "\"point_count\": %d, \"time_mape\": %.4f, \"time_worst\": %.4f, \"time_bias\": %.4f, "
-      "\"interval_coverage\": %.4f",
+      "\"time_mape_paced\": %.4f, \"interval_coverage\": %.4f",
       host.steps.size(), replayed.mean_error, replayed.worst_error, replayed.bias,
-      replayed.covered_share);
+      replayed.paced_mean_error, replayed.covered_share);
 }
 
 // Points [begin, end), taking turns.
 absl::Status MeasureGroup(std::vector<Point>& points, size_t begin, size_t end, int round_count,
-                          const trainer::OpContext& context, Totals& totals) {
+                          const trainer::OpContext& context, profiler::Pace& pace, Totals& totals) {
   for (size_t i = begin; i < end; ++i) TUNESMITH_RETURN_IF_ERROR(Open(points[i], context));
+  std::vector<double> paces;
   for (int round = 0; round < round_count; ++round) {
+    TUNESMITH_ASSIGN_OR_RETURN(paces.emplace_back(), pace.Measure());
     for (size_t i = begin; i < end; ++i) TUNESMITH_RETURN_IF_ERROR(points[i].timed->Run());
   }
   for (size_t i = begin; i < end; ++i) {
+    points[i].step.pace_seconds = Median(paces);
     points[i].step.seconds = points[i].timed->median_seconds();
     Count(points[i], totals);
     points[i].timed.reset();
@@ -220,11 +226,13 @@ absl::Status Run(const Options& options) {
       CalibrationOf(options.calibration_path, options.budget_seconds, device.context()));
   const double calibrated = profiler::MonotonicSeconds();
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<Point> points, DrawPoints(options, host.calibration));
+  TUNESMITH_ASSIGN_OR_RETURN(profiler::Pace pace,
+                             profiler::Pace::Open(device.context(), planner::Precision::kFp32));
   Totals totals;
   for (size_t begin = 0; begin < points.size();) {
     const size_t end = GroupEnd(points, begin);
     TUNESMITH_RETURN_IF_ERROR(
-        MeasureGroup(points, begin, end, options.round_count, device.context(), totals));
+        MeasureGroup(points, begin, end, options.round_count, device.context(), pace, totals));
     begin = end;
   }
   for (const Point& point : points) host.steps.push_back(point.step);

@@ -52,6 +52,11 @@ absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host) {
     replayed.mean_error += std::abs(error) / count;
     replayed.bias += error / count;
     replayed.worst_error = std::max(replayed.worst_error, std::abs(error));
+    const double quicker =
+        step.pace_seconds > 0 ? host.calibration.pace_seconds / step.pace_seconds : 0;
+    if (quicker > 0)
+      replayed.paced_mean_error +=
+          std::abs(time.step_seconds / (step.seconds * quicker) - 1) / count;
     const bool covered = step.seconds >= time.low_seconds && step.seconds <= time.high_seconds;
     replayed.covered_share += (covered ? 1 : 0) / count;
   }
@@ -66,7 +71,8 @@ absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path
                              {"layer_count", step.layer_count},
                              {"context", step.context},
                              {"mix", step.mix},
-                             {"seconds", step.seconds}});
+                             {"seconds", step.seconds},
+                             {"pace_seconds", step.pace_seconds}});
   return WriteFileAtomically(path, file.dump(0) + "\n");
 }
 
@@ -84,7 +90,8 @@ absl::StatusOr<MeasuredHost> ReadMeasuredHost(const std::string& path) {
                           .layer_count = step.at("layer_count"),
                           .context = step.at("context"),
                           .mix = step.at("mix"),
-                          .seconds = step.at("seconds")});
+                          .seconds = step.at("seconds"),
+                          .pace_seconds = step.value("pace_seconds", 0.0)});
   return host;
 }
 

@@ -19,6 +19,7 @@ struct MeasuredStep {
   int64_t context = 0;
   std::string mix;  // FormatMix
   double seconds = 0;
+  double pace_seconds = 0;  // of the profiler's small step meanwhile; 0: not measured
 };
 
 struct MeasuredHost {
@@ -38,7 +39,9 @@ struct ReplayedHost {
   std::vector<double> errors;  // predicted / measured - 1, by step
   double mean_error = 0;       // of their magnitudes
   double worst_error = 0;
-  double bias = 0;           // mean of the errors
+  double bias = 0;  // mean of the errors
+  // Mean magnitude where every step is brought to the pace that the machine had while it was calibrated: what remains of the error when the machine is as quick as it was. 0: no pace is known.
+  double paced_mean_error = 0;
   double covered_share = 0;  // within the 90 % interval
 };
 absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host);

@@ -24,7 +24,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -40,6 +39,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/sqlite.h"
 #include "server/store.h"
+#include "tests/benchmarks/job_checks.h"
 #include "tests/server/kubernetes_cluster.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
@@ -101,13 +101,6 @@ bool HarmsCluster(Victim victim) {
 
 // The cluster then queues a job that runs again.
 bool QueuesAgain(Victim victim) { return victim == Victim::kNode || victim == Victim::kRequeue; }
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 class Run {
  public:
@@ -371,41 +364,10 @@ class Run {
       Say(&Faults::lost, name + ": " + (job ? job->ShortDebugString().substr(0, 300) : "is gone"));
       return;
     }
-    CheckStarts(*job);
-    CheckEvents(*job);
-  }
-
-  void CheckStarts(const v1::Job& job) {
-    std::istringstream starts(Slurp(job.run_directory() + "/starts"));
-    std::set<std::string> attempts;
-    std::string attempt;
-    bool twice = std::filesystem::exists(job.run_directory() + "/double_launch");
-    while (std::getline(starts, attempt)) twice |= !attempts.insert(attempt).second;
-    faults_.later_attempts += job.attempt() - 1;
-    if (twice) Say(&Faults::doubled, job.name() + " ran twice at once");
-  }
-
-  void CheckEvents(const v1::Job& job) {
-    std::vector<std::string> written;
-    std::istringstream lines(
-        Slurp(convert::InDirectory(job.run_directory(), convert::kEventsFile)));
-    for (std::string line; std::getline(lines, line);)
-      written.push_back(KindOf(*convert::DecodeEventLine(line)));
-    std::vector<std::string> told;
-    bool good = true;
-    int64_t sequence = 0;
-    for (const v1::Event& event : server_->Watch(job.name())) {
-      good &= event.sequence() == ++sequence;
-      if (!event.has_state_changed()) told.push_back(KindOf(event));
-    }
-    if (!good || told != written || sequence != job.last_sequence())
-      Say(&Faults::events, job.name() + ": events were lost, repeated or changed");
-  }
-
-  // An event without what the server numbers anew.
-  static std::string KindOf(v1::Event event) {
-    event.clear_sequence();
-    return event.SerializeAsString();
+    faults_.later_attempts += job->attempt() - 1;
+    if (const std::string fault = DoubleStartOf(*job); !fault.empty()) Say(&Faults::doubled, fault);
+    if (const std::string fault = EventFaultOf(*server_, *job); !fault.empty())
+      Say(&Faults::events, fault);
   }
 
   // One request makes one job, and what was there before still is.

@@ -1,9 +1,8 @@
 // How much a server bears, with the client on the same processors. Starts tunesmithd on a free loopback port, with stand-in trainers.
 //
-//   service_bench [--seconds 10] [--jobs 1000000] [--watchers 1000] [--watched-jobs 100] [--only PART] [--soak SECONDS]
+//   service_bench [--seconds 10] [--jobs 1000000] [--watchers 1000] [--watched-jobs 100] [--only PART]
 //
-// PART is cached, search, watch, jobs or malformed. --soak runs a mix of all calls with servers that are killed meanwhile, and reports growth
-// instead. The last line of stdout is one JSON object:
+// PART is cached, search, watch, jobs or malformed. The last line of stdout is one JSON object:
 //   cached_recommend_per_second    Recommend calls whose answer is known, 64 in flight; cached_p99_seconds: of their latencies
 //   search_per_second              Recommend calls of different questions over any method, 8 in flight; none was asked before
 //   watcher_lost_event_count       events that some of the watchers did not get, or got twice; watcher_count, watched_event_count
@@ -32,11 +31,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "google/protobuf/stubs/logging.h"
-#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/grpcpp.h"
 #include "server/sqlite.h"
 #include "tests/benchmarks/wire_mutations.h"
+#include "tests/server/process_use.h"
 #include "tests/server/server_process.h"
 
 namespace tunesmith::server {
@@ -48,7 +47,6 @@ struct Options {
   int watchers = 1000;
   int watched_jobs = 100;
   int64_t malformed = 100000;
-  double soak_seconds = 0;
   std::string only;
 };
 
@@ -277,13 +275,6 @@ class Watchers {
   int64_t events_ = 0;
 };
 
-int64_t ResidentBytes(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
-  int64_t size = 0, resident = 0;
-  file >> size >> resident;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 void MeasureWatchers(const Options& options, Figures& figures) {
   const ScratchDirectory scratch;
   ServerProcess server(scratch.path() + "/data", {{"FAKE_STEP_MILLISECONDS", "100"}},
@@ -300,7 +291,8 @@ void MeasureWatchers(const Options& options, Figures& figures) {
   figures["watcher_lost_event_count"] = static_cast<double>(watchers.Run(300));
   figures["watcher_count"] = options.watchers;
   figures["watched_event_count"] = static_cast<double>(watchers.event_count());
-  figures["watched_server_resident_bytes"] = static_cast<double>(ResidentBytes(server.pid()));
+  figures["watched_server_resident_bytes"] =
+      static_cast<double>(UseOf(server.pid()).resident_bytes);
 }
 
 // Copies of one finished job, made by SQL; ids, states, models and times differ.
@@ -374,54 +366,10 @@ void MeasureManyJobs(const Options& options, Figures& figures) {
   figures["million_job_count"] = static_cast<double>(options.jobs);
 }
 
-bool IsHealthy(const std::string& address) {
-  const auto stub = grpc::health::v1::Health::NewStub(Connect(address, 99));
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(5));
-  grpc::health::v1::HealthCheckResponse response;
-  return stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response).ok() &&
-         response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
-}
-
-// One call with any bytes as its request; its status.
-grpc::Status CallRaw(grpc::GenericStub& stub, const std::string& method, const std::string& bytes) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(2000));
-  const grpc::Slice slice(bytes);
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  grpc::CompletionQueue queue;
-  const auto reader = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
-  reader->StartCall();
-  reader->Finish(&answer, &status, &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  return status;
-}
-
-// What a request may get that was changed at random: what does not parse is INVALID_ARGUMENT; the rest is answered or refused for a reason
-// that lies in it, not in the server.
-bool IsProper(grpc::StatusCode code, bool parses) {
-  if (!parses) return code == grpc::StatusCode::INVALID_ARGUMENT;
-  switch (code) {
-    case grpc::StatusCode::OK:
-    case grpc::StatusCode::INVALID_ARGUMENT:
-    case grpc::StatusCode::NOT_FOUND:
-    case grpc::StatusCode::ALREADY_EXISTS:
-    case grpc::StatusCode::FAILED_PRECONDITION:
-    case grpc::StatusCode::OUT_OF_RANGE:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return true;
-    default:
-      return false;
-  }
-}
-
 void MeasureMalformed(const Options& options, Figures& figures) {
   const ScratchDirectory scratch;
-  ServerProcess server(scratch.path() + "/data", {}, {"--access-log", "none"});
+  ServerProcess server(scratch.path() + "/data", {},
+                       {"--access-log", "none", "--profiler", FakeProfilerPath()});
   const std::vector<WireSeed> seeds = WireSeeds(TestJob(scratch, 1));
   std::atomic<int64_t> next{0};
   std::atomic<int64_t> faults{0};
@@ -433,7 +381,7 @@ void MeasureMalformed(const Options& options, Figures& figures) {
       std::mt19937_64 random(static_cast<uint64_t>(i));
       const WireSeed& seed = seeds[random() % seeds.size()];
       const std::string bytes = Mutate(seed, random);
-      const grpc::Status status = CallRaw(stub, seed.method, bytes);
+      const grpc::Status status = CallBytes(stub, seed.method, bytes);
       const grpc::StatusCode code = status.error_code();
       const bool proper = IsProper(code, Parses(seed, bytes));
       if (!proper && faults++ < 5)
@@ -446,64 +394,11 @@ void MeasureMalformed(const Options& options, Figures& figures) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) threads.emplace_back(work, i);
   for (std::thread& thread : threads) thread.join();
-  if (server.HasEnded() || !IsHealthy(server.address())) ++faults;
+  if (server.HasEnded() || !IsHealthy(Connect(server.address(), 99))) ++faults;
   for (const auto& [code, count] : codes)
     std::printf("malformed: code %2d  %8lld\n", code, static_cast<long long>(count));
   figures["malformed_request_count"] = static_cast<double>(options.malformed);
   figures["malformed_fault_count"] = static_cast<double>(faults);
-}
-
-int64_t OpenFiles(pid_t pid) {
-  std::error_code error;
-  const std::filesystem::directory_iterator files("/proc/" + std::to_string(pid) + "/fd", error);
-  return std::distance(begin(files), end(files));
-}
-
-// Every kind of call for a long time, with jobs that are cancelled and streams that are left. Growth is from the middle to the end, when the cache
-// of answers is full.
-void Soak(const Options& options, Figures& figures) {
-  const ScratchDirectory scratch;
-  ServerProcess server(scratch.path() + "/data", {},
-                       {"--access-log", "none", "--cpu-threads", "4", "--host-memory", "1000000"});
-  v1::CreateJobRequest request = TestJob(scratch, 20);
-  request.mutable_spec()->set_thread_count(1);
-  std::mt19937_64 random(1);
-  const double start = Now();
-  int64_t first_bytes = 0, first_files = 0, calls = 0, variant = 0;
-  while (Now() < start + options.soak_seconds && !server.HasEnded()) {
-    if (first_bytes == 0 && Now() > start + options.soak_seconds / 2) {
-      first_bytes = ResidentBytes(server.pid());
-      first_files = OpenFiles(server.pid());
-    }
-    const std::string job = CreateJob(server, request);
-    grpc::GenericStub stub(Connect(server.address(), static_cast<int>(random() % 4)));
-    for (int i = 0; i < 20; ++i, ++calls) {
-      CallRaw(stub, kRecommend, Question(random() % 2 ? variant++ : 7).SerializeAsString());
-      const std::vector<WireSeed> seeds = WireSeeds(request);
-      const WireSeed& seed = seeds[random() % seeds.size()];
-      CallRaw(stub, seed.method, Mutate(seed, random));
-    }
-    grpc::ClientContext left;  // a watcher that goes away
-    v1::WatchJobRequest watch;
-    watch.set_name(job);
-    const auto reader = server.jobs().WatchJob(&left, watch);
-    v1::WatchJobResponse update;
-    reader->Read(&update);
-    left.TryCancel();
-    reader->Finish();
-    grpc::ClientContext context;
-    v1::CancelJobRequest cancel;
-    cancel.set_name(job);
-    v1::CancelJobResponse cancelled;
-    if (random() % 2) server.jobs().CancelJob(&context, cancel, &cancelled);
-  }
-  figures["soak_seconds"] = Now() - start;
-  figures["soak_call_count"] = static_cast<double>(calls);
-  figures["soak_healthy"] = !server.HasEnded() && IsHealthy(server.address()) ? 1 : 0;
-  figures["soak_resident_growth_bytes"] =
-      static_cast<double>(ResidentBytes(server.pid()) - first_bytes);
-  figures["soak_open_file_growth_count"] =
-      static_cast<double>(OpenFiles(server.pid()) - first_files);
 }
 
 void Print(const Figures& figures) {
@@ -521,22 +416,13 @@ int Main(const Options& options) {
   const auto wanted = [&](const char* part) {
     return options.only.empty() || options.only == part;
   };
-  if (options.soak_seconds > 0) {
-    Soak(options, figures);
-  } else {
-    if (wanted("cached")) MeasureCached(options, figures);
-    if (wanted("search")) MeasureSearch(options, figures);
-    if (wanted("watch")) MeasureWatchers(options, figures);
-    if (wanted("jobs")) MeasureManyJobs(options, figures);
-    if (wanted("malformed")) MeasureMalformed(options, figures);
-  }
+  if (wanted("cached")) MeasureCached(options, figures);
+  if (wanted("search")) MeasureSearch(options, figures);
+  if (wanted("watch")) MeasureWatchers(options, figures);
+  if (wanted("jobs")) MeasureManyJobs(options, figures);
+  if (wanted("malformed")) MeasureMalformed(options, figures);
   Print(figures);
   return figures["malformed_fault_count"] + figures["watcher_lost_event_count"] > 0 ? 1 : 0;
-}
-
-// "20m", "90s", "90".
-double Seconds(const std::string& text) {
-  return std::atof(text.c_str()) * (text.ends_with('m') ? 60 : 1);
 }
 
 }  // namespace
@@ -557,7 +443,7 @@ int main(int argc, char** argv) {
     }
     ++i;
     if (flag == "--seconds") {
-      options.seconds = tunesmith::server::Seconds(value);
+      options.seconds = std::atof(value.c_str());
     } else if (flag == "--jobs") {
       options.jobs = std::atoll(value.c_str());
     } else if (flag == "--watchers") {
@@ -568,13 +454,11 @@ int main(int argc, char** argv) {
       options.malformed = std::atoll(value.c_str());
     } else if (flag == "--only") {
       options.only = value;
-    } else if (flag == "--soak") {
-      options.soak_seconds = tunesmith::server::Seconds(value);
     } else {
       std::fprintf(stderr,
                    "usage: service_bench [--short] [--seconds S] [--jobs N] [--watchers N] "
-                   "[--watched-jobs N] [--malformed N] [--only cached|search|watch|jobs|malformed] "
-                   "[--soak 20m]\n");
+                   "[--watched-jobs N] [--malformed N] "
+                   "[--only cached|search|watch|jobs|malformed]\n");
       return 2;
     }
   }

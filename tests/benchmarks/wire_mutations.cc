@@ -3,6 +3,10 @@
 #include <cmath>
 #include <limits>
 
+#include "absl/time/clock.h"
+#include "common/host_fingerprint.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "tunesmith/v1/calibrations.pb.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/measurements.pb.h"
 #include "tunesmith/v1/recommender.pb.h"
@@ -13,6 +17,9 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+
+// Whose number no run of a benchmark reaches.
+constexpr char kAbsentJob[] = "jobs/job-77000000";
 
 template <typename Value>
 Value Pick(std::mt19937_64& random, std::initializer_list<Value> values) {
@@ -106,64 +113,148 @@ void MutateBytes(std::string& bytes, std::mt19937_64& random) {
   }
 }
 
-}  // namespace
+class Seeds {
+ public:
+  template <typename Request>
+  void Add(const std::string& method, const Request& request = {}) {
+    seeds_.push_back({"/tunesmith.v1." + method, std::make_shared<Request>(request)});
+  }
+  // A request that names something.
+  template <typename Request>
+  void AddNamed(const std::string& method, const std::string& name) {
+    Request request;
+    request.set_name(name);
+    Add(method, request);
+  }
 
-std::vector<WireSeed> WireSeeds(const v1::CreateJobRequest& job) {
-  std::vector<WireSeed> seeds;
-  const auto add = [&](const std::string& method, const Message& request) {
-    std::shared_ptr<Message> copy(request.New());
-    copy->CopyFrom(request);
-    seeds.push_back({"/tunesmith.v1." + method, std::move(copy)});
-  };
+  std::vector<WireSeed> Take() { return std::move(seeds_); }
+
+ private:
+  std::vector<WireSeed> seeds_;
+};
+
+void AddJobSeeds(const v1::CreateJobRequest& job, Seeds& seeds) {
   v1::CreateJobRequest create = job;
   create.set_validate_only(true);
-  add("JobService/CreateJob", create);
-  v1::GetJobRequest get;
-  get.set_name("jobs/job-1");
-  add("JobService/GetJob", get);
+  seeds.Add("JobService/CreateJob", create);
+  seeds.AddNamed<v1::GetJobRequest>("JobService/GetJob", "jobs/job-1");
   v1::ListJobsRequest list;
   list.set_filter("state = FAILED AND create_time > \"2020-01-01T00:00:00Z\"");
   list.set_page_size(3);
-  add("JobService/ListJobs", list);
-  v1::CancelJobRequest cancel;
-  cancel.set_name("jobs/job-77");
-  add("JobService/CancelJob", cancel);
-  v1::ResumeJobRequest resume;
-  resume.set_name("jobs/job-77");
-  add("JobService/ResumeJob", resume);
+  seeds.Add("JobService/ListJobs", list);
+  seeds.AddNamed<v1::CancelJobRequest>("JobService/CancelJob", kAbsentJob);
+  seeds.AddNamed<v1::ResumeJobRequest>("JobService/ResumeJob", kAbsentJob);
+}
+
+v1::Question QuestionOf(const v1::CreateJobRequest& job) {
+  v1::Question question;
+  *question.mutable_model_spec() = job.plan().inputs().model();
+  question.set_device_name("A100-80GB");
+  question.mutable_workload()->set_context(512);
+  question.mutable_workload()->set_rows_per_step(8);
+  return question;
+}
+
+void AddQuestionSeeds(const v1::CreateJobRequest& job, Seeds& seeds) {
   v1::RecommendRequest recommend;
-  *recommend.mutable_question()->mutable_model_spec() = job.plan().inputs().model();
-  recommend.mutable_question()->set_device_name("A100-80GB");
-  recommend.mutable_question()->mutable_workload()->set_context(512);
-  recommend.mutable_question()->mutable_workload()->set_rows_per_step(8);
-  add("RecommenderService/Recommend", recommend);
+  *recommend.mutable_question() = QuestionOf(job);
+  seeds.Add("RecommenderService/Recommend", recommend);
   v1::BatchRecommendRequest batch;
   *batch.add_requests() = recommend;
-  add("RecommenderService/BatchRecommend", batch);
+  seeds.Add("RecommenderService/BatchRecommend", batch);
   v1::EstimateRequest estimate;
   *estimate.mutable_question() = recommend.question();
   *estimate.mutable_mix() = job.plan().mix();
-  add("RecommenderService/Estimate", estimate);
+  seeds.Add("RecommenderService/Estimate", estimate);
+  v1::SizeRequest size;
+  *size.mutable_question() = recommend.question();
+  size.mutable_question()->clear_device_name();
+  size.mutable_device_counts()->add_kinds()->set_device_name("L4");
+  size.mutable_device_counts()->set_most_device_count(2);
+  seeds.Add("RecommenderService/Size", size);
+}
+
+void AddCatalogSeeds(const v1::CreateJobRequest& job, Seeds& seeds) {
   v1::CreateModelRequest model;
   *model.mutable_model() = job.plan().inputs().model();
-  add("RecommenderService/CreateModel", model);
+  seeds.Add("RecommenderService/CreateModel", model);
   v1::CreateGpuRequest gpu;
   *gpu.mutable_gpu() = job.plan().inputs().devices().hardware();
-  add("RecommenderService/CreateGpu", gpu);
-  v1::GetModelRequest get_model;
-  get_model.set_name("7B");
-  add("RecommenderService/GetModel", get_model);
+  seeds.Add("RecommenderService/CreateGpu", gpu);
+  seeds.AddNamed<v1::GetModelRequest>("RecommenderService/GetModel", "7B");
+  seeds.AddNamed<v1::GetGpuRequest>("RecommenderService/GetGpu", "L4");
+  seeds.Add<v1::ListModelsRequest>("RecommenderService/ListModels");
+  seeds.Add<v1::ListGpusRequest>("RecommenderService/ListGpus");
+}
+
+void AddMeasurementSeeds(const v1::CreateJobRequest& job, Seeds& seeds) {
   v1::ReportMeasurementRequest report;
   *report.mutable_plan() = job.plan();
   report.mutable_measured()->set_step_seconds(1);
-  add("MeasurementService/ReportMeasurement", report);
+  seeds.Add("MeasurementService/ReportMeasurement", report);
   v1::ListMeasurementsRequest measurements;
   measurements.set_page_size(2);
-  add("MeasurementService/ListMeasurements", measurements);
-  v1::GetClusterRequest cluster;
-  cluster.set_name("clusters/host");
-  add("ClusterService/GetCluster", cluster);
-  return seeds;
+  seeds.Add("MeasurementService/ListMeasurements", measurements);
+}
+
+v1::Calibration SomeCalibration() {
+  v1::Calibration calibration;
+  calibration.set_id("cpu-imported");
+  calibration.set_device_name("cpu");
+  calibration.set_fingerprint(HostFingerprint());
+  calibration.set_measured_at("2026-03-01T10:15:00Z");
+  calibration.set_step_factor(1.25);
+  calibration.set_relative_error(0.125);
+  v1::OpRate& rate = *calibration.add_rates();
+  rate.set_op_kind("rms_norm");
+  rate.set_bytes(4096);
+  rate.set_bytes_per_second(1e9);
+  return calibration;
+}
+
+void AddCalibrationSeeds(Seeds& seeds) {
+  v1::StartCalibrationRequest start;
+  start.mutable_spec()->set_device("cpu");
+  start.mutable_spec()->set_model_name("1B");
+  start.mutable_spec()->set_context(128);
+  start.mutable_spec()->mutable_budget()->set_seconds(60);
+  start.set_refuse_if_busy(true);
+  seeds.Add("CalibrationService/StartCalibration", start);
+  const std::string run = "calibrationRuns/77000000";
+  seeds.AddNamed<v1::GetCalibrationRunRequest>("CalibrationService/GetCalibrationRun", run);
+  seeds.AddNamed<v1::CancelCalibrationRunRequest>("CalibrationService/CancelCalibrationRun", run);
+  v1::ListCalibrationRunsRequest runs;
+  runs.set_page_size(2);
+  seeds.Add("CalibrationService/ListCalibrationRuns", runs);
+  v1::ListCalibrationsRequest list;
+  list.set_device_name("cpu");
+  list.set_page_size(2);
+  seeds.Add("CalibrationService/ListCalibrations", list);
+  const std::string name = "calibrations/cpu-imported";
+  seeds.AddNamed<v1::GetCalibrationRequest>("CalibrationService/GetCalibration", name);
+  seeds.AddNamed<v1::DeleteCalibrationRequest>("CalibrationService/DeleteCalibration", name);
+  v1::ImportCalibrationRequest import;
+  *import.mutable_calibration() = SomeCalibration();
+  seeds.Add("CalibrationService/ImportCalibration", import);
+}
+
+void AddClusterSeeds(Seeds& seeds) {
+  seeds.AddNamed<v1::GetClusterRequest>("ClusterService/GetCluster", "clusters/host");
+  seeds.Add<v1::ListClustersRequest>("ClusterService/ListClusters");
+  seeds.Add<v1::GetCapabilitiesRequest>("ClusterService/GetCapabilities");
+}
+
+}  // namespace
+
+std::vector<WireSeed> WireSeeds(const v1::CreateJobRequest& job) {
+  Seeds seeds;
+  AddJobSeeds(job, seeds);
+  AddQuestionSeeds(job, seeds);
+  AddCatalogSeeds(job, seeds);
+  AddMeasurementSeeds(job, seeds);
+  AddCalibrationSeeds(seeds);
+  AddClusterSeeds(seeds);
+  return seeds.Take();
 }
 
 std::string Mutate(const WireSeed& seed, std::mt19937_64& random) {
@@ -180,6 +271,54 @@ std::string Mutate(const WireSeed& seed, std::mt19937_64& random) {
 bool Parses(const WireSeed& seed, const std::string& bytes) {
   std::unique_ptr<Message> message(seed.request->New());
   return message->ParseFromString(bytes);
+}
+
+grpc::Status CallBytes(grpc::GenericStub& stub, const std::string& method, const std::string& bytes,
+                       absl::Duration patience, std::string* answer) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + patience));
+  context.set_wait_for_ready(true);
+  const grpc::Slice slice(bytes);
+  grpc::ByteBuffer buffer;
+  grpc::Status status;
+  grpc::CompletionQueue queue;
+  const auto reader = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
+  reader->StartCall();
+  reader->Finish(&buffer, &status, &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  grpc::Slice whole;
+  if (answer != nullptr && status.ok() && buffer.DumpToSingleSlice(&whole).ok())
+    answer->assign(reinterpret_cast<const char*>(whole.begin()), whole.size());
+  return status;
+}
+
+bool IsProper(grpc::StatusCode code, bool parses) {
+  if (!parses) return code == grpc::StatusCode::INVALID_ARGUMENT;
+  switch (code) {
+    case grpc::StatusCode::OK:
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::ALREADY_EXISTS:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::OUT_OF_RANGE:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool IsHealthy(const std::shared_ptr<grpc::Channel>& channel) {
+  const auto stub = grpc::health::v1::Health::NewStub(channel);
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
+  context.set_wait_for_ready(true);
+  grpc::health::v1::HealthCheckResponse response;
+  return stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response).ok() &&
+         response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
 }
 
 }  // namespace tunesmith::server

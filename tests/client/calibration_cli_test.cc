@@ -29,7 +29,7 @@ class CalibrationCliTest : public ::testing::Test {
   std::unique_ptr<ServerProcess> Serve(const std::map<std::string, std::string>& environment = {}) {
     return std::make_unique<ServerProcess>(
         scratch_.path() + "/data", environment,
-        std::vector<std::string>{"--profiler", FAKE_PROFILER_PATH});
+        std::vector<std::string>{"--profiler", server::FakeProfilerPath()});
   }
   ProcessResult Run(std::vector<std::string> arguments,
                     std::map<std::string, std::string> environment = {}) const {

@@ -255,11 +255,15 @@ TEST(CliTest, EvaluateAndConvertBecomeTheTrainerWithTheSameArguments) {
       {"evaluate", "--model", "m", "--dataset", "d.jsonl", "--context", "8", "-o", "json"},
       {{"TUNESMITH_BIN_DIR", scratch.path()}});
   EXPECT_EQ(result.status, 0) << result.errors;
-  EXPECT_EQ(Json(result)["arguments"], "--model m --dataset d.jsonl --context 8 -o json ");
+  EXPECT_EQ(Json(result)["arguments"], "--model m --dataset d.jsonl --context 8 --output json ");
   const ProcessResult converted = Tunesmith({"convert", "--model", "m.gguf", "--output", "d"},
                                             {{"TUNESMITH_BIN_DIR", scratch.path()}});
   EXPECT_EQ(Json(converted)["arguments"], "--model m.gguf --output d ");
-  const ProcessResult absent = Tunesmith({"evaluate"}, {{"TUNESMITH_BIN_DIR", "/absent"}});
+  const ProcessResult unknown = Tunesmith({"convert", "--model", "m", "--ouput", "d"});
+  EXPECT_EQ(unknown.status, 2);
+  EXPECT_THAT(unknown.errors, HasSubstr("--output"));
+  const ProcessResult absent =
+      Tunesmith({"convert", "--model", "m", "--output", "d"}, {{"TUNESMITH_BIN_DIR", "/absent"}});
   EXPECT_EQ(absent.status, 7);
   EXPECT_THAT(absent.errors, HasSubstr("TUNESMITH_BIN_DIR"));
 }

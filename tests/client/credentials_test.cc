@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 
 #include "tests/server/server_process.h"
@@ -17,6 +16,7 @@ using server::ProcessResult;
 using server::RunProcess;
 using server::ScratchDirectory;
 using server::ServerProcess;
+using server::Slurp;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -62,11 +62,6 @@ class CredentialsTest : public ::testing::Test {
 };
 
 ScratchDirectory* CredentialsTest::certificates_ = nullptr;
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 std::shared_ptr<grpc::ChannelCredentials> Trusting(const std::string& authority_path) {
   return grpc::SslCredentials(

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "common/file.h"
+
 namespace tunesmith {
 namespace {
 
@@ -55,6 +57,14 @@ TEST_F(FileLockTest, AHolderThatIsKilledLetsGo) {
   kill(child, SIGKILL);
   ASSERT_EQ(waitpid(child, nullptr, 0), child);
   EXPECT_FALSE(IsFileLocked(path_));
+}
+
+TEST_F(FileLockTest, WhatTheHolderWritesReplacesWhatWasThere) {
+  auto lock = FileLock::Take(path_).value();
+  ASSERT_TRUE(lock.Write("process 123456").ok());
+  ASSERT_TRUE(lock.Write("process 7").ok());
+  EXPECT_EQ(ReadFile(path_).value(), "process 7");
+  EXPECT_FALSE(FileLock::Take(path_).ok());
 }
 
 TEST_F(FileLockTest, AFileThatCannotBeMadeIsNamed) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "planner/program/workspace.h"
@@ -128,12 +129,37 @@ TEST_P(AttentionTest, Backward) {
   }
 }
 
-TEST_P(AttentionTest, Flash) {
-  for (const AttentionCase& c : kCases) {
-    Twin& q = Random("q", Queries(c), T());
+// What a flash test's shape has beside its sizes.
+struct FlashCase {
+  AttentionCase sizes;
+  int32_t longest_document = 0;  // documents of 1 to so many tokens; 0: one for a row
+  int64_t window = 0;
+  double soft_cap = 0.0;
+  double alibi_bias_max = 0.0;
+};
+
+class FlashTest : public AttentionTest {
+ protected:
+  void Check(FlashCase c) {
+    // The plain kernels have no tiles whose edges matter, and the emulation takes long over them.
+    if (T() == DType::kF32) c.sizes.context = std::min<int64_t>(c.sizes.context, 40);
+    AttentionShape shape = ShapeOf(c.sizes);
+    shape.scale = 1.0 / std::sqrt(static_cast<double>(c.sizes.head_size));
+    shape.window = c.window;
+    shape.soft_cap = c.soft_cap;
+    shape.alibi_bias_max = c.alibi_bias_max;
+    const auto context = static_cast<int32_t>(c.sizes.context);
+    Twin& starts = Integers(
+        "document_starts", {c.sizes.rows * c.sizes.context},
+        DocumentStarts(c.sizes, c.longest_document > 0 ? RandomIntegers(64, 1, c.longest_document)
+                                                       : std::vector<int32_t>{context}));
+    CheckBoth(c.sizes, shape, starts);
+  }
+
+  void CheckBoth(const AttentionCase& c, const AttentionShape& shape, Twin& starts) {
+    Twin& q = Random("q", Queries(c), T(), 2.0);
     Twin& k = Random("k", Keys(c), T());
     Twin& v = Random("v", Keys(c), T());
-    Twin& starts = Starts(c);
     Twin& o = Poisoned("o", Queries(c), T());
     Twin& log_sum_exp = Poisoned("log_sum_exp", {c.rows * c.heads, c.context}, DType::kF32);
     Twin& workspace =
@@ -146,10 +172,12 @@ TEST_P(AttentionTest, Flash) {
                                       .o = pick(o),
                                       .log_sum_exp = pick(log_sum_exp),
                                       .workspace = pick(workspace),
-                                      .shape = ShapeOf(c)});
+                                      .shape = shape});
     });
+    // In bf16 the device's probabilities are rounded, and so are the gradients of the scores; o is too, which moves the deltas, of which
+    // gradients of probabilities cancel a part.
     const auto terms = static_cast<double>(2 * c.context + c.head_size);
-    ExpectClose(o, Tolerance(T(), 0, terms));
+    ExpectClose(o, Tolerance(T(), 1, terms));
     ExpectClose(log_sum_exp, Tolerance(DType::kF32, 0, terms));
     Twin& d_o = Random("d_o", Queries(c), T());
     Twin& dq = Poisoned("dq", Queries(c), T());
@@ -167,14 +195,59 @@ TEST_P(AttentionTest, Flash) {
                                               .dk = pick(dk),
                                               .dv = pick(dv),
                                               .workspace = pick(workspace),
-                                              .shape = ShapeOf(c)});
+                                              .shape = shape});
     });
-    ExpectClose(dv, Tolerance(T(), 0, terms));
-    if (c.context == 1) continue;  // dq and dk are zero but for roundings
-    // In bf16 the device's o is rounded, which moves the deltas.
-    ExpectClose(dq, Tolerance(T(), 1, terms));
-    ExpectClose(dk, Tolerance(T(), 1, terms));
+    ExpectClose(dv, Tolerance(T(), 1, terms));
+    if (c.context == 1) return;  // dq and dk are zero but for roundings
+    ExpectClose(dq, Tolerance(T(), 3, terms));
+    ExpectClose(dk, Tolerance(T(), 3, terms));
   }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(FlashTest);
+
+// Sizes that the matrix units do not take, among others.
+TEST_P(FlashTest, OddSizes) {
+  for (const AttentionCase& c : kCases) CheckBoth(c, ShapeOf(c), Starts(c));
+}
+
+// One document: all that causality leaves is seen. Contexts of less than a tile, of whole tiles, and of a part of one.
+TEST_P(FlashTest, HeadSizes) {
+  for (const AttentionCase& c : {AttentionCase{1, 16, 1, 1, 64}, AttentionCase{2, 192, 2, 1, 64},
+                                 AttentionCase{1, 150, 2, 1, 72}, AttentionCase{1, 129, 2, 2, 80},
+                                 AttentionCase{1, 70, 2, 1, 96}, AttentionCase{1, 193, 3, 1, 128},
+                                 AttentionCase{1, 67, 2, 1, 192}, AttentionCase{1, 128, 2, 1, 256}})
+    Check({.sizes = c});
+}
+
+TEST_P(FlashTest, Groups) {
+  Check({.sizes = {2, 80, 8, 2, 64}, .longest_document = 60});
+  Check({.sizes = {1, 40, 7, 1, 128}});
+}
+
+TEST_P(FlashTest, Documents) {
+  Check({.sizes = {2, 200, 2, 1, 64}, .longest_document = 5});
+  Check({.sizes = {1, 260, 2, 1, 128}, .longest_document = 130});
+}
+
+TEST_P(FlashTest, Windows) {
+  Check({.sizes = {1, 200, 2, 1, 64}, .window = 2});
+  Check({.sizes = {1, 200, 2, 1, 64}, .window = 65});
+  Check({.sizes = {1, 260, 1, 1, 128}, .longest_document = 200, .window = 32});
+  Check({.sizes = {1, 90, 1, 1, 256}, .window = 40});
+}
+
+TEST_P(FlashTest, ChangedScores) {
+  Check({.sizes = {1, 140, 2, 1, 64}, .soft_cap = 1.5});
+  Check({.sizes = {1, 140, 3, 1, 64}, .longest_document = 100, .alibi_bias_max = 8.0});
+  Check({.sizes = {1, 100, 2, 1, 128}, .window = 50, .soft_cap = 2.0, .alibi_bias_max = 4.0});
+}
+
+// Scores far apart, so that most probabilities are zero and maxima move late.
+TEST_P(FlashTest, LargeScores) {
+  const AttentionCase c = {1, 130, 1, 1, 64};
+  AttentionShape shape = ShapeOf(c);
+  shape.scale = 3.0;
+  CheckBoth(c, shape, Starts(c));
 }
 
 class DecodeTest : public AttentionTest {};

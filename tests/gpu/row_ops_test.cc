@@ -6,6 +6,7 @@
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/gather_rows.h"
 #include "trainer/ops/rms_norm.h"
+#include "trainer/ops/split_columns.h"
 #include "trainer/ops/rope.h"
 
 namespace tunesmith::trainer {
@@ -92,6 +93,32 @@ TEST_P(GatherRowsTest, ThereAndBack) {
       return ScatterRows(context, {.dy = pick(y), .rows = pick(rows), .dx = pick(dx)});
     });
     ExpectEqual(dx);
+  }
+}
+
+// With more parts than columns make up, several hold the same.
+class SplitColumnsTest : public TwinTest {};
+INSTANTIATE_FOR_CUDA_DTYPES(SplitColumnsTest);
+
+TEST_P(SplitColumnsTest, ThereAndBack) {
+  struct Case {
+    int64_t rows, columns, width, part_count;
+  };
+  for (const Case c : {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4},
+                       Case{64, 576, 288, 2}}) {
+    Twin& x = Random("x", {c.rows, c.columns}, T());
+    Twin& parts = Poisoned("parts", {c.part_count * c.rows, c.width}, T());
+    Twin& back = Poisoned("back", {c.rows, c.columns}, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SplitColumns(context,
+                          {.x = pick(x), .parts = pick(parts), .part_count = c.part_count});
+    });
+    ExpectEqual(parts);
+    RunBoth([&](const OpContext& context, auto pick) {
+      return JoinColumns(context,
+                         {.parts = pick(parts), .x = pick(back), .part_count = c.part_count});
+    });
+    ExpectEqual(back);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/units.h"
+#include "tests/gpu/guards.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -65,6 +66,11 @@ void Upload(Twin& twin, const void* cpu_bytes, const void* cuda_bytes) {
   ASSERT_TRUE(twin.cuda_memory->Synchronize().ok());
 }
 
+void ForGuards(const Twin& twin, void (*apply)(const void*, int64_t)) {
+  apply(twin.cuda_memory->data(), kGuardBytes);
+  apply(twin.cuda_memory->data() + kGuardBytes + BytesOf(twin.cuda), kGuardBytes);
+}
+
 }  // namespace
 
 const absl::StatusOr<std::unique_ptr<CudaContext>>& TestDevice() {
@@ -86,6 +92,7 @@ void TwinTest::SetUp() {
 
 void TwinTest::TearDown() {
   for (Twin& twin : twins_) {
+    ForGuards(twin, ShowGuard);
     std::vector<uint8_t> before(kGuardBytes), after(kGuardBytes);
     ASSERT_TRUE(twin.cuda_memory->CopyToHost(before.data(), 0, kGuardBytes).ok());
     ASSERT_TRUE(
@@ -117,6 +124,8 @@ Twin& TwinTest::Allocate(const std::string& name, Shape shape, DType cpu_dtype, 
   EXPECT_TRUE(twin.cuda_memory->Fill(0, cuda_bytes, kGuard).ok());
   twin.cpu = MakeTensor(twin.cpu_memory->data(), cpu_dtype, shape);
   twin.cuda = MakeTensor(twin.cuda_memory->data() + kGuardBytes, cuda_dtype, shape);
+  EXPECT_TRUE(twin.cuda_memory->Synchronize().ok());
+  ForGuards(twin, HideGuard);
   return twin;
 }
 

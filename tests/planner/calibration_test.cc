@@ -155,6 +155,46 @@ TEST(CalibrationTest, UpdatesOnTheHostUseItsMeasuredMemory) {
               HasSubstr("host_memory_bytes_per_second is -1"));
 }
 
+// Links of their own, one memory behind them: from some number of ranks on it is the memory that limits, and twice the ranks take twice as long.
+TEST(CalibrationTest, TheRanksOfAHostShareItsMemory) {
+  Hardware gpu = *FindHardware("A100-80GB");
+  gpu.host_bytes_per_second = 25e9;
+  Calibration calibration = Valid();
+  calibration.launch_seconds = 0;
+  const auto seconds = [&](int64_t ranks, int64_t in_node, double host_rate) {
+    Mix mix{.data_parallel = ranks};
+    mix.recompute[static_cast<size_t>(Rung::kHost)] = 2;
+    ProgramInputs inputs = ToyInputs(ToyModel(2, true), mix);
+    inputs.backend.kind = BackendKind::kCuda;
+    calibration.host_memory_bytes_per_second = host_rate;
+    const PriceTable prices(gpu, calibration, Precision::kFp32, {}, {.ranks_per_node = in_node});
+    return SecondsOf(*BuildProgram(inputs), OpKind::kCopy, prices);
+  };
+  const double alone = seconds(1, 8, 100e9);
+  EXPECT_NEAR(seconds(4, 8, 100e9) / alone, 1, 1e-3) << "4 x 0.8 x 25e9 is below 100e9";
+  EXPECT_NEAR(seconds(8, 8, 50e9) / seconds(4, 8, 50e9), 2, 1e-3);
+  EXPECT_NEAR(seconds(8, 4, 50e9) / seconds(4, 4, 50e9), 1, 1e-3) << "two hosts have two memories";
+}
+
+// Two ranks of a host have half of its processors each, and get in each other's way; on two hosts each has all.
+TEST(CalibrationTest, RanksOfAHostShareItsProcessors) {
+  const Hardware cpu = *FindHardware("cpu");
+  const Program one = *BuildProgram(ToyInputs(ToyModel(2, true), {})),
+                two = *BuildProgram(ToyInputs(ToyModel(2, true), {.data_parallel = 2}));
+  Calibration calibration = Valid();
+  const auto seconds = [&](const Program& program, const Links& links) {
+    return SecondsOf(program, OpKind::kLinear,
+                     PriceTable(cpu, calibration, Precision::kFp32, {}, links));
+  };
+  const double alone = seconds(one, {});
+  EXPECT_NEAR(seconds(two, {}) / alone, 2, 1e-3) << "not measured: equal parts";
+  calibration.sharing_factor = 1.25;
+  EXPECT_NEAR(seconds(two, {}) / alone, 2.5, 1e-3);
+  EXPECT_NEAR(seconds(two, {.ranks_per_node = 2}) / alone, 2.5, 1e-3);
+  EXPECT_NEAR(seconds(two, {.ranks_per_node = 1}) / alone, 1, 1e-3);
+  EXPECT_NEAR(seconds(one, {}), alone, 1e-12) << "a rank that is alone shares nothing";
+}
+
 // The tensor that is loaded comes on top of what a process was measured to take.
 TEST(CalibrationTest, MemoryBesideTheArenaIsTheProcessAndTheLargestTensor) {
   Question question;
@@ -168,6 +208,34 @@ TEST(CalibrationTest, MemoryBesideTheArenaIsTheProcessAndTheLargestTensor) {
   const int64_t tokenizer = 640 * 37;
   EXPECT_EQ(measured, 5000000 + tokenizer + largest);
   EXPECT_EQ(assumed % 1048576, tokenizer + largest);
+}
+
+// What is trained and its two moments, in fp32, at the rate of the disk; once in a job.
+TEST(CalibrationTest, ACheckpointIsPricedByTheDisk) {
+  Question question;
+  question.model = ToyModel(2, true);
+  question.devices = *ParseDeviceGroup("cpu");
+  question.workload = {.context = 16, .rows_per_step = 1};
+  question.workload.dataset_token_count = 16000;
+  question.calibration = Valid();
+  const auto time = [&](Method method, double rate) {
+    question.calibration.checkpoint_bytes_per_second = rate;
+    Mix mix{.method = method, .lora = {.rank = 3}};
+    mix.recompute[0] = 2;
+    const PriceTable prices(question.devices.hardware, question.calibration, Precision::kFp32);
+    return Predict(question, mix, prices, BudgetOf(question)).value().time;
+  };
+  const double bytes = 3 * 4 * static_cast<double>(ParameterCount(question.model));
+  const TimePrediction known = time(Method::kFull, 1e3), unknown = time(Method::kFull, 0);
+  EXPECT_NEAR(known.save_seconds, bytes / 1e3, 1e-6);
+  EXPECT_NEAR(3600 * (known.total_hours - unknown.total_hours), known.save_seconds, 1e-6);
+  EXPECT_EQ(unknown.save_seconds, 0);
+  EXPECT_LT(time(Method::kLora, 1e3).save_seconds, known.save_seconds);
+  question.workload.dataset_token_count = 0;
+  EXPECT_EQ(time(Method::kFull, 1e3).total_hours, 0) << "the size of the data set is not known";
+  question.calibration.checkpoint_bytes_per_second = -1;
+  EXPECT_THAT(ValidateCalibration(question.calibration).message(),
+              HasSubstr("checkpoint_bytes_per_second is -1"));
 }
 
 TEST(PredictionNamesTest, AreDistinct) {

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "common/str_cat.h"
 #include "common/units.h"
 #include "planner/answer/candidates.h"
 #include "planner/answer/predict.h"
@@ -45,6 +46,12 @@ std::string ValueOf(const Mix& mix, ExplainedAxis axis) {
         if (TakesOnly(mix.recompute, BitOf(rung))) return std::string(NameOf(kRungNames, rung));
       }
       return "mixed";
+    case ExplainedAxis::kZeroStage:
+      return std::to_string(mix.zero_stage);
+    case ExplainedAxis::kSequenceParallel:
+      return std::to_string(mix.sequence_parallel);
+    case ExplainedAxis::kOffload:
+      return std::string(NameOf(kOffloadNames, mix.offload));
   }
   return "";
 }
@@ -52,11 +59,16 @@ std::string ValueOf(const Mix& mix, ExplainedAxis axis) {
 // By whole programs: of all mixes with the value, the best that fits, else the smallest.
 Prediction BruteForce(const Question& question, const Mix& chosen, ExplainedAxis axis,
                       const std::string& value) {
-  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question));
+  const PriceTable prices(question.devices.hardware, question.calibration, PrecisionOf(question),
+                          {}, LinksOf(question.devices));
   std::vector<Prediction> all;
   Question pinned = question;
   if (axis == ExplainedAxis::kLoss)
     pinned.pinned.loss = ValueNamed<LossKernel>(kLossNames, value);  // else one chunk is left out
+  if (axis == ExplainedAxis::kOffload)
+    pinned.pinned.offload = ValueNamed<Offload>(kOffloadNames, value);  // offered when asked for
+  if (axis == ExplainedAxis::kSequenceParallel)
+    pinned.pinned.sequence_parallel = std::stoll(value);  // else twins of one rank's are left out
   for (Mix mix : FamiliesOf(pinned)) {
     if (axis != ExplainedAxis::kMethod && mix.method != chosen.method) continue;
     for (const auto& recompute : AllRecomputes(question.model.layer_count, Rung::kBlock)) {
@@ -106,6 +118,40 @@ TEST(ExplainTest, EveryAlternativeIsTheBestOfItsKind) {
   EXPECT_TRUE(reasons.contains(LostBecause::kSlower));
   EXPECT_TRUE(reasons.contains(LostBecause::kMoreMemory));
   EXPECT_TRUE(reasons.contains(LostBecause::kDoesNotFit));
+}
+
+// Two devices with a host: the axes that one device has not.
+TEST(ExplainTest, SharingAndOffloadAreToldOfSeveralDevices) {
+  Question question = ToyQuestion(100'000);
+  question.devices = {.hardware = *FindHardware("A100-40GB"), .device_count = 2};
+  question.method = MethodChoice::kFull;
+  question.pinned = {.attention = AttentionKernel::kFlash,
+                     .loss = LossKernel::kFull,
+                     .rungs = kAnyRung & ~BitOf(Rung::kHost)};
+  question.memory_budget_bytes = 0;
+  question.objective = Objective::kMemory;
+  const int64_t least = Recommend(question)->ranked[0].memory.total_bytes;
+  question.objective = Objective::kTime;
+  for (const int64_t budget : {2 * least, least + 16 * kKiB}) {
+    question.memory_budget_bytes = budget;
+    const auto result = Recommend(question);
+    ASSERT_TRUE(result.ok() && !result->ranked.empty()) << result.status();
+    const Prediction& chosen = result->ranked[0];
+    const auto explanation = Explain(question, chosen);
+    ASSERT_TRUE(explanation.ok()) << explanation.status();
+    std::set<std::string> told;
+    for (const Alternative& a : explanation->alternatives) {
+      if (a.axis < ExplainedAxis::kZeroStage) continue;
+      told.insert(StrCat(ExplainedAxisName(a.axis), "=", a.value));
+      const Prediction best = BruteForce(question, chosen.mix, a.axis, a.value);
+      EXPECT_EQ(a.best.fits, best.fits) << a.sentence;
+      EXPECT_EQ(a.best.memory.arena_bytes, best.memory.arena_bytes) << a.sentence;
+      if (best.fits) {
+        EXPECT_EQ(a.best.time.step_picoseconds, best.time.step_picoseconds) << a.sentence;
+      }
+    }
+    EXPECT_EQ(told.size(), 3u + 1u + 2u) << ::testing::PrintToString(told);
+  }
 }
 
 TEST(ExplainTest, ReasonsAgreeWithTheAmounts) {

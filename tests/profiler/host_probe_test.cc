@@ -1,35 +1,43 @@
 #include "profiler/host_probe.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <map>
-#include <set>
+#include <filesystem>
+#include <string>
 #include <vector>
-
-#include "planner/price/calibration_import.h"
 
 namespace tunesmith::profiler {
 namespace {
-
-TEST(HostProbeTest, CollectivesOfSeveralSizesAndGroupsAreMeasured) {
-  planner::Calibration calibration;
-  calibration.id = "cpu-1";
-  calibration.device_name = "cpu";
-  const absl::Status status = ProbeCollectives(calibration);
-  ASSERT_TRUE(status.ok()) << status;
-  std::map<std::string, std::set<std::pair<int64_t, int64_t>>> places;
-  for (const planner::OpRate& rate : calibration.rates)
-    places[rate.op_kind].insert({rate.bytes, rate.rank_count});
-  for (const char* kind : {"all_gather", "reduce_scatter", "all_reduce", "all_to_all"})
-    EXPECT_EQ(places[kind].size(), 6u) << kind;
-  const absl::Status valid = planner::ValidateImportedCalibration(calibration);
-  EXPECT_TRUE(valid.ok()) << valid;
-}
 
 TEST(HostProbeTest, MemoryIsAsQuickAsMemoryIs) {
   const double rate = HostMemoryBytesPerSecond();
   EXPECT_GT(rate, 1e8);
   EXPECT_LT(rate, 1e13);
+}
+
+TEST(HostProbeTest, TheDiskIsMeasuredAndLeftAsItWas) {
+  const std::string directory =
+      ::testing::TempDir() + "/host_probe_test." + std::to_string(getpid());
+  const absl::StatusOr<double> rate = CheckpointBytesPerSecond(directory + "/jobs");
+  ASSERT_TRUE(rate.ok()) << rate.status();
+  EXPECT_GT(*rate, 1e5);
+  EXPECT_LT(*rate, 1e12);
+  EXPECT_TRUE(std::filesystem::is_empty(directory + "/jobs"));
+  std::filesystem::remove_all(directory);
+}
+
+TEST(HostProbeTest, ADirectoryThatCannotBeMadeIsNamed) {
+  EXPECT_THAT(CheckpointBytesPerSecond("/proc/jobs").status().message(),
+              ::testing::HasSubstr("/proc/jobs"));
+}
+
+TEST(HostProbeTest, TheClockIsTheMeanOfTheProcessors) {
+  EXPECT_DOUBLE_EQ(HertzOfCpuinfo("processor\t: 0\ncpu MHz\t\t: 2000.5\n\nprocessor\t: 1\ncpu MHz"
+                                  "\t\t: 3000.5\n"),
+                   2500.5e6);
+  EXPECT_EQ(HertzOfCpuinfo("processor\t: 0\nBogoMIPS\t: 100.00\n"), 0) << "an ARM";
 }
 
 TEST(HostProbeTest, ResidentMemoryGrowsWithWhatIsTouched) {

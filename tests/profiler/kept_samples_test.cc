@@ -1,5 +1,6 @@
 #include "profiler/kept_samples.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -29,7 +30,10 @@ class KeptSamplesTest : public ::testing::Test {
                   .ops = OpStatistics(program.get()),
                   .step_seconds = 1.5,
                   .step_spread = 0.25,
-                  .spent_seconds = 8};
+                  .spent_seconds = 8,
+                  .waited_share = 0.125,
+                  .pace_before_seconds = 0.0625,
+                  .pace_after_seconds = 0.25};
     sample.ops.Add({planner::OpKind::kLinear, {128, 576, 192}}, 3e10);
     sample.ops.Add({planner::OpKind::kLinear, {128, 576, 192}}, 1e10);
     sample.ops.Add({planner::OpKind::kRmsNorm, {4096, 0, 0}}, 7e9);
@@ -61,6 +65,9 @@ TEST_F(KeptSamplesTest, ASampleComesBackAsItWas) {
   EXPECT_EQ(found->step_seconds, 1.5);
   EXPECT_EQ(found->step_spread, 0.25);
   EXPECT_EQ(found->spent_seconds, 8);
+  EXPECT_EQ(found->waited_share, 0.125);
+  EXPECT_EQ(found->pace_before_seconds, 0.0625);
+  EXPECT_EQ(found->pace_after_seconds, 0.25);
 }
 
 TEST_F(KeptSamplesTest, AnotherProgramHostOrCountOfThreadsTakesNothingUp) {
@@ -100,6 +107,14 @@ TEST_F(KeptSamplesTest, ClearingRemovesWhatWasKeptAndNothingElse) {
   ClearKeptSamples(directory_);
   EXPECT_FALSE(kept_.Find(Program(0)));
   EXPECT_TRUE(std::filesystem::exists(directory_ + "/mine.txt"));
+}
+
+// A disk that is full, or one that cannot be written.
+TEST_F(KeptSamplesTest, WhatCannotBeKeptIsToldBeforeMoreIsMeasured) {
+  const KeptSamples nowhere("/proc/kept", "this host", 2);
+  EXPECT_THAT(std::string(nowhere.Keep(Measured(Program(0))).message()),
+              ::testing::AllOf(::testing::HasSubstr("what was measured cannot be kept"),
+                               ::testing::HasSubstr("/proc/kept")));
 }
 
 TEST_F(KeptSamplesTest, WithoutADirectoryNothingIsKept) {

@@ -10,10 +10,13 @@
 #include <sstream>
 
 #include "absl/time/clock.h"
+#include "google/protobuf/descriptor.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "proto/convert/violations.h"
 #include "server/process.h"
+#include "server/sqlite.h"
+#include "tests/benchmarks/wire_mutations.h"
 #include "tests/server/server_process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 #include "tunesmith/v1/status.pb.h"
@@ -538,22 +541,10 @@ TEST_F(ApiTest, JobsRunBesideEachOtherAndTheClusterTellsWhatIsFree) {
             "CLUSTER_NOT_FOUND");
 }
 
-// What a call of any method with any bytes comes to.
 grpc::Status CallRaw(const std::string& address, const std::string& method,
-                     const std::string& bytes) {
+                     const std::string& bytes, std::string* answer = nullptr) {
   grpc::GenericStub stub(Connect(address));
-  grpc::ClientContext context;
-  const grpc::Slice slice(bytes);
-  grpc::ByteBuffer answer;
-  grpc::Status status;
-  grpc::CompletionQueue queue;
-  const auto reader = stub.PrepareUnaryCall(&context, method, grpc::ByteBuffer(&slice, 1), &queue);
-  reader->StartCall();
-  reader->Finish(&answer, &status, &queue);
-  void* tag = nullptr;
-  bool ok = false;
-  queue.Next(&tag, &ok);
-  return status;
+  return CallBytes(stub, method, bytes, absl::Seconds(20), answer);
 }
 
 TEST_F(ApiTest, WhatDoesNotParseIsInvalidAndWhatIsNotThereUnimplemented) {
@@ -572,16 +563,175 @@ TEST_F(ApiTest, WhatDoesNotParseIsInvalidAndWhatIsNotThereUnimplemented) {
   }
 }
 
+// A field of a number that no request has.
+constexpr char kAnotherField[] = "\xfa\x3f\x01x";
+
+const google::protobuf::FileDescriptor* FileOf(const std::filesystem::directory_entry& entry) {
+  return google::protobuf::DescriptorPool::generated_pool()->FindFileByName(
+      "tunesmith/v1/" + entry.path().filename().string());
+}
+
+int64_t MethodsWithRequestId() {
+  int64_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(PROTO_DIR)) {
+    const auto* file = FileOf(entry);
+    for (int s = 0; file != nullptr && s < file->service_count(); ++s)
+      for (int m = 0; m < file->service(s)->method_count(); ++m)
+        if (file->service(s)->method(m)->input_type()->FindFieldByName("request_id") != nullptr)
+          ++count;
+  }
+  return count;
+}
+
+// Of every proto of the API.
+std::vector<std::string> AllServices() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(PROTO_DIR)) {
+    const auto* file = FileOf(entry);
+    for (int i = 0; file != nullptr && i < file->service_count(); ++i)
+      names.push_back(file->service(i)->full_name());
+  }
+  return names;
+}
+
+// What a tool that knows no protos is told. (grpc.reflection.v1alpha.ServerReflectionRequest: list_services is field 7, file_containing_symbol field 4.)
+TEST_F(ApiTest, ReflectionTellsOfEveryServiceAndItsFile) {
+  ServerProcess server(DataDirectory());
+  grpc::GenericStub stub(Connect(server.address()));
+  const auto ask = [&](char field, const std::string& text) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    grpc::CompletionQueue queue;
+    const auto next = [&] {
+      void* tag = nullptr;
+      bool ok = false;
+      return queue.Next(&tag, &ok) && ok;
+    };
+    const auto call = stub.PrepareCall(
+        &context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+    call->StartCall(nullptr);
+    EXPECT_TRUE(next());
+    const std::string request = {static_cast<char>(field << 3 | 2), static_cast<char>(text.size())};
+    const grpc::Slice slice(request + text);
+    call->Write(grpc::ByteBuffer(&slice, 1), nullptr);
+    EXPECT_TRUE(next());
+    grpc::ByteBuffer answer;
+    call->Read(&answer, nullptr);
+    EXPECT_TRUE(next());
+    context.TryCancel();
+    grpc::Status status;
+    call->Finish(&status, nullptr);
+    next();
+    grpc::Slice all;
+    EXPECT_TRUE(answer.DumpToSingleSlice(&all).ok());
+    return std::string(reinterpret_cast<const char*>(all.begin()), all.size());
+  };
+  const std::string services = ask(7, "*");
+  EXPECT_THAT(services, HasSubstr("grpc.health.v1.Health"));
+  for (const std::string& name : AllServices()) {
+    EXPECT_THAT(services, HasSubstr(name));
+    EXPECT_THAT(ask(4, name), HasSubstr("tunesmith/v1/")) << "the file that describes " << name;
+  }
+  EXPECT_THAT(ask(4, "grpc.health.v1.Health"), HasSubstr("health"));
+}
+
 TEST_F(ApiTest, CapabilitiesNameServicesAndFamilies) {
   ServerProcess server(DataDirectory());
   v1::GetCapabilitiesResponse response;
   ASSERT_TRUE(Call(server.clusters(), &v1::ClusterService::Stub::GetCapabilities,
                    v1::GetCapabilitiesRequest(), &response)
                   .ok());
-  EXPECT_EQ(response.services_size(), 4);
+  EXPECT_THAT(response.services(), ::testing::UnorderedElementsAreArray(AllServices()));
   EXPECT_THAT(response.trained_families(), ::testing::Contains("llama"));
   EXPECT_THAT(response.planned_families(), ::testing::Contains("mixtral"));
   EXPECT_EQ(response.database_problem(), "");
+}
+
+// A page of an index that nothing reads is damaged while the server is gone.
+TEST_F(ApiTest, DamageIsToldOfAfterAStopThatWasNotOrderly) {
+  const std::string path = DataDirectory() + "/tunesmith.db";
+  const auto problem = [&](ServerProcess& server) {
+    v1::GetCapabilitiesResponse response;
+    for (int tries = 0; tries < 50 && response.database_problem().empty(); ++tries) {
+      absl::SleepFor(absl::Milliseconds(20));
+      EXPECT_TRUE(Call(server.clusters(), &v1::ClusterService::Stub::GetCapabilities,
+                       v1::GetCapabilitiesRequest(), &response)
+                      .ok());
+    }
+    return response.database_problem();
+  };
+  { ServerProcess server(DataDirectory()); }
+  int64_t page = 0, page_bytes = 0;
+  {
+    auto database = Database::Open(path, OpenMode::kReadOnly);
+    page = *database->QueryInteger(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'measurements_by_job'");
+    page_bytes = *database->QueryInteger("PRAGMA page_size");
+  }
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp((page - 1) * page_bytes);
+    file << std::string(64, 'x');
+  }
+  {
+    ServerProcess server(DataDirectory());
+    EXPECT_EQ(problem(server), "") << "after an orderly stop nothing is looked through";
+    server.Kill();
+  }
+  ServerProcess server(DataDirectory());
+  EXPECT_NE(problem(server), "");
+  EXPECT_THAT(server.Log(), HasSubstr("the database was checked: DATA_LOSS"));
+  EXPECT_EQ(Create(server, JobRequest(2)).name(), "jobs/job-1") << "what is whole is served";
+}
+
+// Requests that are good, of every method that takes a request_id; whose answers are kept.
+TEST_F(ApiTest, EveryMethodThatTakesARequestIdKeepsItsAnswer) {
+  ServerProcess server(DataDirectory(), {{"FAKE_STEP_MILLISECONDS", "200"}},
+                       {"--profiler", FakeProfilerPath()});
+  const v1::CreateJobRequest job = JobRequest(20);
+  std::map<std::string, std::shared_ptr<google::protobuf::Message>> requests;
+  for (const WireSeed& seed : WireSeeds(job)) requests[seed.method] = seed.request;
+  const auto change = [&](const std::string& method, auto request, auto set) {
+    set(request);
+    requests["/tunesmith.v1." + method] =
+        std::make_shared<std::decay_t<decltype(request)>>(request);
+  };
+  change("JobService/CreateJob", job, [](auto&) {});
+  const std::string cancelled = Create(server, job).name();
+  v1::CancelJobRequest cancel;
+  cancel.set_name(cancelled);
+  v1::CancelJobResponse response;
+  ASSERT_TRUE(Call(server.jobs(), &v1::JobService::Stub::CancelJob, cancel, &response).ok());
+  ASSERT_EQ(server.WaitFor(cancelled).state(), v1::JOB_STATE_CANCELLED);
+  change("JobService/ResumeJob", v1::ResumeJobRequest(),
+         [&](v1::ResumeJobRequest& resume) { resume.set_name(cancelled); });
+  v1::CreateModelRequest model;
+  *model.mutable_model() = job.plan().inputs().model();
+  change("RecommenderService/CreateModel", model,
+         [](v1::CreateModelRequest& create) { create.mutable_model()->set_name("a-model"); });
+  v1::CreateGpuRequest gpu;
+  *gpu.mutable_gpu() = job.plan().inputs().devices().hardware();
+  change("RecommenderService/CreateGpu", gpu,
+         [](v1::CreateGpuRequest& create) { create.mutable_gpu()->set_name("a-gpu"); });
+  change("CalibrationService/StartCalibration", v1::StartCalibrationRequest(), [](auto&) {});
+
+  int64_t count = 0;
+  for (const auto& [method, request] : requests) {
+    const auto* field = request->GetDescriptor()->FindFieldByName("request_id");
+    if (field == nullptr) continue;
+    ++count;
+    request->GetReflection()->SetString(request.get(), field, "an-id");
+    const std::string bytes = request->SerializeAsString();
+    std::string first, again;
+    const grpc::Status status = CallRaw(server.address(), method, bytes, &first);
+    ASSERT_TRUE(status.ok()) << method << " " << status.error_message();
+    EXPECT_TRUE(CallRaw(server.address(), method, bytes, &again).ok()) << method;
+    EXPECT_EQ(first, again) << method;
+    const grpc::Status other = CallRaw(server.address(), method, bytes + kAnotherField, &again);
+    EXPECT_EQ(other.error_code(), grpc::StatusCode::ALREADY_EXISTS) << method;
+    EXPECT_EQ(DetailsOf(other).reason, "REQUEST_ID_REUSED") << method;
+  }
+  EXPECT_EQ(count, MethodsWithRequestId()) << "a method is not among them";
 }
 
 TEST_F(ApiTest, AnAttemptThatSomebodyElseStopsIsPreemptedAndGoesOn) {

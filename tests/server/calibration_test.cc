@@ -41,7 +41,7 @@ class CalibrationTest : public ::testing::Test {
   std::string DataDirectory() const { return scratch_.path() + "/data"; }
 
   std::unique_ptr<ServerProcess> Serve(const Environment& environment = {},
-                                       const std::string& profiler = FAKE_PROFILER_PATH) {
+                                       const std::string& profiler = FakeProfilerPath()) {
     return std::make_unique<ServerProcess>(DataDirectory(), environment,
                                            std::vector<std::string>{"--profiler", profiler});
   }
@@ -415,6 +415,25 @@ TEST_F(CalibrationTest, AnImportedCalibrationIsUsedUntilItIsDeleted) {
   ASSERT_TRUE(Call(*server, &Stub::GetCalibration, request, &kept).ok()) << "plans may name it";
   EXPECT_EQ(kept.calibration().use(), v1::CALIBRATION_USE_DELETED);
   EXPECT_EQ(kept.calibration().calibration().rates_size(), 2);
+}
+
+TEST_F(CalibrationTest, ARepeatedImportGetsTheStoredAnswerAndAnotherBodyIsRefused) {
+  const auto server = Serve();
+  v1::ImportCalibrationRequest request;
+  *request.mutable_calibration() = Elsewhere("cpu-once");
+  request.set_request_id("import-1");
+  v1::ImportCalibrationResponse first;
+  ASSERT_TRUE(Call(*server, &Stub::ImportCalibration, request, &first).ok());
+  ASSERT_TRUE(Delete(*server, "calibrations/cpu-once").ok());
+  v1::ImportCalibrationResponse again;
+  ASSERT_TRUE(Call(*server, &Stub::ImportCalibration, request, &again).ok());
+  EXPECT_EQ(again.SerializeAsString(), first.SerializeAsString());
+  EXPECT_EQ(List(*server).calibrations_size(), 0) << "a repetition does nothing";
+  *request.mutable_calibration() = Elsewhere("cpu-other");
+  const grpc::Status reused = Call(*server, &Stub::ImportCalibration, request, &again);
+  EXPECT_EQ(reused.error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(ReasonOf(reused), "REQUEST_ID_REUSED");
+  EXPECT_EQ(List(*server).calibrations_size(), 0);
 }
 
 TEST_F(CalibrationTest, TablesThatCannotBeRightAreRefusedAndEveryEntryNamed) {

@@ -10,9 +10,7 @@
 // Files of its own in the run directory tell a test what ran: `starts` has a line per attempt that was started, and `double_launch` is there
 // if two trainers ever ran at once.
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -24,6 +22,7 @@
 
 #include "absl/time/clock.h"
 #include "common/file.h"
+#include "common/file_lock.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/json.h"
@@ -100,9 +99,8 @@ int End(const std::string& directory, int64_t step, v1::JobState state,
 
 // The kernel lets the lock go when the process ends, however it ends.
 void NoteStart(const std::string& directory) {
-  const int lock = open((directory + "/trainer.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (flock(lock, LOCK_EX | LOCK_NB) != 0)
-    (void)tunesmith::AppendLine(directory + "/double_launch", "two trainers at once");
+  static const auto lock = tunesmith::FileLock::Take(directory + "/trainer.lock");
+  if (!lock.ok()) (void)tunesmith::AppendLine(directory + "/double_launch", "two trainers at once");
   (void)tunesmith::AppendLine(directory + "/starts",
                               std::to_string(FromEnvironment("TUNESMITH_ATTEMPT", 0)));
 }

@@ -8,8 +8,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
@@ -25,13 +23,6 @@ namespace {
 constexpr char kPython[] = "/usr/bin/python3";
 constexpr char kFirstToken[] = "first-token";
 constexpr absl::Duration kPatience = absl::Seconds(20);
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 bool IsThere(const std::string& command) {
   const auto result = RunCommand({.arguments = {"sh", "-c", "command -v " + command}});

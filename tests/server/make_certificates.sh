@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # make_certificates.sh DIRECTORY: an authority, another one that nobody trusts, and what they certify, good for tests only.
 #   ca, other-ca           authorities (.crt, .key)
-#   server                 localhost, 127.0.0.1
+#   server, server-renewed localhost, 127.0.0.1
 #   server-expired, server-other (of other-ca), server-elsewhere (of another name)
 #   alice, bob             clients; alice-expired, alice-other (of other-ca)
 #   crl/                   revokes bob, under the name by which OpenSSL finds it; crl-stale/ has a list that is past its next update
@@ -50,6 +50,7 @@ past=(-startdate 20200101000000Z -enddate 20200102000000Z)
 new_authority ca
 new_authority other-ca
 certify ca server localhost DNS:localhost,IP:127.0.0.1
+certify ca server-renewed localhost DNS:localhost,IP:127.0.0.1
 certify ca server-expired localhost DNS:localhost,IP:127.0.0.1 "${past[@]}"
 certify other-ca server-other localhost DNS:localhost,IP:127.0.0.1
 certify ca server-elsewhere elsewhere DNS:elsewhere.example

@@ -92,12 +92,24 @@ TEST(CallMetricsTest, WhatUsersSendMakesNoNewLabels) {
   EXPECT_THAT(text, Not(HasSubstr("vil")));
 }
 
+// Their time is not that of calls, and there may be floods of them.
+TEST(CallMetricsTest, CallsThatWereRefusedAtTheDoorHaveNoTime) {
+  Metrics metrics;
+  CallRecord record;
+  record.method = "/tunesmith.v1.JobService/GetJob";
+  record.code = absl::StatusCode::kUnauthenticated;
+  CountCall(metrics, record);
+  EXPECT_THAT(metrics.Text(), HasSubstr("grpc_code=\"UNAUTHENTICATED\"} 1\n"));
+  EXPECT_THAT(metrics.Text(), Not(HasSubstr("grpc_server_handling_seconds")));
+}
+
 // promtool is of Debian's package prometheus.
 TEST(MetricsTest, PromtoolHasNothingToSay) {
   const char promtool[] = "/usr/bin/promtool";
   if (!std::filesystem::exists(promtool)) GTEST_SKIP() << "no promtool; ./dev setup installs it";
   Metrics metrics;
-  CountCall(metrics, {.method = "/tunesmith.v1.JobService/GetJob"});
+  CountCall(metrics,
+            {.method = "/tunesmith.v1.JobService/GetJob", .duration = absl::Milliseconds(2)});
   TellBuild(metrics);
   TellDrift(metrics, "step_seconds", 1.02);
   const ScratchDirectory scratch;

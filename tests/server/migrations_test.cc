@@ -4,9 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <set>
-#include <sstream>
 
 #include "absl/time/clock.h"
 #include "server/backup.h"
@@ -21,13 +19,6 @@ namespace tunesmith::server {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 class MigrationsTest : public ::testing::Test {
  protected:
@@ -206,7 +197,7 @@ TEST_F(MigrationsTest, RestoringRefusesWhatItMust) {
   EXPECT_EQ(RestoreDatabase(scratch_.path() + "/absent.db", scratch_.path()).code(),
             absl::StatusCode::kNotFound);
   EXPECT_FALSE(RestoreDatabase(scratch_.File("x", std::string(5000, 'x')), scratch_.path()).ok());
-  const auto lock = DataLock::Acquire(scratch_.path());
+  const auto lock = LockDataDirectory(scratch_.path());
   ASSERT_TRUE(lock.ok());
   EXPECT_EQ(RestoreDatabase(Path(), scratch_.path()).code(), absl::StatusCode::kFailedPrecondition);
 }

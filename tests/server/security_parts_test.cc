@@ -77,14 +77,16 @@ TEST(AccessFileTest, EveryLineThatIsWrongIsNamed) {
   EXPECT_EQ((*entries)[0].role, Role::kSubmitter);
   EXPECT_EQ(absl::FormatTime((*entries)[0].expires, absl::UTCTimeZone()),
             "2027-01-31T00:00:00+00:00");
-  const std::string problems = Refusal(
-      ParseAccessFile("token a king " + kHash + "\ntoken b reader secretsecretsecret\nhello\n" +
-                      "certificate c\ntoken d reader " + kHash +
-                      " expires=tomorrow\ntoken e reader " + kHash + "\ntoken e admin " + kHash)
-          .status());
-  for (const char* part : {"line 1 \"king\" is no role", "line 2 \"secretsecret...\" is no hash",
-                           "line 3 begins with \"hello\"", "line 4 has too few",
-                           "line 5 \"expires=tomorrow\"", "line 7 names e again"})
+  const std::string problems =
+      Refusal(ParseAccessFile(
+                  "token a king " + kHash + "\ntoken b reader secretsecretsecret\nhello\n" +
+                  "certificate c\ntoken d reader " + kHash + " expires=tomorrow\ntoken e reader " +
+                  kHash + "\ntoken e admin " + kHash + "\ncertificate j\u00fcrgen reader\n")
+                  .status());
+  for (const char* part :
+       {"line 1 \"king\" is no role", "line 2 \"secretsecret...\" is no hash",
+        "line 3 begins with \"hello\"", "line 4 has too few", "line 5 \"expires=tomorrow\"",
+        "line 7 names e again", "line 8 names are 1 to 256 printable ASCII"})
     EXPECT_THAT(problems, HasSubstr(part));
   EXPECT_THAT(problems, Not(HasSubstr("secretsecretsecret")))
       << "what may be a token is not repeated";
@@ -102,7 +104,8 @@ TEST(AccessFileTest, AddTokenKeepsTheHashAloneInAFileOfItsOwners) {
   EXPECT_EQ(ParseAccessFile(text)->front().hash, HashToken(token));
   EXPECT_TRUE(absl::IsAlreadyExists(AddToken(path, "alice", "admin").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(AddToken(path, "bob", "king").status()));
-  EXPECT_TRUE(absl::IsInvalidArgument(AddToken(path, "bob\nadmin", "admin").status()));
+  for (const std::string name : {"bob\nadmin", "j\u00fcrgen", "", "a b", "a#b"})
+    EXPECT_THAT(Refusal(AddToken(path, name, "admin").status()), HasSubstr("printable ASCII"));
   ASSERT_TRUE(AddToken(path, "bob", "admin").ok());
   EXPECT_EQ(ParseAccessFile(ReadPrivateFile(path).value())->size(), 2u);
 }
@@ -174,9 +177,19 @@ TEST_F(AccessListTest, AnExpiredTokenSaysSo) {
 TEST_F(AccessListTest, ACertificateIsKnownByAnyOfItsNames) {
   Write("certificate alice.example reader\n");
   const auto list = Open();
-  EXPECT_EQ(list->FindCertificate({"x", "alice.example"})->role, Role::kReader);
-  EXPECT_TRUE(absl::IsUnauthenticated(list->FindCertificate({"alice"}).status()));
-  EXPECT_TRUE(absl::IsUnauthenticated(list->FindCertificate({}).status()));
+  EXPECT_EQ(list->FindCertificate({"x", "alice.example"}, "")->role, Role::kReader);
+  EXPECT_TRUE(absl::IsUnauthenticated(list->FindCertificate({"alice"}, "").status()));
+  EXPECT_TRUE(absl::IsUnauthenticated(list->FindCertificate({}, "").status()));
+}
+
+TEST_F(AccessListTest, ASubjectIsAnotherKindOfName) {
+  Write("subject CN=alice,O=Acme\\20Ltd submitter\n");
+  const auto list = Open();
+  EXPECT_EQ(list->FindCertificate({"alice"}, "CN=alice,O=Acme Ltd")->role, Role::kSubmitter);
+  EXPECT_TRUE(absl::IsUnauthenticated(list->FindCertificate({"alice"}, "CN=alice").status()));
+  EXPECT_TRUE(absl::IsUnauthenticated(
+      list->FindCertificate({"CN=alice,O=Acme\\20Ltd"}, "CN=mallory").status()))
+      << "a common name that is written as a subject";
 }
 
 TEST(CallLimitsTest, TheRateIsKeptPerCallerWithABurst) {
@@ -217,6 +230,20 @@ TEST(ListenersTest, BeyondLoopbackNeedsTlsAndAnAccessFileOrInsecure) {
     EXPECT_THAT(Refusal(guard(address, true, true).status()), HasSubstr("in the clear")) << address;
     EXPECT_EQ(guard(address, false, true)->front().guard, Guard::kNone) << address;
   }
+}
+
+TEST(ListenersTest, ClientCertificatesBeyondLoopbackNeedTheirRolesTold) {
+  const ScratchDirectory certificates;
+  ASSERT_EQ(RunProcess({CERTIFICATES_SCRIPT, certificates.path()}).status, 0);
+  ListenOptions options{.addresses = {"0.0.0.0:1"},
+                        .tls = {.certificate_path = certificates.path() + "/server.crt",
+                                .key_path = certificates.path() + "/server.key",
+                                .client_authority_path = certificates.path() + "/ca.crt",
+                                .revocation_directory = {}}};
+  EXPECT_THAT(Refusal(PlanListeners(options).status()),
+              HasSubstr("without --access-file: it says what each client may do"));
+  options.has_access_file = true;
+  EXPECT_EQ(PlanListeners(options)->front().guard, Guard::kTls);
 }
 
 class PathRootsTest : public ::testing::Test {
@@ -295,14 +322,39 @@ TEST_F(PathRootsTest, AModelsFilesMayNotLeadOut) {
   EXPECT_THAT(Refusal(Confine(spec)), HasSubstr("generation_config.json"));
 }
 
+// Root lists every directory: nobody, while the object lives.
+class WithoutRoot {
+ public:
+  WithoutRoot() {
+    if (geteuid() != 0) return;
+    was_root_ = true;
+    EXPECT_EQ(seteuid(kNobody), 0);
+  }
+  ~WithoutRoot() {
+    if (was_root_) {
+      EXPECT_EQ(seteuid(0), 0);
+    }
+  }
+
+ private:
+  static constexpr uid_t kNobody = 65534;
+  bool was_root_ = false;
+};
+
 // Its files could be opened all the same, by their names.
 TEST_F(PathRootsTest, AModelThatCannotBeListedIsRefused) {
-  if (geteuid() == 0) GTEST_SKIP() << "root lists every directory";
-  std::filesystem::permissions(At("models/m"), std::filesystem::perms::owner_exec);
+  using std::filesystem::perms;
+  constexpr perms kEnter = perms::owner_exec | perms::group_exec | perms::others_exec;
+  std::filesystem::permissions(scratch_.path(), perms::owner_all | kEnter);
+  std::filesystem::permissions(At("models/m"), kEnter);
   v1::JobSpec spec;
   spec.set_model_path(At("models/m"));
-  const absl::Status status = Confine(spec);
-  std::filesystem::permissions(At("models/m"), std::filesystem::perms::owner_all);
+  absl::Status status;
+  {
+    const WithoutRoot nobody;
+    status = Confine(spec);
+  }
+  std::filesystem::permissions(At("models/m"), perms::owner_all);
   EXPECT_THAT(Refusal(status), HasSubstr("cannot list"));
 }
 

@@ -17,8 +17,10 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "nlohmann/json.hpp"
 #include "proto/convert/run_directory.h"
+#include "server/security/connections.h"
 #include "server/security/roles.h"
 #include "server/security/token.h"
+#include "tests/server/process_use.h"
 #include "tests/server/server_process.h"
 
 // Attacks on the server as users have it: what must be refused is tried, over the wire and by its files.
@@ -28,13 +30,6 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 using Code = grpc::StatusCode;
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // Every method that a server of ours has, "/tunesmith.v1.JobService/GetJob".
 std::vector<std::string> AllMethods() {
@@ -282,6 +277,26 @@ TEST_F(SecurityTest, TlsLetsInWhoHasATokenOrACertificate) {
   EXPECT_TRUE(IsHealthy(NewChannel(server.address(), TlsClient())));
 }
 
+// Certificates alone, each with its role.
+TEST_F(SecurityTest, RolesAreGivenToCertificatesByNameAndBySubject) {
+  const std::string access = scratch_.path() + "/access";
+  std::ofstream(access) << "subject CN=alice submitter\ncertificate bob.example reader\n";
+  chmod(access.c_str(), 0600);
+  std::vector<std::string> flags = Tls();
+  flags.insert(flags.end(), {"--access-file", access, "--tls-client-ca", Cert("ca.crt")});
+  ServerProcess server(DataDirectory(), {}, flags, "127.0.0.1:0", TlsClient("alice"));
+  EXPECT_TRUE(FirstCall(server.address(), TlsClient("alice")).ok());
+  EXPECT_TRUE(FirstCall(server.address(), TlsClient("bob")).ok());
+  const auto code = [&](const std::string& client, const std::string& method) {
+    return CallAny(NewChannel(server.address(), TlsClient(client)), method).error_code();
+  };
+  constexpr char kCancel[] = "/tunesmith.v1.JobService/CancelJob";
+  EXPECT_EQ(code("alice", kCancel), Code::INVALID_ARGUMENT) << "let in: it names no job";
+  EXPECT_EQ(code("bob", kCancel), Code::PERMISSION_DENIED);
+  EXPECT_EQ(code("alice", kAdminMethod), Code::PERMISSION_DENIED);
+  EXPECT_EQ(code("server", kReaderMethod), Code::UNAUTHENTICATED) << "no line has it";
+}
+
 TEST_F(SecurityTest, WithoutAnAccessFileAClientNeedsACertificate) {
   std::vector<std::string> flags = Tls();
   flags.insert(flags.end(), {"--tls-client-ca", Cert("ca.crt")});
@@ -446,9 +461,10 @@ TEST_F(SecurityTest, ALinkThatIsPutInPlaceWhileAJobWaitsKeepsItFromStarting) {
 }
 
 TEST_F(SecurityTest, TooLargeTooOftenAndTooManyAreRefused) {
-  ServerProcess server(
-      DataDirectory(), {},
-      {"--access-file", AccessFile(), "--max-calls-per-second", "5", "--max-calls-at-once", "3"});
+  const std::string audit = scratch_.path() + "/audit.jsonl";
+  ServerProcess server(DataDirectory(), {},
+                       {"--access-file", AccessFile(), "--max-calls-per-second", "5",
+                        "--max-calls-at-once", "3", "--audit-log", audit});
   const auto channel = Connect(server.address());
   const Headers reader = Bearer(tokens_["reader"]);
   EXPECT_EQ(CallAny(channel, kReaderMethod, Bearer(tokens_["submitter"]), 5 << 20).error_code(),
@@ -463,6 +479,15 @@ TEST_F(SecurityTest, TooLargeTooOftenAndTooManyAreRefused) {
   EXPECT_GT(refused_count, 0);
   EXPECT_LE(refused_count, 30) << "a burst of six seconds' worth is let in";
   EXPECT_TRUE(IsHealthy(channel));
+  int64_t audited_count = 0;
+  int64_t left_out_count = 0;
+  for (const nlohmann::json& line : Lines(audit)) {
+    if (line["code"] != "RESOURCE_EXHAUSTED" || line["caller"] != "reader-token") continue;
+    ++audited_count;
+    left_out_count += line.value("left_out_count", 0);
+  }
+  EXPECT_GE(audited_count, std::min(refused_count, 10));
+  EXPECT_LE(audited_count + left_out_count, refused_count);
 }
 
 TEST_F(SecurityTest, StreamsCountAsCallsInProgress) {
@@ -522,8 +547,9 @@ TEST_F(SecurityTest, AFloodOfConnectionsThatSayNothingIsOutlived) {
   std::vector<std::string> flags = Tls();
   flags.insert(flags.end(), {"--access-file", AccessFile(), "--max-connections", "100"});
   ServerProcess server(DataDirectory(), {}, flags, "127.0.0.1:0", TlsClient());
-  const RawConnections flood(server.port(), 800);
-  ASSERT_EQ(flood.count(), 800u);
+  RaiseOpenFileLimit();
+  const RawConnections flood(server.port(), 10000);
+  ASSERT_EQ(flood.count(), 10000u) << "as many files may this process open";
   absl::SleepFor(absl::Milliseconds(500));
   EXPECT_EQ(FirstCall(server.address(), TlsClient(), Bearer(tokens_["reader"])).error_code(),
             Code::UNAVAILABLE);
@@ -537,13 +563,6 @@ TEST_F(SecurityTest, AFloodOfConnectionsThatSayNothingIsOutlived) {
                            << status.error_message();
 }
 
-int64_t ResidentBytes(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
-  int64_t pages = 0;
-  file >> pages >> pages;
-  return pages * sysconf(_SC_PAGESIZE);
-}
-
 TEST_F(SecurityTest, ReadersThatDoNotReadTakeLittleMemoryAndHoldNobodyUp) {
   ServerProcess server(DataDirectory());
   grpc::ClientContext create;
@@ -552,7 +571,7 @@ TEST_F(SecurityTest, ReadersThatDoNotReadTakeLittleMemoryAndHoldNobodyUp) {
   const v1::Job job = server.WaitFor(created.job().name());
   std::ofstream(convert::InDirectory(job.run_directory(), convert::kTrainerLogFile))
       << std::string(size_t{64} << 20, 'x');
-  const int64_t before = ResidentBytes(server.pid());
+  const int64_t before = UseOf(server.pid()).resident_bytes;
   v1::StreamLogsRequest request;
   request.set_name(job.name());
   std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
@@ -564,7 +583,7 @@ TEST_F(SecurityTest, ReadersThatDoNotReadTakeLittleMemoryAndHoldNobodyUp) {
     ASSERT_TRUE(readers.back()->Read(&chunk));
   }
   absl::SleepFor(absl::Seconds(1));
-  EXPECT_LT(ResidentBytes(server.pid()) - before, int64_t{50} << 20)
+  EXPECT_LT(UseOf(server.pid()).resident_bytes - before, int64_t{50} << 20)
       << "of 3200 MiB that were asked for";
   EXPECT_TRUE(CallAny(Connect(server.address(), 7), kReaderMethod).ok());
   for (const auto& context : contexts) context->TryCancel();

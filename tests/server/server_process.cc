@@ -10,11 +10,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <sstream>
 
 #include "absl/time/clock.h"
 #include "common/child.h"
 #include "common/descriptor.h"
+#include "common/file.h"
 #include "grpcpp/create_channel.h"
 #include "planner/model/catalog.h"
 #include "planner/model/hardware.h"
@@ -24,13 +24,6 @@
 
 namespace tunesmith::server {
 namespace {
-
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 pid_t Start(const std::vector<std::string>& arguments,
             const std::map<std::string, std::string>& environment, const std::string& output_path,
@@ -64,6 +57,8 @@ int PortInLog(const std::string& log) {
 
 }  // namespace
 
+std::string Slurp(const std::string& path) { return ReadFile(path).value_or(""); }
+
 ScratchDirectory::ScratchDirectory() {
   std::string pattern = ::testing::TempDir() + "tunesmith_XXXXXX";
   path_ = mkdtemp(pattern.data());
@@ -86,6 +81,8 @@ std::string BinaryPath(const std::string& name) {
 }
 
 std::string FakeTrainerPath() { return FAKE_TRAINER_PATH; }
+
+std::string FakeProfilerPath() { return FAKE_PROFILER_PATH; }
 
 ProcessResult RunProcess(const std::vector<std::string>& arguments,
                          const std::map<std::string, std::string>& environment) {

@@ -31,6 +31,9 @@ class ScratchDirectory {
   std::string path_;
 };
 
+// What a file holds; nothing where it is not there.
+std::string Slurp(const std::string& path);
+
 struct ProcessResult {
   int status = -1;  // exit status, or 128 + signal
   std::string output;
@@ -43,6 +46,7 @@ ProcessResult RunProcess(const std::vector<std::string>& arguments,
 
 std::string BinaryPath(const std::string& name);  // in build/bin
 std::string FakeTrainerPath();
+std::string FakeProfilerPath();
 
 // A channel that has connected, or has tried for ten seconds. gRPC 1.51 loses some first connections: it reads errno after calls that may
 // change it, and takes a connection under way for a failed one. Channels of other numbers have connections of their own.

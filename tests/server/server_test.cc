@@ -331,7 +331,8 @@ TEST_F(ServerTest, HealthKnowsItsServices) {
   ServerProcess server(DataDirectory());
   const auto stub = grpc::health::v1::Health::NewStub(Connect(server.address()));
   for (const char* service : {"", "tunesmith.v1.RecommenderService", "tunesmith.v1.JobService",
-                              "tunesmith.v1.ClusterService", "tunesmith.v1.MeasurementService"}) {
+                              "tunesmith.v1.ClusterService", "tunesmith.v1.MeasurementService",
+                              "tunesmith.v1.CalibrationService"}) {
     grpc::ClientContext context;
     grpc::health::v1::HealthCheckRequest request;
     request.set_service(service);

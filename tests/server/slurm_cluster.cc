@@ -18,7 +18,6 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
-#include "common/file.h"
 #include "common/str_cat.h"
 #include "server/process.h"
 
@@ -35,8 +34,6 @@ std::string Find(const std::string& name) {
   }
   return "";
 }
-
-std::string Slurp(const std::string& path) { return ReadFile(path).value_or(""); }
 
 void Write(const std::string& path, const std::string& text) { std::ofstream(path) << text; }
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "absl/time/clock.h"
+#include "proto/convert/json.h"
+#include "proto/convert/run_directory.h"
 #include "tests/server/stand_in_commands.h"
 
 // What the launcher asks Slurm, and when, with stand-ins for its commands. (With Slurm itself: launcher_test, slurm_test.)
@@ -70,6 +72,48 @@ TEST_F(SlurmLauncherTest, NothingOfAJobThatHasEndedIsRemembered) {
   EXPECT_EQ(view->phase, AttemptView::Phase::kEnded) << "Slurm does not know it any more";
   ASSERT_TRUE(launcher_.Cancel(job_, "17").ok());
   EXPECT_EQ(commands_.CountOf("scancel"), 2);
+}
+
+// The run directory tells of the attempt before, and goes on to.
+TEST_F(SlurmLauncherTest, AJobThatWaitsAfterAnAttemptIsLookedAtAsRarelyAsOthers) {
+  SlurmLauncher launcher({.shim_path = "/bin/shim",
+                          .trainer_path = "/bin/trainer",
+                          .defaults = {},
+                          .poll_interval = absl::Seconds(30)});
+  v1::ShimHandle shim;
+  shim.set_attempt(1);
+  shim.set_cluster_job("17");
+  v1::JobExit exit = ExitFor(v1::END_CAUSE_PREEMPTED, "time was nearly up");
+  exit.set_attempt(1);
+  using convert::InDirectory;
+  const std::string& run = job_.run_directory();
+  ASSERT_TRUE(convert::WriteJsonFile(InDirectory(run, convert::AttemptFile(1)), shim).ok());
+  ASSERT_TRUE(convert::WriteJsonFile(InDirectory(run, convert::kShimFile), shim).ok());
+  ASSERT_TRUE(convert::WriteJsonFile(InDirectory(run, convert::kExitFile), exit).ok());
+  commands_.Say("squeue",
+                "echo '{\"jobs\": [{\"job_id\": 17, \"name\": \"tunesmith-uid-1\", "
+                "\"job_state\": \"PENDING\", \"state_reason\": \"Resources\"}]}'");
+  for (int tick = 0; tick < 40; ++tick) {
+    const auto view = launcher.Look(job_, "17");
+    ASSERT_TRUE(view.ok()) << view.status();
+    ASSERT_EQ(view->phase, AttemptView::Phase::kWaiting);
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_LE(commands_.CountOf("squeue"), 2);
+}
+
+TEST(HoldOffsTest, WhatNobodyWantsAnyMoreIsForgotten) {
+  HoldOffs held;
+  const absl::Status busy = absl::UnavailableError("busy");
+  EXPECT_EQ(held.Note("cancelled", busy, absl::Milliseconds(50)), busy);
+  EXPECT_EQ(held.Check("cancelled"), busy);
+  EXPECT_EQ(held.Note("other", busy, absl::Seconds(50)), busy);
+  EXPECT_EQ(held.count(), 2u);
+  absl::SleepFor(absl::Milliseconds(60));
+  EXPECT_TRUE(held.Check("cancelled").ok());
+  EXPECT_TRUE(held.Note("third", absl::OkStatus(), absl::Seconds(50)).ok());
+  EXPECT_EQ(held.count(), 1u);
+  EXPECT_EQ(held.Check("other"), busy);
 }
 
 }  // namespace

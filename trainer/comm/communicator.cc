@@ -5,12 +5,12 @@
 namespace tunesmith::trainer {
 
 absl::Status Communicator::CheckRoot(int64_t root) const {
-  if (root >= 0 && root < size_) return absl::OkStatus();
+  if (root >= 0 && root < size()) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      StrCat("broadcast from rank ", root, ": there are ranks 0 to ", size_ - 1));
+      StrCat("broadcast from rank ", root, ": there are ranks 0 to ", size() - 1));
 }
 
-absl::Status Communicator::CheckGroup(int64_t group_size) const {
+absl::Status Collectives::CheckGroup(int64_t group_size) const {
   if (group_size > 0 && size_ % group_size == 0) return absl::OkStatus();
   return absl::InvalidArgumentError(
       StrCat("groups of ", group_size, " ranks: ranks(", size_, ") % ", group_size, " != 0"));

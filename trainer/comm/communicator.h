@@ -8,26 +8,24 @@
 
 namespace tunesmith::trainer {
 
-// What the ranks of one job say to each other. A job has `size` ranks, numbered from 0, which run the same program: every rank makes the same calls
-// in the same order with the same sizes. A call returns when this rank may use its results and reuse its arguments; the others may still be in it.
+// Collectives over the ranks of one job. A job has `size` ranks, numbered from 0, which run the same program: every rank makes the same calls in the same order
+// with the same sizes.
 //
 // Vocabulary: the *whole* is what all ranks have together, size() *shards* of equal length one after the other; rank r's shard, and its *own place* in
 // the whole, is the r-th.
 //
 // Sums are taken over ranks 0, 1, 2, ... in this order, in the accumulation type (f32 for bf16 and f32, f64 for f64), and rounded once to the
-// elements' type: they are the same bits on every rank, with every backend, and however a sum is made (AllReduce is ReduceScatter and then AllGather).
-//
-// Memory is the host's. Nothing here keeps a pointer beyond its call.
+// elements' type: they are the same bits on every rank, with every backend but NCCL's, and however a sum is made (AllReduce is ReduceScatter and then AllGather).
 //
 // Errors are the end of the job: after one, every further call returns it. It names the cause, on this and on every other rank: a rank that said
 // Abort, one that died, one that did not come within the backend's time limit. INVALID_ARGUMENT: an argument that no rank should have given.
 //
-// One thread at a time, of one rank; ranks that are threads of one process have a communicator each.
-class Communicator {
+// One thread at a time, of one rank; ranks that are threads of one process have one each.
+class Collectives {
  public:
-  virtual ~Communicator() = default;
-  Communicator(const Communicator&) = delete;
-  Communicator& operator=(const Communicator&) = delete;
+  virtual ~Collectives() = default;
+  Collectives(const Collectives&) = delete;
+  Collectives& operator=(const Collectives&) = delete;
 
   int64_t rank() const { return rank_; }
   int64_t size() const { return size_; }
@@ -36,10 +34,10 @@ class Communicator {
   virtual absl::Status AllGather(const void* shard, void* whole, int64_t shard_bytes) = 0;
 
   // `shard` (shard_count elements of f64, f32 or bf16) = this rank's place in the sum of the ranks' `whole`s (size() x shard_count). `accumulate`: is added
-  // to `shard` instead, rounded once after the addition. `shard` is apart from `whole`; without `accumulate` it may be its own place in it. `whole` is
-  // otherwise left as it was.
-  virtual absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count,
-                                     DType dtype, bool accumulate) = 0;
+  // to `shard` instead, rounded once after the addition. `shard` is apart from `whole`; without `accumulate` it may be its own place in it. What `whole` has
+  // at its own place is unspecified afterwards; otherwise it is left as it was.
+  virtual absl::Status ReduceScatter(void* whole, void* shard, int64_t shard_count, DType dtype,
+                                     bool accumulate) = 0;
 
   // `data` (count elements of f64, f32 or bf16; any count) = the sum of the ranks' data.
   virtual absl::Status AllReduce(void* data, int64_t count, DType dtype) = 0;
@@ -49,6 +47,21 @@ class Communicator {
   virtual absl::Status AllToAll(const void* in, void* out, int64_t bytes_per_rank,
                                 int64_t group_size) = 0;
 
+ protected:
+  Collectives(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
+
+  // For backends: INVALID_ARGUMENT unless groups of `group_size` are all ranks.
+  absl::Status CheckGroup(int64_t group_size) const;
+
+ private:
+  const int64_t rank_;
+  const int64_t size_;
+};
+
+// What the ranks of one job say to each other: collectives on memory of the host, and more. A call returns when this rank may use its results and reuse its
+// arguments; the others may still be in it. Nothing here keeps a pointer beyond its call.
+class Communicator : public Collectives {
+ public:
   // `data` = rank root's. INVALID_ARGUMENT: no such rank.
   virtual absl::Status Broadcast(void* data, int64_t bytes, int64_t root) = 0;
 
@@ -60,17 +73,11 @@ class Communicator {
   virtual void Abort(std::string_view reason) = 0;
 
  protected:
-  Communicator(int64_t rank, int64_t size) : rank_(rank), size_(size) {}
+  using Collectives::Collectives;
 
-  // For backends: INVALID_ARGUMENT unless `root` is a rank, and unless groups of `group_size` are all ranks; what every rank returns once `rank` has said
-  // Abort.
+  // For backends: INVALID_ARGUMENT unless `root` is a rank; what every rank returns once `rank` has said Abort.
   absl::Status CheckRoot(int64_t root) const;
-  absl::Status CheckGroup(int64_t group_size) const;
   static absl::Status AbortedBy(int64_t rank, std::string_view reason);
-
- private:
-  const int64_t rank_;
-  const int64_t size_;
 };
 
 }  // namespace tunesmith::trainer

@@ -22,7 +22,7 @@ class LocalCommunicator final : public Communicator {
     return ended_;
   }
 
-  absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count, DType dtype,
+  absl::Status ReduceScatter(void* whole, void* shard, int64_t shard_count, DType dtype,
                              bool accumulate) override {
     TUNESMITH_RETURN_IF_ERROR(CheckSummed(dtype));
     if (ended_.ok()) SumRanks({whole}, shard, shard_count, dtype, accumulate);

@@ -62,7 +62,7 @@ class MessageCommunicator final : public Communicator {
     return GatherParts(shard, whole, Whole(shard_bytes), 1, "AllGather");
   }
 
-  absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count, DType dtype,
+  absl::Status ReduceScatter(void* whole, void* shard, int64_t shard_count, DType dtype,
                              bool accumulate) override {
     TUNESMITH_RETURN_IF_ERROR(CheckSummed(dtype));
     return ReduceParts(whole, shard, Whole(shard_count), dtype, accumulate, "ReduceScatter");

@@ -10,6 +10,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/mpi_launch.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "trainer/comm/mpi_plugin.h"
@@ -18,18 +19,14 @@
 namespace tunesmith::trainer {
 namespace {
 
-constexpr char kPluginVariable[] = "TUNESMITH_MPI_PLUGIN";
-constexpr char kPluginName[] = "libtunesmith_mpi.so";
-
-std::string BinaryFolder() {
+std::string BinaryPath() {
   std::array<char, 4096> path = {};
   const ssize_t length = readlink("/proc/self/exe", path.data(), path.size() - 1);
-  const std::string binary(path.data(), length > 0 ? static_cast<size_t>(length) : 0);
-  return binary.substr(0, binary.rfind('/'));
+  return {path.data(), length > 0 ? static_cast<size_t>(length) : 0};
 }
 
 absl::StatusOr<const TunesmithMpi*> LoadPlugin() {
-  const std::string path = MpiPluginPath();
+  const std::string path = MpiPluginPath(BinaryPath());
   // MPI opens components of its own, which look for its symbols among the global ones.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (library == nullptr) {
@@ -37,7 +34,7 @@ absl::StatusOr<const TunesmithMpi*> LoadPlugin() {
         "ranks that are processes need MPI and its plugin: ", dlerror(),
         "; install openmpi-bin, and where the plugin was not built, libopenmpi-dev, then build "
         "again; or say where it is with ",
-        kPluginVariable));
+        kMpiPluginVariable));
   }
   const auto plugin =
       reinterpret_cast<decltype(&tunesmith_mpi_plugin)>(dlsym(library, "tunesmith_mpi_plugin"));
@@ -84,12 +81,6 @@ std::string ErrorText(const TunesmithMpi& mpi, int error) {
 }
 
 }  // namespace
-
-std::string MpiPluginPath() {
-  const char* named = std::getenv(kPluginVariable);
-  if (named != nullptr && *named != '\0') return named;
-  return StrCat(BinaryFolder(), "/", kPluginName);
-}
 
 absl::StatusOr<std::unique_ptr<Communicator>> OpenMpiCommunicator(const RankPlace& place,
                                                                   const TimeLimits& limits,

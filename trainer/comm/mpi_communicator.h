@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
 #include "trainer/comm/message_communicator.h"
@@ -9,9 +8,6 @@
 #include "trainer/comm/rank_table.h"
 
 namespace tunesmith::trainer {
-
-// Where the plugin is looked up: TUNESMITH_MPI_PLUGIN in the environment, else libtunesmith_mpi.so in the folder of this binary.
-std::string MpiPluginPath();
 
 // Joins the job that this process was started for by MPI's launcher; once in a process. FAILED_PRECONDITION: the plugin or the MPI library is missing
 // (with the cure), or MPI knows of another rank or size than `place`, as where no launcher of MPI has started the process. DEADLINE_EXCEEDED: not every

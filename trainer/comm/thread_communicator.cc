@@ -163,7 +163,7 @@ class ThreadCommunicator final : public Communicator {
     });
   }
 
-  absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count, DType dtype,
+  absl::Status ReduceScatter(void* whole, void* shard, int64_t shard_count, DType dtype,
                              bool accumulate) override {
     TUNESMITH_RETURN_IF_ERROR(CheckSummed(dtype));
     const int64_t shard_bytes = shard_count * SizeOf(dtype);

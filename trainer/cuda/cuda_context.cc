@@ -1,5 +1,6 @@
 #include "trainer/cuda/cuda_context.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -14,8 +15,20 @@ namespace tunesmith::trainer {
 namespace {
 
 constexpr int kOldestComputeCapability = 80;
-constexpr StreamKind kStreams[] = {StreamKind::kCompute, StreamKind::kHostToDevice,
-                                   StreamKind::kDeviceToHost};
+constexpr StreamKind kStreams[] = {StreamKind::kCompute, StreamKind::kCommunication,
+                                   StreamKind::kHostToDevice, StreamKind::kDeviceToHost,
+                                   StreamKind::kHost};
+static_assert(std::size(kStreams) == planner::kStreamCount);
+
+struct HostWork {
+  std::function<absl::Status()> run;
+  HostErrors* errors;
+};
+
+void CUDART_CB RunHostWork(void* data) {
+  const std::unique_ptr<HostWork> work(static_cast<HostWork*>(data));
+  if (work->errors->first().ok()) work->errors->Keep(work->run());
+}
 
 // As nvidia-smi prints it: 4-2-2-2-6 bytes.
 std::string UuidText(const cudaUUID_t& uuid) {
@@ -26,12 +39,6 @@ std::string UuidText(const cudaUUID_t& uuid) {
                     absl::StrFormat("%02x", static_cast<unsigned char>(uuid.bytes[i])));
   }
   return text;
-}
-
-absl::StatusOr<int> DeviceCount() {
-  int count = 0;
-  CUDA_RETURN_IF_ERROR(cudaGetDeviceCount(&count));
-  return count;
 }
 
 // Makes `device` current in this thread.
@@ -81,8 +88,14 @@ CudaContext::~CudaContext() {
   }
 }
 
+absl::StatusOr<int64_t> CountCudaDevices() {
+  int count = 0;
+  CUDA_RETURN_IF_ERROR(cudaGetDeviceCount(&count));
+  return count;
+}
+
 absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() {
-  TUNESMITH_ASSIGN_OR_RETURN(const int count, DeviceCount());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t count, CountCudaDevices());
   std::vector<CudaDeviceInfo> devices;
   for (int device = 0; device < count; ++device) {
     TUNESMITH_ASSIGN_OR_RETURN(CudaDeviceInfo info, DeviceInfo(device));
@@ -92,7 +105,7 @@ absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() {
 }
 
 absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& options) {
-  TUNESMITH_ASSIGN_OR_RETURN(const int count, DeviceCount());
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t count, CountCudaDevices());
   if (options.device < 0 || options.device >= count) {
     return absl::NotFoundError(
         StrCat("there is no CUDA device ", options.device, "; this process sees ", count));
@@ -103,6 +116,8 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& 
   auto context = absl::WrapUnique(new CudaContext(std::move(info)));
   Impl& impl = context->impl();
   TUNESMITH_ASSIGN_OR_RETURN(impl.stream, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.communication, Stream::Create());
+  TUNESMITH_ASSIGN_OR_RETURN(impl.host, Stream::Create());
   TUNESMITH_ASSIGN_OR_RETURN(impl.host_to_device, Stream::Create());
   TUNESMITH_ASSIGN_OR_RETURN(impl.device_to_host, Stream::Create());
   TUNESMITH_ASSIGN_OR_RETURN(impl.reached, Event::Create());
@@ -129,6 +144,21 @@ absl::Status CudaContext::MakeCurrent() {
 absl::Status CudaContext::Synchronize() {
   for (StreamKind kind : kStreams)
     CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(impl_->StreamOf(kind)));
+  return impl_->host_errors.first();
+}
+
+absl::Status CudaContext::RunOnHost(StreamKind stream, std::function<absl::Status()> work) {
+  auto queued = std::make_unique<HostWork>(HostWork{std::move(work), &impl_->host_errors});
+  CUDA_RETURN_IF_ERROR(cudaLaunchHostFunc(impl_->StreamOf(stream), RunHostWork, queued.get()));
+  queued.release();  // RunHostWork deletes it
+  return absl::OkStatus();
+}
+
+absl::Status CudaContext::Meet() {
+  constexpr uint8_t kAll = (1u << planner::kStreamCount) - 1,
+                    kCompute = 1u << static_cast<int>(StreamKind::kCompute);
+  TUNESMITH_RETURN_IF_ERROR(Wait(StreamKind::kCompute, kAll));
+  for (StreamKind kind : kStreams) TUNESMITH_RETURN_IF_ERROR(Wait(kind, kCompute));
   return absl::OkStatus();
 }
 

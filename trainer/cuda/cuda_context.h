@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,14 +38,17 @@ struct CudaDeviceInfo {
 // "13.0" for 13000.
 std::string CudaVersionText(int version);
 
+// How many devices this process sees; makes no context on any. Errors as ListCudaDevices.
+absl::StatusOr<int64_t> CountCudaDevices();
+
 // Every device that this process sees. UNAVAILABLE where there is no driver, the driver is older
 // than the CUDA runtime in this binary, or there is no device; the message says which and the cure.
 // Asking for free memory creates a CUDA context on each device (some 300 to 500 MB there until the
 // process ends).
 absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices();
 
-// A device, the stream on which its ops run in order, cublasLt, and the scratch memory that ops
-// share because they run one after the other. One per rank. Not thread safe.
+// A device, the streams on which its ops run in order, cublasLt, and the scratch memory that ops of
+// the compute stream share because they run one after the other. One per rank. Not thread safe.
 class CudaContext {
  public:
   struct Options {
@@ -75,8 +79,13 @@ class CudaContext {
   // Create made the device current in its own thread; another thread that runs ops calls this
   // first.
   absl::Status MakeCurrent();
-  // Waits for all streams; returns the first error of the work queued on them.
+  // Waits for all streams; returns the first error of the work queued on them, work of the host included.
   absl::Status Synchronize();
+  // Queues work of the host's processors on a stream, in order with what else is on it. A thread of the driver runs it; it must not call CUDA. After the first
+  // error of such work what is queued is left out, on all streams, and Synchronize returns the error.
+  absl::Status RunOnHost(StreamKind stream, std::function<absl::Status()> work);
+  // Queues a wait on every stream for all work issued so far on any.
+  absl::Status Meet();
   // Queues a wait on a stream for all work issued so far on the streams in the bit set.
   absl::Status Wait(StreamKind stream, uint8_t streams);
 

@@ -20,6 +20,7 @@ struct CudaContext::Impl {};
 CudaContext::CudaContext(CudaDeviceInfo info) : info_(std::move(info)) {}
 CudaContext::~CudaContext() = default;
 
+absl::StatusOr<int64_t> CountCudaDevices() { return Absent(); }
 absl::StatusOr<std::vector<CudaDeviceInfo>> ListCudaDevices() { return Absent(); }
 absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&) {
   return Absent();
@@ -27,7 +28,9 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&)
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
 absl::Status CudaContext::MakeCurrent() { return Absent(); }
 absl::Status CudaContext::Synchronize() { return Absent(); }
+absl::Status CudaContext::Meet() { return Absent(); }
 absl::Status CudaContext::Wait(StreamKind, uint8_t) { return Absent(); }
+absl::Status CudaContext::RunOnHost(StreamKind, std::function<absl::Status()>) { return Absent(); }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {
   return Absent();

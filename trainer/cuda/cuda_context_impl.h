@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 
 #include "absl/status/statusor.h"
 #include "common/str_cat.h"
@@ -13,18 +14,42 @@ namespace tunesmith::trainer {
 
 class GemmPlans;
 
+// The first error of what the host ran for the streams. Safe to use from any thread.
+class HostErrors {
+ public:
+  absl::Status first() const {
+    const std::lock_guard lock(mutex_);
+    return first_;
+  }
+  void Keep(const absl::Status& status) {
+    const std::lock_guard lock(mutex_);
+    first_.Update(status);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  absl::Status first_;
+};
+
 struct CudaContext::Impl {
   Impl();
   ~Impl();
 
   // Compute; the default of every op.
   Stream stream;
+  Stream communication;
   Stream host_to_device;
   Stream device_to_host;
+  Stream host;    // carries work of the host's processors alone
   Event reached;  // the point of a stream that another waits for
+  HostErrors host_errors;
 
   cudaStream_t StreamOf(StreamKind kind) const {
     switch (kind) {
+      case StreamKind::kCommunication:
+        return communication.get();
+      case StreamKind::kHost:
+        return host.get();
       case StreamKind::kHostToDevice:
         return host_to_device.get();
       case StreamKind::kDeviceToHost:

@@ -26,12 +26,17 @@ __device__ int64_t At(const Strides& s, int64_t batch, int64_t row, int64_t colu
   return batch * s.batch_step + row * s.row_step + column * s.column_step;
 }
 
+// A column more than is used: the rows of a column lie in different banks.
+struct Tiles {
+  float a[kTile][kTile + 1];
+  float b[kTile][kTile + 1];
+};
+
 // One block per tile of d, one thread per element. Rows of tiles on grid.x, the only dimension
 // without a limit of 65535.
 template <typename In, typename Out>
 __global__ void GemmKernel(KernelArgs<In, Out> p) {
-  __shared__ float a_tile[kTile][kTile + 1];
-  __shared__ float b_tile[kTile][kTile + 1];
+  auto& [a_tile, b_tile] = Shared<Tiles>();
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kTile + threadIdx.y;
   const int64_t column = static_cast<int64_t>(blockIdx.y) * kTile + threadIdx.x;
   for (int64_t batch = blockIdx.z; batch < p.batch_count; batch += gridDim.z) {
@@ -82,8 +87,7 @@ absl::Status Launch(const GemmArgs& args, cudaStream_t stream) {
   const auto batches =
       static_cast<unsigned int>(args.batch_count < kMaxGridZ ? args.batch_count : kMaxGridZ);
   const dim3 grid(BlockCount(args.m, kTile), BlockCount(args.n, kTile), batches);
-  GemmKernel<In, Out><<<grid, dim3(kTile, kTile), 0, stream>>>(p);
-  return LaunchStatus();
+  return LaunchKernel(GemmKernel<In, Out>, {grid, dim3(kTile, kTile)}, stream, p);
 }
 
 }  // namespace

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cuda_bf16.h>
+#include <cuda_runtime.h>
 
 #include <cstdint>
 #include <initializer_list>
 
 #include "absl/status/status.h"
 #include "common/dtype.h"
+#include "trainer/cuda/intrinsics.cuh"
 #include "trainer/cuda/status.h"
 #include "trainer/ops/op_call.h"
 
@@ -50,13 +52,18 @@ struct MaxOf {
   __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
+template <typename V>
+struct WarpValues {
+  V values[kBlockSize / kWarpSize];
+};
+
 // Combines `value` over all threads of a block of kBlockSize threads, in a fixed order; every
 // thread gets the result. `identity` is that of `combine`. All threads must call it; it ends with a
 // barrier, so that it may be called again.
 template <typename V, typename Combine>
 __device__ V BlockReduce(V value, V identity, Combine combine) {
   constexpr int kWarpCount = kBlockSize / kWarpSize;
-  __shared__ V warp_values[kWarpCount];
+  auto& warp_values = Shared<WarpValues<V>>().values;
   const int lane = threadIdx.x % kWarpSize;
   const int warp = threadIdx.x / kWarpSize;
   for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
@@ -86,10 +93,28 @@ __device__ inline int64_t GlobalThread() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 
-// The status of the launch just made: its configuration alone; what the kernel does wrong shows at
-// the next synchronization.
-inline absl::Status LaunchStatus() {
-  CUDA_RETURN_IF_ERROR(cudaGetLastError());
+struct LaunchShape {
+  dim3 grid;
+  dim3 block = dim3(kBlockSize);
+  int64_t shared_bytes = 0;
+};
+
+// Puts a kernel on a stream. The status is that of its configuration alone; what the kernel does wrong shows at the next synchronization. A
+// function, and not CUDA's brackets, so that every C++ compiler can read it.
+template <typename... Parameters, typename... Arguments>
+absl::Status LaunchKernel(void (*kernel)(Parameters...), const LaunchShape& shape,
+                          cudaStream_t stream, Arguments... arguments) {
+  constexpr int64_t kSharedBytesUnasked = 48 << 10;  // what every kernel may have
+  if (shape.shared_bytes > kSharedBytesUnasked) {
+    CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              static_cast<int>(shape.shared_bytes)));
+  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes);
+  config.stream = stream;
+  CUDA_RETURN_IF_ERROR(cudaLaunchKernelEx(&config, kernel, arguments...));
   return absl::OkStatus();
 }
 

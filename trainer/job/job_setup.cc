@@ -13,6 +13,7 @@
 #include "planner/program/build_program.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/job/rank_device.h"
 #include "trainer/model_io/base_checksum.h"
 
 namespace tunesmith::trainer {
@@ -105,10 +106,10 @@ absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
 }
 
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
-                                   int64_t thread_count) {
+                                   int64_t thread_count, int64_t local_rank) {
   const v1::JobSpec& spec = inputs.description.spec;
-  TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device,
-                             OpenDevice::Open(spec.device(), thread_count, comm));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string name, DeviceOfRank(spec.device(), local_rank));
+  TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device, OpenDevice::Open(name, thread_count, comm));
   const auto seed = static_cast<uint64_t>(spec.training().seed());
   TUNESMITH_ASSIGN_OR_RETURN(
       auto session, Session::Create(inputs.program, device.context(), *inputs.weights, seed));

@@ -45,9 +45,9 @@ struct JobSetup {
   JobData data;
   std::string base_checksum;  // of the base model
 };
-// `comm` as in OpContext. `thread_count`: of this rank; 0: one per processor.
+// `comm` as in OpContext. `thread_count`: of this rank; 0: one per processor. `local_rank`: among those of its node. Errors of DeviceOfRank besides.
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
-                                   int64_t thread_count);
+                                   int64_t thread_count, int64_t local_rank);
 
 // The base model of a job.
 absl::StatusOr<std::unique_ptr<WeightSource>> OpenWeights(const v1::JobSpec& spec,

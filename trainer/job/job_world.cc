@@ -31,11 +31,13 @@ bool RunsOnCpu(const JobDescription& job) {
   return job.spec.device().empty() || job.spec.device() == "cpu";
 }
 
-absl::Status CheckDevice(const JobDescription& job) {
+// Of a process that no launcher has started.
+absl::Status CheckAlone(const JobDescription& job) {
   if (RunsOnCpu(job) || RankCount(job) == 1) return absl::OkStatus();
-  return absl::UnimplementedError(
+  return absl::FailedPreconditionError(
       StrCat("the plan is for ", RankCount(job), " ranks on ", job.spec.device(),
-             "; the bundled trainer connects ranks on CPUs so far: make a plan for one GPU"));
+             ", and this process is alone: each rank is a process, as `mpirun -n ", RankCount(job),
+             "` starts them"));
 }
 
 std::string DigestOf(const v1::JobSpec& spec) {
@@ -102,11 +104,10 @@ absl::Status RunProcess(const RankPlace& place, Communicator& comm,
                         const std::string& run_directory, RunFunction run) {
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
   TUNESMITH_RETURN_IF_ERROR(CheckAgreement(comm, job));
-  TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
   TUNESMITH_RETURN_IF_ERROR(CheckRankCount(place, job.plan.prediction.mix));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   const int64_t threads = ThreadsOfRank(inputs.description.spec.thread_count(), place.local_size);
-  return run({inputs, &comm, threads});
+  return run({inputs, &comm, threads, place.local_rank});
 }
 
 absl::Status RunThreads(const JobInputs& inputs, const TimeLimits& limits, RunFunction run) {
@@ -130,7 +131,7 @@ absl::Status RunRanks(const Environment& environment, const RankPlace& place,
     return status;
   }
   TUNESMITH_ASSIGN_OR_RETURN(JobDescription job, ReadJobFiles(run_directory));
-  TUNESMITH_RETURN_IF_ERROR(CheckDevice(job));
+  TUNESMITH_RETURN_IF_ERROR(CheckAlone(job));
   TUNESMITH_ASSIGN_OR_RETURN(const JobInputs inputs, OpenJobInputs(std::move(job)));
   if (RankCount(inputs.description) > 1) return RunThreads(inputs, limits, run);
   return run({inputs, nullptr, inputs.description.spec.thread_count()});

@@ -15,6 +15,7 @@ struct JobRank {
   const JobInputs& inputs;  // shared by the ranks of a process
   Communicator* comm;       // null: the job has one rank
   int64_t thread_count;     // for computing; 0: one per processor
+  int64_t local_rank = 0;   // among those of its node
 };
 
 // Runs `run` for every rank of the job that belongs to this process, with all that the ranks share opened.

@@ -447,7 +447,8 @@ v1::JobExit Failed(const absl::Status& status, int64_t step) {
 // One rank of the job. What the first one returns becomes `*exit`.
 absl::Status RunRank(const JobRank& rank, JobReporter& reporter, const std::atomic<bool>& stop,
                      v1::JobExit* exit) {
-  TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup, SetUpRank(rank.inputs, rank.comm, rank.thread_count));
+  TUNESMITH_ASSIGN_OR_RETURN(JobSetup setup,
+                             SetUpRank(rank.inputs, rank.comm, rank.thread_count, rank.local_rank));
   RankGroup ranks(rank.comm, setup.plan.prediction.mix.sequence_parallel);
   JobRunner runner(std::move(setup), ranks, reporter, stop);
   absl::StatusOr<v1::JobExit> result = runner.Run();

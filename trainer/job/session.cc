@@ -335,15 +335,20 @@ absl::StatusOr<Session::Weight> Session::FindWeight(const std::string& name) con
   return absl::NotFoundError(StrCat("the step program has no weight ", name));
 }
 
-absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) {
-  TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
-  TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
-                             executor_->RunSave(tensor.buffer, tensor.instance));
+absl::StatusOr<std::vector<float>> Session::ReadStaged(const std::string& name,
+                                                       const Weight& tensor, int32_t staging) {
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
                              ReadFloats(executor_->arena(), staging, tensor.instance));
   const Buffer& buffer = program().buffers[static_cast<size_t>(tensor.buffer)];
   return FromProgramOrder(program().inputs.model, LayoutOf(name), buffer.dims[0],
                           std::move(values));
+}
+
+absl::StatusOr<std::vector<float>> Session::ReadWeight(const std::string& name) {
+  TUNESMITH_ASSIGN_OR_RETURN(const Weight tensor, FindWeight(name));
+  TUNESMITH_ASSIGN_OR_RETURN(const int32_t staging,
+                             executor_->RunSave(tensor.buffer, tensor.instance));
+  return ReadStaged(name, tensor, staging);
 }
 
 absl::Status Session::ReadWeight(const std::string& name, absl::Span<float> out) {
@@ -358,11 +363,7 @@ absl::Status Session::ReadWeight(const std::string& name, absl::Span<float> out)
   if (LayoutOf(name) == planner::TensorLayout::kPlain && buffer.dtype == DType::kF32)
     return executor_->arena().Read(staging, tensor.instance, out.data(),
                                    planner::InstanceBytes(buffer));
-  TUNESMITH_ASSIGN_OR_RETURN(std::vector<float> values,
-                             ReadFloats(executor_->arena(), staging, tensor.instance));
-  const Buffer& weight = program().buffers[static_cast<size_t>(tensor.buffer)];
-  values =
-      FromProgramOrder(program().inputs.model, LayoutOf(name), weight.dims[0], std::move(values));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<float> values, ReadStaged(name, tensor, staging));
   std::copy(values.begin(), values.end(), out.begin());
   return absl::OkStatus();
 }

@@ -103,6 +103,9 @@ class Session {
     int64_t instance = 0;
   };
   absl::StatusOr<Weight> FindWeight(const std::string& name) const;
+  // What the save segment put into `staging`, in the order of checkpoints.
+  absl::StatusOr<std::vector<float>> ReadStaged(const std::string& name, const Weight& tensor,
+                                                int32_t staging);
   // The sum over ranks, the same on all.
   absl::Status SumOverRanks(absl::Span<double> values);
   int64_t TokensBefore(size_t micro_batch) const;

@@ -82,8 +82,7 @@ absl::Status Launch(const AdamWArgs& args, cudaStream_t stream) {
       .key = KeyOf(args),
       .decays = args.decays,
   };
-  AdamWKernel<<<BlockCount(k.pack_count), kBlockSize, 0, stream>>>(k);
-  return LaunchStatus();
+  return LaunchKernel(AdamWKernel<P, G, M, N>, {BlockCount(k.pack_count)}, stream, k);
 }
 
 // Four elements: at most 16 bytes of any of the tensors.
@@ -175,8 +174,7 @@ absl::Status LaunchCoded(const AdamWArgs& args, cudaStream_t stream) {
       .key = KeyOf(args),
       .decays = args.decays,
   };
-  CodedAdamWKernel<<<BlockCount(k.count), kBlockSize, 0, stream>>>(k);
-  return LaunchStatus();
+  return LaunchKernel(CodedAdamWKernel<P, G>, {BlockCount(k.count)}, stream, k);
 }
 
 }  // namespace

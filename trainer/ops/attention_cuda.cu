@@ -236,10 +236,9 @@ absl::Status ForwardPiece(CudaContext& cuda, const AttentionArgs& args, const Di
                                         .d = score_rows,
                                         .alpha = static_cast<float>(args.shape.scale)}));
   const GemmOperand probabilities = ProbabilityRows<T>(args.probabilities, d, p);
-  SoftmaxKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, args.shape, d, p), scores,
-      static_cast<T*>(const_cast<void*>(probabilities.data)));
-  TUNESMITH_RETURN_IF_ERROR(LaunchStatus());
+  TUNESMITH_RETURN_IF_ERROR(LaunchKernel(SoftmaxKernel<T>, {GridOf(p)}, cuda.impl().stream.get(),
+                                         ViewOf(args.document_starts, args.shape, d, p), scores,
+                                         static_cast<T*>(const_cast<void*>(probabilities.data))));
   return Gemm(cuda, {.m = p.queries(),
                      .n = d.head_size,
                      .k = p.t1,
@@ -331,11 +330,10 @@ absl::Status ScoreGradients(CudaContext& cuda, const AttentionBackwardArgs& args
                                  .q_head_stride = q.batch_stride,
                                  .k_head_stride = k.batch_stride,
                                  .head_size = d.head_size};
-  SoftmaxBackwardKernel<<<GridOf(p), kBlockSize, 0, cuda.impl().stream.get()>>>(
-      ViewOf(args.document_starts, args.shape, d, p), p.t1, s.dprobabilities,
-      static_cast<const T*>(ProbabilityRows<T>(args.probabilities, d, p).data),
-      static_cast<float>(args.shape.scale), products, s.dscores);
-  return LaunchStatus();
+  return LaunchKernel(SoftmaxBackwardKernel<T>, {GridOf(p)}, cuda.impl().stream.get(),
+                      ViewOf(args.document_starts, args.shape, d, p), p.t1, s.dprobabilities,
+                      static_cast<const T*>(ProbabilityRows<T>(args.probabilities, d, p).data),
+                      static_cast<float>(args.shape.scale), products, s.dscores);
 }
 
 template <typename T>
@@ -376,10 +374,9 @@ template <typename T>
 absl::Status StoreHeads(const Dims& d, int64_t row, int64_t kh0, int64_t head_count,
                         const float* sums, const Tensor& out, cudaStream_t stream) {
   const int64_t count = head_count * d.context * d.head_size;
-  StoreHeadsKernel<<<BlockCount(count), kBlockSize, 0, stream>>>(
-      count, d.context, d.head_size, d.kv_width(), sums,
-      Offset<T>(out, row * d.context * d.kv_width() + kh0 * d.head_size));
-  return LaunchStatus();
+  return LaunchKernel(StoreHeadsKernel<T>, {BlockCount(count)}, stream, count, d.context,
+                      d.head_size, d.kv_width(), sums,
+                      Offset<T>(out, row * d.context * d.kv_width() + kh0 * d.head_size));
 }
 
 template <typename T>

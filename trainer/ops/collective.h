@@ -9,7 +9,7 @@
 
 namespace tunesmith::trainer {
 
-// kAllGather, kReduceScatter, kAllReduce, kAllToAll: what ranks say to each other through the context's communicator. On the CPU alone; UNIMPLEMENTED on a GPU.
+// kAllGather, kReduceScatter, kAllReduce, kAllToAll: what ranks say to each other through the context's communicator; on a GPU queued on the communication stream.
 // FAILED_PRECONDITION: there is no communicator. INVALID_ARGUMENT: a tensor is missing or of another type. Errors of the communicator besides.
 absl::Status Collective(const OpContext& context, const OpCall& call);
 

@@ -13,10 +13,14 @@ namespace tunesmith::trainer::cuda {
 inline constexpr int kColumnSumLanes = 8;  // rows that a block reads at once, 32 columns wide
 inline constexpr int64_t kMaxColumnSumChunks = 128;
 
+struct ColumnSumLanes {
+  float sums[kColumnSumLanes][kWarpSize];
+};
+
 template <typename Value>
 __global__ void ColumnSumChunkKernel(int64_t rows, int64_t columns, int64_t rows_per_chunk,
                                      Value value, float* partials) {
-  __shared__ float lanes[kColumnSumLanes][kWarpSize];
+  auto& lanes = Shared<ColumnSumLanes>().sums;
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kWarpSize + threadIdx.x;
   const int64_t begin = blockIdx.y * rows_per_chunk;
   const int64_t end = begin + rows_per_chunk < rows ? begin + rows_per_chunk : rows;
@@ -54,13 +58,12 @@ absl::Status ColumnSums(CudaContext& cuda, int64_t rows, int64_t columns, const 
   TUNESMITH_ASSIGN_OR_RETURN(float* const partials, ScratchFor<float>(cuda, chunk_count * columns));
   if (chunk_count > 0) {
     const dim3 grid(BlockCount(columns, kWarpSize), static_cast<unsigned int>(chunk_count));
-    ColumnSumChunkKernel<<<grid, dim3(kWarpSize, kColumnSumLanes), 0, stream>>>(
-        rows, columns, rows_per_chunk, value, partials);
-    TUNESMITH_RETURN_IF_ERROR(LaunchStatus());
+    TUNESMITH_RETURN_IF_ERROR(LaunchKernel(ColumnSumChunkKernel<Value>,
+                                           {grid, dim3(kWarpSize, kColumnSumLanes)}, stream, rows,
+                                           columns, rows_per_chunk, value, partials));
   }
-  ColumnSumFinishKernel<<<BlockCount(columns), kBlockSize, 0, stream>>>(columns, chunk_count,
-                                                                        partials, accumulate, out);
-  return LaunchStatus();
+  return LaunchKernel(ColumnSumFinishKernel<A>, {BlockCount(columns)}, stream, columns, chunk_count,
+                      partials, accumulate, out);
 }
 
 }  // namespace tunesmith::trainer::cuda

@@ -83,8 +83,7 @@ __global__ void AddLossesKernel(int64_t count, const double* losses, double* los
 
 absl::Status AddLosses(int64_t count, const double* losses, const Tensor& loss_sum,
                        cudaStream_t stream) {
-  AddLossesKernel<<<1, kBlockSize, 0, stream>>>(count, losses, loss_sum.as<double>());
-  return LaunchStatus();
+  return LaunchKernel(AddLossesKernel, {1}, stream, count, losses, loss_sum.as<double>());
 }
 
 }  // namespace
@@ -96,9 +95,8 @@ absl::Status CrossEntropy(CudaContext& cuda, const CrossEntropyArgs& args) {
   TUNESMITH_ASSIGN_OR_RETURN(double* const losses, ScratchFor<double>(cuda, count));
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.logits.dtype, [&](auto element) {
     using T = decltype(element);
-    LossKernel<<<BlockCount(count, 1), kBlockSize, 0, stream>>>(
-        args.logits.dims[1], args.logits.as<const T>(), args.labels.as<const int32_t>(), losses);
-    return LaunchStatus();
+    return LaunchKernel(LossKernel<T>, {BlockCount(count, 1)}, stream, args.logits.dims[1],
+                        args.logits.as<const T>(), args.labels.as<const int32_t>(), losses);
   }));
   return AddLosses(count, losses, args.loss_sum, stream);
 }
@@ -110,10 +108,10 @@ absl::Status CrossEntropyInPlace(CudaContext& cuda, const CrossEntropyInPlaceArg
   TUNESMITH_ASSIGN_OR_RETURN(double* const losses, ScratchFor<double>(cuda, count));
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.logits.dtype, [&](auto element) {
     using T = decltype(element);
-    GradientKernel<<<BlockCount(count, 1), kBlockSize, 0, stream>>>(
-        args.logits.dims[1], args.logits.as<T>(), args.labels.as<const int32_t>(),
-        args.loss_scale.as<const float>(), static_cast<float>(args.soft_cap), losses);
-    return LaunchStatus();
+    return LaunchKernel(GradientKernel<T>, {BlockCount(count, 1)}, stream, args.logits.dims[1],
+                        args.logits.as<T>(), args.labels.as<const int32_t>(),
+                        args.loss_scale.as<const float>(), static_cast<float>(args.soft_cap),
+                        losses);
   }));
   return AddLosses(count, losses, args.loss_sum, stream);
 }

@@ -19,6 +19,7 @@
 #include "trainer/ops/rms_norm_cuda.h"
 #include "trainer/ops/rope_cuda.h"
 #include "trainer/ops/sgd_cuda.h"
+#include "trainer/ops/split_columns_cuda.h"
 #include "trainer/ops/swiglu_cuda.h"
 
 namespace tunesmith::trainer::cuda {
@@ -77,6 +78,8 @@ absl::Status DequantizeNf4(CudaContext&, const DequantizeNf4Args&) { return Abse
 absl::Status Rope(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status RopeBackward(CudaContext&, const RopeArgs&) { return Absent(); }
 absl::Status Sgd(CudaContext&, const SgdArgs&) { return Absent(); }
+absl::Status SplitColumns(CudaContext&, const SplitColumnsArgs&) { return Absent(); }
+absl::Status JoinColumns(CudaContext&, const JoinColumnsArgs&) { return Absent(); }
 absl::Status SwiGlu(CudaContext&, const SwiGluArgs&) { return Absent(); }
 absl::Status SwiGluBackward(CudaContext&, const SwiGluBackwardArgs&) { return Absent(); }
 

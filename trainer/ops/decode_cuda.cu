@@ -74,10 +74,14 @@ __device__ Candidate Better(Candidate a, Candidate b) {
   return a.index <= b.index ? a : b;
 }
 
+struct Candidates {
+  Candidate values[kBlockSize];
+};
+
 // One block per row.
 template <typename T>
 __global__ void ArgMaxKernel(int64_t vocab, const T* logits, int32_t* token) {
-  __shared__ Candidate candidates[kBlockSize];
+  auto& candidates = Shared<Candidates>().values;
   const T* const row = logits + blockIdx.x * vocab;
   Candidate best = {-INFINITY, vocab};
   for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
@@ -85,7 +89,7 @@ __global__ void ArgMaxKernel(int64_t vocab, const T* logits, int32_t* token) {
   candidates[threadIdx.x] = best;
   __syncthreads();
   for (int step = kBlockSize / 2; step > 0; step /= 2) {
-    if (threadIdx.x < step)
+    if (static_cast<int>(threadIdx.x) < step)
       candidates[threadIdx.x] = Better(candidates[threadIdx.x], candidates[threadIdx.x + step]);
     __syncthreads();
   }
@@ -99,10 +103,9 @@ absl::Status CacheAppend(CudaContext& cuda, const CacheAppendArgs& args) {
   if (args.cache.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.cache.dtype, [&](auto element) {
     using T = decltype(element);
-    AppendKernel<<<BlockCount(width), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        width, args.cache.dims[0], args.x.as<const T>(), args.positions.as<const int32_t>(),
-        args.cache.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(AppendKernel<T>, {BlockCount(width)}, cuda.impl().stream.get(), width,
+                        args.cache.dims[0], args.x.as<const T>(),
+                        args.positions.as<const int32_t>(), args.cache.as<T>());
   });
 }
 
@@ -118,10 +121,10 @@ absl::Status DecodeAttention(CudaContext& cuda, const DecodeAttentionArgs& args)
                         .change = ScoreChangeOf(shape)};
   return VisitFloat(args.q.dtype, [&](auto element) {
     using T = decltype(element);
-    DecodeKernel<<<BlockCount(shape.head_count, 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        d, args.q.as<const T>(), args.k_cache.as<const T>(), args.v_cache.as<const T>(),
+    return LaunchKernel(
+        DecodeKernel<T>, {BlockCount(shape.head_count, 1)}, cuda.impl().stream.get(), d,
+        args.q.as<const T>(), args.k_cache.as<const T>(), args.v_cache.as<const T>(),
         args.positions.as<const int32_t>(), args.o.as<T>(), args.scores.as<float>());
-    return LaunchStatus();
   });
 }
 
@@ -129,9 +132,9 @@ absl::Status ArgMax(CudaContext& cuda, const ArgMaxArgs& args) {
   if (args.token.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.logits.dtype, [&](auto element) {
     using T = decltype(element);
-    ArgMaxKernel<<<BlockCount(args.logits.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.logits.dims[1], args.logits.as<const T>(), args.token.as<int32_t>());
-    return LaunchStatus();
+    return LaunchKernel(ArgMaxKernel<T>, {BlockCount(args.logits.dims[0], 1)},
+                        cuda.impl().stream.get(), args.logits.dims[1], args.logits.as<const T>(),
+                        args.token.as<int32_t>());
   });
 }
 

@@ -47,9 +47,9 @@ absl::Status Launch(const DequantizeNf4Args& args, cudaStream_t stream) {
                               args.absmax_scale.as<const float>(),
                               args.absmax_offset.as<const float>()};
   const int64_t pack_count = args.y.element_count() / N;
-  DequantizeKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, args.codes.as<const Pack<uint8_t, N / 2>>(), magnitudes, args.y.as<Pack<T, N>>());
-  return LaunchStatus();
+  return LaunchKernel(DequantizeKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
+                      args.codes.as<const Pack<uint8_t, N / 2>>(), magnitudes,
+                      args.y.as<Pack<T, N>>());
 }
 
 }  // namespace

@@ -44,9 +44,8 @@ absl::Status Dropout(CudaContext& cuda, const DropoutArgs& args) {
                   .accumulate = args.accumulate};
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    DropKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        d, args.x.as<const T>(), args.y.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(DropKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(), d,
+                        args.x.as<const T>(), args.y.as<T>());
   });
 }
 

@@ -10,6 +10,7 @@ namespace tunesmith::trainer {
 struct AddArgs {
   Tensor x;  // any shape, T
   Tensor y;  // x's shape and dtype, in place
+  planner::Stream stream = planner::Stream::kCompute;
 };
 
 // y += x.

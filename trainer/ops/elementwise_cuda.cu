@@ -24,9 +24,8 @@ __global__ void AddKernel(int64_t pack_count, const Pack<T, N>* x, Pack<T, N>* y
 template <typename T, int N>
 absl::Status LaunchAdd(int64_t count, const void* x, void* y, cudaStream_t stream) {
   const int64_t pack_count = count / N;
-  AddKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, static_cast<const Pack<T, N>*>(x), static_cast<Pack<T, N>*>(y));
-  return LaunchStatus();
+  return LaunchKernel(AddKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
+                      static_cast<const Pack<T, N>*>(x), static_cast<Pack<T, N>*>(y));
 }
 
 template <typename T>
@@ -43,9 +42,8 @@ __global__ void ConvertKernel(int64_t count, const From* x, To* y) {
 
 template <typename From, typename To>
 absl::Status LaunchConvert(int64_t count, const void* x, void* y, cudaStream_t stream) {
-  ConvertKernel<<<BlockCount(count), kBlockSize, 0, stream>>>(count, static_cast<const From*>(x),
-                                                              static_cast<To*>(y));
-  return LaunchStatus();
+  return LaunchKernel(ConvertKernel<From, To>, {BlockCount(count)}, stream, count,
+                      static_cast<const From*>(x), static_cast<To*>(y));
 }
 
 // VisitFloat and f16, which only copies may have.
@@ -60,7 +58,7 @@ absl::Status VisitStorage(DType dtype, Visitor visitor) {
 absl::Status Add(CudaContext& cuda, const AddArgs& args) {
   const int64_t count = args.y.element_count();
   if (count == 0) return absl::OkStatus();
-  const cudaStream_t stream = cuda.impl().stream.get();
+  const cudaStream_t stream = cuda.impl().StreamOf(args.stream);
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
     constexpr int kPack = 16 / sizeof(T);
@@ -74,9 +72,8 @@ absl::Status SoftCap(CudaContext& cuda, const SoftCapArgs& args) {
   const int64_t count = args.x.element_count();
   if (count == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
-    CapKernel<<<BlockCount(count), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        count, static_cast<float>(args.cap), args.x.as<decltype(element)>());
-    return LaunchStatus();
+    return LaunchKernel(CapKernel<decltype(element)>, {BlockCount(count)}, cuda.impl().stream.get(),
+                        count, static_cast<float>(args.cap), args.x.as<decltype(element)>());
   });
 }
 

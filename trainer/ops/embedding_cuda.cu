@@ -39,6 +39,10 @@ __device__ bool IsFirst(int64_t i, const int32_t* tokens) {
   return __syncthreads_or(earlier) == 0;
 }
 
+struct Matches {
+  int values[kBlockSize];
+};
+
 // A deterministic scatter without atomics or sorting: the block of the first position of each token
 // owns the token's row of dweight; it finds the later positions of that token and adds their rows
 // in order, in f32, and writes the row once. Blocks of other positions find that they are not the
@@ -48,7 +52,7 @@ __device__ bool IsFirst(int64_t i, const int32_t* tokens) {
 template <typename T, typename A>
 __global__ void BackwardKernel(int64_t token_count, int64_t width, int64_t vocab,
                                const int32_t* tokens, const T* dy, A* dweight, float scale) {
-  __shared__ int matches[kBlockSize];
+  auto& matches = Shared<Matches>().values;
   const int64_t first = blockIdx.x;
   const int32_t token = tokens[first];
   if (token < 0 || token >= vocab || !IsFirst(first, tokens)) return;
@@ -82,10 +86,9 @@ absl::Status LaunchBackward(const EmbeddingBackwardArgs& args, cudaStream_t stre
   const int64_t token_count = args.tokens.element_count();
   const int64_t width = args.dweight.dims[1];
   const dim3 grid(BlockCount(token_count, 1), BlockCount(width, kColumnsPerBlock));
-  BackwardKernel<<<grid, kBlockSize, 0, stream>>>(
-      token_count, width, args.dweight.dims[0], args.tokens.as<const int32_t>(),
-      args.dy.as<const T>(), args.dweight.as<A>(), RoundedScale<T>(args.scale));
-  return LaunchStatus();
+  return LaunchKernel(BackwardKernel<T, A>, {grid}, stream, token_count, width,
+                      args.dweight.dims[0], args.tokens.as<const int32_t>(), args.dy.as<const T>(),
+                      args.dweight.as<A>(), RoundedScale<T>(args.scale));
 }
 
 absl::Status ClearTensor(const Tensor& tensor, cudaStream_t stream) {
@@ -101,10 +104,10 @@ absl::Status Embedding(CudaContext& cuda, const EmbeddingArgs& args) {
   if (args.y.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.weight.dtype, [&](auto element) {
     using T = decltype(element);
-    ForwardKernel<<<BlockCount(token_count, 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.weight.dims[1], args.weight.dims[0], args.tokens.as<const int32_t>(),
-        args.weight.as<const T>(), args.y.as<T>(), RoundedScale<T>(args.scale), args.accumulate);
-    return LaunchStatus();
+    return LaunchKernel(ForwardKernel<T>, {BlockCount(token_count, 1)}, cuda.impl().stream.get(),
+                        args.weight.dims[1], args.weight.dims[0], args.tokens.as<const int32_t>(),
+                        args.weight.as<const T>(), args.y.as<T>(), RoundedScale<T>(args.scale),
+                        args.accumulate);
   });
 }
 

@@ -1,34 +1,21 @@
+#include <type_traits>
+
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "trainer/cuda/cuda_context_impl.h"
-#include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/flash_attention_cuda.h"
-#include "trainer/ops/score_change.cuh"
+#include "trainer/ops/flash_matrix_cuda.h"
 
-// One warp per query, or per key in the gradients of keys and values: each lane holds every 32nd element of a head's vectors in registers, a
-// score is a sum over the warp, and softmax is carried along the keys (Milakov and Gimelshein 2018, arXiv 1805.02867, algorithm 3). Plain
-// rather than quick: no matrix units. Nothing is T x T, sums have a fixed order, and only visible pairs are computed.
+// Bf16 goes to the matrix units (flash_matrix_cuda.h) where they take its shape. The kernels here are for all else, plain rather than quick. One warp
+// per query, or per key in the gradients of keys and values: each lane holds every 32nd element of a head's vectors in registers, a score is a
+// sum over the warp, and softmax is carried along the keys (Milakov and Gimelshein 2018, arXiv 1805.02867, algorithm 3). Nothing is T x T, sums
+// have a fixed order, and only visible pairs are computed.
 namespace tunesmith::trainer::cuda {
 namespace {
 
 constexpr int kWarpsPerBlock = kBlockSize / kWarpSize;
 // A lane holds at most so many elements: heads of up to 256.
 constexpr int kMaxPerLane = 8;
-
-struct FlashDims {
-  int64_t context, heads, kv_heads, group, head_size;
-  int64_t query_count;  // B * H * T
-  int64_t key_count;    // B * K * T
-  int64_t window;       // 0: none
-  float scale;
-  ScoreChange change;
-};
-
-__device__ int64_t FirstVisible(const FlashDims& d, const int32_t* document_starts, int64_t row,
-                                int64_t t) {
-  const int64_t first = document_starts[row * d.context + t];
-  return d.window > 0 && t - first >= d.window ? t - d.window + 1 : first;
-}
 
 // A head's vector of one token, spread over a warp; elements beyond the head size are zero.
 struct LaneVector {
@@ -84,31 +71,21 @@ __device__ Position PositionOf(int64_t warp, int64_t heads, int64_t context) {
   return {warp / context / heads, warp / context % heads, warp % context};
 }
 
-// Where a head's vector of a token starts in a (BT, heads * D) tensor.
-__device__ int64_t VectorAt(const FlashDims& d, int64_t heads, int64_t row, int64_t head,
-                            int64_t t) {
-  return ((row * d.context + t) * heads + head) * d.head_size;
+__device__ int64_t FirstKey(const FlashDims& d, const int32_t* document_starts, const Position& p) {
+  return d.FirstVisible(document_starts[p.row * d.context + p.t], static_cast<int>(p.t));
 }
 
 template <typename T>
-struct ForwardArgs {
-  const T *q, *k, *v;
-  const int32_t* document_starts;
-  T* o;
-  float* log_sum_exp;
-};
-
-template <typename T>
-__global__ void ForwardKernel(FlashDims d, ForwardArgs<T> a) {
+__global__ void ForwardKernel(FlashDims d, FlashForwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
-  if (warp >= d.query_count) return;
+  if (warp >= d.query_count()) return;
   const Position p = PositionOf(warp, d.heads, d.context);
   const int64_t at = VectorAt(d, d.heads, p.row, p.head, p.t);
   const LaneVector q = LoadVector(a.q + at, d.head_size);
   LaneVector o;
   float maximum = -INFINITY;
   float sum = 0.0f;
-  for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
+  for (int64_t j = FirstKey(d, a.document_starts, p); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
     const float dot = Dot(q, LoadVector(a.k + key, d.head_size));
     const float score = d.change.Apply(d.scale * dot, p.head, p.t - j).score;
@@ -123,20 +100,11 @@ __global__ void ForwardKernel(FlashDims d, ForwardArgs<T> a) {
   if (threadIdx.x % kWarpSize == 0) a.log_sum_exp[warp] = maximum + logf(sum);
 }
 
-template <typename T>
-struct BackwardArgs {
-  const T *d_o, *q, *k, *v, *o;
-  const float* log_sum_exp;
-  const int32_t* document_starts;
-  T *dq, *dk, *dv;
-  float* deltas;  // (B * H, T): the product of d_o and o
-};
-
 // With P = exp(score - log_sum_exp) and delta = d_o . o: d score = P (d_o . v - delta). One warp per query; also writes the deltas.
 template <typename T>
-__global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
+__global__ void QueryGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
-  if (warp >= d.query_count) return;
+  if (warp >= d.query_count()) return;
   const Position p = PositionOf(warp, d.heads, d.context);
   const int64_t at = VectorAt(d, d.heads, p.row, p.head, p.t);
   const LaneVector q = LoadVector(a.q + at, d.head_size);
@@ -144,7 +112,7 @@ __global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
   const float delta = Dot(d_o, LoadVector(a.o + at, d.head_size));
   if (threadIdx.x % kWarpSize == 0) a.deltas[warp] = delta;
   LaneVector dq;
-  for (int64_t j = FirstVisible(d, a.document_starts, p.row, p.t); j <= p.t; ++j) {
+  for (int64_t j = FirstKey(d, a.document_starts, p); j <= p.t; ++j) {
     const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
     const LaneVector k = LoadVector(a.k + key, d.head_size);
     const ChangedScore changed = d.change.Apply(d.scale * Dot(q, k), p.head, p.t - j);
@@ -158,15 +126,15 @@ __global__ void QueryGradientKernel(FlashDims d, BackwardArgs<T> a) {
 // One warp per key and key/value head, over the heads of its group and the queries that see it: those from the key on, within the window,
 // whose document starts no later; they are consecutive.
 template <typename T>
-__global__ void KeyGradientKernel(FlashDims d, BackwardArgs<T> a) {
+__global__ void KeyGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
-  if (warp >= d.key_count) return;
+  if (warp >= d.key_count()) return;
   const Position p = PositionOf(warp, d.kv_heads, d.context);
   const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head, p.t);
   const LaneVector k = LoadVector(a.k + key, d.head_size);
   const LaneVector v = LoadVector(a.v + key, d.head_size);
   const int32_t* const starts = a.document_starts + p.row * d.context;
-  const int64_t end = d.window > 0 ? min(d.context, p.t + d.window) : d.context;
+  const int64_t end = d.window > 0 ? min(int64_t{d.context}, p.t + d.window) : d.context;
   LaneVector dk, dv;
   for (int64_t head = p.head * d.group; head < (p.head + 1) * d.group; ++head) {
     for (int64_t i = p.t; i < end && starts[i] <= p.t; ++i) {
@@ -190,48 +158,53 @@ absl::StatusOr<FlashDims> DimsOf(const AttentionShape& shape, const Tensor& q) {
                                            kMaxPerLane * kWarpSize, " elements, not ",
                                            shape.head_size, "; use attention=eager"));
   }
-  return FlashDims{.context = shape.context,
-                   .heads = shape.head_count,
-                   .kv_heads = shape.kv_head_count,
-                   .group = shape.head_count / shape.kv_head_count,
-                   .head_size = shape.head_size,
-                   .query_count = q.dims[0] * shape.head_count,
-                   .key_count = q.dims[0] * shape.kv_head_count,
-                   .window = shape.window,
+  return FlashDims{.rows = static_cast<int>(q.dims[0] / shape.context),
+                   .context = static_cast<int>(shape.context),
+                   .heads = static_cast<int>(shape.head_count),
+                   .kv_heads = static_cast<int>(shape.kv_head_count),
+                   .group = static_cast<int>(shape.head_count / shape.kv_head_count),
+                   .head_size = static_cast<int>(shape.head_size),
+                   .window = static_cast<int>(shape.window),
                    .scale = static_cast<float>(shape.scale),
                    .change = ScoreChangeOf(shape)};
 }
 
 template <typename T>
 absl::Status Forward(const FlashDims& d, const FlashAttentionArgs& args, cudaStream_t stream) {
-  const ForwardArgs<T> a = {.q = args.q.as<const T>(),
-                            .k = args.k.as<const T>(),
-                            .v = args.v.as<const T>(),
-                            .document_starts = args.document_starts.as<const int32_t>(),
-                            .o = args.o.as<T>(),
-                            .log_sum_exp = args.log_sum_exp.as<float>()};
-  ForwardKernel<<<BlockCount(d.query_count, kWarpsPerBlock), kBlockSize, 0, stream>>>(d, a);
-  return LaunchStatus();
+  const FlashForwardArgs<T> a = {.q = args.q.as<const T>(),
+                                 .k = args.k.as<const T>(),
+                                 .v = args.v.as<const T>(),
+                                 .document_starts = args.document_starts.as<const int32_t>(),
+                                 .o = args.o.as<T>(),
+                                 .log_sum_exp = args.log_sum_exp.as<float>()};
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (FlashMatrixTakes(d, a)) return FlashMatrixForward(d, a, stream);
+  }
+  return LaunchKernel(ForwardKernel<T>, {BlockCount(d.query_count(), kWarpsPerBlock)}, stream, d,
+                      a);
 }
 
 template <typename T>
 absl::Status Backward(const FlashDims& d, const FlashAttentionBackwardArgs& args, float* deltas,
                       cudaStream_t stream) {
-  const BackwardArgs<T> a = {.d_o = args.d_o.as<const T>(),
-                             .q = args.q.as<const T>(),
-                             .k = args.k.as<const T>(),
-                             .v = args.v.as<const T>(),
-                             .o = args.o.as<const T>(),
-                             .log_sum_exp = args.log_sum_exp.as<const float>(),
-                             .document_starts = args.document_starts.as<const int32_t>(),
-                             .dq = args.dq.as<T>(),
-                             .dk = args.dk.as<T>(),
-                             .dv = args.dv.as<T>(),
-                             .deltas = deltas};
-  QueryGradientKernel<<<BlockCount(d.query_count, kWarpsPerBlock), kBlockSize, 0, stream>>>(d, a);
-  TUNESMITH_RETURN_IF_ERROR(LaunchStatus());
-  KeyGradientKernel<<<BlockCount(d.key_count, kWarpsPerBlock), kBlockSize, 0, stream>>>(d, a);
-  return LaunchStatus();
+  const FlashBackwardArgs<T> a = {.d_o = args.d_o.as<const T>(),
+                                  .q = args.q.as<const T>(),
+                                  .k = args.k.as<const T>(),
+                                  .v = args.v.as<const T>(),
+                                  .o = args.o.as<const T>(),
+                                  .log_sum_exp = args.log_sum_exp.as<const float>(),
+                                  .document_starts = args.document_starts.as<const int32_t>(),
+                                  .dq = args.dq.as<T>(),
+                                  .dk = args.dk.as<T>(),
+                                  .dv = args.dv.as<T>(),
+                                  .deltas = deltas};
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (FlashMatrixTakes(d, a)) return FlashMatrixBackward(d, a, stream);
+  }
+  TUNESMITH_RETURN_IF_ERROR(LaunchKernel(
+      QueryGradientKernel<T>, {BlockCount(d.query_count(), kWarpsPerBlock)}, stream, d, a));
+  return LaunchKernel(KeyGradientKernel<T>, {BlockCount(d.key_count(), kWarpsPerBlock)}, stream, d,
+                      a);
 }
 
 }  // namespace
@@ -247,7 +220,7 @@ absl::Status FlashAttention(CudaContext& cuda, const FlashAttentionArgs& args) {
 absl::Status FlashAttentionBackward(CudaContext& cuda, const FlashAttentionBackwardArgs& args) {
   if (args.q.element_count() == 0) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args.shape, args.q));
-  TUNESMITH_ASSIGN_OR_RETURN(float* const deltas, ScratchFor<float>(cuda, d.query_count));
+  TUNESMITH_ASSIGN_OR_RETURN(float* const deltas, ScratchFor<float>(cuda, d.query_count()));
   return VisitFloat(args.q.dtype, [&](auto element) {
     return Backward<decltype(element)>(d, args, deltas, cuda.impl().stream.get());
   });

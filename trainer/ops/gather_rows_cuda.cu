@@ -35,10 +35,9 @@ absl::Status GatherRows(CudaContext& cuda, const GatherRowsArgs& args) {
   if (args.y.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    GatherKernel<<<BlockCount(args.y.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.y.dims[1], args.x.dims[0], args.rows.as<const int32_t>(), args.x.as<const T>(),
-        args.y.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(GatherKernel<T>, {BlockCount(args.y.dims[0], 1)}, cuda.impl().stream.get(),
+                        args.y.dims[1], args.x.dims[0], args.rows.as<const int32_t>(),
+                        args.x.as<const T>(), args.y.as<T>());
   });
 }
 
@@ -50,10 +49,9 @@ absl::Status ScatterRows(CudaContext& cuda, const ScatterRowsArgs& args) {
   if (args.dy.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
-    ScatterKernel<<<BlockCount(args.dy.dims[0], 1), kBlockSize, 0, stream>>>(
-        args.dy.dims[1], args.dx.dims[0], args.rows.as<const int32_t>(), args.dy.as<const T>(),
-        args.dx.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(ScatterKernel<T>, {BlockCount(args.dy.dims[0], 1)}, stream, args.dy.dims[1],
+                        args.dx.dims[0], args.rows.as<const int32_t>(), args.dy.as<const T>(),
+                        args.dx.as<T>());
   });
 }
 

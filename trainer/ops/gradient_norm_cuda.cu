@@ -53,21 +53,19 @@ absl::Status SumSquares(CudaContext& cuda, const SumSquaresArgs& args) {
   TUNESMITH_ASSIGN_OR_RETURN(double* const partials, ScratchFor<double>(cuda, partial_count));
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    PartialKernel<<<partial_count, kBlockSize, 0, stream>>>(count, args.x.as<const T>(), partials);
-    return LaunchStatus();
+    return LaunchKernel(PartialKernel<T>, {partial_count}, stream, count, args.x.as<const T>(),
+                        partials);
   }));
-  FinishKernel<<<1, kBlockSize, 0, stream>>>(partial_count, partials, args.sum.as<double>());
-  return LaunchStatus();
+  return LaunchKernel(FinishKernel, {1}, stream, partial_count, partials, args.sum.as<double>());
 }
 
 absl::Status ClipFactor(CudaContext& cuda, const ClipFactorArgs& args) {
   for (const Tensor* tensor : {&args.step_scalars, &args.clip_factor, &args.gradient_norm}) {
     if (tensor->dtype != DType::kF32) return UnsupportedDType(tensor->dtype);
   }
-  ClipFactorKernel<<<1, 1, 0, cuda.impl().stream.get()>>>(
-      args.sum.as<const double>(), args.step_scalars.as<const float>(),
-      args.clip_factor.as<float>(), args.gradient_norm.as<float>());
-  return LaunchStatus();
+  return LaunchKernel(ClipFactorKernel, {1, 1}, cuda.impl().stream.get(),
+                      args.sum.as<const double>(), args.step_scalars.as<const float>(),
+                      args.clip_factor.as<float>(), args.gradient_norm.as<float>());
 }
 
 }  // namespace tunesmith::trainer::cuda

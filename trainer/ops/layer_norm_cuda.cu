@@ -74,11 +74,10 @@ absl::Status LayerNorm(CudaContext& cuda, const LayerNormArgs& args) {
   if (args.x.dims[0] == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    ForwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(), args.bias.as<const T>(),
-        args.y.as<T>(), args.mean.as<float>(), args.rstd.as<float>(),
-        static_cast<float>(args.epsilon));
-    return LaunchStatus();
+    return LaunchKernel(ForwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
+                        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(),
+                        args.bias.as<const T>(), args.y.as<T>(), args.mean.as<float>(),
+                        args.rstd.as<float>(), static_cast<float>(args.epsilon));
   });
 }
 
@@ -86,10 +85,10 @@ absl::Status LayerNormBackward(CudaContext& cuda, const LayerNormBackwardArgs& a
   if (args.x.dims[0] == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    BackwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
+    return LaunchKernel(
+        BackwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
         args.x.dims[1], args.dy.as<const T>(), args.x.as<const T>(), args.weight.as<const T>(),
         args.mean.as<const float>(), args.rstd.as<const float>(), args.dx.as<T>(), args.accumulate);
-    return LaunchStatus();
   });
 }
 

@@ -60,9 +60,9 @@ absl::Status LinearBias(CudaContext& cuda, const LinearBiasArgs& args) {
   if (count == 0) return absl::OkStatus();
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    BroadcastKernel<<<BlockCount(count), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        count, args.y.dims[1], args.bias.as<const T>(), args.addend.as<const T>(), args.y.as<T>());
-    return LaunchStatus();
+    return LaunchKernel(BroadcastKernel<T>, {BlockCount(count)}, cuda.impl().stream.get(), count,
+                        args.y.dims[1], args.bias.as<const T>(), args.addend.as<const T>(),
+                        args.y.as<T>());
   }));
   return Product(cuda, args.x, args.weight, args.y, 1.0f, args.y, 1.0f);
 }

@@ -61,11 +61,10 @@ absl::Status RmsNorm(CudaContext& cuda, const RmsNormArgs& args) {
   if (args.x.dims[0] == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    ForwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(), args.y.as<T>(),
-        args.rstd.as<float>(), static_cast<float>(args.epsilon),
-        static_cast<float>(args.weight_offset));
-    return LaunchStatus();
+    return LaunchKernel(ForwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
+                        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(),
+                        args.y.as<T>(), args.rstd.as<float>(), static_cast<float>(args.epsilon),
+                        static_cast<float>(args.weight_offset));
   });
 }
 
@@ -73,11 +72,11 @@ absl::Status RmsNormBackward(CudaContext& cuda, const RmsNormBackwardArgs& args)
   if (args.x.dims[0] == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    BackwardKernel<<<BlockCount(args.x.dims[0], 1), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        args.x.dims[1], args.dy.as<const T>(), args.x.as<const T>(), args.weight.as<const T>(),
-        args.rstd.as<const float>(), args.dx.as<T>(), static_cast<float>(args.weight_offset),
-        args.accumulate);
-    return LaunchStatus();
+    return LaunchKernel(BackwardKernel<T>, {BlockCount(args.x.dims[0], 1)},
+                        cuda.impl().stream.get(), args.x.dims[1], args.dy.as<const T>(),
+                        args.x.as<const T>(), args.weight.as<const T>(),
+                        args.rstd.as<const float>(), args.dx.as<T>(),
+                        static_cast<float>(args.weight_offset), args.accumulate);
   });
 }
 

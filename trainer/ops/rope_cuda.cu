@@ -48,11 +48,10 @@ absl::Status Rotate(CudaContext& cuda, const RopeArgs& args, float direction) {
   if (pair_count == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    RotateKernel<<<BlockCount(pair_count), kBlockSize, 0, cuda.impl().stream.get()>>>(
-        pair_count, args.head_count, args.head_size, args.rotary_size / 2, args.x.as<T>(),
-        args.positions.as<const int32_t>(), FrequenciesOf(args),
-        static_cast<float>(RopeAmplitude(args)), direction);
-    return LaunchStatus();
+    return LaunchKernel(RotateKernel<T>, {BlockCount(pair_count)}, cuda.impl().stream.get(),
+                        pair_count, args.head_count, args.head_size, args.rotary_size / 2,
+                        args.x.as<T>(), args.positions.as<const int32_t>(), FrequenciesOf(args),
+                        static_cast<float>(RopeAmplitude(args)), direction);
   });
 }
 

@@ -332,7 +332,8 @@ absl::Status RunOther(const OpContext& context, const OpCall& call) {
     case OpKind::kArgMax:
       return ArgMax(context, {.logits = in[0], .token = out[0]});
     case OpKind::kCopy:
-      if (call.attributes.accumulate) return Add(context, {.x = in[0], .y = out[0]});
+      if (call.attributes.accumulate)
+        return Add(context, {.x = in[0], .y = out[0], .stream = call.stream});
       return Copy(context, {.x = in[0], .y = out[0], .stream = call.stream});
     case OpKind::kAllGather:
     case OpKind::kReduceScatter:

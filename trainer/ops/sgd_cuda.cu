@@ -48,8 +48,7 @@ absl::Status Launch(const SgdArgs& args, cudaStream_t stream) {
       .key = KeyOf(args),
       .decays = args.decays,
   };
-  SgdKernel<<<BlockCount(k.count), kBlockSize, 0, stream>>>(k);
-  return LaunchStatus();
+  return LaunchKernel(SgdKernel<P, G>, {BlockCount(k.count)}, stream, k);
 }
 
 }  // namespace

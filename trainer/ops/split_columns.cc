@@ -2,36 +2,33 @@
 
 #include "common/status_macros.h"
 #include "trainer/ops/checks.h"
+#include "trainer/ops/dispatch.h"
 #include "trainer/ops/split_columns_cpu.h"
+#include "trainer/ops/split_columns_cuda.h"
 
 namespace tunesmith::trainer {
 namespace {
 
 using planner::OpKind;
 
-absl::Status Check(const OpContext& context, OpKind op, const Tensor& x, const Tensor& parts,
-                   int64_t part_count) {
+absl::Status Check(OpKind op, const Tensor& x, const Tensor& parts, int64_t part_count) {
   const int64_t N = x.dims[0], C = x.dims[1], W = parts.dims[1];
   TUNESMITH_RETURN_IF_ERROR(CheckTensors(
       op, {{"x", x, {N, C}, kComputeDTypes}, {"parts", parts, {part_count * N, W}, x.dtype}}));
-  TUNESMITH_RETURN_IF_ERROR(CheckThat(op, C % W == 0 && part_count * W % C == 0,
-                                      "parts do not make up the columns of x"));
-  if (context.device == planner::BackendKind::kCpu) return absl::OkStatus();
-  return absl::UnimplementedError("several ranks run on CPUs alone so far");
+  return CheckThat(op, C % W == 0 && part_count * W % C == 0,
+                   "parts do not make up the columns of x");
 }
 
 }  // namespace
 
 absl::Status SplitColumns(const OpContext& context, const SplitColumnsArgs& args) {
-  TUNESMITH_RETURN_IF_ERROR(
-      Check(context, OpKind::kSplitColumns, args.x, args.parts, args.part_count));
-  return cpu::SplitColumns(*context.threads, args);
+  TUNESMITH_RETURN_IF_ERROR(Check(OpKind::kSplitColumns, args.x, args.parts, args.part_count));
+  return Dispatch(context, args, cpu::SplitColumns, cuda::SplitColumns);
 }
 
 absl::Status JoinColumns(const OpContext& context, const JoinColumnsArgs& args) {
-  TUNESMITH_RETURN_IF_ERROR(
-      Check(context, OpKind::kJoinColumns, args.x, args.parts, args.part_count));
-  return cpu::JoinColumns(*context.threads, args);
+  TUNESMITH_RETURN_IF_ERROR(Check(OpKind::kJoinColumns, args.x, args.parts, args.part_count));
+  return Dispatch(context, args, cpu::JoinColumns, cuda::JoinColumns);
 }
 
 }  // namespace tunesmith::trainer

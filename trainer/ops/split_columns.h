@@ -8,7 +8,7 @@
 
 // What ranks of a micro-batch send each other: the columns of a matrix as parts one behind the other, and the way back. Letters: trainer/dims.h; S parts of W
 // columns. Of C columns each is in one part, or, where S * W > C, in C / W times as many as there are then: part r begins at column r * C / S, rounded down to
-// a multiple of W. On the CPU alone so far: UNIMPLEMENTED on a GPU. INVALID_ARGUMENT: parts that do not make up the matrix. Other errors:
+// a multiple of W. INVALID_ARGUMENT: parts that do not make up the matrix. Other errors:
 // trainer/ops/embedding.h.
 namespace tunesmith::trainer {
 

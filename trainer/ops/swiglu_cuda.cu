@@ -47,19 +47,18 @@ template <typename T, int N>
 absl::Status LaunchForward(const SwiGluArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
   const int64_t pack_count = args.y.element_count() / N;
-  ForwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, args.activation, args.gate.as<const P>(), args.up.as<const P>(), args.y.as<P>());
-  return LaunchStatus();
+  return LaunchKernel(ForwardKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
+                      args.activation, args.gate.as<const P>(), args.up.as<const P>(),
+                      args.y.as<P>());
 }
 
 template <typename T, int N>
 absl::Status LaunchBackward(const SwiGluBackwardArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
   const int64_t pack_count = args.dy.element_count() / N;
-  BackwardKernel<T, N><<<BlockCount(pack_count), kBlockSize, 0, stream>>>(
-      pack_count, args.activation, args.dy.as<const P>(), args.gate.as<const P>(),
-      args.up.as<const P>(), args.dgate.as<P>(), args.dup.as<P>());
-  return LaunchStatus();
+  return LaunchKernel(BackwardKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
+                      args.activation, args.dy.as<const P>(), args.gate.as<const P>(),
+                      args.up.as<const P>(), args.dgate.as<P>(), args.dup.as<P>());
 }
 
 }  // namespace

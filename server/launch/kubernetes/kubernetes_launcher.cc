@@ -19,8 +19,6 @@ constexpr char kManifestFile[] = "kubernetes-job.json";
 constexpr char kServiceFile[] = "kubernetes-service.json";
 // Every field must be known to the server: a misspelled or too new one would else be dropped in silence.
 constexpr char kStrict[] = "?fieldValidation=Strict&fieldManager=tunesmith";
-// A run directory that tells of something new makes the list's word old.
-constexpr absl::Duration kSoon = absl::Milliseconds(500);
 constexpr absl::Duration kDeleteAgain = absl::Seconds(10);
 
 // The trainer has saved and ended because it was told to. By whom, Kubernetes knows.
@@ -93,7 +91,8 @@ AttemptView ViewOf(const KubernetesJob& job, const Sight& sight) {
 KubernetesLauncher::KubernetesLauncher(KubernetesLauncherOptions options)
     : options_(std::move(options)),
       kubectl_(options_.context, options_.command_timeout),
-      jobs_(options_) {}
+      jobs_(options_),
+      news_(options_.poll_interval) {}
 
 absl::StatusOr<v1::ResourceClaim> KubernetesLauncher::Check(const v1::Job& job) const {
   TUNESMITH_RETURN_IF_ERROR(CheckPaths(options_, job));
@@ -125,26 +124,19 @@ absl::StatusOr<v1::RenderedSubmission> KubernetesLauncher::Render(const v1::Job&
 }
 
 v1::Cluster KubernetesLauncher::Describe(const std::vector<v1::Job>&) const {
-  v1::Cluster cluster;
-  cluster.set_name(StrCat("clusters/", name()));
-  cluster.set_launcher(std::string(name()));
-  cluster.set_description(StrCat("Kubernetes, by kubectl, in the namespace ",
-                                 options_.namespace_name, "; what it has is not listed"));
-  return cluster;
+  return ClusterOf(name(), StrCat("Kubernetes, by kubectl, in the namespace ",
+                                  options_.namespace_name, "; what it has is not listed"));
 }
 
 std::vector<Admission> KubernetesLauncher::Admit(const std::vector<v1::Job>& queue,
                                                  const std::vector<v1::Job>&) {
-  return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
+  return AdmitAll(queue);
 }
 
 absl::StatusOr<std::string> KubernetesLauncher::Start(const v1::Job& job) {
-  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
   const std::string name = KubernetesJobName(job);
-  const absl::Status status = Make(job);
-  if (absl::IsUnavailable(status)) return refused_[name].Note(status, options_.poll_interval);
-  refused_.erase(name);
-  TUNESMITH_RETURN_IF_ERROR(status);
+  TUNESMITH_RETURN_IF_ERROR(refused_.Check(name));
+  TUNESMITH_RETURN_IF_ERROR(refused_.Note(name, Make(job), options_.poll_interval));
   return StrCat(options_.namespace_name, "/", name);
 }
 
@@ -187,7 +179,7 @@ absl::StatusOr<nlohmann::json> KubernetesLauncher::FindOwn(const v1::Job& job) c
 }
 
 absl::StatusOr<std::string> KubernetesLauncher::Find(const v1::Job& job) {
-  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
+  TUNESMITH_RETURN_IF_ERROR(refused_.Check(KubernetesJobName(job)));
   const Sight sight = SightOf(job.run_directory(), job.attempt());
   const std::string name = sight.has_claimer ? sight.shim.cluster_job() : KubernetesJobName(job);
   if (!sight.has_claimer) {
@@ -196,11 +188,6 @@ absl::StatusOr<std::string> KubernetesLauncher::Find(const v1::Job& job) {
     TUNESMITH_RETURN_IF_ERROR(MakeService(job, found->uid));
   }
   return StrCat(options_.namespace_name, "/", name);
-}
-
-absl::Status KubernetesLauncher::CheckRefusal(const v1::Job& job) const {
-  const auto refused = refused_.find(KubernetesJobName(job));
-  return refused == refused_.end() ? absl::OkStatus() : refused->second.Check();
 }
 
 // The name of a Job of this namespace. A server that looks into another one knows nothing of its Jobs, and silence is no end.
@@ -219,8 +206,12 @@ absl::StatusOr<std::optional<KubernetesJob>> KubernetesLauncher::Ask(const std::
   const KubernetesPod* pod = job ? job->NewestPod() : nullptr;
   const bool runs = pod != nullptr && pod->phase == "Running";
   if (job && !sight.exit && (!sight.claimed || runs)) return job;
-  // A list that was read before the Job was made says nothing by not having it.
-  return jobs_.Find(name, job ? std::min(kSoon, options_.poll_interval) : absl::ZeroDuration());
+  // A list that was read before the Job was made says nothing by not having it; one that has said its last word is about to end.
+  const bool ends = sight.exit && (runs || sight.exit->state() != v1::JOB_STATE_CANCELLED);
+  const absl::Duration age = !job   ? absl::ZeroDuration()
+                             : ends ? news_.Soon()
+                                    : news_.ListAge(name, sight);
+  return jobs_.Find(name, age);
 }
 
 absl::StatusOr<AttemptView> KubernetesLauncher::Look(const v1::Job& job,
@@ -236,7 +227,7 @@ absl::StatusOr<AttemptView> KubernetesLauncher::Look(const v1::Job& job,
   view.attempt = attempt;
   if (view.phase == AttemptView::Phase::kEnded) {
     deleted_.erase(name);
-    refused_.erase(KubernetesJobName(job));
+    news_.Forget(name);
   }
   return view;
 }

@@ -6,10 +6,9 @@
 #include "absl/time/time.h"
 #include "server/launch/kubernetes/kubernetes_jobs.h"
 #include "server/launch/launcher.h"
+#include "server/launch/sight_news.h"
 
 namespace tunesmith::server {
-
-struct Sight;
 
 // Starts attempts as Jobs of Kubernetes (or JobSets, or TrainJobs), by kubectl. Pods run tunesmith-shim in an image that has it, and see run directories through volumes at the paths that the server
 // has them at. Kubernetes (or Kueue) queues: every job is handed over at once.
@@ -47,13 +46,13 @@ class KubernetesLauncher final : public Launcher {
   absl::Status Make(const v1::Job& job) const;
   absl::Status Delete(const std::string& name) const;
   absl::StatusOr<std::optional<KubernetesJob>> Ask(const std::string& name, const Sight& sight);
-  absl::Status CheckRefusal(const v1::Job& job) const;
 
   const KubernetesLauncherOptions options_;
   const Kubectl kubectl_;
   KubernetesJobs jobs_;
   std::map<std::string, absl::Time> deleted_;  // when a Job was last deleted, by name
-  std::map<std::string, HoldOff> refused_;     // submissions that may be taken later, by name
+  HoldOffs refused_;                           // submissions that may be taken later, by name
+  SightNews news_;
 };
 
 }  // namespace tunesmith::server

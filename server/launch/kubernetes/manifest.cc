@@ -302,10 +302,7 @@ absl::Status CheckPaths(const KubernetesLauncherOptions& options, const v1::Job&
                     "PATH_NOT_MOUNTED");
 }
 
-std::string KubernetesJobName(const v1::Job& job) {
-  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-",
-                std::max<int64_t>(1, job.attempt()));
-}
+std::string KubernetesJobName(const v1::Job& job) { return ClusterJobName(job); }
 
 absl::StatusOr<KubernetesForm> ParseKubernetesForm(const std::string& text) {
   if (text == "job") return KubernetesForm::kJob;

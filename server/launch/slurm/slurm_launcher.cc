@@ -20,8 +20,6 @@ namespace {
 using convert::InDirectory;
 
 constexpr char kSlurmLogFile[] = "log/slurm.log";
-// A run directory that tells of something new makes the queue's word old.
-constexpr absl::Duration kSoon = absl::Milliseconds(500);
 constexpr absl::Duration kCancelAgain = absl::Seconds(10);
 
 std::string ScriptFile(const v1::Job& job) {
@@ -89,7 +87,9 @@ std::string Outlook(const CommandResult& result) {
 }  // namespace
 
 SlurmLauncher::SlurmLauncher(SlurmLauncherOptions options)
-    : options_(std::move(options)), queue_(options_.poll_interval, options_.command_timeout) {}
+    : options_(std::move(options)),
+      queue_(options_.poll_interval, options_.command_timeout),
+      news_(options_.poll_interval) {}
 
 absl::StatusOr<v1::ResourceClaim> SlurmLauncher::Check(const v1::Job& job) const {
   TUNESMITH_RETURN_IF_ERROR(ScriptOf(options_, job).status());
@@ -119,10 +119,7 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
 v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
   std::lock_guard lock(mutex_);
   if (absl::Now() - cluster_read_ < options_.poll_interval) return cluster_;
-  cluster_ = v1::Cluster();
-  cluster_.set_name(StrCat("clusters/", name()));
-  cluster_.set_launcher(std::string(name()));
-  cluster_.set_description("Slurm, by its commands");
+  cluster_ = ClusterOf(name(), "Slurm, by its commands");
   const auto result = RunSlurm(SinfoArguments(), options_.command_timeout);
   cluster_read_ = absl::Now();
   const absl::Status status = result.ok() ? StatusOf("sinfo", *result) : result.status();
@@ -134,21 +131,18 @@ v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
 
 std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
                                             const std::vector<v1::Job>&) {
-  return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
+  return AdmitAll(queue);
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
-  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
+  TUNESMITH_RETURN_IF_ERROR(refused_.Check(ClusterJobName(job)));
   TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
   const auto result = RunSlurm({"sbatch", "--parsable", ScriptFile(job)}, options_.command_timeout,
                                job.run_directory());
   const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
-  if (absl::IsUnavailable(status))
-    return refused_[SlurmJobName(job)].Note(status, options_.poll_interval);
-  refused_.erase(SlurmJobName(job));
-  TUNESMITH_RETURN_IF_ERROR(status);
+  TUNESMITH_RETURN_IF_ERROR(refused_.Note(ClusterJobName(job), status, options_.poll_interval));
   // "17", or "17;cluster" in a federation.
   const std::string line = FirstLine(result->output);
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, JobNumber(line.substr(0, line.find(';'))));
@@ -159,26 +153,22 @@ absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
   const Sight sight = SightOf(job.run_directory(), job.attempt());
   if (sight.has_claimer) return sight.shim.cluster_job();
   // A submission that was refused a moment ago is not repeated yet, so that nothing hangs on the answer.
-  TUNESMITH_RETURN_IF_ERROR(CheckRefusal(job));
-  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(SlurmJobName(job)));
+  TUNESMITH_RETURN_IF_ERROR(refused_.Check(ClusterJobName(job)));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.FindByName(ClusterJobName(job)));
   return found ? StrCat(found->id) : "";
-}
-
-absl::Status SlurmLauncher::CheckRefusal(const v1::Job& job) const {
-  const auto refused = refused_.find(SlurmJobName(job));
-  return refused == refused_.end() ? absl::OkStatus() : refused->second.Check();
 }
 
 // What Slurm says of a job, now or in its records; none: it does not know it any more.
 absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sight& sight) {
   TUNESMITH_ASSIGN_OR_RETURN(const auto job, queue_.Find(id, options_.poll_interval));
-  const bool is_current =
-      job && !sight.exit && (!sight.claimed || PhaseOf(*job) == SlurmPhase::kRunning);
-  if (is_current) return job;
-  // A queue that was read before the job was submitted says nothing by not having it.
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const auto newer,
-      queue_.Find(id, job ? std::min(kSoon, options_.poll_interval) : absl::ZeroDuration()));
+  const bool runs = job && PhaseOf(*job) == SlurmPhase::kRunning;
+  if (job && !sight.exit && (!sight.claimed || runs)) return job;
+  // A queue that was read before the job was submitted says nothing by not having it; one that runs though it has said its last word is about to leave.
+  const bool leaves = runs || (job && PhaseOf(*job) == SlurmPhase::kEnding);
+  const absl::Duration age = !job     ? absl::ZeroDuration()
+                             : leaves ? news_.Soon()
+                                      : news_.ListAge(StrCat(id), sight);
+  TUNESMITH_ASSIGN_OR_RETURN(const auto newer, queue_.Find(id, age));
   return newer ? newer : queue_.FindEnded(id);
 }
 
@@ -194,14 +184,14 @@ absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::s
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
   view.attempt = attempt;
-  if (view.phase == AttemptView::Phase::kEnded) Forget(job, number);
+  if (view.phase == AttemptView::Phase::kEnded) Forget(number);
   return view;
 }
 
-void SlurmLauncher::Forget(const v1::Job& job, int64_t number) {
+void SlurmLauncher::Forget(int64_t number) {
   cancelling_.erase(number);
   released_.erase(number);
-  refused_.erase(SlurmJobName(job));
+  news_.Forget(StrCat(number));
 }
 
 absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const SlurmJob& slurm,
@@ -252,7 +242,7 @@ absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
 // One that runs is told through its script, so that it has the grace that the server promises and
 // not Slurm's KillWait; when that has passed, Slurm ends it.
 absl::Status SlurmLauncher::CancelNow(int64_t number, absl::Duration since_first) {
-  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, kSoon));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, news_.Soon()));
   const bool runs = found && PhaseOf(*found) == SlurmPhase::kRunning;
   const bool has_grace = since_first < options_.grace + kCancelAgain;
   if (runs && has_grace) return RunScancel({"--batch", "--signal=TERM", StrCat(number)});

@@ -6,13 +6,13 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "server/launch/hold_off.h"
 #include "server/launch/launcher.h"
+#include "server/launch/sight_news.h"
 #include "server/launch/slurm/slurm_commands.h"
 #include "server/launch/slurm/submission.h"
 
 namespace tunesmith::server {
-
-struct Sight;
 
 // Starts attempts as batch jobs of Slurm, by sbatch, squeue, sacct, scancel and scontrol. Jobs run as
 // the server's user, with tunesmith-shim as their script, and run directories lie on a file system
@@ -47,8 +47,7 @@ class SlurmLauncher final : public Launcher {
   absl::StatusOr<std::optional<SlurmJob>> Ask(int64_t id, const Sight& sight);
   absl::StatusOr<AttemptView> ViewOf(const v1::Job& job, const SlurmJob& slurm, const Sight& sight);
   absl::StatusOr<AttemptView> ViewPending(const SlurmJob& job, const Sight& sight);
-  absl::Status CheckRefusal(const v1::Job& job) const;
-  void Forget(const v1::Job& job, int64_t number);
+  void Forget(int64_t number);
   absl::Status Release(int64_t id);
   absl::Status CancelNow(int64_t number, absl::Duration since_first);
   absl::Status RunScancel(std::vector<std::string> arguments);
@@ -57,7 +56,8 @@ class SlurmLauncher final : public Launcher {
   SlurmQueue queue_;
   std::map<int64_t, Cancelling> cancelling_;  // by number of the Slurm job
   std::map<int64_t, absl::Time> released_;    // when a held job was last released
-  std::map<std::string, HoldOff> refused_;    // submissions that may be taken later, by name
+  HoldOffs refused_;                          // submissions that may be taken later, by name
+  SightNews news_;
 
   // What Describe says, read now and then.
   mutable std::mutex mutex_;

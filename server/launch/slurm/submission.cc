@@ -75,11 +75,6 @@ absl::Status CheckSlurmOptions(const v1::SlurmOptions& options) {
   return absl::OkStatus();
 }
 
-std::string SlurmJobName(const v1::Job& job) {
-  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-",
-                std::max<int64_t>(1, job.attempt()));
-}
-
 absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
   return options.grace + kSlurmsMinute;
 }
@@ -87,7 +82,7 @@ absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options) {
 absl::StatusOr<SbatchScript> ScriptOf(const SlurmLauncherOptions& options, const v1::Job& job) {
   const v1::SlurmOptions slurm = MergeSlurmOptions(options.defaults, job.slurm());
   SbatchScript script;
-  script.job_name = SlurmJobName(job);
+  script.job_name = ClusterJobName(job);
   script.node_count = NodesOf(job.plan());
   script.tasks_per_node = RanksPerNode(job.plan());
   // The threads of a node are shared by its ranks.

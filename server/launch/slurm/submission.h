@@ -27,9 +27,6 @@ v1::SlurmOptions MergeSlurmOptions(const v1::SlurmOptions& defaults, const v1::S
 // INVALID_ARGUMENT names the field and says what is wrong with it.
 absl::Status CheckSlurmOptions(const v1::SlurmOptions& options);
 
-// By this name an attempt is found again in the queue.
-std::string SlurmJobName(const v1::Job& job);
-
 // How long before the time limit the trainer is asked to save: the grace, and what Slurm itself may be
 // late by.
 absl::Duration WarningBeforeLimit(const SlurmLauncherOptions& options);

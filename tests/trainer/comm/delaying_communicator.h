@@ -24,7 +24,7 @@ class DelayingCommunicator final : public Communicator {
     Sleep();
     return real_->AllGather(shard, whole, shard_bytes);
   }
-  absl::Status ReduceScatter(const void* whole, void* shard, int64_t shard_count, DType dtype,
+  absl::Status ReduceScatter(void* whole, void* shard, int64_t shard_count, DType dtype,
                              bool accumulate) override {
     Sleep();
     return real_->ReduceScatter(whole, shard, shard_count, dtype, accumulate);

@@ -300,13 +300,13 @@ TEST_P(ProcessRanksTest, RanksThatShareAMicroBatchAreCountedToo) {
               HasSubstr("data_parallel(2) x sequence_parallel(2) of the plan != ranks(2)"));
 }
 
-TEST(RankSetupTest, RanksOnAGpuAreRefused) {
+TEST(RankSetupTest, RanksOnGpusAreProcesses) {
   RankFiles files(kLora, "1x2x2");
   files.spec().set_device("cuda:0");
   const v1::JobExit exit = RunJob(files.WriteRun(), kNeverStops);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(exit.reason(),
-              HasSubstr("2 ranks on cuda:0; the bundled trainer connects ranks on CPUs"));
+              HasSubstr("2 ranks on cuda:0, and this process is alone: each rank is a process, as `mpirun -n 2` starts them"));
 }
 
 TEST(RankSetupTest, AnEnvironmentThatContradictsItselfIsNamed) {

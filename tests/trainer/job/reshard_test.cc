@@ -12,9 +12,11 @@
 #include <thread>
 #include <vector>
 
+#include "common/file.h"
 #include "common/random.h"
 #include "common/text.h"
 #include "planner/program/build_program.h"
+#include "planner/program/checkpoint_bytes.h"
 #include "tests/planner/program_fixture.h"
 #include "trainer/comm/thread_communicator.h"
 #include "trainer/job/checkpoint.h"
@@ -61,6 +63,8 @@ class Team {
     }
   }
 
+  const planner::Program& program() const { return sessions_[0]->program(); }
+
   void ForEachRank(const std::function<void(Session& session)>& function) {
     std::vector<std::thread> ranks;
     for (auto& session : sessions_) ranks.emplace_back([&] { function(*session); });
@@ -83,6 +87,19 @@ class Team {
   std::vector<std::unique_ptr<Communicator>> communicators_;
   std::vector<std::unique_ptr<Session>> sessions_;
 };
+
+// Of the safetensors files of a checkpoint, without their headers.
+int64_t TensorBytes(const std::string& checkpoint) {
+  int64_t bytes = 0;
+  for (const auto& file : std::filesystem::directory_iterator(checkpoint)) {
+    if (file.path().extension() != ".safetensors") continue;
+    const std::string whole = ReadFile(file.path().string()).value();
+    uint64_t header_bytes = 0;
+    std::memcpy(&header_bytes, whole.data(), sizeof header_bytes);
+    bytes += static_cast<int64_t>(whole.size() - sizeof header_bytes - header_bytes);
+  }
+  return bytes;
+}
 
 // Bytes of a tensor that tell their place.
 std::vector<uint8_t> Pattern(const StateTensor& tensor) {
@@ -151,6 +168,8 @@ TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
           const auto path = SaveCheckpoint(directory, session, {.step = 3});
           EXPECT_TRUE(path.ok()) << path.status();
         });
+        EXPECT_EQ(TensorBytes(directory + "/checkpoints/step-3"),
+                  planner::CheckpointBytes(team.program()));
         for (const Sharing& loader : loaders) {
           Team other(mix, loader);
           other.ForEachRank([&](Session& session) {

@@ -1,0 +1,78 @@
+#include "server/calibrations.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/file.h"
+#include "common/host_fingerprint.h"
+#include "proto/convert/json.h"
+#include "proto/convert/prediction.h"
+#include "server/store.h"
+#include "tests/server/server_process.h"
+
+namespace tunesmith::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class CalibrationsTest : public ::testing::Test {
+ protected:
+  void Put(const std::string& id) const {
+    planner::Calibration calibration;
+    calibration.id = id;
+    calibration.device_name = "cpu";
+    calibration.fingerprint = HostFingerprint();
+    calibration.measured_at = "2026-03-01T10:15:00Z";
+    const std::string directory = scratch_.path() + "/calibrations";
+    ASSERT_TRUE(MakeDirectories(directory).ok());
+    ASSERT_TRUE(WriteFileAtomically(directory + "/" + id + ".json",
+                                    convert::ToJson(convert::ToProto(calibration)))
+                    .ok());
+  }
+  void Raw(const std::string& sql) {
+    const absl::Status status =
+        store_->pool().Write([&](Database& database) { return database.Execute(sql); });
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  size_t RememberedCount() {
+    const auto list = history_.List({});
+    EXPECT_TRUE(list.ok()) << list.status();
+    return list.ok() ? static_cast<size_t>(list->calibrations_size()) : 0;
+  }
+
+  ScratchDirectory scratch_;
+  std::vector<std::string> log_;
+  const std::unique_ptr<Store> store_ = Store::Open(scratch_.path() + "/test.db").value();
+  CalibrationHistory history_{store_->pool()};
+  Calibrations calibrations_{scratch_.path(), std::nullopt, history_,
+                             [this](const std::string& line) { log_.push_back(line); }};
+};
+
+// The directory has not changed since, so only what the history lacks tells that it is to be told.
+TEST_F(CalibrationsTest, AHistoryThatCouldNotBeWrittenIsWrittenLater) {
+  Put("cpu-1");
+  Raw("ALTER TABLE calibrations RENAME TO elsewhere");
+  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1") << "answers need no history";
+  const int64_t version = calibrations_.version();
+  EXPECT_THAT(log_, ElementsAre(HasSubstr("the history of calibrations")))
+      << "told once, not at every look";
+  Raw("ALTER TABLE elsewhere RENAME TO calibrations");
+  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1");
+  EXPECT_EQ(RememberedCount(), 1u);
+  EXPECT_EQ(calibrations_.version(), version) << "answers are what they were";
+}
+
+TEST_F(CalibrationsTest, AFileThatCannotBeReadIsPassedOverAndTold) {
+  Put("cpu-1");
+  ASSERT_TRUE(WriteFileAtomically(scratch_.path() + "/calibrations/cpu-2.json", "{\"id\":").ok());
+  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1");
+  EXPECT_THAT(log_, ElementsAre(HasSubstr("cpu-2.json")));
+  EXPECT_EQ(RememberedCount(), 1u);
+}
+
+}  // namespace
+}  // namespace tunesmith::server
