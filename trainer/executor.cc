@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "common/reworded.h"
 #include "common/status_macros.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
@@ -134,9 +135,9 @@ absl::Status Executor::RunBlock(const planner::Block& block, int64_t run_index,
     if (!planner::Runs(op, kind, program_.inputs.mix.accumulation_count)) continue;
     const OpCall call = Resolve(op, run_index, kind);
     if (absl::Status status = RunOne(op, call); !status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(std::string(block.name), " ", run_index, ", ",
-                                                      std::string(planner::OpKindName(op.kind)),
-                                                      ": ", status.message()));
+      return Reworded(
+          status, absl::StrCat(std::string(block.name), " ", run_index, ", ",
+                               std::string(planner::OpKindName(op.kind)), ": ", status.message()));
     }
   }
   return absl::OkStatus();

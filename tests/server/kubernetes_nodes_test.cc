@@ -139,7 +139,7 @@ TEST_F(KubernetesNodesTest, APodThatIsEvictedRestartsTheAttemptAsAWhole) {
     const v1::Job job = Succeed(name);
     EXPECT_EQ(job.attempt(), 2) << "node " << index;
     EXPECT_EQ(Losses(job.run_directory()), expected) << "to the last bit";
-    EXPECT_THAT(Told(name), Contains(HasSubstr("kubernetes has queued the job again")));
+    EXPECT_THAT(Told(name), Contains(HasSubstr(" the job again, to go on from")));
   }
   EXPECT_EQ(cluster_->Objects("Job").size(), 2u);
 }

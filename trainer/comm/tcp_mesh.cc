@@ -107,9 +107,11 @@ class Meeting {
   }
 
   absl::Status OpenMaster() {
-    const auto end = std::min(end_, Clock::now() + kPatienceWithPort);
+    const auto port_end = std::min(end_, Clock::now() + kPatienceWithPort);
     absl::StatusOr<Descriptor> listener = Listen(self_.master);
-    while (!listener.ok() && Clock::now() < end) {
+    // The name of a pod takes a while to be known.
+    while (!listener.ok() &&
+           Clock::now() < (absl::IsNotFound(listener.status()) ? end_ : port_end)) {
       std::this_thread::sleep_for(kTick);
       listener = Listen(self_.master);
     }

@@ -33,7 +33,7 @@ struct TcpLinks {
 // listens any more when this returns. Who does not know the secret is not let in and ends nothing; nor does a rank whose number is taken, or of another attempt.
 //
 // DEADLINE_EXCEEDED: not all have come within limits.start; names those that have not, and who else was there. FAILED_PRECONDITION: ranks differ in their facts or their size, or rank 0
-// has refused this one. UNAVAILABLE: the master's port is taken. ABORTED: another rank has failed, with its reason.
+// has refused this one. UNAVAILABLE: the master's port is taken, or its name is not known in that time. ABORTED: another rank has failed, with its reason.
 absl::StatusOr<std::vector<TcpLinks>> MeetByTcp(const TcpRank& self, const TimeLimits& limits);
 
 }  // namespace tunesmith::trainer

@@ -43,7 +43,7 @@ absl::StatusOr<Addresses> Resolve(const HostPort& name) {
   const int error = getaddrinfo(name.host.c_str(), StrCat(name.port).c_str(), &hints, &list);
   if (error == 0) return Addresses(list);
   const char* why = error == EAI_SYSTEM ? std::strerror(errno) : gai_strerror(error);
-  return absl::UnavailableError(StrCat("the name ", name.host, " is not known: ", why));
+  return absl::NotFoundError(StrCat("the name ", name.host, " is not known: ", why));
 }
 
 Descriptor NewSocket(int family) {

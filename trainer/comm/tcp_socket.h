@@ -18,10 +18,10 @@ using Deadline = std::chrono::steady_clock::time_point;
 std::string TextOf(const HostPort& address);
 
 // Listens at the address that `at` names: where this host has it, and it is no loopback address that a name stands for (many hosts give their own name one, for themselves alone),
-// at that address only; else at all. Port 0: any. UNAVAILABLE: the name is not known (yet), or the port is taken.
+// at that address only; else at all. Port 0: any. NOT_FOUND: the name is not known (yet). UNAVAILABLE: the port is taken.
 absl::StatusOr<Descriptor> Listen(const HostPort& at);
 
-// UNAVAILABLE: nobody answered, and why; after some seconds at most (the resolver has its own patience).
+// NOT_FOUND: the name is not known (yet). UNAVAILABLE: nobody answered, and why; after some seconds at most (the resolver has its own patience).
 absl::StatusOr<Descriptor> Connect(const HostPort& to, Deadline deadline);
 
 // The next connection that waits; none: -1.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "common/reworded.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::trainer {
@@ -33,7 +34,7 @@ absl::Status StepFailure(const absl::Status& status, int64_t step, const std::st
                       : "; lower the learning rate, lengthen the warm-up, or look at these rows. "
                         "The last checkpoint is from before";
   }
-  return absl::Status(status.code(), text);
+  return Reworded(status, text);
 }
 
 std::string SpikeText(double loss, double ratio) {

@@ -182,7 +182,7 @@ class Cluster:
         command = [self.resolve(expand(word, environment), pod["metadata"]["namespace"]) for word in container["command"]]
         # A process asks again for a name that is not there; here a pod starts a little later.
         pod["_waits"] = pod.get("_waits", 0) + 1
-        if "--master" in command and not command[command.index("--master") + 1].startswith("127.") and pod["_waits"] < 40:
+        if "--master" in command and not command[command.index("--master") + 1].startswith("127.") and pod["_waits"] < 200:
             return
         # Before the process runs, as a kubelet may be slow to tell of it.
         pod["status"]["phase"] = "Running"
