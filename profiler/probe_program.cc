@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -83,18 +84,8 @@ Sample SampleOf(const std::shared_ptr<const planner::Program>& program,
   return sample;
 }
 
-}  // namespace
-
-std::vector<Round> QuietRounds(std::vector<Round> rounds) {
-  std::stable_sort(rounds.begin(), rounds.end(),
-                   [](const Round& a, const Round& b) { return a.waited_share < b.waited_share; });
-  while (rounds.size() > kLeastRounds && rounds.back().waited_share > kQuietShare)
-    rounds.pop_back();
-  return rounds;
-}
-
-absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program>& program,
-                                    const trainer::OpContext& context, double until) {
+absl::StatusOr<Sample> RunProgram(const std::shared_ptr<const planner::Program>& program,
+                                  const trainer::OpContext& context, double until) {
   const double start = MonotonicSeconds();
   TUNESMITH_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
                              Executor::Create(*program, context, {}));
@@ -109,6 +100,28 @@ absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program
     sample.outside_arena_bytes = std::max<int64_t>(0, ResidentBytes() - ArenaBytes(*executor));
   }
   return sample;
+}
+
+}  // namespace
+
+std::vector<Round> QuietRounds(std::vector<Round> rounds) {
+  std::stable_sort(rounds.begin(), rounds.end(),
+                   [](const Round& a, const Round& b) { return a.waited_share < b.waited_share; });
+  while (rounds.size() > kLeastRounds && rounds.back().waited_share > kQuietShare)
+    rounds.pop_back();
+  return rounds;
+}
+
+// The arena says when it does not fit; what is beside it, a tensor in fp32 among it, throws.
+absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program>& program,
+                                    const trainer::OpContext& context, double until) {
+  try {
+    return RunProgram(program, context, until);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        "this host gave no memory for a probe's tensors beside its arena; free some, or raise the "
+        "limit of this process");
+  }
 }
 
 }  // namespace tunesmith::profiler
