@@ -156,7 +156,9 @@ class FlashTest : public AttentionTest {
     CheckBoth(c.sizes, shape, starts);
   }
 
-  void CheckBoth(const AttentionCase& c, const AttentionShape& shape, Twin& starts) {
+  // `slack`: on the tolerances; a score's rounding is one of its probability times the score.
+  void CheckBoth(const AttentionCase& c, const AttentionShape& shape, Twin& starts,
+                 double slack = 1) {
     Twin& q = Random("q", Queries(c), T(), 2.0);
     Twin& k = Random("k", Keys(c), T());
     Twin& v = Random("v", Keys(c), T());
@@ -177,7 +179,7 @@ class FlashTest : public AttentionTest {
     // In bf16 the device's probabilities are rounded, and so are the gradients of the scores; o is too, which moves the deltas, of which
     // gradients of probabilities cancel a part.
     const auto terms = static_cast<double>(2 * c.context + c.head_size);
-    ExpectClose(o, Tolerance(T(), 1, terms));
+    ExpectClose(o, slack * Tolerance(T(), 1, terms));
     ExpectClose(log_sum_exp, Tolerance(DType::kF32, 0, terms));
     Twin& d_o = Random("d_o", Queries(c), T());
     Twin& dq = Poisoned("dq", Queries(c), T());
@@ -199,8 +201,8 @@ class FlashTest : public AttentionTest {
     });
     ExpectClose(dv, Tolerance(T(), 1, terms));
     if (c.context == 1) return;  // dq and dk are zero but for roundings
-    ExpectClose(dq, Tolerance(T(), 3, terms));
-    ExpectClose(dk, Tolerance(T(), 3, terms));
+    ExpectClose(dq, slack * Tolerance(T(), 3, terms));
+    ExpectClose(dk, slack * Tolerance(T(), 3, terms));
   }
 };
 INSTANTIATE_FOR_CUDA_DTYPES(FlashTest);
@@ -247,7 +249,7 @@ TEST_P(FlashTest, LargeScores) {
   const AttentionCase c = {1, 130, 1, 1, 64};
   AttentionShape shape = ShapeOf(c);
   shape.scale = 3.0;
-  CheckBoth(c, shape, Starts(c));
+  CheckBoth(c, shape, Starts(c), /*slack=*/4);
 }
 
 class DecodeTest : public AttentionTest {};
