@@ -32,8 +32,10 @@ v1::JobExit SavedExit(const KubernetesJob& job, v1::JobExit exit) {
 
 v1::EndCause CauseOf(const KubernetesJob& job, const KubernetesPod* pod, bool claimed) {
   if (job.reason == "DeadlineExceeded") return v1::END_CAUSE_TIME_LIMIT;
-  if (pod != nullptr && (pod->ended_by == "OOMKilled" || pod->exit_status > 128))
-    return v1::END_CAUSE_KILLED;
+  if (pod != nullptr && pod->ended_by == "OOMKilled") return v1::END_CAUSE_KILLED;
+  // The first node's shim tells of its ranks itself: where it is silent, it was killed. The others' end as their ranks do.
+  const bool is_first = pod == nullptr || pod->index.empty() || pod->index == "0";
+  if (!is_first && pod->exit_status > 128) return v1::END_CAUSE_KILLED;
   if (pod != nullptr && !pod->disrupted_by.empty()) return v1::END_CAUSE_NODE_FAILED;
   return claimed ? v1::END_CAUSE_LOST : v1::END_CAUSE_NOT_STARTED;
 }
