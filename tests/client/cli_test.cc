@@ -404,7 +404,8 @@ TEST_F(CliJobsTest, LaunchTakesAPlanFileAndTellsWhatDevicesAreMissing) {
   EXPECT_EQ(launched.output, "jobs/job-1\n");
   const ProcessResult several = Ask(server, Launch({"--gpus", "2xA100-80GB"}));
   EXPECT_EQ(several.status, 1);
-  EXPECT_THAT(several.errors, HasSubstr("the job wants 2 GPUs from cuda:0 on, and this host has 0"));
+  EXPECT_THAT(several.errors,
+              HasSubstr("the job wants 2 GPUs from cuda:0 on, and this host has 0"));
   std::vector<std::string> no_files = Launch({});
   no_files[2] = "SmolLM2-135M";
   EXPECT_EQ(Ask(server, no_files).status, 7);

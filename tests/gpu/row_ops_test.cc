@@ -6,8 +6,8 @@
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/gather_rows.h"
 #include "trainer/ops/rms_norm.h"
-#include "trainer/ops/split_columns.h"
 #include "trainer/ops/rope.h"
+#include "trainer/ops/split_columns.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -104,8 +104,8 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
   struct Case {
     int64_t rows, columns, width, part_count;
   };
-  for (const Case c : {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4},
-                       Case{64, 576, 288, 2}}) {
+  for (const Case c :
+       {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4}, Case{64, 576, 288, 2}}) {
     Twin& x = Random("x", {c.rows, c.columns}, T());
     Twin& parts = Poisoned("parts", {c.part_count * c.rows, c.width}, T());
     Twin& back = Poisoned("back", {c.rows, c.columns}, T());

@@ -28,9 +28,7 @@ Tensor Cut(const Tensor& tensor, bool per_block, int64_t begin, int64_t count) {
   return cut;
 }
 
-uint8_t Bit(planner::Stream stream) {
-  return static_cast<uint8_t>(1u << static_cast<int>(stream));
-}
+uint8_t Bit(planner::Stream stream) { return static_cast<uint8_t>(1u << static_cast<int>(stream)); }
 
 absl::Status Exchange(Collectives& ranks, const OpCall& call) {
   const Tensor &from = call.inputs[0], &to = call.outputs[0];

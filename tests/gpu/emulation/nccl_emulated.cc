@@ -50,8 +50,7 @@ size_t SizeOfType(ncclDataType_t type) {
 double Load(const std::byte* data, size_t i, ncclDataType_t type) {
   if (type == ncclFloat64) return reinterpret_cast<const double*>(data)[i];
   if (type == ncclFloat32) return static_cast<double>(reinterpret_cast<const float*>(data)[i]);
-  return static_cast<double>(
-      tunesmith::FloatFromBf16(reinterpret_cast<const uint16_t*>(data)[i]));
+  return static_cast<double>(tunesmith::FloatFromBf16(reinterpret_cast<const uint16_t*>(data)[i]));
 }
 
 void Store(double value, std::byte* data, size_t i, ncclDataType_t type) {
@@ -123,9 +122,7 @@ ncclResult_t OnStream(cudaStream_t stream, std::function<void()> work) {
              : ncclUnhandledCudaError;
 }
 
-std::byte* Bytes(const void* data) {
-  return static_cast<std::byte*>(const_cast<void*>(data));
-}
+std::byte* Bytes(const void* data) { return static_cast<std::byte*>(const_cast<void*>(data)); }
 
 }  // namespace
 

@@ -64,9 +64,8 @@ class EmulatedRanksTest : public testing::TestWithParam<Case> {
     setenv("TUNESMITH_COLLECTIVES", GetParam().collectives, 1);
     setenv("TUNESMITH_NCCL", TUNESMITH_EMULATED_NCCL, 1);
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-    const RanksRun ranks =
-        RunRanks(Launcher::kShell, static_cast<int>(RankCount(files.mix())),
-                 StrCat(TUNESMITH_EMULATED_TRAINER, " run --run-dir ", run));
+    const RanksRun ranks = RunRanks(Launcher::kShell, static_cast<int>(RankCount(files.mix())),
+                                    StrCat(TUNESMITH_EMULATED_TRAINER, " run --run-dir ", run));
     EXPECT_EQ(ranks.status, 0) << ranks.output;
     const v1::JobExit exit = ExitOf(run);
     EXPECT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
@@ -80,15 +79,19 @@ constexpr char kAlone[] = "recompute=keep:2 batch=4x1";
 
 INSTANTIATE_TEST_SUITE_P(
     Jobs, EmulatedRanksTest,
-    testing::Values(Case{"optimizer_on_the_host", "offload=optimizer recompute=keep:2 batch=2x2", kFull, "host"},
-                    Case{"all_on_the_host", "offload=all recompute=host:2 loss=chunked batch=2x2", kFull, "host"},
-                    Case{"zero_0", "recompute=keep:2 batch=2x1x2", kFull, "host"},
-                    Case{"zero_2_nccl", "zero_stage=2 recompute=block:2 batch=1x2x2", kFull, "nccl"},
-                    Case{"zero_3_nccl", "zero_stage=3 recompute=keep:1,block:1 batch=1x2x2", kFull, "nccl"},
-                    Case{"zero_3_qlora", "zero_stage=3 recompute=keep:2 batch=2x1x2", kQlora, "nccl"},
-                    Case{"offload_2", "zero_stage=3 offload=all recompute=keep:2 batch=1x2x2", kFull, "host"},
-                    Case{"sequence_2", "sequence_parallel=2 recompute=keep:2 batch=2x2", kFull, "host"},
-                    Case{"sequence_2_nccl", "sequence_parallel=2 zero_stage=3 recompute=keep:2 batch=2x2", kLora, "nccl"}),
+    testing::Values(
+        Case{"optimizer_on_the_host", "offload=optimizer recompute=keep:2 batch=2x2", kFull,
+             "host"},
+        Case{"all_on_the_host", "offload=all recompute=host:2 loss=chunked batch=2x2", kFull,
+             "host"},
+        Case{"zero_0", "recompute=keep:2 batch=2x1x2", kFull, "host"},
+        Case{"zero_2_nccl", "zero_stage=2 recompute=block:2 batch=1x2x2", kFull, "nccl"},
+        Case{"zero_3_nccl", "zero_stage=3 recompute=keep:1,block:1 batch=1x2x2", kFull, "nccl"},
+        Case{"zero_3_qlora", "zero_stage=3 recompute=keep:2 batch=2x1x2", kQlora, "nccl"},
+        Case{"offload_2", "zero_stage=3 offload=all recompute=keep:2 batch=1x2x2", kFull, "host"},
+        Case{"sequence_2", "sequence_parallel=2 recompute=keep:2 batch=2x2", kFull, "host"},
+        Case{"sequence_2_nccl", "sequence_parallel=2 zero_stage=3 recompute=keep:2 batch=2x2",
+             kLora, "nccl"}),
     [](const auto& p) { return std::string(p.param.name); });
 
 TEST_P(EmulatedRanksTest, LearnWhatOneRankOnTheCpuLearns) {

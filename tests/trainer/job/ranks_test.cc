@@ -305,8 +305,8 @@ TEST(RankSetupTest, RanksOnGpusAreProcesses) {
   files.spec().set_device("cuda:0");
   const v1::JobExit exit = RunJob(files.WriteRun(), kNeverStops);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_FAILED);
-  EXPECT_THAT(exit.reason(),
-              HasSubstr("2 ranks on cuda:0, and this process is alone: each rank is a process, as `mpirun -n 2` starts them"));
+  EXPECT_THAT(exit.reason(), HasSubstr("2 ranks on cuda:0, and this process is alone: each rank is "
+                                       "a process, as `mpirun -n 2` starts them"));
 }
 
 TEST(RankSetupTest, AnEnvironmentThatContradictsItselfIsNamed) {
