@@ -22,6 +22,7 @@
 #include "server/security/access_file.h"
 #include "server/security/connections.h"
 #include "server/server.h"
+#include "server/unix_socket.h"
 
 namespace {
 
@@ -42,6 +43,8 @@ struct Flags {
   double grace_seconds = 60;
   double keep_days = 0;
   double host_memory_gib = 0;
+  std::string host_runner;
+  bool gpu_count_is_given = false;
   int64_t answer_cache_mib = 64;
   std::string backup;
   std::string restore;
@@ -65,6 +68,10 @@ struct Flags {
   double kubernetes_fence_seconds = 5;
 };
 
+std::string IsSocket(const std::string& address) {
+  return tunesmith::server::SocketPath(address).empty() ? StrCat(address, " is no unix:PATH") : "";
+}
+
 void AddHostFlags(CLI::App& app, Flags& flags) {
   tunesmith::server::HostCapacity& capacity = flags.server.launcher.capacity;
   capacity = tunesmith::server::CapacityOfThisHost();
@@ -76,6 +83,10 @@ void AddHostFlags(CLI::App& app, Flags& flags) {
                  "Threads of this host for jobs that compute on the CPU")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  app.add_option("--host-runner", flags.host_runner,
+                 "unix:PATH of a runner that starts this host's trainers, so that the server needs "
+                 "no GPUs itself (deploy/systemd); by default the server starts them")
+      ->check(IsSocket);
   app.add_option("--host-memory", flags.host_memory_gib, "Memory of this host for jobs, GiB")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
@@ -354,6 +365,15 @@ void FinishKubernetes(Flags& flags) {
     kubernetes.node_selector.insert(Split(text, '='));
 }
 
+// A server that leaves trainers to a runner may itself see no GPU.
+void FinishHost(Flags& flags) {
+  tunesmith::server::HostLauncherOptions& launcher = flags.server.launcher;
+  launcher.runner_socket = tunesmith::server::SocketPath(flags.host_runner);
+  if (launcher.runner_socket.empty() || flags.gpu_count_is_given) return;
+  launcher.capacity.gpu_count =
+      std::max(launcher.capacity.gpu_count, tunesmith::server::GpusOfTheDriver());
+}
+
 void Finish(Flags& flags) {
   flags.server.launcher.grace = absl::Seconds(flags.grace_seconds);
   flags.server.launcher.capacity.host_memory_bytes =
@@ -361,6 +381,7 @@ void Finish(Flags& flags) {
   if (flags.keep_days > 0) flags.server.retention.ended_jobs = absl::Hours(24 * flags.keep_days);
   flags.server.logs_calls = flags.access_log == "all";
   flags.server.answer_cache_bytes = static_cast<size_t>(flags.answer_cache_mib) << 20;
+  FinishHost(flags);
   FinishSlurm(flags);
   FinishKubernetes(flags);
   flags.server.profiler_path = std::filesystem::absolute(flags.server.profiler_path).string();
@@ -422,12 +443,16 @@ int Run(Flags& flags) {
   return 0;
 }
 
-// Whether a setting is from a flag or the environment.
+// Where a setting is from: "flag", "environment ...", a file, or "default".
+std::string OriginOf(const std::vector<tunesmith::Setting>& settings, const std::string& name) {
+  for (const tunesmith::Setting& setting : settings)
+    if (setting.name == name) return setting.origin;
+  return "default";
+}
+
 bool IsFixed(const std::vector<tunesmith::Setting>& settings, const std::string& name) {
-  return std::any_of(settings.begin(), settings.end(), [&](const tunesmith::Setting& setting) {
-    return setting.name == name &&
-           (setting.origin == "flag" || setting.origin.starts_with("environment"));
-  });
+  const std::string origin = OriginOf(settings, name);
+  return origin == "flag" || origin.starts_with("environment");
 }
 
 }  // namespace
@@ -452,5 +477,6 @@ int main(int argc, char** argv) {
     return 0;
   }
   flags.log_level_is_fixed = IsFixed(*settings, "log-level");
+  flags.gpu_count_is_given = OriginOf(*settings, "gpu-count") != "default";
   return Run(flags);
 }

@@ -1,5 +1,6 @@
 // tunesmith-shim --run-dir DIR --attempt N --grace-seconds S --trainer PATH [--slurm | --cluster-job NAME [--nodes N --master HOST:PORT]]
 // tunesmith-shim ranks ...: see rank_starter.h
+// tunesmith-shim runner --trainer PATH: see runner.h
 // Started by tunesmithd, by Slurm as tunesmithd's batch script, or by Kubernetes as the command of a pod. Exit status 0: the attempt ended (see exit.json);
 // 1: it was not run, the reason is on stderr. With --master every node has a shim; which node it is JOB_COMPLETION_INDEX says (Kubernetes). With --slurm and --cluster-job the status is the trainer's, so that the cluster's own records tell a failed job; with
 // --cluster-job it is 75 where the trainer has saved and may go on elsewhere, so that a Kubernetes Job does not count it as done.
@@ -17,6 +18,7 @@
 #include "common/version.h"
 #include "server/node_member.h"
 #include "server/rank_starter.h"
+#include "server/runner.h"
 #include "server/shim.h"
 
 namespace {
@@ -63,6 +65,8 @@ absl::Status CheckNodes(const ShimOptions& options) {
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "ranks") == 0)
     return tunesmith::server::NodeStarterMain(argc - 1, argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "runner") == 0)
+    return tunesmith::server::RunnerMain(argc - 1, argv + 1);
   CLI::App app("Runs one attempt of one Tunesmith job. Started by tunesmithd.");
   ShimOptions options;
   bool under_slurm = false;

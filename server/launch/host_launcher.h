@@ -12,6 +12,8 @@ namespace tunesmith::server {
 struct HostLauncherOptions {
   std::string shim_path;
   std::string trainer_path;
+  // Unix socket of a runner (runner.proto), which then starts shims in this process's place: where this process may not see GPUs. Its trainer is its own. Empty: none.
+  std::string runner_socket;
   absl::Duration grace = absl::Seconds(60);  // from SIGTERM to SIGKILL
   HostCapacity capacity;
 };
@@ -19,7 +21,10 @@ struct HostLauncherOptions {
 // GPUs by /dev/nvidia<N>, hardware threads, and memory of this host.
 HostCapacity CapacityOfThisHost();
 
-// Starts attempts on this host, through tunesmith-shim, as many at once as devices, threads and
+// GPUs that the driver has found, whether or not this process may open them.
+int64_t GpusOfTheDriver();
+
+// Starts attempts on this host, through tunesmith-shim or a runner that does so, as many at once as devices, threads and
 // memory allow. An attempt's handle is "<process id>:<start ticks>" of its shim; what attempt-N and
 // shim.json say goes before it. Jobs on "cuda:0" get any free GPUs, made visible to them as 0, 1,
 // ...; on "cuda:<N>", N > 0, that GPU of the host.
@@ -41,6 +46,7 @@ class HostLauncher final : public Launcher {
 
  private:
   std::vector<std::string> CommandOf(const v1::Job& job) const;
+  absl::StatusOr<std::string> StartByRunner(const v1::Job& job) const;
   void ReapShims();
 
   const HostLauncherOptions options_;

@@ -7,7 +7,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,6 +18,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "server/security/listeners.h"
+#include "server/unix_socket.h"
 
 namespace tunesmith::server {
 namespace {
@@ -107,9 +107,7 @@ absl::Status Acceptor::BindPort(const std::string& host, const std::string& port
 
 absl::Status Acceptor::BindSocket(const std::string& path) {
   TUNESMITH_RETURN_IF_ERROR(CheckSocketIsFree(path));
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
+  TUNESMITH_ASSIGN_OR_RETURN(const sockaddr_un address, UnixAddress(path));
   struct stat info = {};
   if (lstat(path.c_str(), &info) == 0 && S_ISSOCK(info.st_mode))
     unlink(path.c_str());  // of a server that is gone

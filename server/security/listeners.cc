@@ -1,20 +1,16 @@
 #include "server/security/listeners.h"
 
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstring>
 
 #include "common/loopback.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "server/unix_socket.h"
 
 namespace tunesmith::server {
 namespace {
 
-constexpr std::string_view kSocketScheme = "unix:";
+constexpr absl::Duration kSocketPatience = absl::Seconds(1);
 
 absl::Status NothingGuards(const std::string& address) {
   return absl::InvalidArgumentError(
@@ -72,24 +68,10 @@ bool IsReachedFromElsewhere(const std::vector<Listener>& listeners) {
   });
 }
 
-std::string SocketPath(const std::string& address) {
-  return address.starts_with(kSocketScheme) ? address.substr(kSocketScheme.size()) : "";
-}
-
 absl::Status CheckSocketIsFree(const std::string& path) {
-  sockaddr_un name = {};
-  name.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(name.sun_path))
-    return absl::InvalidArgumentError(StrCat("the socket's path ", path, " has more than ",
-                                             sizeof(name.sun_path) - 1,
-                                             " characters; choose a shorter one"));
-  std::memcpy(name.sun_path, path.data(), path.size());
-  const int descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool answers =
-      descriptor >= 0 &&
-      connect(descriptor, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
-  if (descriptor >= 0) close(descriptor);
-  if (!answers) return absl::OkStatus();
+  const auto connection = ConnectUnix(path, kSocketPatience);
+  if (absl::IsInvalidArgument(connection.status())) return connection.status();
+  if (!connection.ok()) return absl::OkStatus();
   return absl::UnavailableError(
       StrCat("another server answers on unix:", path, "; stop it, or choose another path"));
 }

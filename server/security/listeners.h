@@ -34,9 +34,6 @@ absl::StatusOr<std::vector<Listener>> PlanListeners(const ListenOptions& options
 // Whether somebody from another host can get to a listener.
 bool IsReachedFromElsewhere(const std::vector<Listener>& listeners);
 
-// The path of "unix:PATH"; empty for another address.
-std::string SocketPath(const std::string& address);
-
 // UNAVAILABLE when a server answers on the socket already; gRPC would take its place.
 absl::Status CheckSocketIsFree(const std::string& path);
 

@@ -7,8 +7,8 @@
 //   FAKE_EXIT_CODE          ends at once with this status, without exit.json
 //   FAKE_MEASURED_STEP_SECONDS  what it says that a step took
 //   FAKE_CRASH_AT_END       the first attempt kills itself when all is done but exit.json
-// Files of its own in the run directory tell a test what ran: `starts` has a line per attempt that was started, and `double_launch` is there
-// if two trainers ever ran at once.
+// Files of its own in the run directory tell a test what ran: `starts` has a line per attempt that was started, `visible_gpus` what it was shown, and
+// `double_launch` is there if two trainers ever ran at once.
 
 #include <signal.h>
 #include <unistd.h>
@@ -101,6 +101,8 @@ int End(const std::string& directory, int64_t step, v1::JobState state,
 void NoteStart(const std::string& directory) {
   static const auto lock = tunesmith::FileLock::Take(directory + "/trainer.lock");
   if (!lock.ok()) (void)tunesmith::AppendLine(directory + "/double_launch", "two trainers at once");
+  if (const char* gpus = std::getenv("CUDA_VISIBLE_DEVICES"); gpus != nullptr)
+    (void)tunesmith::AppendLine(directory + "/visible_gpus", gpus);
   (void)tunesmith::AppendLine(directory + "/starts",
                               std::to_string(FromEnvironment("TUNESMITH_ATTEMPT", 0)));
 }

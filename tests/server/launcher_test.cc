@@ -20,6 +20,7 @@
 #include "server/migrations.h"
 #include "server/process.h"
 #include "tests/server/kubernetes_cluster.h"
+#include "tests/server/runner_socket.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -201,9 +202,25 @@ class ThisHost : public Place {
     return std::make_unique<HostLauncher>(
         HostLauncherOptions{.shim_path = BinaryPath("tunesmith-shim"),
                             .trainer_path = FakeTrainerPath(),
+                            .runner_socket = {},
                             .grace = absl::Seconds(5),
                             .capacity = CapacityOfThisHost()});
   }
+};
+
+class ByRunner : public Place {
+ public:
+  std::unique_ptr<Launcher> Make(const ScratchDirectory&) override {
+    return std::make_unique<HostLauncher>(HostLauncherOptions{.shim_path = {},
+                                                              .trainer_path = {},
+                                                              .runner_socket = socket_.path(),
+                                                              .grace = absl::Seconds(5),
+                                                              .capacity = CapacityOfThisHost()});
+  }
+  void Set(const std::string& name, const std::string& value) override { socket_.Set(name, value); }
+
+ private:
+  RunnerSocket socket_;
 };
 
 class OnSlurm : public Place {
@@ -255,6 +272,7 @@ std::unique_ptr<Place> MakePlace() {
 INSTANTIATE_TEST_SUITE_P(
     All, LauncherTest,
     ::testing::Values(LauncherKind{"host", [] { return std::string(); }, MakePlace<ThisHost>},
+                      LauncherKind{"runner", RunnerSocket::WhyAbsent, MakePlace<ByRunner>},
                       LauncherKind{"slurm", SlurmCluster::WhyAbsent, MakePlace<OnSlurm>},
                       LauncherKind{"kubernetes", KubernetesCluster::WhyAbsent,
                                    MakePlace<OnKubernetes>}),

@@ -251,5 +251,18 @@ TEST(SlurmStatesTest, AJobThatCouldNotBeLaunchedIsHeld) {
   EXPECT_EQ(PhaseOf(In("REQUEUE_HOLD")), SlurmPhase::kHeld);
 }
 
+TEST(SlurmStatesTest, AFailedLaunchIsKnownByItsDescription) {
+  const auto jobs = ParseSqueueJson(
+      R"({"jobs": [{"job_id": 2, "name": "a", "job_state": "PENDING", "state_reason": "JobHeldUser",
+          "state_description": "launch failed requeued held"},
+         {"job_id": 3, "name": "b", "job_state": "PENDING", "state_reason": "JobHeldUser",
+          "state_description": "job requeued in held state"}]})");
+  ASSERT_TRUE(jobs.ok()) << jobs.status();
+  ASSERT_EQ(jobs->size(), 2u);
+  EXPECT_EQ(PhaseOf(jobs->at(0)), SlurmPhase::kHeld);
+  EXPECT_THAT(WaitReason(jobs->at(0)), HasSubstr("launch failed requeued held"));
+  EXPECT_EQ(PhaseOf(jobs->at(1)), SlurmPhase::kPending) << "somebody wants it held";
+}
+
 }  // namespace
 }  // namespace tunesmith::server

@@ -77,6 +77,7 @@ std::optional<SlurmJob> JobOf(const Json& job) {
   if (out.id <= 0 || out.states.empty()) return std::nullopt;
   out.reason = TextOf(job, "state_reason");
   if (out.reason == "None") out.reason.clear();
+  out.description = TextOf(job, "state_description");
   const int64_t start = NumberOf(job, "start_time").value_or(0);
   if (start > 0) out.start = absl::FromUnixSeconds(start);
   out.nodes = TextOf(job, "nodes");

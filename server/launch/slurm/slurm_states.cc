@@ -58,9 +58,14 @@ const State* Find(std::string_view name) {
   return found == std::end(kStates) ? nullptr : found;
 }
 
-// A job that Slurm tried to start and could not is held, in words that differ with the version.
-bool IsHeldByReason(const std::string& reason) {
-  return reason.find("launch") != std::string::npos && reason.find("held") != std::string::npos;
+// A job that Slurm tried to start and could not is held, in words that differ with the version, and
+// which the JSON has in the description: its reason is that of a job that a user holds.
+bool SaysLaunchFailed(const std::string& text) {
+  return text.find("launch") != std::string::npos && text.find("held") != std::string::npos;
+}
+
+bool IsHeldByFailedLaunch(const SlurmJob& job) {
+  return SaysLaunchFailed(job.reason) || SaysLaunchFailed(job.description);
 }
 
 struct Wait {
@@ -100,7 +105,7 @@ SlurmPhase PhaseOf(const SlurmJob& job) {
     if (state->name.starts_with("REQUEUE") && phase == SlurmPhase::kEnded)
       phase = SlurmPhase::kPending;
   }
-  if (phase == SlurmPhase::kPending && IsHeldByReason(job.reason)) return SlurmPhase::kHeld;
+  if (phase == SlurmPhase::kPending && IsHeldByFailedLaunch(job)) return SlurmPhase::kHeld;
   return phase;
 }
 
@@ -127,6 +132,7 @@ std::string WaitReason(const SlurmJob& job) {
   for (const Wait& wait : kWaits) {
     if (wait.reason == job.reason) text += StrCat(" (", wait.meaning, ")");
   }
+  if (!job.description.empty()) text += ": " + job.description;
   return text;
 }
 

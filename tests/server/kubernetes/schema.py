@@ -145,7 +145,7 @@ KINDS = {
 }
 
 
-# What deploy/kubernetes has beside jobs (apps/v1, v1, rbac.authorization.k8s.io/v1).
+# What the chart in deploy/kubernetes has beside jobs (apps/v1, v1, rbac.authorization.k8s.io/v1).
 PROBE = {"httpGet!": {"path!": path, "port!": text}, "periodSeconds": whole(1), "timeoutSeconds": whole(1)}
 SERVER_CONTAINER = {
     **CONTAINER,
@@ -155,9 +155,12 @@ SERVER_CONTAINER = {
     "securityContext": {**CONTAINER["securityContext"], "readOnlyRootFilesystem": flag},
     "volumeMounts": [{"name!": name, "mountPath!": path, "subPath": text, "readOnly": flag}],
 }
+TEST_POD = {**POD, "containers!": [SERVER_CONTAINER]}
 SERVER_POD = {
     **{key: value for key, value in POD.items() if key not in ("containers!", "restartPolicy!", "volumes")},
     "serviceAccountName": name,
+    "imagePullSecrets": [{"name!": name}],
+    "affinity": {"nodeAffinity": map_of(lambda value: True), "podAntiAffinity": map_of(lambda value: True)},
     "initContainers": [SERVER_CONTAINER],
     "containers!": [SERVER_CONTAINER],
     "volumes": [
@@ -168,6 +171,7 @@ SERVER_POD = {
         }
     ],
 }
+SELECTOR = {"matchLabels": map_of(matches(LABEL_VALUE))}
 DEPLOYED = {
     "ConfigMap": {"apiVersion!": one_of("v1"), "kind!": text, "metadata!": METADATA, "data!": map_of(text)},
     "PersistentVolumeClaim": manifest(
@@ -175,7 +179,11 @@ DEPLOYED = {
         "PersistentVolumeClaim",
         {"accessModes!": [one_of("ReadWriteOnce", "ReadWriteMany")], "resources!": {"requests!": RESOURCES}, "storageClassName": text},
     ),
-    "Service": manifest("v1", "Service", {"selector!": map_of(matches(LABEL_VALUE)), "ports!": [{"name!": name, "port!": whole(1), "targetPort": text}]}),
+    "Service": manifest("v1", "Service", {
+            "type": one_of("ClusterIP", "NodePort", "LoadBalancer"),
+            "selector!": map_of(matches(LABEL_VALUE)),
+            "ports!": [{"name!": name, "port!": whole(1), "targetPort": text}],
+        }),
     "Deployment": manifest(
         "apps/v1",
         "Deployment",
@@ -183,8 +191,22 @@ DEPLOYED = {
             "replicas": whole(),
             "strategy": {"type!": one_of("Recreate", "RollingUpdate")},
             "selector!": {"matchLabels!": map_of(matches(LABEL_VALUE))},
-            "template!": {"metadata!": {"labels!": METADATA["labels"]}, "spec!": SERVER_POD},
+            "template!": {"metadata!": {"labels!": METADATA["labels"], "annotations": METADATA["annotations"]}, "spec!": SERVER_POD},
         },
+    ),
+    "Pod": manifest("v1", "Pod", TEST_POD),
+    "NetworkPolicy": manifest(
+        "networking.k8s.io/v1",
+        "NetworkPolicy",
+        {
+            "podSelector!": SELECTOR,
+            "policyTypes": [one_of("Ingress", "Egress")],
+            "ingress": [{"ports": [{"protocol": one_of("TCP"), "port": text}], "from": [{"namespaceSelector": SELECTOR, "podSelector": SELECTOR}]}],
+        },
+    ),
+    # monitoring.coreos.com/v1, of Prometheus's operator.
+    "ServiceMonitor": manifest(
+        "monitoring.coreos.com/v1", "ServiceMonitor", {"selector!": SELECTOR, "endpoints!": [{"port!": name, "path": path, "interval": text}]}
     ),
     "ServiceAccount": {"apiVersion!": one_of("v1"), "kind!": text, "metadata!": METADATA},
     "Role": {
@@ -293,6 +315,7 @@ def deployed_problems(items):
             wanted += [("ConfigMap", volume["configMap"]["name"])] if "configMap" in volume else []
         found += [f"there is no {kind} {named}" for kind, named in wanted if (kind, named) not in there]
         selectors = [spec["selector"]["matchLabels"]] + [item["spec"]["selector"] for item in items if item["kind"] == "Service"]
+        selectors += [item["spec"]["podSelector"]["matchLabels"] for item in items if item["kind"] == "NetworkPolicy"]
         found += [f"nothing has the labels {selector}" for selector in selectors if not selector.items() <= labels.items()]
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"] + pod.get("initContainers", []):
