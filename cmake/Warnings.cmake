@@ -21,11 +21,16 @@ function(tunesmith_library name)
   target_link_libraries(tunesmith_${name} PUBLIC $<BUILD_INTERFACE:tunesmith_warnings> ${ARG_DEPENDS})
 endfunction()
 
-# tunesmith_test(NAME SOURCES ... DEPENDS ... LABELS ...): one GoogleTest binary, one ctest entry.
+# tunesmith_test(NAME SOURCES ... DEPENDS ... LABELS ...): one GoogleTest binary, one ctest entry. What is tested is optimized, tests themselves little: they are half of what is compiled. The
+# folder's TUNESMITH_TEST_GROUP names their precompiled headers.
 function(tunesmith_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE tunesmith_warnings ${ARG_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+  if(TUNESMITH_TEST_GROUP)
+    tunesmith_use_precompiled(${name} ${TUNESMITH_TEST_GROUP})
+  endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   if(NOT ARG_TIMEOUT)
