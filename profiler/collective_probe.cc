@@ -36,6 +36,8 @@ constexpr OpKind kKinds[] = {OpKind::kAllGather, OpKind::kReduceScatter, OpKind:
 constexpr int64_t kSizes[] = {256 * kKiB, 4 * kMiB, 32 * kMiB};
 constexpr int64_t kRankCounts[] = {2, 4};
 constexpr int kRounds = 3;
+// Of a group: from then on each collective is measured once.
+constexpr double kPatientSeconds = 4;
 constexpr absl::Duration kPatience = absl::Seconds(20);  // with MPI's start
 
 // What the ranks of one group need for a collective of `whole_count` floats.
@@ -61,15 +63,24 @@ absl::Status Speak(OpKind kind, Rank& rank) {
   }
 }
 
+// Whether any rank says so: all must do the same next.
+absl::StatusOr<bool> AnySays(Communicator& comm, bool here) {
+  std::vector<float> count(static_cast<size_t>(comm.size()), here ? 1.0f : 0.0f);
+  TUNESMITH_RETURN_IF_ERROR(comm.AllReduce(count.data(), comm.size(), DType::kF32));
+  return count[0] > 0;
+}
+
 // Median seconds from when all have come to when all have done it, after once to warm up.
-absl::StatusOr<double> SecondsOf(OpKind kind, Rank& rank) {
+absl::StatusOr<double> SecondsOf(OpKind kind, double patient_until, Rank& rank) {
   std::vector<double> seconds;
-  for (int round = 0; round <= kRounds; ++round) {
+  bool is_late = false;
+  for (int round = 0; round <= kRounds && !(is_late && round > 1); ++round) {
     TUNESMITH_RETURN_IF_ERROR(rank.comm.Barrier());
     const double start = MonotonicSeconds();
     TUNESMITH_RETURN_IF_ERROR(Speak(kind, rank));
     TUNESMITH_RETURN_IF_ERROR(rank.comm.Barrier());
     if (round > 0) seconds.push_back(MonotonicSeconds() - start);
+    TUNESMITH_ASSIGN_OR_RETURN(is_late, AnySays(rank.comm, MonotonicSeconds() > patient_until));
   }
   return Median(seconds);
 }
@@ -77,13 +88,14 @@ absl::StatusOr<double> SecondsOf(OpKind kind, Rank& rank) {
 // What one rank of a group sees of it: all kinds and sizes.
 absl::StatusOr<std::vector<OpRate>> RatesOf(Communicator& comm) {
   std::vector<OpRate> rates;
+  const double patient_until = MonotonicSeconds() + kPatientSeconds;
   for (const OpKind kind : kKinds) {
     for (const int64_t bytes : kSizes) {
       const auto count = static_cast<size_t>(bytes / 4);
       Rank rank{.comm = comm,
                 .whole = std::vector<float>(count, 1.0f),
                 .other = std::vector<float>(count, 0.0f)};
-      TUNESMITH_ASSIGN_OR_RETURN(const double seconds, SecondsOf(kind, rank));
+      TUNESMITH_ASSIGN_OR_RETURN(const double seconds, SecondsOf(kind, patient_until, rank));
       rates.push_back({.op_kind = std::string(planner::OpKindName(kind)),
                        .bytes = bytes,
                        .bytes_per_second = static_cast<double>(bytes) / seconds,
@@ -124,10 +136,15 @@ absl::StatusOr<std::vector<OpRate>> RatesOfProcesses(const std::string& rank_bin
 
 }  // namespace
 
-absl::Status ProbeCollectives(const std::string& rank_binary, planner::Calibration& calibration) {
+absl::Status ProbeCollectives(const std::string& rank_binary, const Note& note,
+                              planner::Calibration& calibration) {
   for (const int64_t rank_count : kRankCounts) {
     absl::StatusOr<std::vector<OpRate>> rates = absl::UnavailableError("");
     if (!rank_binary.empty()) rates = RatesOfProcesses(rank_binary, rank_count);
+    if (!rates.ok() && !rank_binary.empty())
+      note(StrCat("what ", rank_count,
+                  " ranks tell each other was measured between threads, which are ",
+                  "quicker than processes: ", std::string(rates.status().message())));
     if (!rates.ok()) rates = RatesOfThreads(rank_count);
     TUNESMITH_RETURN_IF_ERROR(rates.status());
     calibration.rates.insert(calibration.rates.end(), rates->begin(), rates->end());

@@ -70,18 +70,25 @@ double SecondsOfHost(const ProbeOptions& options) {
   return options.budget_seconds < kLeastBudgetOfHost ? 0 : 7;
 }
 
+// A disk that cannot be written now is no reason to lose what was measured of the processor.
+void TimeDisk(const ProbeOptions& options, planner::Calibration& calibration) {
+  if (options.checkpoint_directory.empty()) return;
+  const auto rate = CheckpointBytesPerSecond(options.checkpoint_directory);
+  calibration.checkpoint_bytes_per_second = rate.value_or(0);
+  if (!rate.ok())
+    options.note(
+        StrCat("the disk of checkpoints was not measured: ", std::string(rate.status().message())));
+}
+
 // What programs of one rank on one device do not show. After them: threads that have been leave memory behind, which would count as a process's.
 absl::Status ProbeHost(const ProbeOptions& options, const trainer::OpContext& context,
                        planner::Calibration& calibration) {
   if (SecondsOfHost(options) == 0) return absl::OkStatus();
   calibration.host_memory_bytes_per_second = HostMemoryBytesPerSecond();
-  // A disk that cannot be written now is no reason to lose what was measured of the processor.
-  if (!options.checkpoint_directory.empty())
-    calibration.checkpoint_bytes_per_second =
-        CheckpointBytesPerSecond(options.checkpoint_directory).value_or(0);
+  TimeDisk(options, calibration);
   if (context.device != planner::BackendKind::kCpu) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(calibration.sharing_factor, SharingFactor(context, options.precision));
-  return ProbeCollectives(options.rank_binary, calibration);
+  return ProbeCollectives(options.rank_binary, options.note, calibration);
 }
 
 // Id, device, host and time.

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "planner/model/model_spec.h"
 #include "planner/price/calibration.h"
+#include "profiler/collective_probe.h"
 #include "trainer/ops/op_context.h"
 #include "tunesmith/v1/calibration.pb.h"
 
@@ -23,6 +24,8 @@ struct ProbeOptions {
   // Where checkpoints go, whose disk is measured; empty: it is not.
   std::string checkpoint_directory;
   std::string rank_binary;  // of ProbeCollectives
+  // Told what of the host could not be measured, and why.
+  Note note = [](const std::string&) {};
 };
 
 // Told after each program; the process is the caller's to fill in.

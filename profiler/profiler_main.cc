@@ -132,6 +132,9 @@ absl::StatusOr<planner::Calibration> Calibrate(const Flags& flags, ProbeReport r
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
                              trainer::OpenDevice::Open(flags.device, flags.thread_count));
   TUNESMITH_ASSIGN_OR_RETURN(ProbeOptions options, OptionsOf(flags, device.context()));
+  options.note = [](const std::string& note) {
+    std::fprintf(stderr, "tunesmith-profiler: %s\n", note.c_str());
+  };
   options.kept_directory = KeptDirectory(flags, options.device_name);
   std::optional<FileLock> lock;
   options.rank_binary = std::filesystem::read_symlink("/proc/self/exe").string();

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/mpi_launch.h"
 #include "planner/price/calibration_import.h"
@@ -28,6 +29,12 @@ void ExpectAll(const planner::Calibration& calibration) {
   EXPECT_TRUE(valid.ok()) << valid;
 }
 
+// Keeps what is told.
+struct Notes {
+  std::vector<std::string> said;
+  Note note = [this](const std::string& text) { said.push_back(text); };
+};
+
 planner::Calibration Begun() {
   planner::Calibration calibration;
   calibration.id = "cpu-1";
@@ -37,9 +44,11 @@ planner::Calibration Begun() {
 
 TEST(CollectiveProbeTest, RanksThatAreThreadsAreMeasured) {
   planner::Calibration calibration = Begun();
-  const absl::Status status = ProbeCollectives("", calibration);
+  Notes notes;
+  const absl::Status status = ProbeCollectives("", notes.note, calibration);
   ASSERT_TRUE(status.ok()) << status;
   ExpectAll(calibration);
+  EXPECT_TRUE(notes.said.empty()) << "threads were asked for";
 }
 
 TEST(CollectiveProbeTest, RanksThatAreProcessesAreMeasured) {
@@ -47,19 +56,24 @@ TEST(CollectiveProbeTest, RanksThatAreProcessesAreMeasured) {
       std::string(std::getenv("TUNESMITH_BIN_DIR")) + "/tunesmith-profiler";
   if (MpirunCommand(profiler, 2).empty()) GTEST_SKIP() << MpirunNeeds();
   planner::Calibration threads = Begun(), processes = Begun();
-  ASSERT_TRUE(ProbeCollectives("", threads).ok());
-  const absl::Status status = ProbeCollectives(profiler, processes);
+  Notes notes;
+  ASSERT_TRUE(ProbeCollectives("", notes.note, threads).ok());
+  const absl::Status status = ProbeCollectives(profiler, notes.note, processes);
   ASSERT_TRUE(status.ok()) << status;
   ExpectAll(processes);
+  EXPECT_TRUE(notes.said.empty()) << notes.said[0];
   EXPECT_NE(threads.rates[0].bytes_per_second, processes.rates[0].bytes_per_second);
 }
 
-// What is no rank, or does not come to an end well, is measured as threads.
+// What is no rank, or does not come to an end well, is measured as threads, and that is told.
 TEST(CollectiveProbeTest, WhereMpiDoesNotWorkThreadsAreMeasured) {
   planner::Calibration calibration = Begun();
-  const absl::Status status = ProbeCollectives("/bin/false", calibration);
+  Notes notes;
+  const absl::Status status = ProbeCollectives("/bin/false", notes.note, calibration);
   ASSERT_TRUE(status.ok()) << status;
   ExpectAll(calibration);
+  ASSERT_EQ(notes.said.size(), 2u) << "two ranks, and four";
+  EXPECT_NE(notes.said[0].find("2 ranks"), std::string::npos) << notes.said[0];
 }
 
 }  // namespace
