@@ -55,6 +55,11 @@ void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
       ->check(CLI::Range(0, 3));
   app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
       ->check(CLI::IsMember(Strings(kOffloadNames)));
+  app.add_option(
+         "--gather-depth", flags.gather_depth,
+         "Pin the blocks ahead of compute whose weights are gathered (zero stage 3, offload "
+         "all): 1, or 0 for less memory and nothing that hides it")
+      ->check(CLI::Range(0, 1));
   app.add_option("--sequence-parallel", flags.sequence_parallel,
                  "Pin the devices that share the tokens of a micro-batch, each of all tokens some "
                  "attention heads")
@@ -72,6 +77,7 @@ absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
   }
   if (flags.zero_stage >= 0) pinned.set_zero_stage(flags.zero_stage);
   pinned.set_offload(ProtoNamed<v1::Offload>(kOffloadNames, flags.offload));
+  if (flags.gather_depth >= 0) pinned.set_gather_depth(flags.gather_depth);
   pinned.set_sequence_parallel(flags.sequence_parallel);
   if (pinned.ByteSizeLong() > 0) *question.mutable_pinned() = pinned;
   return absl::OkStatus();

@@ -157,6 +157,9 @@ absl::Status CheckPinned(const Question& question) {
                                              ") must be 1 to the tokens of a micro-batch(", tokens,
                                              ")"));
   TUNESMITH_RETURN_IF_ERROR(CheckPinnedSharing(question));
+  if (pinned.gather_depth && (*pinned.gather_depth < 0 || *pinned.gather_depth > 1))
+    return absl::InvalidArgumentError(
+        StrCat("pinned gather_depth(", *pinned.gather_depth, ") must be 0 or 1"));
   return CheckPinnedRungs(question);
 }
 
@@ -209,6 +212,13 @@ std::vector<int64_t> ZeroStagesOf(const Question& question) {
   const int64_t least = LeastZeroStage(question.pinned.offload.value_or(Offload::kNone));
   stages.erase(stages.begin(), std::lower_bound(stages.begin(), stages.end(), least));
   return stages;
+}
+
+// How far ahead weights are gathered, where they are: late last, which takes less memory and is never quicker.
+std::vector<int64_t> GatherDepthsOf(const Question& question, int64_t zero_stage) {
+  const bool gathers = zero_stage == 3 || question.pinned.offload == Offload::kAll;
+  if (!gathers) return {1};
+  return OnlyPinned<int64_t>({1, 0}, question.pinned.gather_depth);
 }
 
 // How a step's rows come to the ranks.
@@ -349,22 +359,25 @@ std::vector<Mix> FamiliesOf(const Question& question) {
           for (int64_t tile_count :
                OnlyPinned(TileCountsOf(batch.token_count), pinned.mlp_tile_count)) {
             for (int64_t zero_stage : zero_stages) {
-              families.push_back({.method = method,
-                                  .lora = question.lora,
-                                  .double_quantization = question.double_quantization,
-                                  .precision = PrecisionOf(question),
-                                  .optimizer = question.optimizer,
-                                  .optimizer_state = question.optimizer_state,
-                                  .accumulation_dtype = question.accumulation_dtype,
-                                  .zero_stage = zero_stage,
-                                  .offload = question.pinned.offload.value_or(Offload::kNone),
-                                  .attention = attention,
-                                  .loss = loss,
-                                  .mlp_tile_count = tile_count,
-                                  .micro_batch = batch.micro_batch,
-                                  .accumulation_count = batch.accumulation_count,
-                                  .data_parallel = batch.data_parallel,
-                                  .sequence_parallel = batch.sequence_parallel});
+              for (int64_t gather_depth : GatherDepthsOf(question, zero_stage)) {
+                families.push_back({.method = method,
+                                    .lora = question.lora,
+                                    .double_quantization = question.double_quantization,
+                                    .precision = PrecisionOf(question),
+                                    .optimizer = question.optimizer,
+                                    .optimizer_state = question.optimizer_state,
+                                    .accumulation_dtype = question.accumulation_dtype,
+                                    .zero_stage = zero_stage,
+                                    .offload = question.pinned.offload.value_or(Offload::kNone),
+                                    .gather_depth = gather_depth,
+                                    .attention = attention,
+                                    .loss = loss,
+                                    .mlp_tile_count = tile_count,
+                                    .micro_batch = batch.micro_batch,
+                                    .accumulation_count = batch.accumulation_count,
+                                    .data_parallel = batch.data_parallel,
+                                    .sequence_parallel = batch.sequence_parallel});
+              }
             }
           }
         }

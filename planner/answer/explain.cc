@@ -52,6 +52,7 @@ class VariantList {
     AddZeroStages();
     AddSequenceParallel();
     AddOffload();
+    AddGatherDepth();
     return std::move(variants_);
   }
 
@@ -103,6 +104,15 @@ class VariantList {
     if (question_.pinned.zero_stage) return;
     for (const int64_t stage : OtherCounts(&Mix::zero_stage))
       Add(ExplainedAxis::kZeroStage, StrCat(stage)).pinned.zero_stage = stage;
+  }
+
+  // Where the chosen mix gathers weights.
+  void AddGatherDepth() {
+    if (question_.pinned.gather_depth || !GathersWeights(chosen_)) return;
+    const int64_t other = 1 - chosen_.gather_depth;
+    Question& question = Add(ExplainedAxis::kGatherDepth, StrCat(other));
+    question.pinned.gather_depth = other;
+    if (chosen_.zero_stage > 0) question.pinned.zero_stage = chosen_.zero_stage;
   }
 
   void AddSequenceParallel() {
@@ -220,8 +230,8 @@ std::string BindingSentence(const MemoryPrediction& memory,
 
 std::string_view ExplainedAxisName(ExplainedAxis axis) {
   constexpr std::string_view kNames[kExplainedAxisCount] = {
-      "method",     "attention",         "loss",   "micro_batch", "mlp_tiles", "recompute",
-      "zero_stage", "sequence_parallel", "offload"};
+      "method",     "attention",         "loss",    "micro_batch", "mlp_tiles", "recompute",
+      "zero_stage", "sequence_parallel", "offload", "gather_depth"};
   return kNames[static_cast<size_t>(axis)];
 }
 

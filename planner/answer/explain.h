@@ -23,8 +23,9 @@ enum class ExplainedAxis {
   kZeroStage,
   kSequenceParallel,
   kOffload,
+  kGatherDepth,  // where the chosen mix gathers weights
 };
-inline constexpr int kExplainedAxisCount = 9;
+inline constexpr int kExplainedAxisCount = 10;
 std::string_view ExplainedAxisName(ExplainedAxis axis);  // "micro_batch", as flags spell it
 
 enum class LostBecause {

@@ -20,9 +20,10 @@ void Issue(BlockPrice& price, const std::vector<Transfer>& transfers, bool later
 BlockPrice ForwardPrice(const LayerTimes& t, const std::optional<HostTimes>& host,
                         const Collectives& collectives, const LayerPlace& place) {
   BlockPrice price;
+  if (place.gathers_itself) Issue(price, collectives.layer.gathers, false, false);
   price.Issue(Stream::kCompute, collectives.gathers ? collectives.weight_waits : uint8_t{0},
               t.forward_front);
-  if (collectives.gathers)
+  if (collectives.gathers && !place.gathers_itself)
     Issue(price, place.last ? collectives.head.gathers : collectives.layer.gathers, false, false);
   if (!host) {
     price.Issue(Stream::kCompute, 0, t.forward - t.forward_front);
@@ -43,7 +44,12 @@ BlockPrice BackwardPrice(const LayerTimes& t, const std::optional<HostTimes>& ho
   // Gradients in a slot are overwritten in every micro-batch.
   const size_t i = later && !collectives.writes_slots ? 1 : 0;
   BlockPrice price;
-  price.Issue(Stream::kCompute, host ? host->copies.input_waits : uint8_t{0}, t.backward_front[i]);
+  uint8_t front_waits = host ? host->copies.input_waits : uint8_t{0};
+  if (place.gathers_itself && !place.last) {
+    Issue(price, collectives.layer.gathers, later, last);
+    front_waits |= collectives.weight_waits;
+  }
+  price.Issue(Stream::kCompute, front_waits, t.backward_front[i]);
   if (place.gathers_below) Issue(price, collectives.layer.gathers, later, last);
   if (host && host->copies.fetch)
     price.Issue(host->copies.fetch->stream, host->copies.fetch->waits, host->fetch_picoseconds);

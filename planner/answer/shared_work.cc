@@ -40,7 +40,10 @@ SharedLayer MixFamily::MakeShared(const LayerKind& kind, const LayerTimes& times
   std::optional<HostTimes> host;
   if (kind.rung == Rung::kHost) host = source_->HostTimesOf(kind.first, kind.last_on_host);
   LayerPlace place;
-  if (c.gathers) place = {.last = kind.last, .gathers_below = !kind.first && !kind.last};
+  if (c.gathers)
+    place = {.last = kind.last,
+             .gathers_below = !c.gathers_late && !kind.first && !kind.last,
+             .gathers_itself = c.gathers_late};
   SharedLayer layer{.forward = RepeatedBlock(ForwardPrice(times, host, c, place))};
   for (size_t i = 0; i < layer.backward.size(); ++i) {
     const bool last = i == 2 || (i == 0 && !several());
@@ -152,7 +155,7 @@ int64_t Sum(const std::vector<Transfer>& transfers, bool last) {
 
 }  // namespace
 
-// Its compute, or what its first op waits for (forward), or its last (backward).
+// Its compute, or what its first op waits for (forward), or its last (backward). What is gathered late is waited for on top: neither begins before the other has ended.
 int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, bool special) const {
   const Collectives& c = collectives();
   if (!c.any) return s.ComputePicoseconds(micro_batch_count_);
@@ -163,9 +166,10 @@ int64_t MixFamily::LayerPicoseconds(const LayerSummary& s, bool special) const {
                             : 0;
   const int64_t later =
       c.writes_slots ? s.backward_first.compute_picoseconds : s.backward_later.compute_picoseconds;
-  return micro_batch_count_ * std::max(s.forward.compute_picoseconds, above) +
-         std::max(s.backward_first.compute_picoseconds, below) +
-         (micro_batch_count_ - 1) * std::max(later, below);
+  const int64_t late = c.gathers_late ? above : 0;
+  return micro_batch_count_ * std::max(s.forward.compute_picoseconds + late, above) +
+         std::max(s.backward_first.compute_picoseconds + late, below) +
+         (micro_batch_count_ - 1) * std::max(later + late, below);
 }
 
 // What compute is sure to wait for: the first gathers of a micro-batch, which wait for the one before; the last sums of a step (of a micro-batch, where there are
@@ -176,10 +180,11 @@ int64_t MixFamily::WaitingPicoseconds() const {
   if (c.overlap) {
     const std::vector<Transfer>& last =
         c.embedding.reductions.empty() ? c.layer.reductions : c.embedding.reductions;
-    return micro_batch_count_ *
-               LongestBusy({&c.embedding.gathers, &c.layer.gathers}, c.weight_waits) +
-           (micro_batch_count_ - 1) * Sum(last, false) + Sum(last, true) +
-           step_->optimizer.streams.LongestDelay(Stream::kCompute) -
+    const int64_t first =
+        c.gathers_late ? LongestBusy({&c.embedding.gathers}, c.weight_waits)
+                       : LongestBusy({&c.embedding.gathers, &c.layer.gathers}, c.weight_waits);
+    return micro_batch_count_ * first + (micro_batch_count_ - 1) * Sum(last, false) +
+           Sum(last, true) + step_->optimizer.streams.LongestDelay(Stream::kCompute) -
            step_->optimizer.compute_picoseconds;
   }
   int64_t picoseconds = step_->optimizer.communication_picoseconds;
@@ -190,10 +195,12 @@ int64_t MixFamily::WaitingPicoseconds() const {
         counts[i] * (m.embed.communication_picoseconds + m.loss.communication_picoseconds +
                      m.embed_backward.communication_picoseconds);
   }
-  // Forward gathers the layer above, and from the last layer the head; backward the layer below, but for the last two.
+  // Forward gathers the layer above, and from the last layer the head; backward the layer below, but for the last two. Gathered late, every layer gathers itself, but for
+  // the last one's backward, and the head is gathered where it is used.
   const int64_t layer = Sum(c.layer.gathers, false);
-  const int64_t gathers = (layer_count_ - 1) * layer + Sum(c.head.gathers, false) +
-                          std::max<int64_t>(layer_count_ - 2, 0) * layer;
+  const int64_t gathers = c.gathers_late ? (2 * layer_count_ - 1) * layer
+                                         : (layer_count_ - 1) * layer + Sum(c.head.gathers, false) +
+                                               std::max<int64_t>(layer_count_ - 2, 0) * layer;
   return picoseconds + micro_batch_count_ * gathers +
          layer_count_ * ((micro_batch_count_ - 1) * Sum(c.layer.reductions, false) +
                          Sum(c.layer.reductions, true));

@@ -30,6 +30,7 @@ struct Collectives {
   bool any = false;           // parameters lie in buckets
   bool overlap = false;       // transfers have streams of their own
   bool gathers = false;       // weights pass through slots
+  bool gathers_late = false;  // in front of the block that reads them: gather_depth=0
   bool writes_slots = false;  // gradients do
   uint8_t weight_waits = 0;   // see collectives.h
   uint8_t backward_waits = 0;

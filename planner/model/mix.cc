@@ -72,6 +72,10 @@ double LoraScale(const LoraSpec& lora) {
   return lora.alpha / (lora.rank_stabilized ? std::sqrt(rank) : rank);
 }
 
+bool GathersWeights(const Mix& mix) {
+  return mix.offload == Offload::kAll || (mix.zero_stage == 3 && RankCount(mix) > 1);
+}
+
 int64_t LeastZeroStage(Offload offload) {
   switch (offload) {
     case Offload::kNone:
@@ -109,6 +113,11 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
                               ") shares what one rank has with others: batch needs data ranks > 1, "
                               "or sequence_parallel > 1"));
   CheckOffload(mix, &problems);
+  CheckRange("gather_depth", mix.gather_depth, 0, 1, &problems);
+  if (mix.gather_depth == 0 && !GathersWeights(mix))
+    problems.push_back(
+        "gather_depth(0) gathers weights when their block runs: it needs zero_stage(3) of several "
+        "ranks, or offload=all");
   if (problems.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("mix: ", StrJoin(problems, "; ")));
 }

@@ -81,6 +81,8 @@ struct Mix {
   // Placement axes.
   int64_t zero_stage = 0;
   Offload offload = Offload::kNone;
+  // Blocks ahead of compute whose weights are gathered, where weights pass through slots (GathersWeights): 1, or 0 for one slot less and gathers that nothing hides.
+  int64_t gather_depth = 1;
   // Layers per rung, summing to layer_count; the first layers take the last rungs.
   std::array<int64_t, kRungCount> recompute = {};
   AttentionKernel attention = AttentionKernel::kEager;
@@ -99,6 +101,9 @@ struct Mix {
 // Of a job: data_parallel x sequence_parallel. Ranks of one micro-batch follow one another.
 inline int64_t RankCount(const Mix& mix) { return mix.data_parallel * mix.sequence_parallel; }
 
+// Whether whole weights are on the device only while their block runs: ranks share them, or the host keeps them.
+bool GathersWeights(const Mix& mix);
+
 // The least zero_stage of several ranks that goes with what they offload: they leave to their hosts what they share.
 int64_t LeastZeroStage(Offload offload);
 
@@ -111,7 +116,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //   method=full | lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:<targets>] | qlora:...[:single]   rs: rank-stabilized; targets: "all", "attention"
 //     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
-//   zero_stage=0..3  offload=none|optimizer|all  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
+//   zero_stage=0..3  offload=none|optimizer|all  gather_depth=0|1  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   sequence_parallel=<ranks of a micro-batch>  batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 

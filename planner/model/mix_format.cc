@@ -82,6 +82,7 @@ std::string FormatMix(const Mix& mix) {
                defaults.accumulation_dtype);
   axes.Add("zero_stage", StrCat(mix.zero_stage));
   axes.Changed("offload", kOffloadNames, mix.offload, defaults.offload);
+  if (mix.gather_depth != defaults.gather_depth) axes.Add("gather_depth", StrCat(mix.gather_depth));
   if (mix.recompute != defaults.recompute) axes.Add("recompute", FormatRecompute(mix));
   axes.Add("attention", NameOf(kAttentionNames, mix.attention));
   axes.Add("loss", NameOf(kLossNames, mix.loss));

@@ -138,6 +138,8 @@ constexpr Axis kAxes[] = {
                       Mix* mix) { return ParseCount(axis, value, &mix->zero_stage); }},
     {"offload", [](std::string_view axis, std::string_view value,
                    Mix* mix) { return ParseName(axis, value, kOffloadNames, &mix->offload); }},
+    {"gather_depth", [](std::string_view axis, std::string_view value,
+                        Mix* mix) { return ParseCount(axis, value, &mix->gather_depth); }},
     {"recompute",
      [](std::string_view, std::string_view value, Mix* mix) { return ParseRecompute(value, mix); }},
     {"attention",

@@ -96,6 +96,11 @@ class BucketBuilder {
       gradient_slot_ = AddSlot("ends.gradients", DType::kU8, gradient_bytes, Region::kCarried, 1);
   }
 
+  // Weights lie there while their block runs, and those that are gathered ahead of it.
+  int64_t SlotCount(Region region) const {
+    return region == Region::kCarried ? kGradientSlotCount : inputs().mix.gather_depth + 1;
+  }
+
   int32_t AddSlot(Name name, DType dtype, int64_t count, Region region, int64_t instance_count) {
     return AddBuffer(program_, {.name = name,
                                 .dtype = dtype,
@@ -104,7 +109,7 @@ class BucketBuilder {
                                 .region = region,
                                 .memory_class = MemoryClass::kCommunication,
                                 .instance_count = instance_count,
-                                .ring_count = name.HasInstance() ? kBucketSlotCount : int64_t{0},
+                                .ring_count = name.HasInstance() ? SlotCount(region) : int64_t{0},
                                 .segments = region == Region::kCarried ? kMicroSegments : 0});
   }
 
@@ -223,7 +228,7 @@ class BucketBuilder {
                              .region = Region::kResident,
                              .memory_class = MemoryClass::kGradients,
                              .instance_count = instances,
-                             .ring_count = InLayer(bucket) ? kBucketSlotCount : int64_t{0},
+                             .ring_count = InLayer(bucket) ? kGradientSlotCount : int64_t{0},
                              .space = Space::kHost});
   }
 
@@ -257,7 +262,7 @@ bool SharesGradients(const ProgramInputs& inputs) {
   return OffloadsWeights(inputs) || (HasBuckets(inputs) && inputs.mix.zero_stage >= 2);
 }
 bool SharesWeights(const ProgramInputs& inputs) {
-  return OffloadsWeights(inputs) || (HasBuckets(inputs) && inputs.mix.zero_stage >= 3);
+  return inputs.trains && GathersWeights(inputs.mix);
 }
 
 void AddBuckets(Program& program) { BucketBuilder(program).Build(); }

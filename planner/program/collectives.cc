@@ -126,6 +126,7 @@ bool IsCollective(OpKind kind) {
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {
   if (!SharesWeights(inputs)) return {};
   const int64_t last = inputs.model.layer_count - 1;
+  if (inputs.mix.gather_depth == 0) return {.last = layer == last, .gathers_itself = true};
   return {.last = layer == last, .gathers_below = layer > 0 && layer < last};
 }
 
@@ -160,6 +161,8 @@ std::vector<Op> Reductions(const Program& program, BucketPlace place) {
 
 void ShareLayerForward(const Program& program, const LayerPlace& place, Block& forward) {
   if (!SharesWeights(program.inputs)) return;
+  if (place.gathers_itself)
+    return GatherFirst(program, forward, Gathers(program, BucketPlace::kLayer, 0, Phase::kForward));
   WaitFor(program, WeightWaits(program.inputs), forward.ops.front());
   Insert(forward, 1,
          place.last ? Gathers(program, BucketPlace::kHead, 0, Phase::kForward)
@@ -171,6 +174,8 @@ void ShareLayerBackward(const Program& program, const LayerPlace& place, Block& 
   WriteSlots(program, backward);
   if (place.gathers_below)
     Insert(backward, 1, Gathers(program, BucketPlace::kLayer, -1, Phase::kBackward));
+  if (place.gathers_itself && !place.last)
+    GatherFirst(program, backward, Gathers(program, BucketPlace::kLayer, 0, Phase::kBackward));
   WaitFor(program, BackwardWaits(program.inputs), backward.ops.back());
   Append(backward, Reductions(program, BucketPlace::kLayer));
 }
@@ -180,11 +185,12 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
   const auto block = [&](const BlockRun& run) -> Block& {
     return program.blocks[static_cast<size_t>(run.block)];
   };
+  const bool gathers_itself = program.inputs.mix.gather_depth == 0;
   Block& embedding = block(runs.front());
   if (SharesWeights(program.inputs)) {
     // The gathers wait for the last micro-batch's ops, which may still read what they overwrite.
-    std::vector<Op> gathers = Gathers(program, BucketPlace::kEmbedding, 0, Phase::kForward);
-    const std::vector<Op> layer = Gathers(program, BucketPlace::kLayer, 0, Phase::kForward);
+    std::vector<Op> gathers = Gathers(program, BucketPlace::kEmbedding, 0, Phase::kForward), layer;
+    if (!gathers_itself) layer = Gathers(program, BucketPlace::kLayer, 0, Phase::kForward);
     gathers.insert(gathers.end(), layer.begin(), layer.end());
     GatherFirst(program, embedding, gathers);
   } else {
@@ -195,8 +201,11 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
     Block& b = block(run);
     if (b.name == "loss") WriteSlots(program, b);
     if (b.name != "final_norm") continue;
-    if (++norms == 1 && SharesWeights(program.inputs))
+    if (++norms == 1 && SharesWeights(program.inputs)) {
       WaitFor(program, WeightWaits(program.inputs), b.ops.front());
+      if (gathers_itself)
+        GatherFirst(program, b, Gathers(program, BucketPlace::kHead, 0, Phase::kForward));
+    }
     if (norms != 2) continue;
     WriteSlots(program, b);
     Append(b, Reductions(program, BucketPlace::kHead));

@@ -7,11 +7,13 @@
 
 // What goes between ranks, and between device and host, put into the blocks of a program. Every direction has a stream of its own where the device has streams:
 //
-//   forward of layer i:   its first op waits for its weights (where these pass through slots); those of layer i + 1 are gathered beside the rest
+//   forward of layer i:   its first op waits for its weights (where these pass through slots); those of layer i + 1 are gathered beside the rest (gather_depth=1)
 //   backward of layer i:  weights of layer i - 1 are gathered beside it; its last op waits for these and for the slot of the gradients of layer
 //                         i + 1 to be empty (where these pass through slots); then its own gradients are summed, beside layer i - 1
 //
-// The weights of the last two layers are still in their slots when backward comes to them. Gradients that pass through slots are summed in every micro-batch,
+// The weights of the last two layers are still in their slots when backward comes to them. With gather_depth=0 there is one slot: every block gathers its own weights in front of its first
+// op, but for the last layer's backward. A greater depth would hide no more: a stream is waited for as a whole, so that the next layer's first op waits for whatever is gathered before it.
+// Gradients that pass through slots are summed in every micro-batch,
 // others in the last of a step. The functions do nothing where there is nothing to do.
 namespace tunesmith::planner {
 
@@ -21,6 +23,8 @@ bool IsCollective(OpKind kind);
 struct LayerPlace {
   bool last = false;           // its forward gathers the head, not the layer above
   bool gathers_below = false;  // its backward gathers the layer below
+  bool gathers_itself =
+      false;  // its forward does, and its backward unless it is the last: none gathers others
   bool operator==(const LayerPlace&) const = default;
 };
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer);

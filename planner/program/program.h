@@ -207,8 +207,8 @@ struct HostBuffers {
   bool operator==(const HostBuffers&) const = default;
 };
 
-// Layers whose gathered weights, and whose gradients before they are summed, are on the device at a time: one at work, one on its way.
-inline constexpr int64_t kBucketSlotCount = 2;
+// Layers whose gradients are on the device at a time before they are summed: one at work, one on its way.
+inline constexpr int64_t kGradientSlotCount = 2;
 
 // Layers on the host rung whose inputs are on the device at a time: one at work, one on its way.
 inline constexpr int64_t kHostSlotCount = 2;

@@ -148,6 +148,7 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
   proto.set_zero_stage(mix.zero_stage);
   if (mix.offload != planner::Offload::kNone) proto.set_offload(ProtoValue(kOffloads, mix.offload));
+  if (mix.gather_depth != planner::Mix().gather_depth) proto.set_gather_depth(mix.gather_depth);
   *proto.mutable_recompute() = RecomputeToProto(mix.recompute);
   proto.set_attention(ProtoValue(kAttentionKernels, mix.attention));
   proto.set_loss(ProtoValue(kLossKernels, mix.loss));
@@ -177,6 +178,9 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   if (mix.zero_stage < 0 || mix.zero_stage > 3) {
     violations.Add(path("zero_stage"), StrCat("is ", mix.zero_stage, ", must be 0 to 3"));
   }
+  if (proto.has_gather_depth()) mix.gather_depth = proto.gather_depth();
+  if (mix.gather_depth < 0 || mix.gather_depth > 1)
+    violations.Add(path("gather_depth"), StrCat("is ", mix.gather_depth, ", must be 0 or 1"));
   mix.recompute = RecomputeFromProto(proto.recompute(), path("recompute"), violations);
   mix.attention = PlannerValue(kAttentionKernels, proto.attention(), path("attention"), violations);
   mix.loss = PlannerValue(kLossKernels, proto.loss(), path("loss"), violations);
@@ -202,6 +206,7 @@ v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
   if (pinned.zero_stage) proto.set_zero_stage(*pinned.zero_stage);
   if (pinned.offload) proto.set_offload(ProtoValue(kOffloads, *pinned.offload));
   proto.set_sequence_parallel(pinned.sequence_parallel.value_or(0));
+  if (pinned.gather_depth) proto.set_gather_depth(*pinned.gather_depth);
   if (pinned.rungs == planner::kAnyRung) return proto;
   for (const auto& [rung, value] : kRungs) {
     if (pinned.rungs & planner::BitOf(rung)) proto.add_rungs(value);
@@ -223,6 +228,7 @@ planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string
   violations.AtLeast(path("mlp_tile_count"), proto.mlp_tile_count(), 0);
   if (proto.mlp_tile_count() != 0) pinned.mlp_tile_count = proto.mlp_tile_count();
   if (proto.has_zero_stage()) pinned.zero_stage = proto.zero_stage();
+  if (proto.has_gather_depth()) pinned.gather_depth = proto.gather_depth();
   if (proto.offload() != v1::OFFLOAD_UNSPECIFIED)
     pinned.offload = PlannerValue(kOffloads, proto.offload(), path("offload"), violations);
   violations.AtLeast(path("sequence_parallel"), proto.sequence_parallel(), 0);

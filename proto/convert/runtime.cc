@@ -122,6 +122,8 @@ void CheckForeignAxes(const v1::Question& proto, Violations& violations) {
   refuse_if(proto.pinned().rungs_size() > 0, "question.pinned.rungs",
             "question.runtime.checkpointing");
   refuse_if(proto.pinned().mlp_tile_count() > 1, "question.pinned.mlp_tile_count", "1");
+  refuse_if(proto.pinned().has_gather_depth(), "question.pinned.gather_depth",
+            "question.pinned.zero_stage");
   refuse_if(proto.pinned().sequence_parallel() > 1, "question.pinned.sequence_parallel", "1");
 }
 

@@ -35,23 +35,27 @@ std::vector<ProgramInputs> StreamGrid(int64_t layer_count) {
         for (int64_t sequence_parallel : {1, 2}) {
           for (int64_t stage : {0, 1, 2, 3}) {
             for (Offload offload : kOffloads) {
-              const int64_t accumulation = 1 + (stage + ranks + static_cast<int64_t>(offload)) % 3;
-              Mix mix{.method = method,
-                      .lora = {.rank = 2},
-                      .zero_stage = stage,
-                      .offload = offload,
-                      .recompute = recompute,
-                      .attention = AttentionKernel::kFlash,
-                      .loss = accumulation == 2 ? LossKernel::kFull : LossKernel::kChunked,
-                      .mlp_tile_count = 1 + accumulation % 2,
-                      .accumulation_count = accumulation,
-                      .data_parallel = std::max<int64_t>(1, ranks / sequence_parallel),
-                      .sequence_parallel = std::min(ranks, sequence_parallel)};
-              ProgramInputs inputs =
-                  ToyInputs(ToyModel(layer_count, accumulation != 1, false), mix);
-              inputs.backend.kind = BackendKind::kCuda;
-              if (ValidateMix(mix, layer_count).ok() && BuildProgram(inputs).ok())
-                grid.push_back(inputs);
+              for (int64_t gather_depth : {1, 0}) {
+                const int64_t accumulation =
+                    1 + (stage + ranks + static_cast<int64_t>(offload)) % 3;
+                Mix mix{.method = method,
+                        .lora = {.rank = 2},
+                        .zero_stage = stage,
+                        .offload = offload,
+                        .gather_depth = gather_depth,
+                        .recompute = recompute,
+                        .attention = AttentionKernel::kFlash,
+                        .loss = accumulation == 2 ? LossKernel::kFull : LossKernel::kChunked,
+                        .mlp_tile_count = 1 + accumulation % 2,
+                        .accumulation_count = accumulation,
+                        .data_parallel = std::max<int64_t>(1, ranks / sequence_parallel),
+                        .sequence_parallel = std::min(ranks, sequence_parallel)};
+                ProgramInputs inputs =
+                    ToyInputs(ToyModel(layer_count, accumulation != 1, false), mix);
+                inputs.backend.kind = BackendKind::kCuda;
+                if (ValidateMix(mix, layer_count).ok() && BuildProgram(inputs).ok())
+                  grid.push_back(inputs);
+              }
             }
           }
         }

@@ -52,6 +52,8 @@ std::string ValueOf(const Mix& mix, ExplainedAxis axis) {
       return std::to_string(mix.sequence_parallel);
     case ExplainedAxis::kOffload:
       return std::string(NameOf(kOffloadNames, mix.offload));
+    case ExplainedAxis::kGatherDepth:
+      return std::to_string(mix.gather_depth);
   }
   return "";
 }
@@ -67,6 +69,7 @@ Prediction BruteForce(const Question& question, const Mix& chosen, ExplainedAxis
     pinned.pinned.loss = ValueNamed<LossKernel>(kLossNames, value);  // else one chunk is left out
   if (axis == ExplainedAxis::kOffload)
     pinned.pinned.offload = ValueNamed<Offload>(kOffloadNames, value);  // offered when asked for
+  if (axis == ExplainedAxis::kGatherDepth) pinned.pinned.zero_stage = chosen.zero_stage;
   if (axis == ExplainedAxis::kSequenceParallel)
     pinned.pinned.sequence_parallel = std::stoll(value);  // else twins of one rank's are left out
   for (Mix mix : FamiliesOf(pinned)) {
@@ -150,7 +153,8 @@ TEST(ExplainTest, SharingAndOffloadAreToldOfSeveralDevices) {
         EXPECT_EQ(a.best.time.step_picoseconds, best.time.step_picoseconds) << a.sentence;
       }
     }
-    EXPECT_EQ(told.size(), 3u + 1u + 2u) << ::testing::PrintToString(told);
+    const size_t depths = GathersWeights(chosen.mix) ? 1 : 0;
+    EXPECT_EQ(told.size(), 3u + 1u + 2u + depths) << ::testing::PrintToString(told);
   }
 }
 

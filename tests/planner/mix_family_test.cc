@@ -235,6 +235,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
       if (!CheckTokenSlices(model, workload, mix).ok()) mix.sequence_parallel = 1;
       shared_count += mix.sequence_parallel > 1;
       mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
+      if (GathersWeights(mix)) mix.gather_depth = pick(0, 1);
       std::array<int64_t, kRungCount + 1> cuts = {0};
       cuts.back() = model.layer_count;
       const size_t rungs = gpu ? kRungCount : kRungCount - 1;

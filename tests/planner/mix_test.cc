@@ -86,6 +86,7 @@ Mix RandomMix(std::mt19937_64& random) {
   mix.sequence_parallel = pick(1, 3);
   mix.offload = static_cast<Offload>(pick(0, 2));
   mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
+  if (GathersWeights(mix)) mix.gather_depth = pick(0, 1);
   return mix;
 }
 
@@ -190,6 +191,22 @@ TEST(ValidateMixTest, RanksOfOneMicroBatchShareParametersToo) {
   mix.offload = Offload::kOptimizer;
   EXPECT_THAT(ValidateMix(mix, 30).message(),
               HasSubstr("offload=optimizer of 2 ranks needs zero_stage(0) of at least 1"));
+}
+
+TEST(ValidateMixTest, OnlyWeightsThatAreGatheredAreGatheredLate) {
+  Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  mix.gather_depth = 0;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("gather_depth(0)"));
+  mix.offload = Offload::kOptimizer;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("offload=all"));
+  mix.offload = Offload::kAll;
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  mix.offload = Offload::kNone;
+  mix.data_parallel = 2;
+  mix.zero_stage = 3;
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  mix.gather_depth = 2;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("gather_depth(2) must be 0 to 1"));
 }
 
 TEST(ValidateMixTest, SgdHasNoStateToStore) {

@@ -40,6 +40,7 @@ planner::ProgramInputs AloneOf(planner::ProgramInputs inputs) {
   m.recompute[0] = inputs.model.layer_count;
   m.zero_stage = 0;
   m.offload = planner::Offload::kNone;
+  m.gather_depth = 1;
   m.micro_batch *= m.accumulation_count * m.data_parallel;
   m.accumulation_count = m.data_parallel = m.sequence_parallel = 1;
   return inputs;
@@ -81,10 +82,15 @@ std::vector<Shared> SharedBy(int64_t ranks) {
   std::vector<Shared> all;
   for (int64_t stage : {0, 1, 2, 3}) {
     for (Offload offload : {Offload::kNone, Offload::kOptimizer, Offload::kAll}) {
-      planner::Mix mix{.zero_stage = stage, .offload = offload, .data_parallel = ranks};
-      mix.recompute[0] = 1;
-      if (ranks == 1 && offload == Offload::kNone) continue;
-      if (ValidateMix(mix, 1).ok()) all.push_back({stage, offload});
+      for (int64_t gather_depth : {1, 0}) {
+        planner::Mix mix{.zero_stage = stage,
+                         .offload = offload,
+                         .gather_depth = gather_depth,
+                         .data_parallel = ranks};
+        mix.recompute[0] = 1;
+        if (ranks == 1 && offload == Offload::kNone) continue;
+        if (ValidateMix(mix, 1).ok()) all.push_back({stage, offload, gather_depth});
+      }
     }
   }
   return all;

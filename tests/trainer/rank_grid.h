@@ -21,6 +21,7 @@ planner::ProgramInputs AloneOf(planner::ProgramInputs inputs);
 struct Shared {
   int64_t zero_stage = 0;
   planner::Offload offload = planner::Offload::kNone;
+  int64_t gather_depth = 1;
 };
 
 // What so many ranks may share and leave to their hosts, but for one rank that does neither.

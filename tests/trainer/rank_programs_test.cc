@@ -33,6 +33,7 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
                .double_quantization = i % 2 == 0,
                .zero_stage = shared.zero_stage,
                .offload = shared.offload,
+               .gather_depth = shared.gather_depth,
                .recompute = recomputes[i * 7 % recomputes.size()],
                .attention =
                    i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
@@ -138,6 +139,7 @@ TEST(RanksTest, SharingChangesNoBit) {
     for (const Shared& shared : shares) {
       inputs.mix.zero_stage = shared.zero_stage;
       inputs.mix.offload = shared.offload;
+      inputs.mix.gather_depth = shared.gather_depth;
       const bool slots = shared.zero_stage >= 2 || shared.offload == planner::Offload::kAll;
       const bool rounds = shared.offload == planner::Offload::kAll &&
                           inputs.mix.accumulation_dtype == planner::AccumulationDtype::kBf16;

@@ -58,6 +58,7 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
              .double_quantization = i % 2 == 0,
              .zero_stage = shared.zero_stage,
              .offload = shared.offload,
+             .gather_depth = shared.gather_depth,
              .recompute = recomputes[i * 7 % recomputes.size()],
              .attention =
                  i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
@@ -154,6 +155,7 @@ TEST(SequenceParallelTest, SharingChangesNoBit) {
                                 .precision = precision,
                                 .zero_stage = shared.zero_stage,
                                 .offload = shared.offload,
+                                .gather_depth = shared.gather_depth,
                                 .attention = planner::AttentionKernel::kFlash,
                                 .micro_batch = 2,
                                 .data_parallel = 2,
