@@ -161,7 +161,7 @@ absl::Status RunRankProbe() {
   absl::StatusOr<std::vector<OpRate>> rates = RatesOf(*comm);
   if (!rates.ok()) comm->Abort(std::string(rates.status().message()));
   TUNESMITH_RETURN_IF_ERROR(rates.status());
-  planner::Calibration calibration;
+  planner::Calibration calibration{.id = "ranks", .device_name = "cpu"};
   calibration.rates = *std::move(rates);
   if (comm->rank() == 0)
     std::printf("%s\n", convert::ToJson(convert::ToProto(calibration)).c_str());

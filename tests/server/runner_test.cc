@@ -119,6 +119,11 @@ TEST_F(RunnerJobsTest, AJobWaitsForARunnerAndThenSeesItsGpusAlone) {
   socket_->Close();
   v1::CreateJobRequest request = Request(5);
   request.mutable_spec()->set_device("cuda:0");
+  request.mutable_plan()
+      ->mutable_inputs()
+      ->mutable_devices()
+      ->mutable_hardware()
+      ->set_compute_capability(90);
   const std::string name = Create(request);
   AwaitReason(name, "the runner does not answer");
   socket_->Open();
