@@ -15,9 +15,9 @@ namespace tunesmith::server {
 struct SlurmJob {
   int64_t id = 0;
   std::string name;
-  std::vector<std::string> states;            // upper case, at least one: the state and its flags
-  std::string reason;                         // "Resources", "" where there is none
-  std::string description;                    // "launch failed requeued held": a reason in full, "" often
+  std::vector<std::string> states;  // upper case, at least one: the state and its flags
+  std::string reason;               // "Resources", "" where there is none
+  std::string description;          // "launch failed requeued held": a reason in full, "" often
   absl::Time start = absl::InfiniteFuture();  // began, or is expected to; infinite: not known
   int64_t exit_code = 0;
   int64_t signal = 0;
