@@ -30,12 +30,25 @@ int64_t WithSlack(int64_t picoseconds) {
   return static_cast<int64_t>(std::floor(static_cast<double>(picoseconds) * (1 + kBalancedSlack)));
 }
 
-// The first `count`, and of each method the first besides.
+// Mixes that differ in when they gather weights, and in what layers keep: one of them is told.
+bool AreTwins(const Mix& a, Mix b) {
+  b.gather_depth = a.gather_depth;
+  b.recompute = a.recompute;
+  return a == b;
+}
+
+std::vector<ScoredMix>::const_iterator TwinOf(const Mix& mix, const std::vector<ScoredMix>& mixes) {
+  return std::find_if(mixes.begin(), mixes.end(),
+                      [&](const ScoredMix& other) { return AreTwins(mix, other.mix); });
+}
+
+// The first `count`, and of each method the first besides; of twins the first.
 std::vector<ScoredMix> FirstAndBestOfEachMethod(const std::vector<ScoredMix>& sorted,
                                                 int64_t count) {
   std::vector<ScoredMix> kept;
   std::array<bool, kMethodCount> seen = {};
   for (const ScoredMix& scored : sorted) {
+    if (TwinOf(scored.mix, kept) != kept.end()) continue;
     bool& method_seen = seen[static_cast<size_t>(scored.mix.method)];
     if (static_cast<int64_t>(kept.size()) < count || !method_seen) kept.push_back(scored);
     method_seen = true;
@@ -167,12 +180,15 @@ std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
     int64_t& method_best = best_of_method[static_cast<size_t>(f.mix.method)];
     const int64_t limit =
         best.size() > worst ? std::max(best[worst].step_picoseconds, method_best) : kUnlimited;
-    if (next->least_picoseconds > limit) continue;
+    const auto twin = TwinOf(f.mix, best);
+    const int64_t twin_limit = twin == best.end() ? limit : std::min(limit, twin->step_picoseconds);
+    if (next->least_picoseconds > twin_limit) continue;
     if (Late()) break;
-    const auto scored = Quickest(f, arena_limit_bytes_, limit);
+    const auto scored = Quickest(f, arena_limit_bytes_, twin_limit);
     if (scored) ++feasible_count_;
-    if (!scored && limit == kUnlimited) ++rejected_count_;
-    if (!scored) continue;
+    if (!scored && twin_limit == kUnlimited) ++rejected_count_;
+    if (!scored || (twin != best.end() && !Quicker(*scored, *twin))) continue;
+    if (twin != best.end()) best.erase(twin);
     method_best = std::min(method_best, scored->step_picoseconds);
     best.insert(std::upper_bound(best.begin(), best.end(), *scored, Quicker), *scored);
   }
