@@ -116,6 +116,7 @@ int RunnerMain(int argc, char** argv) {
   std::string trainer_path;
   app.add_option("--trainer", trainer_path, "Path of tunesmith-trainer")->required();
   CLI11_PARSE(app, argc, argv);
+  close_range(3, ~0u, 0);  // systemd passes the connection a second time
   const auto request = TakeRunAttemptRequest(STDIN_FILENO);
   const absl::Status status =
       request.ok() ? WriteToShimLog(request->run_directory()) : request.status();
