@@ -12,6 +12,7 @@ namespace tunesmith::server {
 namespace {
 
 constexpr std::string_view kScheme = "unix:";
+constexpr size_t kMostReadBytes = 16 << 20;
 
 absl::Status Problem(int error, const std::string& path) {
   const std::string text = StrCat("unix:", path, ": ", std::strerror(error));
@@ -60,6 +61,7 @@ absl::Status SendAll(int connection, std::string_view text) {
 
 absl::StatusOr<std::string> ReceiveAll(int connection, size_t limit_bytes) {
   std::string text;
+  size_t read_bytes = 0;
   char buffer[4096];
   while (true) {
     const ssize_t count = recv(connection, buffer, sizeof(buffer), 0);
@@ -67,11 +69,13 @@ absl::StatusOr<std::string> ReceiveAll(int connection, size_t limit_bytes) {
     if (count < 0)
       return absl::UnavailableError(
           StrCat("the other side does not write: ", std::strerror(errno)));
-    if (count == 0) return text;
-    text.append(buffer, static_cast<size_t>(count));
-    if (text.size() > limit_bytes)
+    if (count == 0 && text.size() <= limit_bytes) return text;
+    // What is read on is not kept: a connection that is closed with something unread takes the answer along.
+    if (count == 0 || read_bytes > kMostReadBytes)
       return absl::InvalidArgumentError(
           StrCat("the other side writes more than ", limit_bytes, " bytes"));
+    read_bytes += static_cast<size_t>(count);
+    if (text.size() <= limit_bytes) text.append(buffer, static_cast<size_t>(count));
   }
 }
 
