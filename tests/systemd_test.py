@@ -31,8 +31,7 @@ build=$1 deploy=$2
 mount --make-rprivate /
 umount -R /sys/fs/cgroup
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for directory in /run /tmp /var/log /var/lib/systemd /srv; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
-chmod 1777 /tmp
+for directory in /run /var/log /var/lib/systemd /srv; do mount -t tmpfs -o mode=755 tmpfs "$directory"; done
 mkdir -p /run/lock /run/copy/{etc,up,work} /run/systemd/system /srv/{models/m,data}
 cp -a /etc/. /run/copy/etc
 mount --bind /run/copy/etc /etc
@@ -58,6 +57,7 @@ for unit in tunesmithd.service tunesmith-runner.socket; do
   mkdir "/etc/systemd/system/$unit.d" && printf '[Unit]\nDefaultDependencies=no\n' >"/etc/systemd/system/$unit.d/test.conf"
 done
 printf '[Unit]\nDefaultDependencies=no\n' >>/etc/systemd/system/tunesmith-runner@.service.d/test.conf
+mount -t tmpfs -o mode=1777 tmpfs /tmp  # last: what was installed may have come from there
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin "$3" --system --unit=test.target --log-target=console --show-status=0
 """
 
