@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -55,17 +56,26 @@ def write_run(arguments, method, ranks):
     return directory
 
 
-def command_of(arguments, ranks):
-    """The trainer, under mpirun where there are several ranks: none bound to a processor, as root where that is who runs this."""
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def command_of(arguments, ranks, transport):
+    """What starts the trainer's ranks, where there are several: mpirun, with none bound to a processor, as root where that is who runs this; or the shim, whose ranks speak by TCP."""
     if ranks == 1:
         return []
+    if transport == "tcp":
+        return [arguments.build / "bin/tunesmith-shim", "ranks", "--count", ranks, "--nodes", 1, "--node", 0, "--master", f"127.0.0.1:{free_port()}",
+                "--log", arguments.work / "ranks.log", "--"]
     root = ["--allow-run-as-root"] if os.geteuid() == 0 else []
     return ["mpirun", "-n", ranks, "--oversubscribe", "--bind-to", "none", *root]
 
 
-def train(arguments, method, ranks):
+def train(arguments, method, ranks, transport):
     directory = write_run(arguments, method, ranks)
-    run(*command_of(arguments, ranks), arguments.build / "bin/tunesmith-trainer", "run", "--run-dir", directory)
+    run(*command_of(arguments, ranks, transport), arguments.build / "bin/tunesmith-trainer", "run", "--run-dir", directory)
     events = [json.loads(line) for line in (directory / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [event["progress"] for event in events if "progress" in event]
     summary = json.loads((directory / "exit.json").read_text(encoding="utf-8"))["summary"]
@@ -91,14 +101,15 @@ def measure(arguments):
     too_far = []
     for method in arguments.methods:
         alone = None
-        for ranks in [1, *arguments.ranks]:
-            got = train(arguments, method, ranks)
+        jobs = [(1, "")] + [(ranks, transport) for ranks in arguments.ranks for transport in arguments.transports]
+        for ranks, transport in jobs:
+            got = train(arguments, method, ranks, transport)
             alone = alone or got
             difference = largest_difference(got, alone)
-            name = f"{method}_{ranks}"
+            name = f"{method}_{ranks}" + (f"_{transport}" if len(arguments.transports) > 1 and transport else "")
             if difference > arguments.tolerance:
                 too_far.append(name)
-            say(f"{method}, {ranks} rank{'s' if ranks > 1 else ''}: losses {[round(x, 5) for x in got['losses']]}, "
+            say(f"{method}, {ranks} rank{'s' if ranks > 1 else ''}{f' by {transport}' if transport else ''}: losses {[round(x, 5) for x in got['losses']]}, "
                 f"held out {[round(x, 5) for x in got['held_out_losses']]}")
             result |= {
                 f"{name}_last_loss": got["losses"][-1],
@@ -120,6 +131,7 @@ def parse_arguments():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4], help="beside one")
     parser.add_argument("--methods", nargs="+", choices=sorted(MIXES), default=["full", "lora"])
+    parser.add_argument("--transports", nargs="+", choices=["mpi", "tcp"], default=["mpi"], help="by which several ranks speak")
     parser.add_argument("--zero-stage", type=int, default=3)
     parser.add_argument("--sequence-parallel", type=int, default=1, help="ranks that share a micro-batch, where there are several")
     parser.add_argument("--rows", type=int, default=4, help="per optimizer step")
