@@ -1,16 +1,13 @@
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "planner/price/calibration.h"
+#include "profiler/note.h"
 
 // What ranks of one host tell each other.
 namespace tunesmith::profiler {
-
-// Told what could not be measured, or was measured otherwise, and why.
-using Note = std::function<void(const std::string&)>;
 
 // Has tunesmith-profiler call RunRankProbe and nothing else.
 inline constexpr char kRankProbeFlag[] = "--rank-probe";

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "planner/model/model_spec.h"
 #include "planner/price/calibration.h"
-#include "profiler/collective_probe.h"
+#include "profiler/note.h"
 #include "trainer/ops/op_context.h"
 #include "tunesmith/v1/calibration.pb.h"
 

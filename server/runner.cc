@@ -18,6 +18,7 @@
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/process.h"
+#include "server/shim.h"
 #include "server/unix_socket.h"
 
 namespace tunesmith::server {
@@ -92,6 +93,13 @@ void LetGoOf(int connection) {
   dup2(null.get(), connection);
 }
 
+ShimOptions ShimOptionsOf(const v1::RunAttemptRequest& request, const std::string& trainer_path) {
+  return {.run_directory = request.run_directory(),
+          .attempt = request.attempt(),
+          .trainer_path = trainer_path,
+          .grace = absl::Seconds(request.grace_seconds())};
+}
+
 }  // namespace
 
 absl::StatusOr<v1::RunAttemptRequest> TakeRunAttemptRequest(int connection) {
@@ -102,13 +110,6 @@ absl::StatusOr<v1::RunAttemptRequest> TakeRunAttemptRequest(int connection) {
   TUNESMITH_RETURN_IF_ERROR(convert::FromJson(text, "the request", &request));
   TUNESMITH_RETURN_IF_ERROR(CheckRequest(request));
   return request;
-}
-
-ShimOptions ShimOptionsOf(const v1::RunAttemptRequest& request, const std::string& trainer_path) {
-  return {.run_directory = request.run_directory(),
-          .attempt = request.attempt(),
-          .trainer_path = trainer_path,
-          .grace = absl::Seconds(request.grace_seconds())};
 }
 
 int RunnerMain(int argc, char** argv) {

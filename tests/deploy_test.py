@@ -6,13 +6,13 @@ Exits 0 and prints one line, or prints everything that is wrong and exits 1. --s
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/server/kubernetes"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/server/kubernetes")]
+import chart  # noqa: E402
 import schema  # noqa: E402
 
 METRIC = re.compile(r"\b((?:tunesmith|grpc_server|process)_[a-z0-9_]+)")
@@ -58,7 +58,7 @@ def dashboard_problems(board):
 
 def known_flags():
     """The server's settings."""
-    return set(re.findall(r"\"--([a-z-]+)\"", (ROOT / "server" / "main.cc").read_text()))
+    return set(re.findall(r"\"--([a-z-]+)\"", (ROOT / "server" / "flags.cc").read_text()))
 
 
 def unknown_settings(text, flags):
@@ -66,54 +66,49 @@ def unknown_settings(text, flags):
     return sorted(key for key in re.findall(r"^([a-z-]+):", text, re.MULTILINE) if key not in flags)
 
 
-CHART = ROOT / "deploy/kubernetes"
-# Settings that were tried of every value that a chart's user may change, and what is not taken.
+# Every value that a chart's user may change, in some release; and what is not taken.
 RELEASES = (
     [],
-    ["image.tag=2", "image.pullSecrets={registry}", "service.type=LoadBalancer", "service.annotations.a/b=c", "podAnnotations.c=d"],
-    ["settings.kubernetes-queue=team-a", "settings.keep-days=30", "tls.clientAuthority=true", "user=1000"],
-    ["serviceMonitor.enabled=true", "serviceMonitor.labels.release=prometheus", "networkPolicy.enabled=false"],
-    ["jobs.storageClass=nfs", "database.size=20Gi", "nodeSelector.disk=ssd", "tolerations[0].key=a", "tolerations[0].operator=Exists"],
+    ["image.repository=here/tunesmith", "image.tag=2", "image.pullPolicy=Always", "image.pullSecrets={registry}"],
+    ["service.type=LoadBalancer", "service.annotations.a/b=c", "podAnnotations.c=d", "resources.limits.memory=4Gi", "resources.requests.cpu=500m", "resources.requests.memory=1Gi"],
+    ["settings.kubernetes-queue=team-a", "settings.keep-days=30", "tls.clientAuthority=true", "tls.secretName=own", "access.secretName=own", "user=1000"],
+    ["serviceMonitor.enabled=true", "serviceMonitor.interval=10s", "serviceMonitor.labels.release=prometheus", "networkPolicy.enabled=false"],
+    ["networkPolicy.metricsFrom.app=reader", "affinity.podAntiAffinity.a=b", "nodeSelector.disk=ssd", "tolerations[0].key=a", "tolerations[0].operator=Exists"],
+    ["database.storageClass=fast", "jobs.storageClass=nfs", "shared.storageClass=nfs", "database.size=20Gi", "jobs.size=2Ti", "shared.size=3Ti"],
 )
+EXISTING = ["database.existing=one", "jobs.existing=two", "shared.existing=three"]
 REFUSED = ("image.tagg=1", "user=0", "jobs.size=many", "service.type=None", "settings.Keep_Days=1", "replicas=2", "serviceMonitor.interval=soon")
 
 
-def tool(name):
-    """A tool of the project's environment, or of this host; None where there is none."""
-    own = ROOT / ".venv/bin" / name
-    return str(own) if own.exists() else shutil.which(name)
+def values_of(tree, above=""):
+    """The paths of what a tree of values holds, each where it ends."""
+    if not isinstance(tree, dict) or not tree:
+        return [above.lstrip(".")]
+    return [path for key, below in tree.items() for path in values_of(below, f"{above}.{key}")]
 
 
-def why_no_chart():
-    """What the chart cannot be looked at without; empty: it can."""
-    return "" if tool("helm") and (ROOT / ".venv/bin/python").exists() else "there is no helm (./dev setup)"
-
-
-def rendered(*values):
-    """The manifests that helm makes of the chart, and what it says where it refuses."""
-    command = [tool("helm"), "template", "tunesmith", str(CHART), "--namespace", "team-a"]
-    for value in values:
-        command += ["--set", value]
-    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
-    if made.returncode != 0:
-        return [], made.stderr
-    to_json = "import json, sys, yaml; json.dump([item for item in yaml.safe_load_all(sys.stdin) if item], sys.stdout)"
-    read = subprocess.run([str(ROOT / ".venv/bin/python"), "-c", to_json], input=made.stdout, stdout=subprocess.PIPE, check=True, text=True)
-    return json.loads(read.stdout), ""
+def untried_values():
+    """Values of the chart that no release changes."""
+    tried = [value.split("=")[0] for values in (*RELEASES, EXISTING) for value in values]
+    paths = values_of(chart.from_yaml((chart.CHART / "values.yaml").read_text())[0])
+    # Labels are a map of the user's own.
+    return [path for path in paths if not any(one.startswith(path) or path.startswith("networkPolicy.metricsFrom.") for one in tried)]
 
 
 def chart_problems(flags):
     """What is wrong with releases of the chart, and which values it should not take."""
     found = []
     for values in RELEASES:
-        items, refusal = rendered(*values)
+        items, refusal = chart.rendered(*values)
         found += [f"{values}: {line}" for line in [refusal] * bool(refusal) + cluster_problems(items, flags)]
-    found += [f"{value} is taken" for value in REFUSED if not rendered(value)[1]]
-    # A claim that is there already is used, and not made.
-    items, _ = rendered("jobs.existing=runs")
-    claims = {item["metadata"]["name"] for item in items if item["kind"] == "PersistentVolumeClaim"}
-    if claims != {"tunesmith-database", "tunesmith-shared"} or "claimName: runs" not in json.dumps(items).replace('"', ""):
-        found.append(f"jobs.existing=runs makes {claims}")
+    found += [f"{value} is taken" for value in REFUSED if not chart.rendered(value)[1]]
+    found += [f"no release changes {path}" for path in untried_values()]
+    # Claims that are there already are used, and not made.
+    items, _ = chart.rendered(*EXISTING)
+    volumes = next(item for item in items if item["kind"] == "Deployment")["spec"]["template"]["spec"]["volumes"]
+    used = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+    made = [item["metadata"]["name"] for item in items if item["kind"] == "PersistentVolumeClaim"]
+    found += [f"{EXISTING} use {used} and make {made}"] if used != ["one", "two", "three"] or made else []
     return found
 
 
@@ -139,9 +134,9 @@ def check():
         problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
     settings = (ROOT / "deploy/systemd/tunesmithd.yaml").read_text()
     problems += [f"deploy/systemd: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
-    rights = json.loads((CHART / "rbac.json").read_text())["items"]
+    rights = json.loads((chart.CHART / "rbac.json").read_text())["items"]
     problems += [f"deploy/kubernetes/rbac.json: {problem}" for problem in cluster_problems(rights, known_flags())]
-    if not why_no_chart():
+    if not chart.why_absent():
         problems += [f"deploy/kubernetes: {problem}" for problem in chart_problems(known_flags())]
     documented = (ROOT / "docs/service.md").read_text()
     problems += [f"docs/service.md says nothing of {name}" for name in sorted(known) if name not in documented and not name.startswith("process_")]
@@ -160,10 +155,10 @@ def self_test():
     assert dashboard_problems(board) == ["two panels have one id", "panel 'a' asks nothing"]
     assert unknown_settings("listen: x\nlistn: y\n# c: d\n", {"listen"}) == ["listn"]
     assert len(known_metrics()) > 10
-    if why_no_chart():
-        print(f"deploy: {why_no_chart()}, the chart's checker was not looked at")
+    if chart.why_absent():
+        print(f"deploy: {chart.why_absent()}, the chart's checker was not looked at")
         return
-    items = rendered()[0]
+    items = chart.rendered()[0]
     deployment = next(item for item in items if item["kind"] == "Deployment")
     deployment["spec"]["template"]["spec"]["volumes"][0]["name"] = "another"
     deployment["spec"]["replica"] = 1
@@ -181,7 +176,7 @@ def main():
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:
-        print("deploy: metrics, settings, dashboard and chart are the server's" + (f"; {why_no_chart()}, the chart was not looked at" if why_no_chart() else ""))
+        print("deploy: metrics, settings, dashboard and chart are the server's" + (f"; {chart.why_absent()}, the chart was not looked at" if chart.why_absent() else ""))
     return 1 if problems else 0
 
 

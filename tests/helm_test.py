@@ -18,11 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests/server/kubernetes"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/server/kubernetes")]
+import chart  # noqa: E402
 import schema  # noqa: E402
 
 SKIPPED = 77
-HELM = ROOT / ".venv/bin/helm"
 RELEASE, NAMESPACE = "tunesmith", "team-a"
 # (group and version, plural): kind.
 KINDS = {
@@ -235,24 +235,24 @@ class Helm:
 
     def run(self, *words, fails=False):
         """What it says."""
-        done = subprocess.run([str(HELM), *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True, timeout=60)
+        done = subprocess.run([str(chart.HELM), *words], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True, timeout=60)
         assert (done.returncode != 0) == fails, f"helm {' '.join(words)}: {done.stdout}"
         return done.stdout
 
 
 def check_life(helm):
     """A release from its beginning to its end."""
-    chart = [RELEASE, str(ROOT / "deploy/kubernetes"), "--disable-openapi-validation"]
-    said = helm.run("install", *chart)
+    release = [RELEASE, str(chart.CHART), "--disable-openapi-validation"]
+    said = helm.run("install", *release)
     assert "tunesmith.team-a.svc:7433" in said, said
     assert names("deployments") == [RELEASE] and names("services") == [RELEASE, f"{RELEASE}-http"], Store.objects.keys()
     assert names("persistentvolumeclaims") == [f"{RELEASE}-{what}" for what in ("database", "jobs", "shared")]
     first = pod_settings()
-    said = helm.run("install", *chart, fails=True)
+    said = helm.run("install", *release, fails=True)
     assert "still in use" in said, said
-    said = helm.run("upgrade", *chart, "--set", "jobs.size=lots", fails=True)
+    said = helm.run("upgrade", *release, "--set", "jobs.size=lots", fails=True)
     assert "jobs.size" in said, said
-    helm.run("upgrade", *chart, "--set", "settings.keep-days=90", "--set", "image.tag=2")
+    helm.run("upgrade", *release, "--set", "settings.keep-days=90", "--set", "image.tag=2")
     assert "keep-days: 90" in settings(), settings()
     assert pod_settings() != first
     images = {c["image"] for c in Store.objects[("deployments", RELEASE)]["spec"]["template"]["spec"]["containers"]}
@@ -266,10 +266,9 @@ def check_life(helm):
 
 def check_test_pod(binaries, home):
     """The command of the chart's test, with a real server: it passes where that is ready, and fails where nobody listens."""
-    made = subprocess.run([str(HELM), "template", RELEASE, str(ROOT / "deploy/kubernetes"), "--show-only", "templates/tests/ready.yaml"], stdout=subprocess.PIPE, check=True, text=True)
-    to_json = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"
-    read = subprocess.run([str(ROOT / ".venv/bin/python"), "-c", to_json], input=made.stdout, stdout=subprocess.PIPE, check=True, text=True)
-    command = json.loads(read.stdout)["spec"]["containers"][0]["command"]
+    pods, refusal = chart.rendered(template="templates/tests/ready.yaml")
+    assert not refusal, refusal
+    command = pods[0]["spec"]["containers"][0]["command"]
     flags = ["--listen", f"unix:{home}/socket", "--http-listen", "127.0.0.1:0", "--data-dir", str(home / "data")]
     with open(home / "log", "w+", encoding="utf-8") as log:
         with subprocess.Popen([f"{binaries}/tunesmithd", *flags], stderr=log, stdin=subprocess.DEVNULL) as server:
@@ -291,8 +290,8 @@ def check_test_pod(binaries, home):
 
 def main():
     """See the module's text."""
-    if not HELM.exists():
-        print("helm: skipped: there is no helm (./dev setup)")
+    if chart.why_absent():
+        print(f"helm: skipped: {chart.why_absent()}")
         return SKIPPED
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,14 +9,6 @@
 
 namespace tunesmith::planner {
 
-// INVALID_ARGUMENT: model, workload or device count out of range, rows that do not divide over the devices, a pinned axis that cannot be
-// met (the equation is printed).
-// UNIMPLEMENTED: the bundled trainer does not run on the device, with what to ask for instead.
-absl::Status ValidateQuestion(const Question& question);
-
-// INVALID_ARGUMENT: the mix contradicts itself or the question's model and devices (the equation is printed).
-absl::Status ValidateMixFor(const Question& question, const Mix& mix);
-
 // The precision that the question asks for, or that the device is best at.
 Precision PrecisionOf(const Question& question);
 

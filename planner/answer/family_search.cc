@@ -31,15 +31,14 @@ int64_t WithSlack(int64_t picoseconds) {
 }
 
 // Mixes that differ in when they gather weights, and in what layers keep: one of them is told.
-bool AreTwins(const Mix& a, Mix b) {
-  b.gather_depth = a.gather_depth;
-  b.recompute = a.recompute;
-  return a == b;
-}
-
-std::vector<ScoredMix>::const_iterator TwinOf(const Mix& mix, const std::vector<ScoredMix>& mixes) {
-  return std::find_if(mixes.begin(), mixes.end(),
-                      [&](const ScoredMix& other) { return AreTwins(mix, other.mix); });
+std::vector<ScoredMix>::const_iterator TwinOf(Mix mix, const std::vector<ScoredMix>& mixes) {
+  if (!GathersWeights(mix)) return mixes.end();
+  mix.gather_depth = 1 - mix.gather_depth;
+  return std::find_if(mixes.begin(), mixes.end(), [&](const ScoredMix& other) {
+    if (other.mix.gather_depth != mix.gather_depth) return false;
+    mix.recompute = other.mix.recompute;
+    return other.mix == mix;
+  });
 }
 
 // The first `count`, and of each method the first besides; of twins the first.
@@ -180,6 +179,7 @@ std::vector<ScoredMix> FamilySearch::QuickestOfFamilies(int64_t count) {
     int64_t& method_best = best_of_method[static_cast<size_t>(f.mix.method)];
     const int64_t limit =
         best.size() > worst ? std::max(best[worst].step_picoseconds, method_best) : kUnlimited;
+    if (next->least_picoseconds > limit) continue;
     const auto twin = TwinOf(f.mix, best);
     const int64_t twin_limit = twin == best.end() ? limit : std::min(limit, twin->step_picoseconds);
     if (next->least_picoseconds > twin_limit) continue;

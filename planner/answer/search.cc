@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/answer/candidates.h"
+#include "planner/answer/check_question.h"
 #include "planner/answer/family_search.h"
 #include "planner/answer/predict.h"
 

@@ -40,10 +40,7 @@ SharedLayer MixFamily::MakeShared(const LayerKind& kind, const LayerTimes& times
   std::optional<HostTimes> host;
   if (kind.rung == Rung::kHost) host = source_->HostTimesOf(kind.first, kind.last_on_host);
   LayerPlace place;
-  if (c.gathers)
-    place = {.last = kind.last,
-             .gathers_below = !c.gathers_late && !kind.first && !kind.last,
-             .gathers_itself = c.gathers_late};
+  if (c.gathers) place = PlaceInSlots(kind.first, kind.last, c.gathers_late);
   SharedLayer layer{.forward = RepeatedBlock(ForwardPrice(times, host, c, place))};
   for (size_t i = 0; i < layer.backward.size(); ++i) {
     const bool last = i == 2 || (i == 0 && !several());

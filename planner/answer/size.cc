@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "planner/answer/candidates.h"
+#include "planner/answer/check_question.h"
 #include "planner/answer/size_sentences.h"
 
 namespace tunesmith::planner {

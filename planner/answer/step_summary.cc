@@ -186,7 +186,7 @@ class StepSummarizer {
     if (!c.any) return;
     c.overlap = CopiesOverlap(in.backend);
     c.gathers = SharesWeights(in);
-    c.gathers_late = c.gathers && in.mix.gather_depth == 0;
+    c.gathers_late = GathersLate(in);
     c.writes_slots = SharesGradients(in);
     if (c.overlap) {
       c.weight_waits = WeightWaits(in);

@@ -265,6 +265,10 @@ bool SharesWeights(const ProgramInputs& inputs) {
   return inputs.trains && GathersWeights(inputs.mix);
 }
 
+bool GathersLate(const ProgramInputs& inputs) {
+  return SharesWeights(inputs) && inputs.mix.gather_depth == 0;
+}
+
 void AddBuckets(Program& program) { BucketBuilder(program).Build(); }
 
 }  // namespace tunesmith::planner

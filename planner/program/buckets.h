@@ -27,6 +27,8 @@ bool HasRanks(const ProgramInputs& inputs);         // several train
 bool SharesStates(const ProgramInputs& inputs);     // states are of the shard
 bool SharesGradients(const ProgramInputs& inputs);  // whole gradients pass through slots
 bool SharesWeights(const ProgramInputs& inputs);    // whole weights do
+bool GathersLate(
+    const ProgramInputs& inputs);  // in front of the block that reads them: gather_depth=0
 bool OffloadsStates(const ProgramInputs& inputs);
 bool OffloadsWeights(const ProgramInputs& inputs);  // and gradients
 

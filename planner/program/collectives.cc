@@ -126,8 +126,13 @@ bool IsCollective(OpKind kind) {
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer) {
   if (!SharesWeights(inputs)) return {};
   const int64_t last = inputs.model.layer_count - 1;
-  if (inputs.mix.gather_depth == 0) return {.last = layer == last, .gathers_itself = true};
-  return {.last = layer == last, .gathers_below = layer > 0 && layer < last};
+  return PlaceInSlots(layer == 0, layer == last, GathersLate(inputs));
+}
+
+LayerPlace PlaceInSlots(bool first, bool last, bool gathers_late) {
+  return {.last = last,
+          .gathers_below = !gathers_late && !first && !last,
+          .gathers_itself = gathers_late};
 }
 
 uint8_t WeightWaits(const ProgramInputs& inputs) {
@@ -185,12 +190,12 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
   const auto block = [&](const BlockRun& run) -> Block& {
     return program.blocks[static_cast<size_t>(run.block)];
   };
-  const bool gathers_itself = program.inputs.mix.gather_depth == 0;
+  const bool late = GathersLate(program.inputs);
   Block& embedding = block(runs.front());
   if (SharesWeights(program.inputs)) {
     // The gathers wait for the last micro-batch's ops, which may still read what they overwrite.
     std::vector<Op> gathers = Gathers(program, BucketPlace::kEmbedding, 0, Phase::kForward), layer;
-    if (!gathers_itself) layer = Gathers(program, BucketPlace::kLayer, 0, Phase::kForward);
+    if (!late) layer = Gathers(program, BucketPlace::kLayer, 0, Phase::kForward);
     gathers.insert(gathers.end(), layer.begin(), layer.end());
     GatherFirst(program, embedding, gathers);
   } else {
@@ -203,8 +208,7 @@ void ShareEnds(Program& program, const std::vector<BlockRun>& runs) {
     if (b.name != "final_norm") continue;
     if (++norms == 1 && SharesWeights(program.inputs)) {
       WaitFor(program, WeightWaits(program.inputs), b.ops.front());
-      if (gathers_itself)
-        GatherFirst(program, b, Gathers(program, BucketPlace::kHead, 0, Phase::kForward));
+      if (late) GatherFirst(program, b, Gathers(program, BucketPlace::kHead, 0, Phase::kForward));
     }
     if (norms != 2) continue;
     WriteSlots(program, b);

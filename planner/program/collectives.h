@@ -28,6 +28,8 @@ struct LayerPlace {
   bool operator==(const LayerPlace&) const = default;
 };
 LayerPlace PlaceOfLayer(const ProgramInputs& inputs, int64_t layer);
+// The same of a layer whose weights pass through slots, by what it is and by when they are gathered.
+LayerPlace PlaceInSlots(bool first, bool last, bool gathers_late);
 
 // The streams that an op waits for which reads gathered weights; and those that the last op of a layer's backward waits for.
 uint8_t WeightWaits(const ProgramInputs& inputs);

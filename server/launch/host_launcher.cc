@@ -15,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
 #include "server/launch/host_memory.h"
@@ -171,7 +172,11 @@ absl::StatusOr<v1::ResourceClaim> HostLauncher::Check(const v1::Job& job) const 
   return claim;
 }
 
+// Word by word what is started, or whom a runner is asked of and how.
 std::vector<std::string> HostLauncher::CommandOf(const v1::Job& job) const {
+  if (!options_.runner_socket.empty())
+    return {StrCat("unix:", options_.runner_socket),
+            convert::ToJson(RunnerRequest(job, options_.grace), convert::JsonLayout::kOneLine)};
   return ShimCommand(options_.shim_path, options_.trainer_path, options_.grace, job);
 }
 
@@ -179,6 +184,8 @@ absl::StatusOr<v1::RenderedSubmission> HostLauncher::Render(const v1::Job& job) 
   v1::RenderedSubmission submission;
   submission.set_launcher(std::string(name()));
   for (const std::string& argument : CommandOf(job)) submission.add_arguments(argument);
+  if (!options_.runner_socket.empty())
+    submission.set_outlook("the runner there starts it, with its own trainer");
   AddJobFiles(job, submission);
   return submission;
 }

@@ -1,30 +1,26 @@
 #include "server/operations/notify.h"
 
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdlib>
-#include <cstring>
+#include <string>
 
 #include "absl/strings/numbers.h"
+#include "server/unix_socket.h"
 
 namespace tunesmith::server {
 
 void NotifySystemd(std::string_view state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  const size_t size = path == nullptr ? 0 : std::strlen(path);
-  if (size == 0 || size >= sizeof(address.sun_path)) return;
-  std::memcpy(address.sun_path, path, size);
-  if (path[0] == '@') address.sun_path[0] = '\0';  // an abstract socket
-  const int descriptor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  (void)sendto(descriptor, state.data(), state.size(), MSG_NOSIGNAL,
-               reinterpret_cast<const sockaddr*>(&address),
-               static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + size));
-  if (descriptor >= 0) close(descriptor);
+  const char* text = std::getenv("NOTIFY_SOCKET");
+  const std::string path = text == nullptr ? "" : text;
+  auto address = UnixAddress(path);
+  if (path.empty() || !address.ok()) return;
+  if (path.front() == '@') address->sun_path[0] = '\0';  // an abstract socket
+  const Descriptor notify(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  (void)sendto(notify.get(), state.data(), state.size(), MSG_NOSIGNAL,
+               reinterpret_cast<const sockaddr*>(&*address),
+               static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size()));
 }
 
 absl::Duration WatchdogInterval() {

@@ -120,6 +120,7 @@ TEST_F(KillTrainingTest, EndsAsIfNothingHadBeen) {
     changed_count += same ? 0 : 1;
     EXPECT_TRUE(same) << job.name() << " after " << job.attempt() << " attempts";
   }
+  EXPECT_GT(kill_count_, run_count) << "jobs end before anything befalls them";
   std::printf(
       "{\"run_count\": %lld, \"kill_count\": %lld, \"attempt_count\": %lld, \"lost_job_count\": "
       "%lld, \"changed_result_count\": %lld}\n",

@@ -112,6 +112,44 @@ TEST(SearchTest, RanksShareRowsThatAreTooLongForOne) {
     EXPECT_GT(p.time.step_picoseconds, chosen->ranked[0].time.step_picoseconds);
 }
 
+// Weights that are gathered late take less memory and more time: they are chosen where nothing else fits, and listed where they are better.
+TEST(SearchTest, WeightsAreGatheredLateWhereNothingElseFits) {
+  Question question{.model = *FindModel("Llama-2-70b-hf"),
+                    .workload = {.context = 4096, .rows_per_step = 64},
+                    .devices = *ParseDeviceGroup("8xA100-80GB"),
+                    .method = MethodChoice::kLora};
+  const auto ample = Recommend(question);
+  ASSERT_TRUE(ample.ok()) << ample.status();
+  for (const Prediction& p : ample->ranked) EXPECT_EQ(p.mix.gather_depth, 1) << FormatMix(p.mix);
+  question.memory_budget_bytes = 21 * kGiB;
+  const auto scarce = Recommend(question);
+  ASSERT_TRUE(scarce.ok() && !scarce->ranked.empty()) << scarce.status();
+  for (const Prediction& p : scarce->ranked) EXPECT_EQ(p.mix.gather_depth, 0) << FormatMix(p.mix);
+  question.pinned.gather_depth = 1;
+  const auto early = Recommend(question);
+  ASSERT_TRUE(early.ok()) << early.status();
+  EXPECT_TRUE(early->ranked.empty());
+}
+
+TEST(SearchTest, LateGatheringIsPinnedOnlyWhereWeightsAreGathered) {
+  Question question{.model = *FindModel("1B"),
+                    .workload = {.context = 512, .rows_per_step = 8},
+                    .devices = *ParseDeviceGroup("A100-80GB")};
+  question.pinned.gather_depth = 0;
+  EXPECT_THAT(std::string(Recommend(question).status().message()),
+              ::testing::HasSubstr("gather_depth(0)"));
+  question.pinned.offload = Offload::kAll;
+  EXPECT_TRUE(Recommend(question).ok());
+  question.pinned.offload = std::nullopt;
+  question.devices = *ParseDeviceGroup("2xA100-80GB");
+  EXPECT_TRUE(Recommend(question).ok());
+  question.pinned.zero_stage = 2;
+  EXPECT_TRUE(absl::IsInvalidArgument(Recommend(question).status()));
+  question.pinned = {.gather_depth = 2};
+  EXPECT_THAT(std::string(Recommend(question).status().message()),
+              ::testing::HasSubstr("must be 0 or 1"));
+}
+
 TEST(SearchTest, FindsWhatBruteForceFinds) {
   for (int64_t rows : {1, 4, 6}) {
     for (Objective objective : {Objective::kTime, Objective::kMemory}) {

@@ -9,7 +9,6 @@
 
 #include "absl/time/clock.h"
 #include "server/process.h"
-#include "server/unix_socket.h"
 
 namespace tunesmith::server {
 namespace {
@@ -22,10 +21,7 @@ std::string RunnerSocket::WhyAbsent() {
   return access(kListener, X_OK) == 0 ? "" : "no systemd-socket-activate (Debian: systemd)";
 }
 
-RunnerSocket::RunnerSocket(std::string trainer)
-    : trainer_(std::move(trainer)), path_(scratch_.path() + "/runner") {
-  Open();
-}
+RunnerSocket::RunnerSocket() : path_(scratch_.path() + "/runner") { Open(); }
 
 void RunnerSocket::Set(const std::string& name, const std::string& value) {
   environment_[name] = value;
@@ -40,8 +36,9 @@ void RunnerSocket::Open() {
     words.push_back("-E");
     words.push_back(name + "=" + value);
   }
-  for (const std::string& word : {std::filesystem::absolute(BinaryPath("tunesmith-shim")).string(),
-                                  std::string("runner"), std::string("--trainer"), trainer_})
+  for (const std::string& word :
+       {std::filesystem::absolute(BinaryPath("tunesmith-shim")).string(), std::string("runner"),
+        std::string("--trainer"), FakeTrainerPath()})
     words.push_back(word);
   const auto pid = Spawn({.arguments = words,
                           .environment = {},

@@ -15,8 +15,8 @@ class RunnerSocket {
  public:
   static std::string WhyAbsent();  // empty: it is there
 
-  // Runners have `trainer`, and only the fake trainer's variables that are set here.
-  explicit RunnerSocket(std::string trainer = FakeTrainerPath());
+  // Runners have the fake trainer, and only those of its variables that are set here.
+  RunnerSocket();
   ~RunnerSocket() { Close(); }
   const std::string& path() const { return path_; }
 
@@ -27,7 +27,6 @@ class RunnerSocket {
 
  private:
   ScratchDirectory scratch_;
-  std::string trainer_;
   std::string path_;
   std::map<std::string, std::string> environment_;
   pid_t pid_ = 0;
