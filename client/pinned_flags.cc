@@ -55,6 +55,10 @@ void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
       ->check(CLI::Range(0, 3));
   app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
       ->check(CLI::IsMember(Strings(kOffloadNames)));
+  app.add_option("--offload-percent", flags.offload_percent,
+                 "Pin how many per cent of the optimizer's states the host keeps (offload optimizer): "
+                 "it updates these, and the device the others")
+      ->check(CLI::Range(1, 100));
   app.add_option(
          "--gather-depth", flags.gather_depth,
          "Pin the blocks ahead of compute whose weights are gathered (zero stage 3, offload "
@@ -77,6 +81,7 @@ absl::Status SetPinned(const PinnedFlags& flags, v1::Question& question) {
   }
   if (flags.zero_stage >= 0) pinned.set_zero_stage(flags.zero_stage);
   pinned.set_offload(ProtoNamed<v1::Offload>(kOffloadNames, flags.offload));
+  pinned.set_offload_percent(flags.offload_percent);
   if (flags.gather_depth >= 0) pinned.set_gather_depth(flags.gather_depth);
   pinned.set_sequence_parallel(flags.sequence_parallel);
   if (pinned.ByteSizeLong() > 0) *question.mutable_pinned() = pinned;

@@ -21,6 +21,7 @@ struct PinnedFlags {
   int64_t mlp_tile_count = 0;  // 0: free
   int64_t zero_stage = -1;     // -1: free
   std::string offload;
+  int64_t offload_percent = 0;    // 0: free
   int64_t gather_depth = -1;      // -1: free
   int64_t sequence_parallel = 0;  // 0: free
 };

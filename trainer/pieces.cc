@@ -11,6 +11,7 @@ namespace {
 
 using planner::Bucket;
 using planner::BucketPart;
+using planner::BucketUpdate;
 using planner::Buffer;
 using planner::Parameter;
 using planner::Program;
@@ -91,16 +92,21 @@ Holder WeightsOf(const Program& program, const Bucket& bucket, int64_t rank) {
   return HolderOf(program, bucket, rank, buffer, shard);
 }
 
-// The copy that the host updates, where weights are on the device too.
-Holder HostCopyOf(const Program& program, const Bucket& bucket, int64_t rank) {
-  if (planner::OffloadsWeights(program.inputs)) return {};
-  return HolderOf(program, bucket, rank, bucket.host_weights, /*shard=*/true);
+// `buffer` as what the optimizer keeps of the units of an update; of the scales that it keeps of blocks of them.
+Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank,
+                const BucketUpdate& update, int32_t buffer, bool scale) {
+  Holder holder = HolderOf(program, bucket, rank, buffer, planner::SharesStates(program.inputs),
+                           scale ? planner::kStateBlockSize : 1);
+  holder.held.begin += update.first;
+  holder.held.end = holder.held.begin + update.count;
+  return holder;
 }
 
-Holder StatesOf(const Program& program, const Bucket& bucket, int64_t rank, int32_t buffer,
-                bool scale) {
-  return HolderOf(program, bucket, rank, buffer, planner::SharesStates(program.inputs),
-                  scale ? planner::kStateBlockSize : 1);
+// The copy that the host updates, where weights are on the device too.
+Holder HostCopyOf(const Program& program, const Bucket& bucket, int64_t rank) {
+  if (planner::OffloadsWeights(program.inputs) || bucket.updates.empty()) return {};
+  return StatesOf(program, bucket, rank, bucket.updates.front(), bucket.host_weights,
+                  /*scale=*/false);
 }
 
 Holder GradientsOf(const Program& program, const Bucket& bucket, int64_t rank) {
@@ -156,9 +162,10 @@ class StateLister {
  private:
   void Add(const Parameter& p, const Buffer& weight, int kind, int64_t instance) {
     const Place place = Find(program_, p.weight);
-    const int32_t id = place.bucket == nullptr
-                           ? StateBuffer(p, p.weight, kind)
-                           : StateBuffer(*place.bucket, place.bucket->weights, kind);
+    const int32_t id =
+        place.bucket == nullptr
+            ? StateBuffer(p, p.weight, kind)
+            : StateBuffer(place.bucket->updates.front(), place.bucket->weights, kind);
     if (id < 0) return;
     StateTensor tensor{.name = weight.name.Text(instance) + kSuffixes[kind],
                        .dtype = BufferOf(program_, id).dtype,
@@ -168,16 +175,31 @@ class StateLister {
     tensor.bytes = SizeOf(tensor.dtype);
     for (int64_t dim : tensor.dims) tensor.bytes *= dim;
     if (place.bucket == nullptr) {
-      tensor.held = tensor.saved = WholeBuffer(program_, id, instance);
+      tensor.held = tensor.saved = {WholeBuffer(program_, id, instance)};
     } else {
-      const Holder holder = kind == 0 ? WeightsOf(program_, *place.bucket, rank_)
-                                      : StatesOf(program_, *place.bucket, rank_, id, IsScale(kind));
-      tensor.held = PieceOf(holder, *place.part, holder.held, instance);
-      tensor.saved = PieceOf(holder, *place.part, ShardOf(*place.bucket, rank_), instance);
-      const Holder copy = HostCopyOf(program_, *place.bucket, rank_);
-      if (kind == 0) tensor.host_copy = PieceOf(copy, *place.part, copy.held, instance);
+      AddPieces(place, kind, instance, tensor);
     }
     tensors_.push_back(std::move(tensor));
+  }
+
+  void AddPieces(const Place& place, int kind, int64_t instance, StateTensor& tensor) const {
+    const Bucket& bucket = *place.bucket;
+    const auto add = [&](const Holder& holder, Range wanted, std::vector<Piece>& pieces) {
+      if (const auto piece = PieceOf(holder, *place.part, wanted, instance))
+        pieces.push_back(*piece);
+    };
+    const auto add_own = [&](const Holder& holder) {
+      add(holder, holder.held, tensor.held);
+      add(holder, ShardOf(bucket, rank_), tensor.saved);
+    };
+    if (kind == 0) {
+      add_own(WeightsOf(program_, bucket, rank_));
+      const Holder copy = HostCopyOf(program_, bucket, rank_);
+      return add(copy, copy.held, tensor.held);
+    }
+    for (const BucketUpdate& update : bucket.updates)
+      add_own(StatesOf(program_, bucket, rank_, update, StateBuffer(update, -1, kind),
+                       IsScale(kind)));
   }
 
   const Program& program_;
@@ -212,9 +234,13 @@ absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
   if (p.master >= 0) return Write(arena, WholeBuffer(program, p.master, instance), bytes);
   const Place place = Find(program, p.weight);
   if (place.bucket == nullptr || !p.trainable) return absl::OkStatus();
-  const Holder holder =
-      StatesOf(program, *place.bucket, arena.rank(), place.bucket->master, /*scale=*/false);
-  return Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes);
+  for (const BucketUpdate& update : place.bucket->updates) {
+    const Holder holder =
+        StatesOf(program, *place.bucket, arena.rank(), update, update.master, /*scale=*/false);
+    TUNESMITH_RETURN_IF_ERROR(
+        Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes));
+  }
+  return absl::OkStatus();
 }
 
 std::vector<StateTensor> StateTensorsOf(const Program& program, int64_t rank) {

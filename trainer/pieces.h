@@ -33,10 +33,10 @@ struct StateTensor {
   DType dtype = DType::kF32;
   std::vector<int64_t> dims;
   int64_t bytes = 0;  // of the whole tensor
-  // What this rank holds, and of that what it saves, so that every byte is saved by one rank.
-  std::optional<Piece> held;
-  std::optional<Piece> saved;
-  std::optional<Piece> host_copy;  // of what is held, to be written with it
+  // What this rank holds, in its device's memory and its host's, and copies of that in the host's, to be written with it.
+  std::vector<Piece> held;
+  // Of what is held what this rank saves, so that every byte is saved by one rank, once.
+  std::vector<Piece> saved;
 };
 
 // Of every trained weight, in a fixed order; on every rank the same tensors.

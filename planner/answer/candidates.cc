@@ -123,7 +123,20 @@ std::vector<BatchSplit> BatchesOf(const Question& question) {
   return batches;
 }
 
-// The family, in each way in which its weights may be gathered: late last, which takes less memory and is never quicker.
+// The family, with each share of its states that the host may keep: all of them first, which takes the least memory of the device.
+std::vector<Mix> ByOffloadPercent(const Question& question, Mix family) {
+  if (family.offload != Offload::kOptimizer) return {family};
+  std::vector<Mix> families;
+  for (int64_t percent :
+       OnlyPinned<int64_t>({100, 90, 80, 70, 60, 50, 40, 30, 20, 10},
+                           question.pinned.offload_percent)) {
+    family.offload_percent = percent;
+    families.push_back(family);
+  }
+  return families;
+}
+
+// Each, in each way in which its weights may be gathered: late last, which takes less memory and is never quicker.
 void AddByGatherDepth(const Question& question, Mix family, std::vector<Mix>& families) {
   if (!GathersWeights(family)) return families.push_back(family);
   for (int64_t depth : OnlyPinned<int64_t>({1, 0}, question.pinned.gather_depth)) {
@@ -200,24 +213,24 @@ std::vector<Mix> FamiliesOf(const Question& question) {
           for (int64_t tile_count :
                OnlyPinned(TileCountsOf(batch.token_count), pinned.mlp_tile_count)) {
             for (int64_t zero_stage : zero_stages) {
-              AddByGatherDepth(question,
-                               {.method = method,
-                                .lora = question.lora,
-                                .double_quantization = question.double_quantization,
-                                .precision = PrecisionOf(question),
-                                .optimizer = question.optimizer,
-                                .optimizer_state = question.optimizer_state,
-                                .accumulation_dtype = question.accumulation_dtype,
-                                .zero_stage = zero_stage,
-                                .offload = question.pinned.offload.value_or(Offload::kNone),
-                                .attention = attention,
-                                .loss = loss,
-                                .mlp_tile_count = tile_count,
-                                .micro_batch = batch.micro_batch,
-                                .accumulation_count = batch.accumulation_count,
-                                .data_parallel = batch.data_parallel,
-                                .sequence_parallel = batch.sequence_parallel},
-                               families);
+              const Mix family{.method = method,
+                               .lora = question.lora,
+                               .double_quantization = question.double_quantization,
+                               .precision = PrecisionOf(question),
+                               .optimizer = question.optimizer,
+                               .optimizer_state = question.optimizer_state,
+                               .accumulation_dtype = question.accumulation_dtype,
+                               .zero_stage = zero_stage,
+                               .offload = question.pinned.offload.value_or(Offload::kNone),
+                               .attention = attention,
+                               .loss = loss,
+                               .mlp_tile_count = tile_count,
+                               .micro_batch = batch.micro_batch,
+                               .accumulation_count = batch.accumulation_count,
+                               .data_parallel = batch.data_parallel,
+                               .sequence_parallel = batch.sequence_parallel};
+              for (const Mix& shared : ByOffloadPercent(question, family))
+                AddByGatherDepth(question, shared, families);
             }
           }
         }

@@ -80,6 +80,17 @@ absl::Status CheckPinnedRungs(const Question& question) {
   return absl::OkStatus();
 }
 
+absl::Status CheckPinnedPercent(const PinnedAxes& pinned, Offload offload) {
+  if (!pinned.offload_percent) return absl::OkStatus();
+  if (*pinned.offload_percent < 1 || *pinned.offload_percent > 100)
+    return absl::InvalidArgumentError(
+        StrCat("pinned offload_percent(", *pinned.offload_percent, ") must be 1 to 100"));
+  if (offload == Offload::kOptimizer) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(
+      "pinned offload_percent(", *pinned.offload_percent,
+      ") is a share of the optimizer's states, which the host keeps: ask for offload optimizer"));
+}
+
 absl::Status CheckPinnedSharing(const Question& question) {
   const PinnedAxes& pinned = question.pinned;
   const Hardware& h = question.devices.hardware;
@@ -92,6 +103,7 @@ absl::Status CheckPinnedSharing(const Question& question) {
         "pinned zero_stage(", *pinned.zero_stage,
         ") shares what one device has with others; ask for several devices, such as 2x", h.name));
   const Offload offload = pinned.offload.value_or(Offload::kNone);
+  TUNESMITH_RETURN_IF_ERROR(CheckPinnedPercent(pinned, offload));
   if (offload == Offload::kNone) return absl::OkStatus();
   if (!HasHostMemory(h))
     return absl::InvalidArgumentError(StrCat("offload is pinned to ",

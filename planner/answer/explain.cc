@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -53,6 +54,7 @@ class VariantList {
     AddSequenceParallel();
     AddOffload();
     AddGatherDepth();
+    AddOffloadPercent();
     return std::move(variants_);
   }
 
@@ -113,6 +115,18 @@ class VariantList {
     Question& question = Add(ExplainedAxis::kGatherDepth, StrCat(other));
     question.pinned.gather_depth = other;
     if (chosen_.zero_stage > 0) question.pinned.zero_stage = chosen_.zero_stage;
+  }
+
+  void AddOffloadPercent() {
+    if (question_.pinned.offload_percent || chosen_.offload != Offload::kOptimizer) return;
+    // The next ones alone: further off, memory or time is worse still.
+    const std::set<int64_t> others = OtherCounts(&Mix::offload_percent);
+    const auto above = others.upper_bound(chosen_.offload_percent);
+    const auto add = [&](int64_t percent) {
+      Add(ExplainedAxis::kOffloadPercent, StrCat(percent)).pinned.offload_percent = percent;
+    };
+    if (above != others.begin()) add(*std::prev(above));
+    if (above != others.end()) add(*above);
   }
 
   void AddSequenceParallel() {
@@ -231,7 +245,7 @@ std::string BindingSentence(const MemoryPrediction& memory,
 std::string_view ExplainedAxisName(ExplainedAxis axis) {
   constexpr std::string_view kNames[kExplainedAxisCount] = {
       "method",     "attention",         "loss",    "micro_batch", "mlp_tiles", "recompute",
-      "zero_stage", "sequence_parallel", "offload", "gather_depth"};
+      "zero_stage", "sequence_parallel", "offload", "gather_depth", "offload_percent"};
   return kNames[static_cast<size_t>(axis)];
 }
 

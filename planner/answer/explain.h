@@ -23,9 +23,10 @@ enum class ExplainedAxis {
   kZeroStage,
   kSequenceParallel,
   kOffload,
-  kGatherDepth,  // where the chosen mix gathers weights
+  kGatherDepth,     // where the chosen mix gathers weights
+  kOffloadPercent,  // where its host keeps states
 };
-inline constexpr int kExplainedAxisCount = 10;
+inline constexpr int kExplainedAxisCount = 11;
 std::string_view ExplainedAxisName(ExplainedAxis axis);  // "micro_batch", as flags spell it
 
 enum class LostBecause {

@@ -30,12 +30,14 @@ int64_t WithSlack(int64_t picoseconds) {
   return static_cast<int64_t>(std::floor(static_cast<double>(picoseconds) * (1 + kBalancedSlack)));
 }
 
-// Mixes that differ in when they gather weights, and in what layers keep: one of them is told.
+// Mixes that differ in when they gather weights or in how much of the states the host keeps, and in what layers keep: one of them is told.
 std::vector<ScoredMix>::const_iterator TwinOf(Mix mix, const std::vector<ScoredMix>& mixes) {
-  if (!GathersWeights(mix)) return mixes.end();
-  mix.gather_depth = 1 - mix.gather_depth;
+  if (!GathersWeights(mix) && mix.offload != Offload::kOptimizer) return mixes.end();
+  const auto place = std::pair(mix.gather_depth, mix.offload_percent);
   return std::find_if(mixes.begin(), mixes.end(), [&](const ScoredMix& other) {
-    if (other.mix.gather_depth != mix.gather_depth) return false;
+    if (std::pair(other.mix.gather_depth, other.mix.offload_percent) == place) return false;
+    mix.gather_depth = other.mix.gather_depth;
+    mix.offload_percent = other.mix.offload_percent;
     mix.recompute = other.mix.recompute;
     return other.mix == mix;
   });

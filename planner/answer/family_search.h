@@ -32,7 +32,7 @@ class FamilySearch {
   // Prices every family's quickest mix; stops at the deadline with those that it has. Errors as BuildProgram.
   absl::Status Create();
 
-  // The best mixes by the question's objective, best first: of each family at most one (of families that differ in gather_depth too), `count` in all, and the best of
+  // The best mixes by the question's objective, best first: of each family at most one (of families that differ in gather_depth and offload_percent too), `count` in all, and the best of
   // each method besides.
   std::vector<ScoredMix> Best(int64_t count);
 

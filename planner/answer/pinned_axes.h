@@ -20,6 +20,7 @@ struct PinnedAxes {
   std::optional<int64_t> mlp_tile_count;
   std::optional<int64_t> zero_stage;  // read where there are several devices
   std::optional<Offload> offload;
+  std::optional<int64_t> offload_percent;    // read where the host keeps states alone
   std::optional<int64_t> gather_depth;       // read where weights pass through slots
   std::optional<int64_t> sequence_parallel;  // ranks of a micro-batch
   uint32_t rungs = kAnyRung;                 // the rungs that layers may take

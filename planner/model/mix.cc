@@ -59,6 +59,11 @@ void CheckRecompute(const Mix& mix, int64_t layer_count, std::vector<std::string
 }
 
 void CheckOffload(const Mix& mix, std::vector<std::string>* problems) {
+  CheckRange("offload_percent", mix.offload_percent, 1, 100, problems);
+  if (mix.offload_percent != 100 && mix.offload != Offload::kOptimizer)
+    problems->push_back(StrCat("offload_percent(", mix.offload_percent,
+                               ") is a share of the optimizer's states: it needs "
+                               "offload=optimizer"));
   const int64_t least = LeastZeroStage(mix.offload);
   if (RankCount(mix) == 1 || mix.zero_stage >= least) return;
   problems->push_back(StrCat("offload=", NameOf(kOffloadNames, mix.offload), " of ", RankCount(mix),

@@ -81,6 +81,9 @@ struct Mix {
   // Placement axes.
   int64_t zero_stage = 0;
   Offload offload = Offload::kNone;
+  // With offload=optimizer, how many per cent of every shard's states, 1 to 100, the host keeps and updates, while the device updates the others
+  // (arXiv 2101.06840, and DeepSpeed's "ratio"). 100 with any other offload.
+  int64_t offload_percent = 100;
   // Blocks ahead of compute whose weights are gathered, where weights pass through slots (GathersWeights): 1, or 0 for one slot less and gathers that nothing hides.
   int64_t gather_depth = 1;
   // Layers per rung, summing to layer_count; the first layers take the last rungs.
@@ -116,7 +119,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //   method=full | lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:<targets>] | qlora:...[:single]   rs: rank-stabilized; targets: "all", "attention"
 //     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
-//   zero_stage=0..3  offload=none|optimizer|all  gather_depth=0|1  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
+//   zero_stage=0..3  offload=none|optimizer|all  offload_percent=1..100  gather_depth=0|1  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
 //   sequence_parallel=<ranks of a micro-batch>  batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 

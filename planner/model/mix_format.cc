@@ -82,6 +82,8 @@ std::string FormatMix(const Mix& mix) {
                defaults.accumulation_dtype);
   axes.Add("zero_stage", StrCat(mix.zero_stage));
   axes.Changed("offload", kOffloadNames, mix.offload, defaults.offload);
+  if (mix.offload_percent != defaults.offload_percent)
+    axes.Add("offload_percent", StrCat(mix.offload_percent));
   if (mix.gather_depth != defaults.gather_depth) axes.Add("gather_depth", StrCat(mix.gather_depth));
   if (mix.recompute != defaults.recompute) axes.Add("recompute", FormatRecompute(mix));
   axes.Add("attention", NameOf(kAttentionNames, mix.attention));

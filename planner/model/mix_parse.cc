@@ -138,6 +138,8 @@ constexpr Axis kAxes[] = {
                       Mix* mix) { return ParseCount(axis, value, &mix->zero_stage); }},
     {"offload", [](std::string_view axis, std::string_view value,
                    Mix* mix) { return ParseName(axis, value, kOffloadNames, &mix->offload); }},
+    {"offload_percent", [](std::string_view axis, std::string_view value,
+                           Mix* mix) { return ParseCount(axis, value, &mix->offload_percent); }},
     {"gather_depth", [](std::string_view axis, std::string_view value,
                         Mix* mix) { return ParseCount(axis, value, &mix->gather_depth); }},
     {"recompute",

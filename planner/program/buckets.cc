@@ -130,9 +130,12 @@ class BucketBuilder {
                   Space::kHost);
   }
 
-  int32_t AddView(Name name, DType dtype, int64_t count, int32_t of,
-                  int64_t rank_stride_bytes = 0) {
+  // Of `of`, or of what that is a view of: views are of what has memory of its own.
+  int32_t AddView(Name name, DType dtype, int64_t count, int32_t of, int64_t rank_stride_bytes = 0,
+                  int64_t first = 0) {
     const int64_t instance_count = buffer(of).instance_count;
+    const int64_t offset_bytes = buffer(of).view_offset_bytes + first * SizeOf(dtype);
+    of = BaseOf(program_, of);
     return AddBuffer(program_, {.name = name,
                                 .dtype = dtype,
                                 .dims = {count, 1, 1},
@@ -141,6 +144,7 @@ class BucketBuilder {
                                 .memory_class = buffer(of).memory_class,
                                 .instance_count = instance_count,
                                 .view_of = of,
+                                .view_offset_bytes = offset_bytes,
                                 .view_rank_stride_bytes = rank_stride_bytes});
   }
 
@@ -149,18 +153,64 @@ class BucketBuilder {
     AddWeights(bucket, name);
     if (!bucket.trainable) return;
     AddGradients(bucket, name);
-    const int64_t kept = SharesStates(inputs()) ? bucket.shard_count : WholeCount(bucket);
-    SetStates(AddOptimizerStates(program_, name, Vector(kept), InstanceCount(bucket),
-                                 OffloadsStates(inputs()) ? Space::kHost : Space::kDevice),
-              bucket);
+    if (OffloadsStates(inputs())) return AddOffloadedUpdates(bucket, name);
+    const bool shares = SharesStates(inputs());
+    AddUpdate(bucket, name,
+              {.count = shares ? bucket.shard_count : WholeCount(bucket),
+               .weights = shares ? bucket.weight_shard : bucket.weights,
+               .gradients = shares ? bucket.gradient_shard : bucket.gradients});
+  }
+
+  // The host's first units of the shard; the device's, which are the others.
+  void AddOffloadedUpdates(Bucket& bucket, Name name) {
+    const int64_t on_host = HostCount(bucket), others = bucket.shard_count - on_host;
+    BucketUpdate host{.space = Space::kHost,
+                      .count = on_host,
+                      .weights = bucket.host_weights,
+                      .gradients = bucket.host_gradients};
+    if (!OffloadsWeights(inputs())) {
+      host.device_weights = PartOfShard(bucket, bucket.weight_shard, 0, on_host, ".host_part");
+      host.device_gradients = PartOfShard(bucket, bucket.gradient_shard, 0, on_host, ".host_part");
+    }
+    AddUpdate(bucket, name, host);
+    if (others == 0) return;
+    AddUpdate(bucket, name.With(".device"),
+              {.first = on_host,
+               .count = others,
+               .weights = PartOfShard(bucket, bucket.weight_shard, on_host, others, ".device_part"),
+               .gradients =
+                   PartOfShard(bucket, bucket.gradient_shard, on_host, others, ".device_part")});
+  }
+
+  void AddUpdate(Bucket& bucket, Name name, BucketUpdate update) {
+    SetStates(AddOptimizerStates(program_, name, Vector(update.count), InstanceCount(bucket),
+                                 update.space),
+              update);
+    bucket.updates.push_back(update);
+  }
+
+  // A multiple of what is scaled as one, so that each is in one memory.
+  int64_t HostCount(const Bucket& bucket) const {
+    return std::min(bucket.shard_count,
+                    AlignUp(CeilDivide(bucket.shard_count * inputs().mix.offload_percent, 100),
+                            kStateBlockSize));
+  }
+
+  int32_t PartOfShard(const Bucket& bucket, int32_t shard, int64_t first, int64_t count,
+                      const char* suffix) {
+    if (count == bucket.shard_count) return shard;
+    const Buffer whole = buffer(shard);
+    return AddView(whole.name.With(suffix), whole.dtype, count, shard, whole.view_rank_stride_bytes,
+                   first);
   }
 
   void AddWeights(Bucket& bucket, Name name) {
     const DType unit = UnitOf(bucket);
     const int64_t whole = WholeCount(bucket), instances = InstanceCount(bucket);
     if (OffloadsWeights(inputs()) || (OffloadsStates(inputs()) && bucket.trainable))
-      bucket.host_weights =
-          AddOnHost(name.With(".host"), unit, bucket.shard_count, MemoryClass::kWeights, instances);
+      bucket.host_weights = AddOnHost(name.With(".host"), unit,
+                                      bucket.trainable ? HostCount(bucket) : bucket.shard_count,
+                                      MemoryClass::kWeights, instances);
     if (!SharesWeights(inputs())) {
       bucket.weights =
           AddOwn(name, unit, whole, Region::kResident, MemoryClass::kWeights, instances);
@@ -191,7 +241,7 @@ class BucketBuilder {
       AddGradientShard(bucket, gradient.With(".shard"), dtype, instances);
     }
     if (OffloadsStates(inputs()))
-      bucket.host_gradients = AddOnHost(gradient.With(".host"), dtype, bucket.shard_count,
+      bucket.host_gradients = AddOnHost(gradient.With(".host"), dtype, HostCount(bucket),
                                         MemoryClass::kGradients, instances);
     for (const BucketPart& part : bucket.parts)
       MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,

@@ -1,5 +1,6 @@
 #include "planner/program/check_program.h"
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <map>
@@ -139,10 +140,20 @@ class Checker {
   // The bucket whose gradients `ref` are, as ops of the backward may have left them; null where they are none's.
   const Bucket* WholeGradients(BufferRef ref) const {
     for (const Bucket& bucket : program_.buckets) {
-      const bool alone = ref.buffer == bucket.gradient_shard && !HasRanks(program_.inputs);
-      if (bucket.trainable && (ref.buffer == bucket.gradients || alone)) return &bucket;
+      if (!bucket.trainable) continue;
+      if (ref.buffer == bucket.gradients) return &bucket;
+      if (!HasRanks(program_.inputs) && IsPartOfShard(bucket, ref)) return &bucket;
     }
     return nullptr;
+  }
+
+  static bool IsPartOfShard(const Bucket& bucket, BufferRef ref) {
+    if (ref.buffer == bucket.gradient_shard) return true;
+    return std::any_of(
+        bucket.updates.begin(), bucket.updates.end(), [ref](const BucketUpdate& update) {
+          return ref.buffer == update.device_gradients ||
+                 (update.space == Space::kDevice && ref.buffer == update.gradients);
+        });
   }
 
   // Nothing is written between the parts of a bucket's gradients, and nothing that is read there matters.

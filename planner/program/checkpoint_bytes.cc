@@ -6,7 +6,7 @@
 namespace tunesmith::planner {
 namespace {
 
-// Of so many elements of a trained weight, and of what `states` (a Parameter or a Bucket) keep of them.
+// Of so many elements of a trained weight, and of what `states` (a Parameter or a BucketUpdate) keep of them.
 template <typename States>
 int64_t BytesOf(const Program& program, const States& states, int64_t weight_element_bytes,
                 int64_t element_count) {
@@ -42,7 +42,7 @@ int64_t CheckpointBytes(const Program& program) {
     if (!bucket.trainable) continue;
     for (const BucketPart& part : bucket.parts) {
       const Parameter& p = program.parameters[static_cast<size_t>(part.parameter)];
-      if (part.buffer == p.weight) add(p, bucket);
+      if (part.buffer == p.weight) add(p, bucket.updates.front());
     }
   }
   return bytes;

@@ -102,7 +102,7 @@ void AppendToHost(const Program& program, const Bucket& bucket, std::vector<Op>&
   const uint8_t summed = HasRanks(in) ? kForRanks | kForCompute : kForCompute;
   if (!OffloadsWeights(in)) {
     Op copy = MoveOp(program, OpKind::kCopy, Phase::kBackward, Stream::kDeviceToHost, summed,
-                     {bucket.gradient_shard}, {bucket.host_gradients});
+                     {bucket.updates.front().device_gradients}, {bucket.host_gradients});
     copy.attributes.last_micro_only = true;
     ops.push_back(copy);
     return;
@@ -270,7 +270,7 @@ std::vector<Op> AfterUpdate(const Program& program, const Bucket& bucket) {
   std::vector<Op> ops;
   if (OffloadsStates(in) && !OffloadsWeights(in))
     ops.push_back(MoveOp(program, OpKind::kCopy, Phase::kOptimizer, Stream::kHostToDevice, kOnHost,
-                         {bucket.host_weights}, {bucket.weight_shard}));
+                         {bucket.host_weights}, {bucket.updates.front().device_weights}));
   if (HasRanks(in) && SharesStates(in) && !SharesWeights(in))
     ops.push_back(Collective(program, OpKind::kAllGather, Phase::kOptimizer,
                              kForCompute | kFromHost, {bucket.weight_shard}, {bucket.weights},

@@ -92,7 +92,7 @@ void AddAngles(Hasher& h, const ModelSpec& model) {
 
 // Which of the attributes are not zero, then those.
 void AddAttributes(Hasher& h, const OpAttributes& a) {
-  const std::array<int64_t, 21> fields = {Bits(a.scale - 1.0),
+  const std::array<int64_t, 22> fields = {Bits(a.scale - 1.0),
                                           Bits(a.epsilon),
                                           a.head_count,
                                           a.kv_head_count,
@@ -112,7 +112,8 @@ void AddAttributes(Hasher& h, const OpAttributes& a) {
                                           Packed(a.accumulate, a.accumulate_later, a.decays),
                                           int64_t{a.bucket} + 1,
                                           Packed(a.of_shard, a.last_micro_only),
-                                          int64_t{a.sequence_parallel} - 1};
+                                          int64_t{a.sequence_parallel} - 1,
+                                          a.shard_first};
   int64_t present = 0;
   for (size_t i = 0; i < fields.size(); ++i) present |= int64_t{fields[i] != 0} << i;
   h.Add(present);

@@ -156,7 +156,8 @@ struct OpAttributes {
   int64_t row_begin = 0;  // likewise: x's first row among the tokens that the rank has
   // kAdamW, kSgd, kSumSquares and what goes between ranks: the index of the bucket whose units the op reads; -1: its buffers are whole tensors.
   int32_t bucket = -1;
-  bool of_shard = false;         // the first of these units is the first of the rank's shard
+  bool of_shard = false;         // they are of the rank's shard, the first of them
+  int64_t shard_first = 0;       // being this one of it
   bool last_micro_only = false;  // runs in the last micro-batch of a step alone
 
   bool operator==(const OpAttributes&) const = default;

@@ -34,7 +34,7 @@ const Buffer& WeightOf(const Program& program, const Parameter& p) {
   return BufferOf(program, p.weight);
 }
 
-// What the update of weights changes, in the order of its op. `states`: a Parameter or a Bucket.
+// What the update of weights changes, in the order of its op. `states`: a Parameter or a BucketUpdate.
 template <typename States>
 std::vector<int32_t> UpdatedBuffers(int32_t weights, const States& states) {
   std::vector<int32_t> updated = {weights};
@@ -45,23 +45,26 @@ std::vector<int32_t> UpdatedBuffers(int32_t weights, const States& states) {
   return updated;
 }
 
-// What all updates read.
-std::vector<int32_t> CommonInputs(const Program& program, const OptimizerBindings& b) {
+// What all updates in one memory read.
+std::vector<int32_t> CommonInputs(const Program& program, Space space, const OptimizerBindings& b) {
   const HostBuffers& h = program.host;
-  if (OffloadsStates(program.inputs))
-    return {h.host_clip_factor, h.host_step_scalars, h.host_step_key};
+  if (space == Space::kHost) return {h.host_clip_factor, h.host_step_scalars, h.host_step_key};
   return {b.clip_factor, h.step_scalars, h.step_key};
 }
 
-Block UpdateBlock(const Program& program, int32_t gradient, const std::vector<int32_t>& updated,
-                  const OpAttributes& attributes, const OptimizerBindings& b) {
-  const bool adamw = program.inputs.mix.optimizer == Optimizer::kAdamW;
-  std::vector<int32_t> inputs = CommonInputs(program, b);
+bool IsAdamW(const Program& program) { return program.inputs.mix.optimizer == Optimizer::kAdamW; }
+
+Block UpdateBlock(const Program& program) {
+  return {.name = IsAdamW(program) ? "adamw" : "sgd"};
+}
+
+void AppendUpdate(const Program& program, Space space, int32_t gradient,
+                  const std::vector<int32_t>& updated, const OpAttributes& attributes,
+                  const OptimizerBindings& b, Block& block) {
+  std::vector<int32_t> inputs = CommonInputs(program, space, b);
   inputs.insert(inputs.begin(), gradient);
   inputs.insert(inputs.end(), updated.begin(), updated.end());
-  Block block{.name = adamw ? "adamw" : "sgd"};
-  Append(block, adamw ? OpKind::kAdamW : OpKind::kSgd, attributes, inputs, updated);
-  return block;
+  Append(block, IsAdamW(program) ? OpKind::kAdamW : OpKind::kSgd, attributes, inputs, updated);
 }
 
 void AddNorms(Program& program, Segment& segment, int32_t square_sum) {
@@ -85,37 +88,29 @@ void AddNorms(Program& program, Segment& segment, int32_t square_sum) {
   }
 }
 
-// Weights and gradients that the update of a bucket works on.
-struct Updated {
-  int32_t weights = -1;
-  int32_t gradients = -1;
-};
-
-Updated UpdatedOf(const ProgramInputs& inputs, const Bucket& bucket) {
-  if (OffloadsStates(inputs)) return {bucket.host_weights, bucket.host_gradients};
-  if (SharesStates(inputs)) return {bucket.weight_shard, bucket.gradient_shard};
-  return {bucket.weights, bucket.gradients};
-}
-
 void AddUpdates(Program& program, Segment& segment, const OptimizerBindings& b) {
   for (const Parameter& p : program.parameters) {
     if (!p.trainable || !program.buckets.empty()) continue;
     const Buffer& weight = WeightOf(program, p);
-    AddRun(program, segment,
-           UpdateBlock(program, p.gradient, UpdatedBuffers(p.weight, p),
-                       {.decays = p.decays, .parameter_key = RandomKey(0, weight.name.Text())}, b),
-           weight.instance_count);
+    Block block = UpdateBlock(program);
+    AppendUpdate(program, Space::kDevice, p.gradient, UpdatedBuffers(p.weight, p),
+                 {.decays = p.decays, .parameter_key = RandomKey(0, weight.name.Text())}, b, block);
+    AddRun(program, segment, std::move(block), weight.instance_count);
   }
   for (size_t i = 0; i < program.buckets.size(); ++i) {
     const Bucket& bucket = program.buckets[i];
     if (!bucket.trainable) continue;
-    const Updated updated = UpdatedOf(program.inputs, bucket);
-    Block block = UpdateBlock(
-        program, updated.gradients, UpdatedBuffers(updated.weights, bucket),
-        {.bucket = static_cast<int32_t>(i), .of_shard = SharesStates(program.inputs)}, b);
-    if (OffloadsStates(program.inputs)) OnHost(program, block.ops.back());
+    Block block = UpdateBlock(program);
+    for (const BucketUpdate& update : bucket.updates) {
+      AppendUpdate(program, update.space, update.gradients, UpdatedBuffers(update.weights, update),
+                   {.bucket = static_cast<int32_t>(i),
+                    .of_shard = SharesStates(program.inputs),
+                    .shard_first = update.first},
+                   b, block);
+      if (update.space == Space::kHost) OnHost(program, block.ops.back());
+    }
     for (const Op& op : AfterUpdate(program, bucket)) block.ops.push_back(op);
-    AddRun(program, segment, std::move(block), BufferOf(program, updated.gradients).instance_count);
+    AddRun(program, segment, std::move(block), BufferOf(program, bucket.gradients).instance_count);
   }
 }
 

@@ -20,7 +20,7 @@ struct OptimizerStates {
 OptimizerStates AddOptimizerStates(Program& program, Name name, Shape shape, int64_t instance_count,
                                    Space space = Space::kDevice);
 
-// Into the fields of a Parameter or a Bucket.
+// Into the fields of a Parameter or a BucketUpdate.
 template <typename Owner>
 void SetStates(const OptimizerStates& states, Owner& owner) {
   owner.moment1 = states.moment1;

@@ -161,6 +161,26 @@ struct BucketPart {
   bool operator==(const BucketPart&) const = default;
 };
 
+// Units of a trainable bucket, `first` counted from the shard's, that one op updates, in one memory.
+struct BucketUpdate {
+  Space space = Space::kDevice;
+  int64_t first = 0;
+  int64_t count = 0;
+  // What the op changes, and by what; and, where the host updates what the device holds too, those units there.
+  int32_t weights = -1;
+  int32_t gradients = -1;
+  int32_t device_weights = -1;
+  int32_t device_gradients = -1;
+  // What the optimizer keeps.
+  int32_t moment1 = -1;
+  int32_t moment2 = -1;
+  int32_t moment1_scale = -1;
+  int32_t moment2_scale = -1;
+  int32_t master = -1;
+
+  bool operator==(const BucketUpdate&) const = default;
+};
+
 // Parameters that ranks exchange and share as one, trainable or frozen: laid out one behind another, each from a multiple of kStateBlockSize units,
 // and filled up to equal shards, one for each rank. A unit is an element of a trainable bucket, a byte of a frozen one. Rank r's shard is the units
 // [r x shard_count, (r + 1) x shard_count). Buffers are -1 where there are none; of those named `shard` the rank has its own part alone.
@@ -177,12 +197,7 @@ struct Bucket {
   int32_t host_weights = -1;
   int32_t host_gradients = -1;
   int32_t staged_gradients = -1;  // where those of a micro-batch arrive, to be added
-  // What the optimizer keeps: of the shard, under ZeRO-0 of all.
-  int32_t moment1 = -1;
-  int32_t moment2 = -1;
-  int32_t moment1_scale = -1;
-  int32_t moment2_scale = -1;
-  int32_t master = -1;
+  std::vector<BucketUpdate> updates = {};  // of the shard, under ZeRO-0 of all; of a trainable one
 
   bool operator==(const Bucket&) const = default;
 };

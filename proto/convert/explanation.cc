@@ -12,8 +12,8 @@ Proto AfterUnspecified(Enum value) {
   return static_cast<Proto>(static_cast<int>(value) + 1);
 }
 
-static_assert(static_cast<int>(planner::ExplainedAxis::kGatherDepth) + 1 ==
-              v1::EXPLAINED_AXIS_GATHER_DEPTH);
+static_assert(static_cast<int>(planner::ExplainedAxis::kOffloadPercent) + 1 ==
+              v1::EXPLAINED_AXIS_OFFLOAD_PERCENT);
 static_assert(static_cast<int>(planner::LostBecause::kNoBetter) + 1 == v1::LOST_BECAUSE_NO_BETTER);
 static_assert(static_cast<int>(planner::ChangeKind::kOffload) + 1 == v1::CHANGE_KIND_OFFLOAD);
 

@@ -148,6 +148,8 @@ v1::Mix ToProto(const planner::Mix& mix) {
   proto.set_accumulation_dtype(ProtoValue(kAccumulationDtypes, mix.accumulation_dtype));
   proto.set_zero_stage(mix.zero_stage);
   if (mix.offload != planner::Offload::kNone) proto.set_offload(ProtoValue(kOffloads, mix.offload));
+  if (mix.offload_percent != planner::Mix().offload_percent)
+    proto.set_offload_percent(mix.offload_percent);
   if (mix.gather_depth != planner::Mix().gather_depth) proto.set_gather_depth(mix.gather_depth);
   *proto.mutable_recompute() = RecomputeToProto(mix.recompute);
   proto.set_attention(ProtoValue(kAttentionKernels, mix.attention));
@@ -178,6 +180,10 @@ planner::Mix MixFromProto(const v1::Mix& proto, std::string_view field, Violatio
   if (mix.zero_stage < 0 || mix.zero_stage > 3) {
     violations.Add(path("zero_stage"), StrCat("is ", mix.zero_stage, ", must be 0 to 3"));
   }
+  if (proto.offload_percent() != 0) mix.offload_percent = proto.offload_percent();
+  if (mix.offload_percent < 1 || mix.offload_percent > 100)
+    violations.Add(path("offload_percent"),
+                   StrCat("is ", mix.offload_percent, ", must be 1 to 100"));
   if (proto.has_gather_depth()) mix.gather_depth = proto.gather_depth();
   if (mix.gather_depth < 0 || mix.gather_depth > 1)
     violations.Add(path("gather_depth"), StrCat("is ", mix.gather_depth, ", must be 0 or 1"));
@@ -206,6 +212,7 @@ v1::PinnedAxes ToProto(const planner::PinnedAxes& pinned) {
   if (pinned.zero_stage) proto.set_zero_stage(*pinned.zero_stage);
   if (pinned.offload) proto.set_offload(ProtoValue(kOffloads, *pinned.offload));
   proto.set_sequence_parallel(pinned.sequence_parallel.value_or(0));
+  proto.set_offload_percent(pinned.offload_percent.value_or(0));
   if (pinned.gather_depth) proto.set_gather_depth(*pinned.gather_depth);
   if (pinned.rungs == planner::kAnyRung) return proto;
   for (const auto& [rung, value] : kRungs) {
@@ -228,6 +235,7 @@ planner::PinnedAxes PinnedAxesFromProto(const v1::PinnedAxes& proto, std::string
   violations.AtLeast(path("mlp_tile_count"), proto.mlp_tile_count(), 0);
   if (proto.mlp_tile_count() != 0) pinned.mlp_tile_count = proto.mlp_tile_count();
   if (proto.has_zero_stage()) pinned.zero_stage = proto.zero_stage();
+  if (proto.offload_percent() != 0) pinned.offload_percent = proto.offload_percent();
   if (proto.has_gather_depth()) pinned.gather_depth = proto.gather_depth();
   if (proto.offload() != v1::OFFLOAD_UNSPECIFIED)
     pinned.offload = PlannerValue(kOffloads, proto.offload(), path("offload"), violations);

@@ -124,6 +124,8 @@ void CheckForeignAxes(const v1::Question& proto, Violations& violations) {
   refuse_if(proto.pinned().mlp_tile_count() > 1, "question.pinned.mlp_tile_count", "1");
   refuse_if(proto.pinned().has_gather_depth(), "question.pinned.gather_depth",
             "question.pinned.zero_stage");
+  refuse_if(proto.pinned().offload_percent() != 0, "question.pinned.offload_percent",
+            "question.pinned.offload");
   refuse_if(proto.pinned().sequence_parallel() > 1, "question.pinned.sequence_parallel", "1");
 }
 

@@ -5,13 +5,12 @@
 
 #include "planner/program/build_program.h"
 #include "tests/planner/program_fixture.h"
+#include "tests/planner/sharing.h"
 
 namespace tunesmith::planner {
 namespace {
 
 using ::testing::HasSubstr;
-
-constexpr Offload kOffloads[] = {Offload::kNone, Offload::kOptimizer, Offload::kAll};
 
 // Any number of layers on the host rung, the others at either end of the ladder.
 std::vector<std::array<int64_t, kRungCount>> HostRecomputes(int64_t layer_count) {
@@ -26,38 +25,38 @@ std::vector<std::array<int64_t, kRungCount>> HostRecomputes(int64_t layer_count)
   return all;
 }
 
+// Of so many ranks, of which so many share a micro-batch; kernels and accumulation vary along.
+ProgramInputs StreamInputs(int64_t layer_count, Mix mix, const Sharing& sharing) {
+  const int64_t accumulation =
+      1 + (sharing.zero_stage + RankCount(mix) + static_cast<int64_t>(sharing.offload)) % 3;
+  mix.lora = {.rank = 2};
+  mix.attention = AttentionKernel::kFlash;
+  mix.loss = accumulation == 2 ? LossKernel::kFull : LossKernel::kChunked;
+  mix.mlp_tile_count = 1 + accumulation % 2;
+  mix.accumulation_count = accumulation;
+  ProgramInputs inputs =
+      ToyInputs(ToyModel(layer_count, accumulation != 1, false), With(mix, sharing));
+  inputs.backend.kind = BackendKind::kCuda;
+  return inputs;
+}
+
 // What ranks may share, with what the host may keep, on a device whose copies and collectives have streams of their own.
 std::vector<ProgramInputs> StreamGrid(int64_t layer_count) {
   std::vector<ProgramInputs> grid;
+  const auto add_sharings = [&](const Mix& mix) {
+    for (const Sharing& sharing : SharingsOf(RankCount(mix))) {
+      const ProgramInputs inputs = StreamInputs(layer_count, mix, sharing);
+      if (BuildProgram(inputs).ok()) grid.push_back(inputs);
+    }
+  };
   for (const auto& recompute : HostRecomputes(layer_count)) {
     for (Method method : kAllMethods) {
       for (int64_t ranks : {1, 2, 4}) {
         for (int64_t sequence_parallel : {1, 2}) {
-          for (int64_t stage : {0, 1, 2, 3}) {
-            for (Offload offload : kOffloads) {
-              for (int64_t gather_depth : {1, 0}) {
-                const int64_t accumulation =
-                    1 + (stage + ranks + static_cast<int64_t>(offload)) % 3;
-                Mix mix{.method = method,
-                        .lora = {.rank = 2},
-                        .zero_stage = stage,
-                        .offload = offload,
-                        .gather_depth = gather_depth,
+          add_sharings({.method = method,
                         .recompute = recompute,
-                        .attention = AttentionKernel::kFlash,
-                        .loss = accumulation == 2 ? LossKernel::kFull : LossKernel::kChunked,
-                        .mlp_tile_count = 1 + accumulation % 2,
-                        .accumulation_count = accumulation,
                         .data_parallel = std::max<int64_t>(1, ranks / sequence_parallel),
-                        .sequence_parallel = std::min(ranks, sequence_parallel)};
-                ProgramInputs inputs =
-                    ToyInputs(ToyModel(layer_count, accumulation != 1, false), mix);
-                inputs.backend.kind = BackendKind::kCuda;
-                if (ValidateMix(mix, layer_count).ok() && BuildProgram(inputs).ok())
-                  grid.push_back(inputs);
-              }
-            }
-          }
+                        .sequence_parallel = std::min(ranks, sequence_parallel)});
         }
       }
     }

@@ -54,6 +54,8 @@ std::string ValueOf(const Mix& mix, ExplainedAxis axis) {
       return std::string(NameOf(kOffloadNames, mix.offload));
     case ExplainedAxis::kGatherDepth:
       return std::to_string(mix.gather_depth);
+    case ExplainedAxis::kOffloadPercent:
+      return std::to_string(mix.offload_percent);
   }
   return "";
 }

@@ -236,6 +236,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeForAnyNumberOfRanks) {
       shared_count += mix.sequence_parallel > 1;
       mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
       if (GathersWeights(mix)) mix.gather_depth = pick(0, 1);
+      if (mix.offload == Offload::kOptimizer) mix.offload_percent = pick(1, 100);
       std::array<int64_t, kRungCount + 1> cuts = {0};
       cuts.back() = model.layer_count;
       const size_t rungs = gpu ? kRungCount : kRungCount - 1;

@@ -87,6 +87,7 @@ Mix RandomMix(std::mt19937_64& random) {
   mix.offload = static_cast<Offload>(pick(0, 2));
   mix.zero_stage = RankCount(mix) > 1 ? pick(LeastZeroStage(mix.offload), 3) : 0;
   if (GathersWeights(mix)) mix.gather_depth = pick(0, 1);
+  if (mix.offload == Offload::kOptimizer) mix.offload_percent = pick(1, 100);
   return mix;
 }
 
@@ -207,6 +208,20 @@ TEST(ValidateMixTest, OnlyWeightsThatAreGatheredAreGatheredLate) {
   EXPECT_TRUE(ValidateMix(mix, 30).ok());
   mix.gather_depth = 2;
   EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("gather_depth(2) must be 0 to 1"));
+}
+
+TEST(ValidateMixTest, OnlyStatesOfTheOptimizerAreOffloadedInPart) {
+  Mix mix = WithRecompute({30, 0, 0, 0, 0, 0});
+  mix.offload_percent = 50;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("offload_percent(50)"));
+  mix.offload = Offload::kAll;
+  EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("it needs offload=optimizer"));
+  mix.offload = Offload::kOptimizer;
+  EXPECT_TRUE(ValidateMix(mix, 30).ok());
+  for (int64_t percent : {0, 101}) {
+    mix.offload_percent = percent;
+    EXPECT_THAT(ValidateMix(mix, 30).message(), HasSubstr("must be 1 to 100"));
+  }
 }
 
 TEST(ValidateMixTest, SgdHasNoStateToStore) {

@@ -150,6 +150,48 @@ TEST(SearchTest, LateGatheringIsPinnedOnlyWhereWeightsAreGathered) {
               ::testing::HasSubstr("must be 0 or 1"));
 }
 
+// What the device updates is updated beside the host, and takes its memory: as much stays there as fits.
+TEST(SearchTest, TheHostKeepsAsMuchOfTheStatesAsItMust) {
+  Question question{.model = *FindModel("Llama-3.2-3B"),
+                    .workload = {.context = 2048, .rows_per_step = 16},
+                    .devices = *ParseDeviceGroup("A100-80GB"),
+                    .method = MethodChoice::kFull};
+  question.pinned.offload = Offload::kOptimizer;
+  int64_t last_percent = 0, last_picoseconds = 0;
+  for (int64_t gib : {60, 50, 40, 30}) {
+    question.memory_budget_bytes = gib * kGiB;
+    const auto found = Recommend(question);
+    ASSERT_TRUE(found.ok() && !found->ranked.empty()) << gib << " GiB: " << found.status();
+    const Prediction& best = found->ranked[0];
+    EXPECT_GE(best.mix.offload_percent, last_percent) << gib << " GiB";
+    EXPECT_GE(best.time.step_picoseconds, last_picoseconds) << gib << " GiB";
+    last_percent = best.mix.offload_percent;
+    last_picoseconds = best.time.step_picoseconds;
+    for (const Prediction& p : found->ranked)
+      EXPECT_TRUE(&p == &best || p.mix.micro_batch != best.mix.micro_batch ||
+                  p.mix.attention != best.mix.attention || p.mix.loss != best.mix.loss ||
+                  p.mix.mlp_tile_count != best.mix.mlp_tile_count)
+          << "told twice: " << FormatMix(p.mix);
+  }
+  EXPECT_EQ(last_percent, 100);
+}
+
+TEST(SearchTest, ASharePinnedOfWhatTheHostDoesNotKeepIsRefused) {
+  Question question{.model = *FindModel("1B"),
+                    .workload = {.context = 512, .rows_per_step = 8},
+                    .devices = *ParseDeviceGroup("A100-80GB")};
+  question.pinned.offload_percent = 50;
+  EXPECT_THAT(std::string(Recommend(question).status().message()),
+              ::testing::HasSubstr("ask for offload optimizer"));
+  question.pinned.offload = Offload::kAll;
+  EXPECT_TRUE(absl::IsInvalidArgument(Recommend(question).status()));
+  question.pinned.offload = Offload::kOptimizer;
+  EXPECT_EQ(Recommend(question)->ranked[0].mix.offload_percent, 50);
+  question.pinned.offload_percent = 101;
+  EXPECT_THAT(std::string(Recommend(question).status().message()),
+              ::testing::HasSubstr("must be 1 to 100"));
+}
+
 TEST(SearchTest, FindsWhatBruteForceFinds) {
   for (int64_t rows : {1, 4, 6}) {
     for (Objective objective : {Objective::kTime, Objective::kMemory}) {

@@ -277,8 +277,9 @@ std::map<std::string, std::vector<double>> ProgramRunner::Weights() {
         n.ends_with(".master"))
       continue;
     const int64_t count = tensor.bytes / SizeOf(tensor.dtype);
-    all[n] = tensor.saved ? ReadPiece(*tensor.saved, count, tensor.dtype)
-                          : std::vector<double>(static_cast<size_t>(count));
+    // A rank saves a weight in one piece: only what the optimizer keeps is in two memories.
+    all[n] = tensor.saved.empty() ? std::vector<double>(static_cast<size_t>(count))
+                                  : ReadPiece(tensor.saved.front(), count, tensor.dtype);
   }
   return all;
 }

@@ -7,6 +7,7 @@
 #include "planner/program/build_program.h"
 #include "planner/program/check_program.h"
 #include "planner/program/memory_plan.h"
+#include "tests/planner/sharing.h"
 #include "tests/trainer/comm/delaying_communicator.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_team.h"
@@ -38,9 +39,7 @@ planner::ProgramInputs AloneOf(planner::ProgramInputs inputs) {
   planner::Mix& m = inputs.mix;
   m.recompute = {};
   m.recompute[0] = inputs.model.layer_count;
-  m.zero_stage = 0;
-  m.offload = planner::Offload::kNone;
-  m.gather_depth = 1;
+  m = With(m, planner::Sharing{});
   m.micro_batch *= m.accumulation_count * m.data_parallel;
   m.accumulation_count = m.data_parallel = m.sequence_parallel = 1;
   return inputs;
@@ -75,25 +74,6 @@ void ExpectDelaysChangeNoBit(const planner::ProgramInputs& inputs, uint64_t seed
   });
   for (int step = 0; step < 2; ++step) EXPECT_EQ(prompt.Step(true), delayed.Step(true));
   ExpectSameTensors(prompt.Weights(), delayed.Weights(), 0, FormatMix(inputs.mix));
-}
-
-std::vector<Shared> SharedBy(int64_t ranks) {
-  using planner::Offload;
-  std::vector<Shared> all;
-  for (int64_t stage : {0, 1, 2, 3}) {
-    for (Offload offload : {Offload::kNone, Offload::kOptimizer, Offload::kAll}) {
-      for (int64_t gather_depth : {1, 0}) {
-        planner::Mix mix{.zero_stage = stage,
-                         .offload = offload,
-                         .gather_depth = gather_depth,
-                         .data_parallel = ranks};
-        mix.recompute[0] = 1;
-        if (ranks == 1 && offload == Offload::kNone) continue;
-        if (ValidateMix(mix, 1).ok()) all.push_back({stage, offload, gather_depth});
-      }
-    }
-  }
-  return all;
 }
 
 }  // namespace tunesmith::trainer

@@ -18,15 +18,6 @@ void ExpectSameTensors(const std::map<std::string, std::vector<double>>& a,
 // One rank with the same rows, in one micro-batch, and plain kernels.
 planner::ProgramInputs AloneOf(planner::ProgramInputs inputs);
 
-struct Shared {
-  int64_t zero_stage = 0;
-  planner::Offload offload = planner::Offload::kNone;
-  int64_t gather_depth = 1;
-};
-
-// What so many ranks may share and leave to their hosts, but for one rank that does neither.
-std::vector<Shared> SharedBy(int64_t ranks);
-
 // EXPECTs of programs that their ops read nothing that is not there.
 void ExpectChecks(const std::vector<planner::ProgramInputs>& grid);
 

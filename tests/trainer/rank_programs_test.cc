@@ -5,6 +5,7 @@
 #include "planner/program/memory_plan.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
+#include "tests/planner/sharing.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_grid.h"
 #include "tests/trainer/rank_team.h"
@@ -21,19 +22,16 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
   const auto recomputes = planner::AllRecomputes(layer_count);
   size_t i = 0;
   for (int64_t ranks : {1, 2, 3, 4}) {
-    for (const Shared& shared : SharedBy(ranks)) {
+    for (const planner::Sharing& sharing : SharingsOf(ranks)) {
+      if (ranks == 1 && sharing.offload == planner::Offload::kNone) continue;
       for (planner::Method method : planner::kAllMethods) {
         for (int64_t accumulation : {1, 2, 3}) {
           ++i;
           const bool tied = i % 2 == 0;
-          grid.push_back(planner::ToyInputs(
-              planner::ToyModel(layer_count, tied, i % 3 == 0),
-              {.method = method,
+          const planner::Mix mix = {
+               .method = method,
                .lora = {.rank = 3, .alpha = 6.0},
                .double_quantization = i % 2 == 0,
-               .zero_stage = shared.zero_stage,
-               .offload = shared.offload,
-               .gather_depth = shared.gather_depth,
                .recompute = recomputes[i * 7 % recomputes.size()],
                .attention =
                    i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
@@ -41,7 +39,9 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
                .mlp_tile_count = static_cast<int64_t>(i % 2 + 1),
                .micro_batch = static_cast<int64_t>(i % 2 + 1),
                .accumulation_count = accumulation,
-               .data_parallel = ranks}));
+               .data_parallel = ranks};
+          grid.push_back(planner::ToyInputs(planner::ToyModel(layer_count, tied, i % 3 == 0),
+                                            With(mix, sharing)));
         }
       }
     }
@@ -131,17 +131,13 @@ TEST(RanksTest, SharingChangesNoBit) {
     const int64_t ranks = turn % 3 == 0 ? 1 : 2;
     inputs.mix.data_parallel = ranks;
     inputs.workload.rows_per_step *= ranks;
-    std::vector<Shared> shares = SharedBy(ranks);
-    if (ranks == 1) shares.push_back({});
     // By the order of sums: the losses and weights of the first.
     std::array<std::unique_ptr<RankTeam>, 3> first;
     std::array<double, 3> losses = {};
-    for (const Shared& shared : shares) {
-      inputs.mix.zero_stage = shared.zero_stage;
-      inputs.mix.offload = shared.offload;
-      inputs.mix.gather_depth = shared.gather_depth;
-      const bool slots = shared.zero_stage >= 2 || shared.offload == planner::Offload::kAll;
-      const bool rounds = shared.offload == planner::Offload::kAll &&
+    for (const planner::Sharing& sharing : SharingsOf(ranks)) {
+      inputs.mix = With(inputs.mix, sharing);
+      const bool slots = sharing.zero_stage >= 2 || sharing.offload == planner::Offload::kAll;
+      const bool rounds = sharing.offload == planner::Offload::kAll &&
                           inputs.mix.accumulation_dtype == planner::AccumulationDtype::kBf16;
       const size_t order = inputs.mix.accumulation_count == 1 ? 0 : rounds ? 2 : slots ? 1 : 0;
       auto team = std::make_unique<RankTeam>(inputs);

@@ -7,6 +7,7 @@
 #include "planner/program/memory_plan.h"
 #include "tests/planner/family_models.h"
 #include "tests/planner/program_fixture.h"
+#include "tests/planner/sharing.h"
 #include "tests/trainer/program_runner.h"
 #include "tests/trainer/rank_grid.h"
 #include "tests/trainer/rank_team.h"
@@ -48,7 +49,7 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
   const auto recomputes = planner::AllRecomputes(layer_count);
   size_t i = 0;
   for (const Arrangement& a : kArrangements) {
-    for (const Shared& shared : SharedBy(a.data_parallel * a.sequence_parallel)) {
+    for (const planner::Sharing& sharing : SharingsOf(a.data_parallel * a.sequence_parallel)) {
       for (planner::Method method : planner::kAllMethods) {
         ++i;
         ProgramInputs inputs = planner::ToyInputs(
@@ -56,9 +57,6 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
             {.method = method,
              .lora = {.rank = 3, .alpha = 6.0, .dropout = i % 4 == 1 ? 0.25 : 0.0},
              .double_quantization = i % 2 == 0,
-             .zero_stage = shared.zero_stage,
-             .offload = shared.offload,
-             .gather_depth = shared.gather_depth,
              .recompute = recomputes[i * 7 % recomputes.size()],
              .attention =
                  i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
@@ -69,6 +67,7 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
              .data_parallel = a.data_parallel,
              .sequence_parallel = a.sequence_parallel},
             a.context);
+        inputs.mix = With(inputs.mix, sharing);
         // Few enough that slices name the rows of the loss, so many that each slice may be all of them, or any number.
         if (i % 5 < 3) inputs.workload.loss_token_capacity = static_cast<int64_t>(2 + 3 * (i % 5));
         grid.push_back(inputs);
@@ -147,19 +146,17 @@ TEST(SequenceParallelTest, SharingChangesNoBit) {
     for (planner::Method method : planner::kAllMethods) {
       std::unique_ptr<RankTeam> first;
       double first_loss = 0;
-      for (const Shared& shared : SharedBy(4)) {
-        const ProgramInputs inputs =
+      for (const planner::Sharing& sharing : SharingsOf(4)) {
+        ProgramInputs inputs =
             planner::ToyInputs(planner::ToyModel(2, /*tied_head=*/false),
                                {.method = method,
                                 .lora = {.rank = 3, .dropout = 0.25},
                                 .precision = precision,
-                                .zero_stage = shared.zero_stage,
-                                .offload = shared.offload,
-                                .gather_depth = shared.gather_depth,
                                 .attention = planner::AttentionKernel::kFlash,
                                 .micro_batch = 2,
                                 .data_parallel = 2,
                                 .sequence_parallel = 2});
+        inputs.mix = With(inputs.mix, sharing);
         auto team = std::make_unique<RankTeam>(inputs);
         double loss = 0;
         for (int step = 0; step < 2; ++step) loss = team->Step(true);

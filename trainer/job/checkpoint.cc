@@ -63,13 +63,14 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
   std::map<std::string, Piece> pieces;
   std::vector<SafetensorsWriter::Declaration> declarations;
   for (const StateTensor& tensor : StateTensorsOf(session.program(), arena.rank())) {
-    if (!tensor.saved) continue;
-    const bool whole = tensor.saved->bytes == tensor.bytes;
-    const std::string name = PieceName(tensor, *tensor.saved);
-    declarations.push_back(
-        {name, tensor.dtype,
-         whole ? tensor.dims : std::vector{tensor.saved->bytes / SizeOf(tensor.dtype)}});
-    pieces[name] = *tensor.saved;
+    for (const Piece& piece : tensor.saved) {
+      const bool whole = piece.bytes == tensor.bytes;
+      const std::string name = PieceName(tensor, piece);
+      declarations.push_back(
+          {name, tensor.dtype,
+           whole ? tensor.dims : std::vector{piece.bytes / SizeOf(tensor.dtype)}});
+      pieces[name] = piece;
+    }
   }
   TUNESMITH_ASSIGN_OR_RETURN(SafetensorsWriter writer,
                              SafetensorsWriter::Create(path, std::move(declarations)));
@@ -151,9 +152,8 @@ class StoredTensors {
 
   // Into the arena of `session` what it holds of `tensor`.
   absl::Status Load(const StateTensor& tensor, Session& session) const {
-    for (const std::optional<Piece>& piece : {tensor.held, tensor.host_copy}) {
-      if (piece) TUNESMITH_RETURN_IF_ERROR(LoadPiece(tensor, *piece, session));
-    }
+    for (const Piece& piece : tensor.held)
+      TUNESMITH_RETURN_IF_ERROR(LoadPiece(tensor, piece, session));
     return absl::OkStatus();
   }
 

@@ -36,6 +36,7 @@ struct Sharing {
   int64_t zero_stage;
   Offload offload = Offload::kNone;
   int64_t sequence_parallel = 1;  // of these ranks
+  int64_t offload_percent = 100;
 };
 
 // The sessions of all ranks of a mix.
@@ -46,6 +47,7 @@ class Team {
     mix.sequence_parallel = sharing.sequence_parallel;
     mix.zero_stage = sharing.zero_stage;
     mix.offload = sharing.offload;
+    mix.offload_percent = sharing.offload_percent;
     const planner::ProgramInputs inputs =
         planner::ToyInputs(planner::ToyModel(3, /*tied_head=*/false, /*qkv_bias=*/true), mix);
     communicators_ = MakeThreadCommunicators(sharing.rank_count, std::chrono::seconds(60));
@@ -76,8 +78,7 @@ class Team {
     for (auto& session : sessions_) {
       const int64_t rank = session->executor().arena().rank();
       for (const StateTensor& tensor : StateTensorsOf(session->program(), rank)) {
-        for (const auto& piece : {tensor.held, tensor.host_copy})
-          if (piece) visit(*session, tensor, *piece);
+        for (const Piece& piece : tensor.held) visit(*session, tensor, piece);
       }
     }
   }
@@ -145,9 +146,10 @@ TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
   const std::string directory =
       StrCat(testing::TempDir(), "/reshard-", static_cast<int64_t>(getpid()));
   const Sharing savers[] = {{4, 0}, {4, 1}, {4, 3, Offload::kNone, 2}, {4, 3, Offload::kAll},
-                            {1, 0}, {3, 2}};
+                            {1, 0}, {3, 2}, {1, 0, Offload::kOptimizer, 1, 30}};
   const Sharing loaders[] = {{1, 0},
                              {2, 1, Offload::kOptimizer},
+                             {2, 3, Offload::kOptimizer, 1, 60},
                              {2, 2, Offload::kNone, 2},
                              {3, 3},
                              {1, 0, Offload::kAll}};
