@@ -1,5 +1,6 @@
 #include "server/operations/process_metrics.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -31,6 +32,17 @@ double ResidentBytes() {
   return static_cast<double>(pages * sysconf(_SC_PAGESIZE));
 }
 
+// What malloc has given out, and what it keeps for later: resident memory that grows is a leak where the first does.
+void CollectHeap(Metrics& metrics) {
+  const struct mallinfo2 heap = mallinfo2();
+  const auto set = [&](const char* state, size_t bytes) {
+    metrics.GaugeOf("tunesmith_heap_bytes", "Memory of the heap, in use and free.", {{"state", state}})
+        .Set(static_cast<double>(bytes));
+  };
+  set("used", heap.uordblks + heap.hblkhd);
+  set("free", heap.fordblks);
+}
+
 }  // namespace
 
 void CollectProcess(Metrics& metrics) {
@@ -42,6 +54,7 @@ void CollectProcess(Metrics& metrics) {
       .Set(static_cast<double>(files.rlim_cur));
   metrics.GaugeOf("process_start_time_seconds", "When the process started, Unix time.")
       .Set(absl::ToDoubleSeconds(kStart - absl::UnixEpoch()));
+  CollectHeap(metrics);
 }
 
 }  // namespace tunesmith::server

@@ -40,4 +40,10 @@ inline std::vector<Sharing> SharingsOf(int64_t ranks) {
   return all;
 }
 
+// One of them, ever another, for grids that vary other things too.
+inline Sharing SharingOfTurn(size_t turn, const Mix& mix) {
+  const std::vector<Sharing> all = SharingsOf(RankCount(mix));
+  return all[turn * 7 % all.size()];  // coprime to their numbers
+}
+
 }  // namespace tunesmith::planner

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "absl/time/clock.h"
+#include "tests/server/http_reader.h"
 #include "tests/server/server_process.h"
 
 // What those who run the server see of it: metrics, health, its log and its settings.
@@ -20,29 +21,10 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Flags = std::vector<std::string>;
 
-int PortAfter(const std::string& text, const std::string& mark) {
-  const size_t at = text.find(mark);
-  return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + mark.size());
-}
-
 class OperationsTest : public ::testing::Test {
  protected:
   std::string DataDirectory() const { return scratch_.path() + "/data"; }
 
-  static int HttpPort(const ServerProcess& server) {
-    int port = 0;
-    for (int tries = 0; tries < 250 && port == 0; ++tries) {
-      port = PortAfter(server.Log(), "by HTTP on port ");
-      if (port == 0) absl::SleepFor(absl::Milliseconds(20));
-    }
-    return port;
-  }
-  static std::string Get(int port, const std::string& path, int* status = nullptr) {
-    httplib::Client client("127.0.0.1", port);
-    const auto result = client.Get(path.c_str());
-    if (status != nullptr) *status = result ? result->status : 0;
-    return result ? result->body : "";
-  }
   static grpc::Status ListModels(ServerProcess& server, const std::string& traceparent = "") {
     grpc::ClientContext context;
     if (!traceparent.empty()) context.AddMetadata("traceparent", traceparent);
@@ -55,14 +37,14 @@ class OperationsTest : public ::testing::Test {
 
 TEST_F(OperationsTest, MetricsCountWhatHappened) {
   ServerProcess server(DataDirectory(), {}, {"--http-listen", "127.0.0.1:0"});
-  const int port = HttpPort(server);
+  const int port = HttpPortOf(server);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(ListModels(server).ok());
   v1::CreateJobResponse created;
   grpc::ClientContext context;
   ASSERT_TRUE(server.jobs().CreateJob(&context, TestJob(scratch_, 3), &created).ok());
   server.WaitFor(created.job().name());
   int status = 0;
-  const std::string text = Get(port, "/metrics", &status);
+  const std::string text = HttpGet(port, "/metrics", &status);
   EXPECT_EQ(status, 200);
   for (const char* line : {"grpc_method=\"ListModels\",grpc_code=\"OK\"} 3\n",
                            "grpc_method=\"CreateJob\",grpc_code=\"OK\"} 1\n",
@@ -71,9 +53,12 @@ TEST_F(OperationsTest, MetricsCountWhatHappened) {
                            "tunesmith_job_transitions_total{state=\"SUCCEEDED\"} 1\n",
                            "tunesmith_build_info{version=\""})
     EXPECT_THAT(text, HasSubstr(line));
-  EXPECT_GT(PortAfter(text, "tunesmith_store_write_seconds_count "), 3);
-  EXPECT_GT(PortAfter(text, "\nprocess_open_fds "), 5);
-  Get(port, "/nothing", &status);
+  EXPECT_GT(MetricOf(text, "tunesmith_store_write_seconds_count"), 3);
+  EXPECT_GT(MetricOf(text, "process_open_fds"), 5);
+  const double heap = MetricOf(text, "tunesmith_heap_bytes{state=\"used\"}");
+  EXPECT_GT(heap, 1e5);
+  EXPECT_LT(heap, MetricOf(text, "process_resident_memory_bytes"));
+  HttpGet(port, "/nothing", &status);
   EXPECT_EQ(status, 404);
 }
 
@@ -89,7 +74,7 @@ TEST_F(OperationsTest, QuestionsThatAreRepeatedAreHits) {
     grpc::ClientContext context;
     ASSERT_TRUE(server.recommender().Recommend(&context, request, &response).ok());
   }
-  const std::string text = Get(HttpPort(server), "/metrics");
+  const std::string text = HttpGet(HttpPortOf(server), "/metrics");
   EXPECT_THAT(text, HasSubstr("tunesmith_answer_cache_lookups_total{result=\"hit\"} 4\n"));
   EXPECT_THAT(text, HasSubstr("tunesmith_answer_cache_lookups_total{result=\"miss\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("tunesmith_search_seconds_count 1\n"));
@@ -104,23 +89,23 @@ TEST_F(OperationsTest, WhoIsRefusedIsCounted) {
          return path;
        }()});
   EXPECT_EQ(ListModels(server).error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(Get(HttpPort(server), "/metrics"),
+  EXPECT_THAT(HttpGet(HttpPortOf(server), "/metrics"),
               HasSubstr("grpc_method=\"ListModels\",grpc_code=\"UNAUTHENTICATED\"} 1\n"));
 }
 
 TEST_F(OperationsTest, ReadinessEndsBeforeTheServerDoes) {
   ServerProcess server(DataDirectory(), {}, {"--http-listen", "127.0.0.1:0"});
-  const int port = HttpPort(server);
+  const int port = HttpPortOf(server);
   int status = 0;
-  EXPECT_EQ(Get(port, "/healthz", &status), "ok\n");
-  EXPECT_EQ(Get(port, "/readyz", &status), "ok\n");
+  EXPECT_EQ(HttpGet(port, "/healthz", &status), "ok\n");
+  EXPECT_EQ(HttpGet(port, "/readyz", &status), "ok\n");
   EXPECT_EQ(status, 200);
   ASSERT_TRUE(ListModels(server)
                   .ok());  // its connection stays open, so that the server waits a second for it
   kill(server.pid(), SIGTERM);
   bool was_unready = false;
   for (int tries = 0; tries < 100 && !was_unready; ++tries) {
-    Get(port, "/readyz", &status);
+    HttpGet(port, "/readyz", &status);
     was_unready = status == 503;
     absl::SleepFor(absl::Milliseconds(10));
   }
@@ -130,7 +115,7 @@ TEST_F(OperationsTest, ReadinessEndsBeforeTheServerDoes) {
 TEST_F(OperationsTest, APortThatIsTakenIsAnErrorWithItsFlag) {
   ServerProcess server(DataDirectory(), {}, {"--http-listen", "127.0.0.1:0"});
   for (const std::string& address :
-       {"127.0.0.1:" + std::to_string(HttpPort(server)), std::string("nonsense")}) {
+       {"127.0.0.1:" + std::to_string(HttpPortOf(server)), std::string("nonsense")}) {
     const ProcessResult second =
         RunProcess({BinaryPath("tunesmithd"), "--listen", "127.0.0.1:0", "--data-dir",
                     scratch_.path() + "/other", "--http-listen", address});
@@ -142,7 +127,7 @@ TEST_F(OperationsTest, APortThatIsTakenIsAnErrorWithItsFlag) {
 TEST_F(OperationsTest, ItAnswersOnAnAddressOfIpv6) {
   if (httplib::Server().bind_to_any_port("::1") <= 0) GTEST_SKIP() << "this host has no IPv6";
   ServerProcess server(DataDirectory(), {}, {"--http-listen", "[::1]:0"});
-  httplib::Client client("::1", HttpPort(server));
+  httplib::Client client("::1", HttpPortOf(server));
   const auto health = client.Get("/healthz");
   ASSERT_TRUE(health) << "no answer";
   EXPECT_EQ(health->status, 200);

@@ -73,12 +73,12 @@ TEST(RanksTest, RanksChangeNoTraining) {
 
 // Any family's parameters, at either end and in the layers, and ranks of which some have no token to predict.
 TEST(RanksTest, RanksChangeNothingOfAnyFamily) {
-  int64_t ranks = 2;
+  size_t turn = 0;
   for (ProgramInputs inputs : planner::FamilyGrid(3)) {
+    ++turn;
     inputs.double_precision = true;
-    inputs.mix.data_parallel = ranks;
-    inputs.mix.zero_stage = ranks % 4;
-    ranks = ranks % 4 + 1 == 1 ? 2 : ranks % 4 + 1;
+    inputs.mix.data_parallel = static_cast<int64_t>(turn % 4 + 1);
+    inputs.mix = With(inputs.mix, SharingOfTurn(turn, inputs.mix));
     inputs.workload.rows_per_step *= inputs.mix.data_parallel;
     inputs.workload.loss_token_capacity = 5;
     const std::string what = planner::NameOf(inputs) + " " + FormatMix(inputs.mix);

@@ -115,8 +115,8 @@ TEST(SequenceParallelTest, ChangesNothingOfAnyFamily) {
     const int64_t ranks = inputs.model.kv_head_count == 2 || turn % 2 == 0 ? 2 : 3;
     inputs.workload.context = 15;
     inputs.mix.sequence_parallel = ranks;
-    inputs.mix.zero_stage = static_cast<int64_t>(turn % 4);
     inputs.mix.data_parallel = ranks == 2 ? static_cast<int64_t>(turn / 4 % 2 + 1) : 1;
+    inputs.mix = With(inputs.mix, SharingOfTurn(turn, inputs.mix));
     inputs.workload.rows_per_step *= inputs.mix.data_parallel;
     inputs.workload.loss_token_capacity = 5;
     const std::string what = planner::NameOf(inputs);

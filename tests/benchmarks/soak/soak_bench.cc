@@ -8,6 +8,7 @@
 // after:
 //   run_seconds, measured_seconds, restart_count, job_count, call_count
 //   resident_growth_bytes_per_hour   slope of a line through the resident memory
+//   heap_growth_bytes_per_hour       likewise of what the program has allocated and not freed: the rest is what malloc keeps
 //   fd_growth, thread_growth         by such lines, how many more at the end of the measured time than at its beginning
 //   database_bytes_per_job           slope over the jobs stored in the second half of the measured time; database_growth_bytes_per_job: less that of the first
 //   lost_job_count, double_launch_count, event_fault_count   as kill_bench has them
@@ -32,6 +33,7 @@
 #include "tests/benchmarks/soak/growth.h"
 #include "tests/benchmarks/soak/visitors.h"
 #include "tests/benchmarks/wire_mutations.h"
+#include "tests/server/http_reader.h"
 #include "tests/server/process_use.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -53,6 +55,7 @@ struct Options {
 struct Sample {
   double seconds = 0;  // since the first
   ProcessUse use;
+  double heap_bytes = 0;
   int64_t job_count = 0;
   int64_t database_bytes = 0;
 };
@@ -138,11 +141,14 @@ class Soak {
   void Measure(absl::Time end) {
     const absl::Time warm = absl::Now() + (end - absl::Now()) * kShareOfWarming;
     absl::SleepFor(warm - absl::Now());
+    const int http_port = HttpPortOf(server_.process());
     for (; absl::Now() < end && !server_.process().HasEnded(); absl::SleepFor(absl::Seconds(1))) {
       const int64_t database_bytes = DatabaseBytes(server_.DatabasePath());
       if (database_bytes == 0) continue;  // it could not be read just now
       samples_.push_back({.seconds = absl::ToDoubleSeconds(absl::Now() - warm),
                           .use = UseOf(server_.process().pid()),
+                          .heap_bytes = MetricOf(HttpGet(http_port, "/metrics"),
+                                                 "tunesmith_heap_bytes{state=\"used\"}"),
                           .job_count = book_.count(),
                           .database_bytes = database_bytes});
     }
@@ -151,7 +157,7 @@ class Soak {
   void AddGrowth(Figures& figures) const {
     const auto over_time = [&](auto quantity) {
       return SlopeOf(samples_, [&](const Sample& sample) {
-        return Point{.x = sample.seconds, .y = static_cast<double>(quantity(sample.use))};
+        return Point{.x = sample.seconds, .y = static_cast<double>(quantity(sample))};
       });
     };
     const double seconds = samples_.empty() ? 0 : samples_.back().seconds;
@@ -160,12 +166,17 @@ class Soak {
         "resident_bytes",
         samples_.empty() ? 0 : static_cast<double>(samples_.back().use.resident_bytes));
     AddSlope("resident_growth_bytes_per_hour",
-             over_time([](const ProcessUse& use) { return use.resident_bytes; }), kHourSeconds,
+             over_time([](const Sample& sample) { return sample.use.resident_bytes; }),
+             kHourSeconds, figures);
+    AddSlope("heap_growth_bytes_per_hour",
+             over_time([](const Sample& sample) { return sample.heap_bytes; }), kHourSeconds,
              figures);
-    AddSlope("fd_growth", over_time([](const ProcessUse& use) { return use.open_file_count; }),
-             seconds, figures);
-    AddSlope("thread_growth", over_time([](const ProcessUse& use) { return use.thread_count; }),
-             seconds, figures);
+    AddSlope("fd_growth",
+             over_time([](const Sample& sample) { return sample.use.open_file_count; }), seconds,
+             figures);
+    AddSlope("thread_growth",
+             over_time([](const Sample& sample) { return sample.use.thread_count; }), seconds,
+             figures);
     const auto half = samples_.begin() + static_cast<std::ptrdiff_t>(samples_.size() / 2);
     const auto by_job = [](const std::vector<Sample>& samples) {
       return SlopeOf(samples, [](const Sample& sample) {
