@@ -55,9 +55,10 @@ void AddPinnedFlags(CLI::App& app, PinnedFlags& flags) {
       ->check(CLI::Range(0, 3));
   app.add_option("--offload", flags.offload, "Pin what is kept in host memory")
       ->check(CLI::IsMember(Strings(kOffloadNames)));
-  app.add_option("--offload-percent", flags.offload_percent,
-                 "Pin how many per cent of the optimizer's states the host keeps (offload optimizer): "
-                 "it updates these, and the device the others")
+  app.add_option(
+         "--offload-percent", flags.offload_percent,
+         "Pin how many per cent of the optimizer's states the host keeps (offload optimizer): "
+         "it updates these, and the device the others")
       ->check(CLI::Range(1, 100));
   app.add_option(
          "--gather-depth", flags.gather_depth,

@@ -180,7 +180,7 @@ OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,
   if (op.attributes.bucket >= 0) {
     call.program = &program_;
     call.bucket = &program_.buckets[static_cast<size_t>(op.attributes.bucket)];
-    if (op.attributes.of_shard) 
+    if (op.attributes.of_shard)
       call.first_unit = arena_->rank() * call.bucket->shard_count + op.attributes.shard_first;
   }
   for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i)

@@ -162,10 +162,9 @@ class StateLister {
  private:
   void Add(const Parameter& p, const Buffer& weight, int kind, int64_t instance) {
     const Place place = Find(program_, p.weight);
-    const int32_t id =
-        place.bucket == nullptr
-            ? StateBuffer(p, p.weight, kind)
-            : StateBuffer(place.bucket->updates.front(), place.bucket->weights, kind);
+    const int32_t id = place.bucket == nullptr ? StateBuffer(p, p.weight, kind)
+                                               : StateBuffer(place.bucket->updates.front(),
+                                                             place.bucket->weights, kind);
     if (id < 0) return;
     StateTensor tensor{.name = weight.name.Text(instance) + kSuffixes[kind],
                        .dtype = BufferOf(program_, id).dtype,
@@ -198,8 +197,8 @@ class StateLister {
       return add(copy, copy.held, tensor.held);
     }
     for (const BucketUpdate& update : bucket.updates)
-      add_own(StatesOf(program_, bucket, rank_, update, StateBuffer(update, -1, kind),
-                       IsScale(kind)));
+      add_own(
+          StatesOf(program_, bucket, rank_, update, StateBuffer(update, -1, kind), IsScale(kind)));
   }
 
   const Program& program_;

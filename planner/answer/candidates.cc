@@ -127,9 +127,8 @@ std::vector<BatchSplit> BatchesOf(const Question& question) {
 std::vector<Mix> ByOffloadPercent(const Question& question, Mix family) {
   if (family.offload != Offload::kOptimizer) return {family};
   std::vector<Mix> families;
-  for (int64_t percent :
-       OnlyPinned<int64_t>({100, 90, 80, 70, 60, 50, 40, 30, 20, 10},
-                           question.pinned.offload_percent)) {
+  for (int64_t percent : OnlyPinned<int64_t>({100, 90, 80, 70, 60, 50, 40, 30, 20, 10},
+                                             question.pinned.offload_percent)) {
     family.offload_percent = percent;
     families.push_back(family);
   }

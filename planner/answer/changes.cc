@@ -196,8 +196,11 @@ class ChangeFinder {
       TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));
       if (!best) continue;
       const std::string name(NameOf(kOffloadNames, offload));
+      const std::string part = best->mix.offload_percent == 100
+                                   ? ""
+                                   : StrCat(" of ", best->mix.offload_percent, " % of the states");
       const std::string what =
-          StrCat("offload=", name, " and ", FormatBytes(best->memory.pinned_bytes),
+          StrCat("offload=", name, part, " and ", FormatBytes(best->memory.pinned_bytes),
                  " of the host's memory per device");
       Add({.kind = ChangeKind::kOffload, .value = name, .best = *std::move(best)}, what);
       return absl::OkStatus();

@@ -244,7 +244,7 @@ std::string BindingSentence(const MemoryPrediction& memory,
 
 std::string_view ExplainedAxisName(ExplainedAxis axis) {
   constexpr std::string_view kNames[kExplainedAxisCount] = {
-      "method",     "attention",         "loss",    "micro_batch", "mlp_tiles", "recompute",
+      "method",     "attention",         "loss",    "micro_batch",  "mlp_tiles",      "recompute",
       "zero_stage", "sequence_parallel", "offload", "gather_depth", "offload_percent"};
   return kNames[static_cast<size_t>(axis)];
 }

@@ -35,9 +35,9 @@ std::shared_ptr<LayerSummaries> SummaryCache::Layers(const ProgramInputs& inputs
 
 absl::StatusOr<std::shared_ptr<const StepSummary>> SummaryCache::Step(const ProgramInputs& inputs) {
   const Mix& m = inputs.mix;
-  auto& step = steps_[{m.method, m.loss, m.micro_batch, m.sequence_parallel,
-                       m.accumulation_count > 1, m.zero_stage, m.offload, m.offload_percent,
-                       m.gather_depth}];
+  auto& step =
+      steps_[{m.method, m.loss, m.micro_batch, m.sequence_parallel, m.accumulation_count > 1,
+              m.zero_stage, m.offload, m.offload_percent, m.gather_depth}];
   if (step == nullptr) {
     TUNESMITH_ASSIGN_OR_RETURN(StepSummary summary, SummarizeStep(inputs, prices_));
     step = std::make_shared<const StepSummary>(summary);

@@ -33,9 +33,9 @@ class SummaryCache {
   std::map<std::tuple<Method, AttentionKernel, int64_t, int64_t, int64_t>,
            std::shared_ptr<LayerSummaries>>
       layers_;
-  std::map<std::tuple<Method, LossKernel, int64_t, int64_t, bool, int64_t, Offload, int64_t,
-                      int64_t>,
-           std::shared_ptr<const StepSummary>>
+  std::map<
+      std::tuple<Method, LossKernel, int64_t, int64_t, bool, int64_t, Offload, int64_t, int64_t>,
+      std::shared_ptr<const StepSummary>>
       steps_;
 };
 

@@ -174,12 +174,12 @@ class BucketBuilder {
     }
     AddUpdate(bucket, name, host);
     if (others == 0) return;
-    AddUpdate(bucket, name.With(".device"),
-              {.first = on_host,
-               .count = others,
-               .weights = PartOfShard(bucket, bucket.weight_shard, on_host, others, ".device_part"),
-               .gradients =
-                   PartOfShard(bucket, bucket.gradient_shard, on_host, others, ".device_part")});
+    AddUpdate(
+        bucket, name.With(".device"),
+        {.first = on_host,
+         .count = others,
+         .weights = PartOfShard(bucket, bucket.weight_shard, on_host, others, ".device_part"),
+         .gradients = PartOfShard(bucket, bucket.gradient_shard, on_host, others, ".device_part")});
   }
 
   void AddUpdate(Bucket& bucket, Name name, BucketUpdate update) {

@@ -149,11 +149,11 @@ class Checker {
 
   static bool IsPartOfShard(const Bucket& bucket, BufferRef ref) {
     if (ref.buffer == bucket.gradient_shard) return true;
-    return std::any_of(
-        bucket.updates.begin(), bucket.updates.end(), [ref](const BucketUpdate& update) {
-          return ref.buffer == update.device_gradients ||
-                 (update.space == Space::kDevice && ref.buffer == update.gradients);
-        });
+    return std::any_of(bucket.updates.begin(), bucket.updates.end(),
+                       [ref](const BucketUpdate& update) {
+                         return ref.buffer == update.device_gradients ||
+                                (update.space == Space::kDevice && ref.buffer == update.gradients);
+                       });
   }
 
   // Nothing is written between the parts of a bucket's gradients, and nothing that is read there matters.

@@ -54,9 +54,7 @@ std::vector<int32_t> CommonInputs(const Program& program, Space space, const Opt
 
 bool IsAdamW(const Program& program) { return program.inputs.mix.optimizer == Optimizer::kAdamW; }
 
-Block UpdateBlock(const Program& program) {
-  return {.name = IsAdamW(program) ? "adamw" : "sgd"};
-}
+Block UpdateBlock(const Program& program) { return {.name = IsAdamW(program) ? "adamw" : "sgd"}; }
 
 void AppendUpdate(const Program& program, Space space, int32_t gradient,
                   const std::vector<int32_t>& updated, const OpAttributes& attributes,

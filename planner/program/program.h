@@ -196,7 +196,7 @@ struct Bucket {
   // In the host's memory, of the shard: weights that are kept there, or a copy of them; gradients to update them by.
   int32_t host_weights = -1;
   int32_t host_gradients = -1;
-  int32_t staged_gradients = -1;  // where those of a micro-batch arrive, to be added
+  int32_t staged_gradients = -1;           // where those of a micro-batch arrive, to be added
   std::vector<BucketUpdate> updates = {};  // of the shard, under ZeRO-0 of all; of a trainable one
 
   bool operator==(const Bucket&) const = default;

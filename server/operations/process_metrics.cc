@@ -36,7 +36,8 @@ double ResidentBytes() {
 void CollectHeap(Metrics& metrics) {
   const struct mallinfo2 heap = mallinfo2();
   const auto set = [&](const char* state, size_t bytes) {
-    metrics.GaugeOf("tunesmith_heap_bytes", "Memory of the heap, in use and free.", {{"state", state}})
+    metrics
+        .GaugeOf("tunesmith_heap_bytes", "Memory of the heap, in use and free.", {{"state", state}})
         .Set(static_cast<double>(bytes));
   };
   set("used", heap.uordblks + heap.hblkhd);

@@ -22,24 +22,24 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
   const auto recomputes = planner::AllRecomputes(layer_count);
   size_t i = 0;
   for (int64_t ranks : {1, 2, 3, 4}) {
-    for (const planner::Sharing& sharing : SharingsOf(ranks)) {
+    for (const planner::Sharing& sharing : planner::SharingsOf(ranks)) {
       if (ranks == 1 && sharing.offload == planner::Offload::kNone) continue;
       for (planner::Method method : planner::kAllMethods) {
         for (int64_t accumulation : {1, 2, 3}) {
           ++i;
           const bool tied = i % 2 == 0;
           const planner::Mix mix = {
-               .method = method,
-               .lora = {.rank = 3, .alpha = 6.0},
-               .double_quantization = i % 2 == 0,
-               .recompute = recomputes[i * 7 % recomputes.size()],
-               .attention =
-                   i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
-               .loss = i % 3 == 0 ? planner::LossKernel::kFull : planner::LossKernel::kChunked,
-               .mlp_tile_count = static_cast<int64_t>(i % 2 + 1),
-               .micro_batch = static_cast<int64_t>(i % 2 + 1),
-               .accumulation_count = accumulation,
-               .data_parallel = ranks};
+              .method = method,
+              .lora = {.rank = 3, .alpha = 6.0},
+              .double_quantization = i % 2 == 0,
+              .recompute = recomputes[i * 7 % recomputes.size()],
+              .attention =
+                  i % 2 == 0 ? planner::AttentionKernel::kFlash : planner::AttentionKernel::kEager,
+              .loss = i % 3 == 0 ? planner::LossKernel::kFull : planner::LossKernel::kChunked,
+              .mlp_tile_count = static_cast<int64_t>(i % 2 + 1),
+              .micro_batch = static_cast<int64_t>(i % 2 + 1),
+              .accumulation_count = accumulation,
+              .data_parallel = ranks};
           grid.push_back(planner::ToyInputs(planner::ToyModel(layer_count, tied, i % 3 == 0),
                                             With(mix, sharing)));
         }
@@ -134,7 +134,7 @@ TEST(RanksTest, SharingChangesNoBit) {
     // By the order of sums: the losses and weights of the first.
     std::array<std::unique_ptr<RankTeam>, 3> first;
     std::array<double, 3> losses = {};
-    for (const planner::Sharing& sharing : SharingsOf(ranks)) {
+    for (const planner::Sharing& sharing : planner::SharingsOf(ranks)) {
       inputs.mix = With(inputs.mix, sharing);
       const bool slots = sharing.zero_stage >= 2 || sharing.offload == planner::Offload::kAll;
       const bool rounds = sharing.offload == planner::Offload::kAll &&

@@ -49,7 +49,8 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
   const auto recomputes = planner::AllRecomputes(layer_count);
   size_t i = 0;
   for (const Arrangement& a : kArrangements) {
-    for (const planner::Sharing& sharing : SharingsOf(a.data_parallel * a.sequence_parallel)) {
+    for (const planner::Sharing& sharing :
+         planner::SharingsOf(a.data_parallel * a.sequence_parallel)) {
       for (planner::Method method : planner::kAllMethods) {
         ++i;
         ProgramInputs inputs = planner::ToyInputs(
@@ -146,16 +147,15 @@ TEST(SequenceParallelTest, SharingChangesNoBit) {
     for (planner::Method method : planner::kAllMethods) {
       std::unique_ptr<RankTeam> first;
       double first_loss = 0;
-      for (const planner::Sharing& sharing : SharingsOf(4)) {
-        ProgramInputs inputs =
-            planner::ToyInputs(planner::ToyModel(2, /*tied_head=*/false),
-                               {.method = method,
-                                .lora = {.rank = 3, .dropout = 0.25},
-                                .precision = precision,
-                                .attention = planner::AttentionKernel::kFlash,
-                                .micro_batch = 2,
-                                .data_parallel = 2,
-                                .sequence_parallel = 2});
+      for (const planner::Sharing& sharing : planner::SharingsOf(4)) {
+        ProgramInputs inputs = planner::ToyInputs(planner::ToyModel(2, /*tied_head=*/false),
+                                                  {.method = method,
+                                                   .lora = {.rank = 3, .dropout = 0.25},
+                                                   .precision = precision,
+                                                   .attention = planner::AttentionKernel::kFlash,
+                                                   .micro_batch = 2,
+                                                   .data_parallel = 2,
+                                                   .sequence_parallel = 2});
         inputs.mix = With(inputs.mix, sharing);
         auto team = std::make_unique<RankTeam>(inputs);
         double loss = 0;

@@ -145,8 +145,9 @@ void ExpectFilled(Team& team, const std::string& what) {
 TEST(ReshardTest, AnyNumberOfRanksLoadsWhatAnotherSaved) {
   const std::string directory =
       StrCat(testing::TempDir(), "/reshard-", static_cast<int64_t>(getpid()));
-  const Sharing savers[] = {{4, 0}, {4, 1}, {4, 3, Offload::kNone, 2}, {4, 3, Offload::kAll},
-                            {1, 0}, {3, 2}, {1, 0, Offload::kOptimizer, 1, 30}};
+  const Sharing savers[] = {
+      {4, 0}, {4, 1}, {4, 3, Offload::kNone, 2},         {4, 3, Offload::kAll},
+      {1, 0}, {3, 2}, {1, 0, Offload::kOptimizer, 1, 30}};
   const Sharing loaders[] = {{1, 0},
                              {2, 1, Offload::kOptimizer},
                              {2, 3, Offload::kOptimizer, 1, 60},
