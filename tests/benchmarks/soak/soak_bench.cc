@@ -1,7 +1,7 @@
 // A server for a long time among everything that happens to one: all kinds of calls, jobs whose trainers and shims are killed, that are cancelled and resumed, watchers that
 // come and go, readers that do not read, calibrations, certificates that are replaced and broken, nonsense, and its own death. Trainers are stand-ins.
 //
-//   soak_bench [--minutes 20] [--slurm] [--seed 1]
+//   soak_bench [--minutes 20] [--slurm] [--seed 1] [--samples FILE.csv]
 //
 // In the first third the server is killed again and again; then it lives on to the end, and what it takes is measured once a second, from the second
 // quarter of that life on, when its caches are full. The last line of stdout is one JSON object; a *_spread is the standard error of what it is named
@@ -21,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -49,6 +50,7 @@ struct Options {
   double minutes = 20;
   bool on_slurm = false;
   uint64_t seed = 1;
+  std::string samples_path;  // where what was measured goes, second by second; empty: nowhere
 };
 
 // What the server took at one time.
@@ -99,6 +101,7 @@ class Soak {
     }
     unhealthy_count_ = server_.process().HasEnded() || !IsHealthy(server_.NewChannel()) ? 1 : 0;
     Look();
+    WriteSamples();
     return Figured(absl::ToDoubleSeconds(absl::Now() - start));
   }
 
@@ -193,6 +196,15 @@ class Soak {
         figures);
   }
 
+  void WriteSamples() const {
+    if (options_.samples_path.empty()) return;
+    std::ofstream file(options_.samples_path);
+    file << "seconds,resident_bytes,heap_bytes,job_count,database_bytes\n";
+    for (const Sample& s : samples_)
+      file << absl::StrFormat("%.1f,%d,%.0f,%d,%d\n", s.seconds, s.use.resident_bytes, s.heap_bytes,
+                              s.job_count, s.database_bytes);
+  }
+
   Figures Figured(double run_seconds) const {
     Figures figures;
     const auto add = [&](const char* name, auto value) {
@@ -260,10 +272,13 @@ int main(int argc, char** argv) {
       options.on_slurm = true;
     } else if (flag == "--minutes" && i + 1 < argc) {
       options.minutes = std::atof(argv[++i]);
+    } else if (flag == "--samples" && i + 1 < argc) {
+      options.samples_path = argv[++i];
     } else if (flag == "--seed" && i + 1 < argc) {
       options.seed = std::strtoull(argv[++i], nullptr, 10);
     } else {
-      std::fprintf(stderr, "usage: soak_bench [--minutes 20] [--slurm] [--seed N]\n");
+      std::fprintf(stderr,
+                   "usage: soak_bench [--minutes 20] [--slurm] [--seed N] [--samples FILE]\n");
       return 2;
     }
   }
