@@ -24,10 +24,14 @@ double PeakFlops(const Hardware& hardware, Precision precision) {
 }  // namespace
 
 double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash) {
-  constexpr double kCpuShare = 0.4, kGpuEagerShare = 0.05, kGpuFlashShare = 0.025;
+  // Eager: measured on an H200 (docs/benchmarks/gpu-h200.md). Flash on the matrix units is not measured yet: kernels of its kind (mma.sync, the shape of FlashAttention 2)
+  // take 0.3 to 0.6 of the peak on H100 and A100 (arXiv 2307.08691, 2407.08608); ours is trusted with half of the least.
+  constexpr double kCpuShare = 0.4, kGpuEagerShare = 0.05, kGpuMatrixFlashShare = 0.15,
+                   kGpuPlainFlashShare = 0.025;
   if (hardware.compute_capability == 0) return kCpuShare * hardware.fp32_dense_flops_per_second;
-  if (flash) return kGpuFlashShare * hardware.fp32_dense_flops_per_second;
-  return kGpuEagerShare * PeakFlops(hardware, precision);
+  if (!flash) return kGpuEagerShare * PeakFlops(hardware, precision);
+  return precision == Precision::kBf16 ? kGpuMatrixFlashShare * PeakFlops(hardware, precision)
+                                       : kGpuPlainFlashShare * hardware.fp32_dense_flops_per_second;
 }
 
 PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,

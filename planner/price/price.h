@@ -29,8 +29,9 @@ inline constexpr double kDatasheetRelativeError = 0.5;
 inline constexpr double kUnprobedCpuRelativeError = 0.95;
 
 // Floating-point operations per second of the trainer's own attention kernels, forward or backward, where nothing was measured. On CPUs 0.4 of the fp32
-// rate (measured: 0.55 to 0.6 on one AVX-512 core). On GPUs as measured on an H200 (docs/benchmarks/gpu-h200.md): the eager kernels reach 0.026 to 0.07 of
-// the bf16 rate, the flash kernels, which use no matrix units yet, 0.021 to 0.028 of the fp32 rate.
+// rate (measured: 0.55 to 0.6 on one AVX-512 core). On GPUs the eager kernels reach 0.026 to 0.07 of the bf16 rate, and the flash kernels for fp32, without matrix units,
+// 0.021 to 0.028 of the fp32 rate (measured on an H200, docs/benchmarks/gpu-h200.md). The flash kernels for bf16 are taken at a share of the bf16 rate that is
+// cautious and not measured.
 double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash);
 
 // Busy time by what it is for. Where a device has one stream for all, they add up.

@@ -109,7 +109,7 @@ TEST(CliTest, ExplainTellsWhatEveryOtherValueWouldCost) {
   const ProcessResult result = Tunesmith(Question({"--explain"}));
   EXPECT_EQ(result.status, 0) << result.errors;
   for (const char* text : {"The arena's size", "optimizer step", "not chosen", "micro_batch",
-                           "With attention flash the best mix is", "slower per step",
+                           "With attention eager the best mix is", "slower per step",
                            "it does not learn the same thing"}) {
     EXPECT_THAT(result.output, HasSubstr(text));
     EXPECT_THAT(plain.output, Not(HasSubstr("not chosen")));

@@ -158,7 +158,7 @@ TEST(SearchTest, TheHostKeepsAsMuchOfTheStatesAsItMust) {
                     .method = MethodChoice::kFull};
   question.pinned.offload = Offload::kOptimizer;
   int64_t last_percent = 0, last_picoseconds = 0;
-  for (int64_t gib : {60, 50, 40, 30}) {
+  for (int64_t gib : {60, 50, 40, 28}) {
     question.memory_budget_bytes = gib * kGiB;
     const auto found = Recommend(question);
     ASSERT_TRUE(found.ok() && !found->ranked.empty()) << gib << " GiB: " << found.status();
