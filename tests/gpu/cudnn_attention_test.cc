@@ -8,7 +8,8 @@
 #include "tests/gpu/attention_cases.h"
 #include "tests/gpu/twins.h"
 
-// cuDNN's attention against the CPU's flash attention. On a device alone: nothing stands in for cuDNN in the emulation.
+// cuDNN's attention against the CPU's flash attention. In the emulation a stand-in computes what the graphs say, operation by operation; only on a device is it
+// cuDNN that is tested.
 namespace tunesmith::trainer {
 namespace {
 
