@@ -11,7 +11,7 @@
 namespace tunesmith::trainer {
 namespace {
 
-// Before it are 9.10.0 and 9.10.1, whose attention gives wrong results, and versions that want a gradient's accumulator cleared (before 9.6).
+// Before it are 9.10.0 and 9.10.1, whose attention has known faults, and versions that want a gradient's accumulator cleared (before 9.6).
 constexpr int64_t kOldestVersion = 91002;
 
 absl::StatusOr<Cudnn> Load() {
