@@ -62,66 +62,87 @@ class CudnnAttentionTest : public TwinTest {
                                                        : std::vector<int32_t>{context}));
   }
 
+  // What both directions read and write.
+  struct Operands {
+    Twin &q, &k, &v, &starts, &o, &log_sum_exp, &cpu_workspace;
+  };
+  Operands MakeOperands(const CudnnCase& c) {
+    const AttentionCase& s = c.sizes;
+    return {.q = Random("q", Queries(s), T(), 2.0),
+            .k = Random("k", Keys(s), T()),
+            .v = Random("v", Keys(s), T()),
+            .starts = Starts(c),
+            .o = Poisoned("o", Queries(s), T()),
+            .log_sum_exp = Poisoned("log_sum_exp", {s.rows * s.heads, s.context}, DType::kF32),
+            .cpu_workspace = Poisoned(
+                "cpu_workspace", {planner::FlashAttentionWorkspaceElements(s.head_size, 2)}, T())};
+  }
+  // Poisoned, so that what is added up without being cleared shows.
+  Twin& Workspace(int64_t bytes) {
+    return Poisoned("workspace", {(bytes + 3) / 4 + 1}, DType::kF32);
+  }
+  static bool IsCuda(const OpContext& context) {
+    return context.device == planner::BackendKind::kCuda;
+  }
+  static double Terms(const CudnnCase& c) {
+    return static_cast<double>(2 * c.sizes.context + c.sizes.head_size);
+  }
+
   void Check(const CudnnCase& c) {
     const std::unique_ptr<CudnnAttention> cudnn = Open(c);
     if (cudnn == nullptr) return;
-    const AttentionShape shape = ShapeOf(c).attention;
-    Twin& starts = Starts(c);
-    Twin& q = Random("q", Queries(c.sizes), T(), 2.0);
-    Twin& k = Random("k", Keys(c.sizes), T());
-    Twin& v = Random("v", Keys(c.sizes), T());
-    Twin& o = Poisoned("o", Queries(c.sizes), T());
-    Twin& log_sum_exp =
-        Poisoned("log_sum_exp", {c.sizes.rows * c.sizes.heads, c.sizes.context}, DType::kF32);
-    Twin& cpu_workspace = Poisoned(
-        "cpu_workspace", {planner::FlashAttentionWorkspaceElements(c.sizes.head_size, 2)}, T());
-    // Poisoned, so that what is added up without being cleared shows.
-    Twin& workspace =
-        Poisoned("workspace", {(cudnn->forward_workspace_bytes() + 3) / 4 + 1}, DType::kF32);
+    const Operands operands = MakeOperands(c);
+    CheckForward(c, *cudnn, operands);
+    CheckBackward(c, *cudnn, operands);
+  }
+
+  void CheckForward(const CudnnCase& c, const CudnnAttention& cudnn, const Operands& operands) {
+    Twin& workspace = Workspace(cudnn.forward_workspace_bytes());
     RunBoth([&](const OpContext& context, auto pick) {
-      const bool on_cuda = context.device == planner::BackendKind::kCuda;
-      const FlashAttentionArgs args = {.q = pick(q),
-                                       .k = pick(k),
-                                       .v = pick(v),
-                                       .document_starts = pick(starts),
-                                       .o = pick(o),
-                                       .log_sum_exp = pick(log_sum_exp),
-                                       .workspace = pick(on_cuda ? workspace : cpu_workspace),
-                                       .shape = shape};
-      return on_cuda ? cudnn->Forward(*context.cuda, args) : FlashAttention(context, args);
+      const FlashAttentionArgs args = {
+          .q = pick(operands.q),
+          .k = pick(operands.k),
+          .v = pick(operands.v),
+          .document_starts = pick(operands.starts),
+          .o = pick(operands.o),
+          .log_sum_exp = pick(operands.log_sum_exp),
+          .workspace = pick(IsCuda(context) ? workspace : operands.cpu_workspace),
+          .shape = ShapeOf(c).attention};
+      return IsCuda(context) ? cudnn.Forward(*context.cuda, args) : FlashAttention(context, args);
     });
-    // Roundings as in the flash tests: probabilities and the gradients of scores are bf16, and so is o, which moves the deltas.
-    const auto terms = static_cast<double>(2 * c.sizes.context + c.sizes.head_size);
-    ExpectClose(o, Tolerance(T(), 1, terms));
+    ExpectClose(operands.o, Tolerance(T(), 1, Terms(c)));
     // Its exponentials and logarithms are the hardware's.
-    ExpectClose(log_sum_exp, 4 * Tolerance(DType::kF32, 0, terms));
+    ExpectClose(operands.log_sum_exp, 4 * Tolerance(DType::kF32, 0, Terms(c)));
+  }
+
+  void CheckBackward(const CudnnCase& c, const CudnnAttention& cudnn, const Operands& operands) {
     Twin& d_o = Random("d_o", Queries(c.sizes), T());
     Twin& dq = Poisoned("dq", Queries(c.sizes), T());
     Twin& dk = Poisoned("dk", Keys(c.sizes), T());
     Twin& dv = Poisoned("dv", Keys(c.sizes), T());
-    Twin& backward_workspace =
-        Poisoned("workspace", {(cudnn->backward_workspace_bytes() + 3) / 4 + 1}, DType::kF32);
+    Twin& workspace = Workspace(cudnn.backward_workspace_bytes());
     RunBoth([&](const OpContext& context, auto pick) {
-      const bool on_cuda = context.device == planner::BackendKind::kCuda;
       const FlashAttentionBackwardArgs args = {
           .d_o = pick(d_o),
-          .q = pick(q),
-          .k = pick(k),
-          .v = pick(v),
-          .o = pick(o),
-          .log_sum_exp = pick(log_sum_exp),
-          .document_starts = pick(starts),
+          .q = pick(operands.q),
+          .k = pick(operands.k),
+          .v = pick(operands.v),
+          .o = pick(operands.o),
+          .log_sum_exp = pick(operands.log_sum_exp),
+          .document_starts = pick(operands.starts),
           .dq = pick(dq),
           .dk = pick(dk),
           .dv = pick(dv),
-          .workspace = pick(on_cuda ? backward_workspace : cpu_workspace),
-          .shape = shape};
-      return on_cuda ? cudnn->Backward(*context.cuda, args) : FlashAttentionBackward(context, args);
+          .workspace = pick(IsCuda(context) ? workspace : operands.cpu_workspace),
+          .shape = ShapeOf(c).attention};
+      return IsCuda(context) ? cudnn.Backward(*context.cuda, args)
+                             : FlashAttentionBackward(context, args);
     });
-    // Where heads share keys, the gradients of each are rounded before they are added.
-    ExpectClose(dv, Tolerance(T(), 2, terms));
-    ExpectClose(dq, Tolerance(T(), 3, terms));
-    ExpectClose(dk, Tolerance(T(), 4, terms));
+    // Roundings as in the flash tests: probabilities and the gradients of scores are bf16, and so is o, which moves the deltas. Where heads share keys, the gradients
+    // of each are rounded before they are added.
+    ExpectClose(dv, Tolerance(T(), 2, Terms(c)));
+    ExpectClose(dq, Tolerance(T(), 3, Terms(c)));
+    ExpectClose(dk, Tolerance(T(), 4, Terms(c)));
   }
 };
 INSTANTIATE_TEST_SUITE_P(DTypes, CudnnAttentionTest, ::testing::Values(DType::kBF16),
