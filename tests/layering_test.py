@@ -26,14 +26,14 @@ ALLOWED = {
 
 # Libraries that a layer must not know of.
 FORBIDDEN_LIBRARIES = {
-    "common": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/",
-    "planner": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
-    "runtimes": r"grpc|google/protobuf|cuda|cublas|nccl|sqlite|spdlog|CLI/|thread",
-    "proto/convert": r"grpc|cuda|cublas|nccl|sqlite|CLI/",
+    "common": r"grpc|google/protobuf|cuda|cublas|cudnn|nccl|sqlite|spdlog|CLI/",
+    "planner": r"grpc|google/protobuf|cuda|cublas|cudnn|nccl|sqlite|spdlog|CLI/|thread",
+    "runtimes": r"grpc|google/protobuf|cuda|cublas|cudnn|nccl|sqlite|spdlog|CLI/|thread",
+    "proto/convert": r"grpc|cuda|cublas|cudnn|nccl|sqlite|CLI/",
     "trainer": r"grpc|sqlite",
     "profiler": r"grpc|sqlite",
-    "server": r"cuda|cublas|nccl|cblas",
-    "client": r"cuda|cublas|nccl|cblas|sqlite",
+    "server": r"cuda|cublas|cudnn|nccl|cblas",
+    "client": r"cuda|cublas|cudnn|nccl|cblas|sqlite",
 }
 
 # The planner starts no threads; it asks for the number of processors in one place. Settings and flags of programs with a command line are libraries of their own.

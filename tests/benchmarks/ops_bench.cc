@@ -1,7 +1,9 @@
 // Times every distinct op of a model's step program alone on a device, with random operands and a cold L2 cache.
 //
 //   tunesmith-bench-ops [--device cpu|cuda:N] [--model NAME] [--mix MIX] [--context N] [--threads N] [--seconds S] [--out FILE]
+//   tunesmith-bench-ops --compare attention --device cuda:N [--seconds S] [--out FILE]
 //
+// The second form times the project's own flash attention beside cuDNN's instead (attention_engines.h).
 // Prints a table to stderr and, as the last line of stdout, one JSON object; --out writes the object to a file as well. Two ceilings are
 // measured first, a large copy and a large matrix product; "of ceiling" is the time that the op's bytes or its flops (whichever take longer)
 // would take at those rates, over its time. Exit status 1, with the reason, where the device is not usable or an op fails.
@@ -26,9 +28,10 @@
 #include "planner/model/catalog.h"
 #include "planner/model/mix.h"
 #include "planner/program/build_program.h"
+#include "tests/benchmarks/attention_engines.h"
 #include "tests/benchmarks/op_case.h"
+#include "tests/benchmarks/stopwatch.h"
 #include "trainer/cuda/cuda_context.h"
-#include "trainer/device_timer.h"
 #include "trainer/ops/run_op.h"
 #include "trainer/thread_pool.h"
 
@@ -36,11 +39,6 @@ namespace tunesmith::trainer {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// Larger than the L2 cache of any device of the catalog.
-constexpr int64_t kFlushBytes = 256 * kMiB;
-constexpr int kMinRepeats = 5;
-constexpr int kMaxRepeats = 50;
 
 struct Device {
   std::string name;
@@ -67,47 +65,6 @@ absl::StatusOr<Device> OpenDevice(const std::string& text, int thread_count) {
   return device;
 }
 
-// Median seconds of one op.
-class Stopwatch {
- public:
-  static absl::StatusOr<Stopwatch> Create(const OpContext& context, double seconds) {
-    Stopwatch watch(context, seconds);
-    TUNESMITH_ASSIGN_OR_RETURN(watch.timer_, DeviceTimer::Create(context));
-    TUNESMITH_ASSIGN_OR_RETURN(watch.flush_, DeviceMemory::Allocate(context, kFlushBytes));
-    return watch;
-  }
-
-  absl::StatusOr<double> Measure(const OpCall& call) {
-    TUNESMITH_RETURN_IF_ERROR(Once(call).status());  // loads kernels, picks matrix algorithms
-    std::vector<double> seconds;
-    double total = 0;
-    while (seconds.size() < kMinRepeats || (total < seconds_ && seconds.size() < kMaxRepeats)) {
-      TUNESMITH_ASSIGN_OR_RETURN(const double once, Once(call));
-      seconds.push_back(once);
-      total += once;
-    }
-    std::nth_element(seconds.begin(), seconds.begin() + static_cast<ptrdiff_t>(seconds.size() / 2),
-                     seconds.end());
-    return seconds[seconds.size() / 2];
-  }
-
- private:
-  Stopwatch(const OpContext& context, double seconds) : context_(context), seconds_(seconds) {}
-
-  absl::StatusOr<double> Once(const OpCall& call) {
-    TUNESMITH_RETURN_IF_ERROR(flush_->Fill(0, kFlushBytes, 0x5a));
-    TUNESMITH_RETURN_IF_ERROR(timer_->Start());
-    TUNESMITH_RETURN_IF_ERROR(RunOp(context_, call));
-    TUNESMITH_RETURN_IF_ERROR(timer_->Stop());
-    return timer_->Seconds();
-  }
-
-  OpContext context_;
-  double seconds_;
-  std::unique_ptr<DeviceTimer> timer_;
-  std::unique_ptr<DeviceMemory> flush_;
-};
-
 struct Ceilings {
   double bytes_per_second = 0;
   double flops_per_second = 0;
@@ -124,6 +81,11 @@ planner::Op OpOf(planner::OpKind kind, int input_count) {
   return op;
 }
 
+// Of one op.
+absl::StatusOr<double> Measure(const OpContext& context, Stopwatch& watch, const OpCase& op_case) {
+  return watch.Measure([&] { return RunOp(context, op_case.call()); });
+}
+
 absl::StatusOr<Ceilings> MeasureCeilings(const OpContext& context, Stopwatch& watch, DType dtype) {
   const bool on_cuda = context.device == planner::BackendKind::kCuda;
   const int64_t size = on_cuda ? 8192 : 1024;
@@ -132,11 +94,11 @@ absl::StatusOr<Ceilings> MeasureCeilings(const OpContext& context, Stopwatch& wa
   program.buffers = {Matrix(copy_rows, 4096, dtype), Matrix(copy_rows, 4096, dtype)};
   TUNESMITH_ASSIGN_OR_RETURN(const OpCase copy,
                              OpCase::Create(program, OpOf(planner::OpKind::kCopy, 1), context));
-  TUNESMITH_ASSIGN_OR_RETURN(const double copy_seconds, watch.Measure(copy.call()));
+  TUNESMITH_ASSIGN_OR_RETURN(const double copy_seconds, Measure(context, watch, copy));
   program.buffers.assign(3, Matrix(size, size, dtype));
   TUNESMITH_ASSIGN_OR_RETURN(const OpCase product,
                              OpCase::Create(program, OpOf(planner::OpKind::kLinear, 2), context));
-  TUNESMITH_ASSIGN_OR_RETURN(const double product_seconds, watch.Measure(product.call()));
+  TUNESMITH_ASSIGN_OR_RETURN(const double product_seconds, Measure(context, watch, product));
   return Ceilings{.bytes_per_second = copy.cost().bytes / copy_seconds,
                   .flops_per_second = product.cost().flops / product_seconds};
 }
@@ -168,6 +130,7 @@ struct Options {
   std::string model = "SmolLM2-135M";
   std::string mix = "method=full loss=chunked";
   std::string out;
+  std::string compare;  // "attention", or empty: ops are timed
   int64_t context = 1024;
   int threads = static_cast<int>(std::thread::hardware_concurrency());
   double seconds = 0.2;
@@ -188,6 +151,11 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
       options.mix = value;
     } else if (name == "--out") {
       options.out = value;
+    } else if (name == "--compare") {
+      if (value != "attention") {
+        return absl::InvalidArgumentError(StrCat("--compare ", value, ": expected attention"));
+      }
+      options.compare = value;
     } else if (name == "--context") {
       valid = absl::SimpleAtoi(value, &options.context);
     } else if (name == "--threads") {
@@ -248,7 +216,7 @@ absl::StatusOr<Json> Benchmark(const Options& options) {
   Json rows = Json::array();
   for (const planner::Op& op : DistinctOps(program)) {
     TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, OpCase::Create(program, op, device.context));
-    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, watch.Measure(op_case.call()));
+    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, Measure(device.context, watch, op_case));
     rows.push_back(Row(op_case, seconds, ceilings));
     PrintRow(rows.back());
   }
@@ -261,9 +229,17 @@ absl::StatusOr<Json> Benchmark(const Options& options) {
               {"ops", rows}};
 }
 
+absl::StatusOr<Json> CompareAttention(const Options& options) {
+  TUNESMITH_ASSIGN_OR_RETURN(const Device device, OpenDevice(options.device, options.threads));
+  TUNESMITH_ASSIGN_OR_RETURN(Stopwatch watch, Stopwatch::Create(device.context, options.seconds));
+  TUNESMITH_ASSIGN_OR_RETURN(const Json rows, CompareAttentionEngines(device.context, watch));
+  return Json{{"device", device.name}, {"attention_engines", rows}};
+}
+
 absl::Status Main(const std::vector<std::string>& arguments) {
   TUNESMITH_ASSIGN_OR_RETURN(const Options options, ParseOptions(arguments));
-  TUNESMITH_ASSIGN_OR_RETURN(const Json result, Benchmark(options));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      const Json result, options.compare.empty() ? Benchmark(options) : CompareAttention(options));
   const std::string text = result.dump();
   std::printf("%s\n", text.c_str());
   return options.out.empty() ? absl::OkStatus() : WriteFileAtomically(options.out, text);

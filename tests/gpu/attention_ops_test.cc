@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "planner/program/workspace.h"
+#include "tests/gpu/attention_cases.h"
 #include "tests/gpu/twins.h"
 #include "trainer/ops/attention.h"
 #include "trainer/ops/decode.h"
@@ -11,27 +12,9 @@
 namespace tunesmith::trainer {
 namespace {
 
-struct AttentionCase {
-  int64_t rows, context, heads, kv_heads, head_size;
-};
 // One token; odd everything; grouped heads; one head per group; a context that the tests' scratch memory takes in pieces.
 const std::vector<AttentionCase> kCases = {
     {1, 1, 1, 1, 2}, {2, 37, 3, 1, 10}, {2, 64, 6, 2, 32}, {1, 130, 4, 4, 64}, {1, 300, 4, 2, 8}};
-
-// Documents of random lengths from 1 up, the last one cut by the end of the row.
-std::vector<int32_t> DocumentStarts(const AttentionCase& c, const std::vector<int32_t>& lengths) {
-  std::vector<int32_t> starts;
-  size_t next = 0;
-  for (int64_t row = 0; row < c.rows; ++row) {
-    int64_t t = 0;
-    while (t < c.context) {
-      const int64_t end = std::min(c.context, t + lengths[next++ % lengths.size()]);
-      starts.insert(starts.end(), static_cast<size_t>(end - t), static_cast<int32_t>(t));
-      t = end;
-    }
-  }
-  return starts;
-}
 
 class AttentionTest : public TwinTest {
  protected:

@@ -19,6 +19,7 @@ enum cudaError_t {
 
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
+using cudaGraph_t = struct EmulatedGraph*;  // named by cuDNN's header alone
 
 enum cudaMemcpyKind {
   cudaMemcpyHostToHost,

@@ -1,0 +1,190 @@
+#include "trainer/cuda/cudnn_attention.h"
+
+#include <cmath>
+#include <vector>
+
+#include "common/units.h"
+#include "planner/program/workspace.h"
+#include "tests/gpu/attention_cases.h"
+#include "tests/gpu/twins.h"
+
+// cuDNN's attention against the CPU's flash attention. In the emulation a stand-in computes what the graphs say, operation by operation; only on a device is it
+// cuDNN that is tested.
+namespace tunesmith::trainer {
+namespace {
+
+struct CudnnCase {
+  AttentionCase sizes;
+  int32_t longest_document =
+      0;  // documents of 1 to so many tokens; 0: one for a row, and cuDNN is told
+  int64_t window = 0;
+};
+
+// Skips where there is no device or cuDNN.
+class CudnnAttentionTest : public TwinTest {
+ protected:
+  static Shape Queries(const AttentionCase& c) {
+    return {c.rows * c.context, c.heads * c.head_size};
+  }
+  static Shape Keys(const AttentionCase& c) {
+    return {c.rows * c.context, c.kv_heads * c.head_size};
+  }
+
+  static CudnnAttentionShape ShapeOf(const CudnnCase& c) {
+    return {.attention = {.context = c.sizes.context,
+                          .head_count = c.sizes.heads,
+                          .kv_head_count = c.sizes.kv_heads,
+                          .head_size = c.sizes.head_size,
+                          .scale = 1.0 / std::sqrt(static_cast<double>(c.sizes.head_size)),
+                          .window = c.window},
+            .rows = c.sizes.rows,
+            .documents = c.longest_document > 0};
+  }
+
+  // Null, with the test skipped, where cuDNN is not there or of a version that is refused; what it does not take is a failure.
+  std::unique_ptr<CudnnAttention> Open(const CudnnCase& c) {
+    auto cudnn = CudnnAttention::Create(*cuda_context().cuda, ShapeOf(c), kGiB);
+    if (cudnn.ok()) return *std::move(cudnn);
+    if (absl::IsUnavailable(cudnn.status()) || absl::IsFailedPrecondition(cudnn.status())) {
+      Skip(std::string(cudnn.status().message()));
+    } else {
+      ADD_FAILURE() << cudnn.status();
+    }
+    return nullptr;
+  }
+  static void Skip(const std::string& why) { GTEST_SKIP() << why; }
+
+  Twin& Starts(const CudnnCase& c) {
+    const auto context = static_cast<int32_t>(c.sizes.context);
+    return Integers(
+        "document_starts", {c.sizes.rows * c.sizes.context},
+        DocumentStarts(c.sizes, c.longest_document > 0 ? RandomIntegers(64, 1, c.longest_document)
+                                                       : std::vector<int32_t>{context}));
+  }
+
+  // What both directions read and write.
+  struct Operands {
+    Twin &q, &k, &v, &starts, &o, &log_sum_exp, &cpu_workspace;
+  };
+  Operands MakeOperands(const CudnnCase& c) {
+    const AttentionCase& s = c.sizes;
+    return {.q = Random("q", Queries(s), T(), 2.0),
+            .k = Random("k", Keys(s), T()),
+            .v = Random("v", Keys(s), T()),
+            .starts = Starts(c),
+            .o = Poisoned("o", Queries(s), T()),
+            .log_sum_exp = Poisoned("log_sum_exp", {s.rows * s.heads, s.context}, DType::kF32),
+            .cpu_workspace = Poisoned(
+                "cpu_workspace", {planner::FlashAttentionWorkspaceElements(s.head_size, 2)}, T())};
+  }
+  // Poisoned, so that what is added up without being cleared shows.
+  Twin& Workspace(int64_t bytes) {
+    return Poisoned("workspace", {(bytes + 3) / 4 + 1}, DType::kF32);
+  }
+  static bool IsCuda(const OpContext& context) {
+    return context.device == planner::BackendKind::kCuda;
+  }
+  static double Terms(const CudnnCase& c) {
+    return static_cast<double>(2 * c.sizes.context + c.sizes.head_size);
+  }
+
+  void Check(const CudnnCase& c) {
+    const std::unique_ptr<CudnnAttention> cudnn = Open(c);
+    if (cudnn == nullptr) return;
+    const Operands operands = MakeOperands(c);
+    CheckForward(c, *cudnn, operands);
+    CheckBackward(c, *cudnn, operands);
+  }
+
+  void CheckForward(const CudnnCase& c, const CudnnAttention& cudnn, const Operands& operands) {
+    Twin& workspace = Workspace(cudnn.forward_workspace_bytes());
+    RunBoth([&](const OpContext& context, auto pick) {
+      const FlashAttentionArgs args = {
+          .q = pick(operands.q),
+          .k = pick(operands.k),
+          .v = pick(operands.v),
+          .document_starts = pick(operands.starts),
+          .o = pick(operands.o),
+          .log_sum_exp = pick(operands.log_sum_exp),
+          .workspace = pick(IsCuda(context) ? workspace : operands.cpu_workspace),
+          .shape = ShapeOf(c).attention};
+      return IsCuda(context) ? cudnn.Forward(*context.cuda, args) : FlashAttention(context, args);
+    });
+    ExpectClose(operands.o, Tolerance(T(), 1, Terms(c)));
+    // Its exponentials and logarithms are the hardware's.
+    ExpectClose(operands.log_sum_exp, 4 * Tolerance(DType::kF32, 0, Terms(c)));
+  }
+
+  void CheckBackward(const CudnnCase& c, const CudnnAttention& cudnn, const Operands& operands) {
+    Twin& d_o = Random("d_o", Queries(c.sizes), T());
+    Twin& dq = Poisoned("dq", Queries(c.sizes), T());
+    Twin& dk = Poisoned("dk", Keys(c.sizes), T());
+    Twin& dv = Poisoned("dv", Keys(c.sizes), T());
+    Twin& workspace = Workspace(cudnn.backward_workspace_bytes());
+    RunBoth([&](const OpContext& context, auto pick) {
+      const FlashAttentionBackwardArgs args = {
+          .d_o = pick(d_o),
+          .q = pick(operands.q),
+          .k = pick(operands.k),
+          .v = pick(operands.v),
+          .o = pick(operands.o),
+          .log_sum_exp = pick(operands.log_sum_exp),
+          .document_starts = pick(operands.starts),
+          .dq = pick(dq),
+          .dk = pick(dk),
+          .dv = pick(dv),
+          .workspace = pick(IsCuda(context) ? workspace : operands.cpu_workspace),
+          .shape = ShapeOf(c).attention};
+      return IsCuda(context) ? cudnn.Backward(*context.cuda, args)
+                             : FlashAttentionBackward(context, args);
+    });
+    // Roundings as in the flash tests: probabilities and the gradients of scores are bf16, and so is o, which moves the deltas. Where heads share keys, the gradients
+    // of each are rounded before they are added.
+    ExpectClose(dv, Tolerance(T(), 2, Terms(c)));
+    ExpectClose(dq, Tolerance(T(), 3, Terms(c)));
+    ExpectClose(dk, Tolerance(T(), 4, Terms(c)));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(DTypes, CudnnAttentionTest, ::testing::Values(DType::kBF16),
+                         DTypeTestName);
+
+// Contexts of less than a tile, of whole tiles, and of a part of one.
+TEST_P(CudnnAttentionTest, HeadSizes) {
+  for (const AttentionCase& c : {AttentionCase{1, 16, 1, 1, 64}, AttentionCase{2, 192, 2, 2, 64},
+                                 AttentionCase{1, 150, 2, 2, 72}, AttentionCase{1, 129, 2, 2, 80},
+                                 AttentionCase{1, 70, 2, 2, 96}, AttentionCase{1, 256, 3, 3, 128}})
+    Check({.sizes = c});
+}
+
+TEST_P(CudnnAttentionTest, Groups) {
+  Check({.sizes = {2, 80, 8, 2, 64}});
+  Check({.sizes = {1, 300, 7, 1, 128}});
+  Check({.sizes = {2, 128, 14, 2, 64}});
+}
+
+// Short ones leave tiles of keys that a query sees nothing of; long ones cross tiles.
+TEST_P(CudnnAttentionTest, Documents) {
+  Check({.sizes = {2, 400, 2, 1, 64}, .longest_document = 5});
+  Check({.sizes = {1, 512, 2, 1, 128}, .longest_document = 300});
+  Check({.sizes = {1, 333, 4, 4, 80}, .longest_document = 100});
+}
+
+TEST_P(CudnnAttentionTest, Windows) {
+  Check({.sizes = {1, 400, 2, 1, 64}, .window = 2});
+  Check({.sizes = {1, 400, 2, 2, 128}, .window = 129});
+  Check({.sizes = {2, 260, 4, 2, 128}, .longest_document = 200, .window = 32});
+}
+
+TEST_P(CudnnAttentionTest, RefusesWorkspacesThatAreTooSmall) {
+  const CudnnCase c = {.sizes = {1, 64, 2, 1, 64}, .longest_document = 20};
+  const std::unique_ptr<CudnnAttention> cudnn = Open(c);
+  if (cudnn == nullptr) return;
+  Twin& workspace = Poisoned("workspace", {1}, DType::kF32);
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      cudnn->Forward(*cuda_context().cuda, {.workspace = workspace.cuda})));
+  EXPECT_TRUE(absl::IsResourceExhausted(
+      cudnn->Backward(*cuda_context().cuda, {.workspace = workspace.cuda})));
+}
+
+}  // namespace
+}  // namespace tunesmith::trainer
