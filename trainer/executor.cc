@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/reworded.h"
 #include "common/status_macros.h"
+#include "planner/program/collectives.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
 
@@ -99,12 +100,45 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
   const ScopedPoison poison(
       *arena_, options_.guard_buffers && context_.device == planner::BackendKind::kCpu);
   TUNESMITH_RETURN_IF_ERROR(MeetAround(kind));
-  for (const planner::BlockRun& run : segment->runs) {
+  TUNESMITH_RETURN_IF_ERROR(CanRepeat(*segment) ? RunRepeated(*segment, repeated_[kind])
+                                                : RunBlocks(*segment));
+  return MeetAround(kind);
+}
+
+absl::Status Executor::RunBlocks(const planner::Segment& segment) {
+  for (const planner::BlockRun& run : segment.runs) {
     const planner::Block& block = program_.blocks[static_cast<size_t>(run.block)];
     for (int64_t i = 0; i < run.count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step, kind));
+      TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + i * run.step, segment.kind));
   }
-  return MeetAround(kind);
+  return absl::OkStatus();
+}
+
+// What ranks exchange is on a stream of its own wherever the op says that it is.
+bool Executor::CanRepeat(const planner::Segment& segment) const {
+  if (!options_.graphs || context_.device != planner::BackendKind::kCuda || observer_ != nullptr ||
+      !planner::IsOfStep(segment.kind))
+    return false;
+  return std::all_of(segment.runs.begin(), segment.runs.end(),
+                     [this](const planner::BlockRun& run) {
+                       const auto& ops = program_.blocks[static_cast<size_t>(run.block)].ops;
+                       return std::all_of(ops.begin(), ops.end(), [](const planner::Op& op) {
+                         return op.stream == planner::Stream::kCompute && op.waits == 0 &&
+                                !planner::IsCollective(op.kind);
+                       });
+                     });
+}
+
+absl::Status Executor::RunRepeated(const planner::Segment& segment, Repeated& repeated) {
+  if (!repeated.has_run) {
+    repeated.has_run = true;
+    return RunBlocks(segment);
+  }
+  if (repeated.graph == nullptr) {
+    TUNESMITH_ASSIGN_OR_RETURN(
+        repeated.graph, CudaGraph::Capture(*context_.cuda, [&] { return RunBlocks(segment); }));
+  }
+  return repeated.graph->Launch(*context_.cuda);
 }
 
 absl::Status Executor::MeetAround(planner::SegmentKind kind) {

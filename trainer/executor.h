@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "planner/program/program.h"
 #include "trainer/arena.h"
+#include "trainer/cuda/cuda_graph.h"
 #include "trainer/ops/op_context.h"
 
 namespace tunesmith::trainer {
@@ -24,6 +26,9 @@ class Executor {
   struct Options {
     // Under AddressSanitizer on the CPU, every op may touch only the buffers that it names; without it, nothing changes.
     bool guard_buffers = false;
+    // On a GPU, segments of a step that are on the compute stream alone are launched as one CUDA graph from their second execution on; the first chooses
+    // algorithms.
+    bool graphs = false;
   };
 
   // Allocates the arena and clears its resident buffers. `program` is kept; what `context` points to must outlive the executor.
@@ -50,7 +55,16 @@ class Executor {
   Executor(planner::Program program, const OpContext& context, const Options& options)
       : program_(std::move(program)), context_(context), options_(options) {}
 
+  // A segment that is run again and again.
+  struct Repeated {
+    bool has_run = false;
+    std::unique_ptr<CudaGraph> graph;
+  };
+
   const planner::Segment* Find(planner::SegmentKind kind) const;
+  bool CanRepeat(const planner::Segment& segment) const;
+  absl::Status RunRepeated(const planner::Segment& segment, Repeated& repeated);
+  absl::Status RunBlocks(const planner::Segment& segment);
   // Streams wait for each other before and after what is no part of a step.
   absl::Status MeetAround(planner::SegmentKind kind);
   absl::Status RunBlock(const planner::Block& block, int64_t run_index, planner::SegmentKind kind);
@@ -64,6 +78,7 @@ class Executor {
   Options options_;
   std::unique_ptr<Arena> arena_;
   OpObserver* observer_ = nullptr;
+  std::map<planner::SegmentKind, Repeated> repeated_;
 };
 
 }  // namespace tunesmith::trainer

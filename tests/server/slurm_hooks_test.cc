@@ -5,6 +5,7 @@
 #include <fstream>
 #include <memory>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "common/str_cat.h"
 #include "tests/server/server_process.h"
@@ -17,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr char kComment[] = "tunesmith:model=llama-2-7b,context=4096,dataset_tokens=10000000";
+constexpr char kComment[] = "tunesmith:model=llama-2-7b,context=4096,dataset_tokens=30000000";
 
 std::string Contents(const std::string& path) {
   std::ifstream file(path);
@@ -61,14 +62,21 @@ class SlurmHooksTest : public ::testing::Test {
     return cluster_->JobField(id, field);
   }
 
-  // Of a node for kComment, as Slurm shows it: "1524M".
-  static std::string PredictedMemory() {
+  // What kComment should ask for, by name: "memory_mib".
+  static std::string Predicted(const std::string& name) {
     const std::string line = RunProcess({BinaryPath("tunesmith"), "--offline", "slurm-hint",
                                          "--gpu", "A100-80GB", "--comment", kComment})
                                  .output;
-    const std::string mark = "memory_mib=";
+    const std::string mark = " " + name + "=";
     const size_t at = line.find(mark) + mark.size();
-    return line.substr(at, line.find(' ', at) - at) + "M";
+    return line.substr(at, line.find_first_of(" \n", at) - at);
+  }
+  // Of a node, as Slurm shows it: "1524M".
+  static std::string PredictedMemory() { return Predicted("memory_mib") + "M"; }
+  // "02:10:00".
+  static std::string PredictedTime() {
+    const int minutes = std::atoi(Predicted("minutes").c_str());
+    return absl::StrFormat("%02d:%02d:00", minutes / 60, minutes % 60);
   }
 
   // What shells would do with it, were it to reach one.
@@ -99,7 +107,8 @@ TEST_F(SlurmHooksTest, TheFilterAsksForWhatIsPredicted) {
   const ProcessResult submitted = Submit(kComment);
   ASSERT_EQ(submitted.status, 0) << submitted.errors;
   EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
-  EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00") << "the partition's own";
+  EXPECT_EQ(Field(submitted, "TimeLimit"), PredictedTime());
+  EXPECT_NE(PredictedTime(), "01:00:00") << "the partition's own";
   EXPECT_EQ(Field(submitted, "MinMemoryNode"), PredictedMemory());
 }
 
@@ -160,7 +169,7 @@ TEST_F(SlurmHooksTest, TheControllerFillsInToo) {
   const ProcessResult submitted = Submit(kComment);
   ASSERT_EQ(submitted.status, 0) << submitted.errors << cluster_->ControllerLog();
   EXPECT_THAT(Field(submitted, "TresPerNode"), HasSubstr("gpu:1"));
-  EXPECT_NE(Field(submitted, "TimeLimit"), "01:00:00");
+  EXPECT_EQ(Field(submitted, "TimeLimit"), PredictedTime());
   EXPECT_EQ(Field(submitted, "MinMemoryNode"), PredictedMemory());
   for (const std::string& comment : HostileComments())
     EXPECT_NE(Submit(comment).status, 0) << comment;

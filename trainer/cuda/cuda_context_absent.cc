@@ -1,10 +1,11 @@
 #include <utility>
 
 #include "trainer/cuda/cuda_context.h"
+#include "trainer/cuda/cuda_graph.h"
 #include "trainer/cuda/device_memory_cuda.h"
 #include "trainer/cuda/device_timer_cuda.h"
 
-// Linked in place of cuda_context.cc, device_memory_cuda.cc and device_timer_cuda.cc where there is no CUDA toolkit.
+// Linked in place of cuda_context.cc, cuda_graph.cc, device_memory_cuda.cc and device_timer_cuda.cc where there is no CUDA toolkit.
 namespace tunesmith::trainer {
 namespace {
 
@@ -31,6 +32,15 @@ absl::Status CudaContext::Synchronize() { return Absent(); }
 absl::Status CudaContext::Meet() { return Absent(); }
 absl::Status CudaContext::Wait(StreamKind, uint8_t) { return Absent(); }
 absl::Status CudaContext::RunOnHost(StreamKind, std::function<absl::Status()>) { return Absent(); }
+
+struct CudaGraph::Impl {};
+CudaGraph::CudaGraph(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+CudaGraph::~CudaGraph() = default;
+absl::StatusOr<std::unique_ptr<CudaGraph>> CudaGraph::Capture(
+    CudaContext&, const std::function<absl::Status()>&) {
+  return Absent();
+}
+absl::Status CudaGraph::Launch(CudaContext&) const { return Absent(); }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, int64_t) {
   return Absent();

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/gpu/emulation/streams.h"
@@ -168,6 +169,10 @@ const char* cudaGetErrorString(cudaError_t) { return tunesmith::emulation::LastF
 
 namespace {
 
+bool Captures(const EmulatedStream* stream) {
+  return stream != nullptr && stream->captured != nullptr;
+}
+
 // Where nothing was written there are NaNs.
 cudaError_t Allocate(std::map<std::byte*, size_t>& memory, void** data, size_t bytes) {
   const std::lock_guard lock(mutex);
@@ -211,6 +216,8 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   if ((to_device && !Holds(device_memory, target)) ||
       (from_device && !Holds(device_memory, source)))
     return Error(cudaErrorInvalidValue, "cudaMemcpy between other memories than it says");
+  if (Captures(stream) && (IsPageable(source) || IsPageable(target)))
+    return Error(cudaErrorStreamCaptureUnsupported, "a copy of pageable memory in a capture");
   if (IsPageable(source)) {
     const auto* const begin = static_cast<const std::byte*>(source);
     auto staged = std::make_shared<std::vector<std::byte>>(begin, begin + bytes);
@@ -259,11 +266,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Captures(stream)) return Error(cudaErrorStreamCaptureUnsupported, "a wait in a capture");
   RunAll(stream);
   return TakeLastError();
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
   const std::lock_guard lock(mutex);
+  if (Captures(stream)) return Error(cudaErrorStreamCaptureUnsupported, "an event in a capture");
   if (event->stream != nullptr) {
     Put(stream, [other = event->stream, position = event->position] { RunUntil(other, position); });
   }
@@ -281,6 +290,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(mutex);
+  if (Captures(stream)) return Error(cudaErrorStreamCaptureUnsupported, "an event in a capture");
   event->stream = stream;
   event->position = stream->queued_count + 1;
   Put(stream, [event] { event->reached = std::chrono::steady_clock::now(); });
@@ -293,6 +303,38 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
   *milliseconds = std::chrono::duration<float, std::milli>(stop->reached - start->reached).count();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const std::lock_guard lock(mutex);
+  if (Captures(stream)) return Error(cudaErrorInvalidValue, "a capture within a capture");
+  stream->captured = new EmulatedGraph;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const std::lock_guard lock(mutex);
+  if (!Captures(stream)) return Error(cudaErrorInvalidValue, "no capture to end");
+  *graph = std::exchange(stream->captured, nullptr);
+  return TakeLastError();
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
+  *executable = new EmulatedGraph(*graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  const std::lock_guard lock(mutex);
+  if (Captures(stream)) return Error(cudaErrorInvalidValue, "a graph in a capture");
+  for (const auto& task : executable->tasks) Put(stream, task);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete executable;
   return cudaSuccess;
 }
 

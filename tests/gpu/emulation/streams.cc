@@ -46,6 +46,7 @@ void Put(EmulatedStream* stream, std::function<void()> task) {
     task();
     return;
   }
+  if (stream->captured != nullptr) return stream->captured->tasks.push_back(std::move(task));
   stream->tasks.push_back(std::move(task));
   ++stream->queued_count;
   RunSome();

@@ -4,10 +4,16 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <vector>
 
 // Streams and events of the emulation. What is put on a stream runs in order, but when is drawn from the seed: at once, or as late as somebody waits
 // for it; so a wait between streams that is missing shows. Calls come from one thread at a time: runtime.cc sees to it.
+struct EmulatedGraph {
+  std::vector<std::function<void()>> tasks;
+};
+
 struct EmulatedStream {
+  EmulatedGraph* captured = nullptr;  // what is put there goes into, instead of running
   std::deque<std::function<void()>> tasks;
   int64_t queued_count = 0;
   int64_t done_count = 0;
