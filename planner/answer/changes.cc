@@ -189,10 +189,9 @@ class ChangeFinder {
   // Where the device does not hold what is left when a host of any size keeps all states, it holds no more with a part of them: ten times as many mixes need
   // not be asked for.
   absl::StatusOr<bool> FitsWithAllOnTheHost(Question changed) {
-    constexpr int64_t kEndless = int64_t{1} << 55;
     if (changed.pinned.offload != Offload::kOptimizer) return true;
     changed.pinned.offload_percent = 100;
-    changed.host_memory_budget_bytes = changed.pinned_memory_budget_bytes = kEndless;
+    changed.host_memory_budget_bytes = changed.pinned_memory_budget_bytes = 0;  // not limited
     TUNESMITH_ASSIGN_OR_RETURN(const std::optional<Prediction> best, BestOf(changed));
     return best.has_value();
   }

@@ -44,7 +44,7 @@ class RecomputeSolver {
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   // The quickest counts whose arena stays within `arena_bytes`, of equally quick ones those with the smallest arena (but see kHiddenComputeSlack); none when nothing fits, or
-  // nothing that takes at most `step_picoseconds`.
+  // nothing that takes at most `step_picoseconds`, which is the time of a mix that is known.
   std::optional<SolvedRecompute> Quickest(int64_t arena_bytes, int64_t step_picoseconds = kNever);
 
   // The counts with the smallest arena, at most `arena_bytes`, whose step takes at most `step_picoseconds`, of equally small ones the quickest; none
@@ -89,9 +89,10 @@ class RecomputeSolver {
   int64_t LeastArena(size_t depth, const Node& node) const;
   int64_t LeastStep(size_t depth, const Node& node) const;
   Node Given(const Node& node, Rung rung, int64_t count) const;
-  // A limit on what is walked never makes a family that has a mix one that has none.
+  // A limit on what is walked never makes a question that has a mix one that has none: a limit of time is that of a mix that is known.
   bool IsOver() const {
-    return deadline_reached_ || (best_ && evaluated_count_ >= last_evaluated_count_);
+    const bool has_mix = best_ || step_limit_ < kNever;
+    return deadline_reached_ || (has_mix && evaluated_count_ >= last_evaluated_count_);
   }
   int64_t MostLayers(Rung rung, int64_t left) const;
   Key KeyOf(int64_t arena_bytes, int64_t step_picoseconds) const;
