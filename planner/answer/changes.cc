@@ -186,16 +186,6 @@ class ChangeFinder {
     return absl::OkStatus();
   }
 
-  // Where the device does not hold what is left when a host of any size keeps all states, it holds no more with a part of them: ten times as many mixes need
-  // not be asked for.
-  absl::StatusOr<bool> FitsWithAllOnTheHost(Question changed) {
-    if (changed.pinned.offload != Offload::kOptimizer) return true;
-    changed.pinned.offload_percent = 100;
-    changed.host_memory_budget_bytes = changed.pinned_memory_budget_bytes = 0;  // not limited
-    TUNESMITH_ASSIGN_OR_RETURN(const std::optional<Prediction> best, BestOf(changed));
-    return best.has_value();
-  }
-
   // What no answer offers unasked.
   absl::Status TryOffload() {
     if (!HasHostMemory(question_.devices.hardware) || question_.pinned.offload)
@@ -203,8 +193,6 @@ class ChangeFinder {
     for (const Offload offload : {Offload::kOptimizer, Offload::kAll}) {
       Question changed = question_;
       changed.pinned.offload = offload;
-      TUNESMITH_ASSIGN_OR_RETURN(const bool may_fit, FitsWithAllOnTheHost(changed));
-      if (!may_fit) continue;
       TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(changed));
       if (!best) continue;
       const std::string name(NameOf(kOffloadNames, offload));

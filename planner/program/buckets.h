@@ -17,7 +17,8 @@
 // (2) whole weights lie in a slot while their block runs. Frozen weights have buckets at stage 3 alone.
 //
 // offload=optimizer keeps the states in the host's memory, with a copy of the shard of trained weights and, from the end of the last micro-batch of a step on, of
-// their gradients; the host updates. With offload_percent below 100 it keeps and updates the first units of each shard, and the device the others beside it. offload=all keeps weights and gradients there alone: weights come through slots as in (2), gradients leave
+// their gradients; the host updates. With offload_percent below 100 it keeps and updates the first units of each shard, and the device the others beside
+// it. offload=all keeps weights and gradients there alone: weights come through slots as in (2), gradients leave
 // through slots as in (1), and the host sums them over micro-batches. One rank offloads as if its shard were all.
 namespace tunesmith::planner {
 

@@ -156,6 +156,32 @@ TEST(RanksTest, SharingChangesNoBit) {
   }
 }
 
+// The closed form: of every shard the host has so many per cent, in whole blocks, and the device the rest.
+TEST(RanksTest, StatesAreOffloadedInPart) {
+  for (int64_t ranks : {1, 3}) {
+    const auto program = planner::BuildProgram(planner::ToyInputs(
+        planner::ToyModel(3, /*tied_head=*/false), {.method = planner::Method::kFull,
+                                                    .zero_stage = ranks > 1 ? 1 : 0,
+                                                    .offload = planner::Offload::kOptimizer,
+                                                    .offload_percent = 30,
+                                                    .data_parallel = ranks}));
+    ASSERT_TRUE(program.ok()) << program.status();
+    for (const planner::Bucket& bucket : program->buckets) {
+      ASSERT_EQ(bucket.updates.size(), 2u);
+      const planner::BucketUpdate &host = bucket.updates[0], &device = bucket.updates[1];
+      const int64_t block_count = bucket.shard_count / planner::kStateBlockSize;
+      EXPECT_EQ(host.count, (block_count * 30 + 99) / 100 * planner::kStateBlockSize);
+      EXPECT_EQ(device.first, host.count);
+      EXPECT_EQ(host.count + device.count, bucket.shard_count);
+      for (const planner::BucketUpdate* update : {&host, &device}) {
+        const planner::Buffer& moment = program->buffers[static_cast<size_t>(update->moment1)];
+        EXPECT_EQ(moment.space, update->space);
+        EXPECT_EQ(planner::ElementCount(moment), update->count);
+      }
+    }
+  }
+}
+
 // A rank's part of what is shared: the closed form, each bucket filled up to equal shards of whole blocks.
 TEST(RanksTest, ArenasHoldTheRanksShare) {
   planner::ModelSpec model = planner::ToyModel(4, /*tied_head=*/false);

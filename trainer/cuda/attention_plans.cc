@@ -4,15 +4,12 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/units.h"
 
 namespace tunesmith::trainer {
 namespace {
 
 constexpr int64_t kAlignmentBytes = 256;
-
-int64_t Aligned(int64_t bytes) {
-  return (bytes + kAlignmentBytes - 1) / kAlignmentBytes * kAlignmentBytes;
-}
 
 AttentionGraphShape GraphShapeOf(const CudnnAttentionShape& shape) {
   const AttentionShape& a = shape.attention;
@@ -43,15 +40,16 @@ absl::StatusOr<CudnnPlan> FindPlan(const char* direction, const Cudnn& cudnn,
 AttentionScratch ForwardScratch(const AttentionGraphShape& shape) {
   AttentionScratch scratch;
   const int64_t ends_bytes = shape.documents ? shape.token_count() * SizeOf(DType::kI32) : 0;
-  scratch.deltas = scratch.dq_sums = scratch.cudnn = Aligned(ends_bytes);
+  scratch.deltas = scratch.dq_sums = scratch.cudnn = AlignUp(ends_bytes, kAlignmentBytes);
   return scratch;
 }
 
 AttentionScratch BackwardScratch(const AttentionGraphShape& shape) {
   const int64_t f32_bytes = SizeOf(DType::kF32);
   AttentionScratch scratch = ForwardScratch(shape);
-  scratch.dq_sums = scratch.deltas + Aligned(shape.query_count() * f32_bytes);
-  scratch.cudnn = scratch.dq_sums + Aligned(shape.query_count() * shape.head_size * f32_bytes);
+  scratch.dq_sums = scratch.deltas + AlignUp(shape.query_count() * f32_bytes, kAlignmentBytes);
+  scratch.cudnn =
+      scratch.dq_sums + AlignUp(shape.query_count() * shape.head_size * f32_bytes, kAlignmentBytes);
   return scratch;
 }
 

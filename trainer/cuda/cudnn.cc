@@ -15,11 +15,10 @@ namespace {
 constexpr int64_t kOldestVersion = 91002;
 
 absl::StatusOr<Cudnn> Load() {
-  TUNESMITH_ASSIGN_OR_RETURN(
-      void* library,
-      OpenLibrary("cuDNN 9", "NVIDIA's cudnn9 package", "TUNESMITH_CUDNN",
-                  {"libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9",
-                   "/usr/local/cuda/lib/libcudnn.so.9", "/usr/local/cuda-13.0/lib/libcudnn.so.9"}));
+  TUNESMITH_ASSIGN_OR_RETURN(void* library,
+                             OpenLibrary("cuDNN 9", "NVIDIA's cudnn9 package", "TUNESMITH_CUDNN",
+                                         {"libcudnn.so.9", "/usr/local/cuda/lib64/libcudnn.so.9",
+                                          "/usr/local/cuda/lib/libcudnn.so.9"}));
   Cudnn cudnn;
   absl::Status status;
   const auto look = [&](const char* name, auto& function) {

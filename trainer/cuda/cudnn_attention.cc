@@ -92,8 +92,9 @@ struct CudnnAttention::Impl {
 
   // The workspace's address. RESOURCE_EXHAUSTED where it is too small.
   absl::StatusOr<std::byte*> WorkspaceOf(const Tensor& tensor, int64_t needed_bytes) const;
-  // Values, and the ends of documents, which are computed here.
-  absl::Status AddCommon(CudaContext& cuda, const Tensor& document_starts, std::byte* ends,
+  // What both directions have: tensors, values, and the ends of documents, which are computed here. `args`: of either.
+  template <typename Args>
+  absl::Status AddCommon(CudaContext& cuda, const Args& args, std::byte* ends,
                          Addresses& addresses) const;
   absl::Status Execute(const CudnnPlan& plan, const Addresses& addresses,
                        const void* workspace) const;
@@ -123,8 +124,16 @@ absl::StatusOr<std::byte*> CudnnAttention::Impl::WorkspaceOf(const Tensor& tenso
   return tensor.as<std::byte>();
 }
 
-absl::Status CudnnAttention::Impl::AddCommon(CudaContext& cuda, const Tensor& document_starts,
-                                             std::byte* ends, Addresses& addresses) const {
+template <typename Args>
+absl::Status CudnnAttention::Impl::AddCommon(CudaContext& cuda, const Args& args, std::byte* ends,
+                                             Addresses& addresses) const {
+  const Tensor& document_starts = args.document_starts;
+  addresses.AddTensor(AttentionId::kQ, "q", args.q, DType::kBF16, query_elements());
+  addresses.AddTensor(AttentionId::kK, "k", args.k, DType::kBF16, key_elements());
+  addresses.AddTensor(AttentionId::kV, "v", args.v, DType::kBF16, key_elements());
+  addresses.AddTensor(AttentionId::kO, "o", args.o, DType::kBF16, query_elements());
+  addresses.AddTensor(AttentionId::kLogSumExp, "log_sum_exp", args.log_sum_exp, DType::kF32,
+                      plans.shape.query_count());
   addresses.Add(AttentionId::kScale, &scale);
   addresses.Add(AttentionId::kMasked, &masked);
   if (plans.shape.window > 0) addresses.Add(AttentionId::kWindow, &window);
@@ -176,16 +185,9 @@ absl::Status CudnnAttention::Forward(CudaContext& cuda, const FlashAttentionArgs
   TUNESMITH_ASSIGN_OR_RETURN(std::byte* const workspace,
                              impl_->WorkspaceOf(args.workspace, forward_workspace_bytes()));
   const AttentionScratch scratch = ForwardScratch(impl_->plans.shape);
-  const int64_t queries = impl_->query_elements(), keys = impl_->key_elements();
   Addresses addresses;
-  addresses.AddTensor(AttentionId::kQ, "q", args.q, DType::kBF16, queries);
-  addresses.AddTensor(AttentionId::kK, "k", args.k, DType::kBF16, keys);
-  addresses.AddTensor(AttentionId::kV, "v", args.v, DType::kBF16, keys);
-  addresses.AddTensor(AttentionId::kO, "o", args.o, DType::kBF16, queries);
-  addresses.AddTensor(AttentionId::kLogSumExp, "log_sum_exp", args.log_sum_exp, DType::kF32,
-                      impl_->plans.shape.query_count());
   TUNESMITH_RETURN_IF_ERROR(
-      impl_->AddCommon(cuda, args.document_starts, workspace + scratch.document_ends, addresses));
+      impl_->AddCommon(cuda, args, workspace + scratch.document_ends, addresses));
   return impl_->Execute(impl_->plans.forward, addresses, workspace + scratch.cudnn);
 }
 
@@ -196,12 +198,6 @@ absl::Status CudnnAttention::Backward(CudaContext& cuda,
   const AttentionScratch scratch = BackwardScratch(impl_->plans.shape);
   const int64_t queries = impl_->query_elements(), keys = impl_->key_elements();
   Addresses addresses;
-  addresses.AddTensor(AttentionId::kQ, "q", args.q, DType::kBF16, queries);
-  addresses.AddTensor(AttentionId::kK, "k", args.k, DType::kBF16, keys);
-  addresses.AddTensor(AttentionId::kV, "v", args.v, DType::kBF16, keys);
-  addresses.AddTensor(AttentionId::kO, "o", args.o, DType::kBF16, queries);
-  addresses.AddTensor(AttentionId::kLogSumExp, "log_sum_exp", args.log_sum_exp, DType::kF32,
-                      impl_->plans.shape.query_count());
   addresses.AddTensor(AttentionId::kDO, "d_o", args.d_o, DType::kBF16, queries);
   addresses.AddTensor(AttentionId::kDQ, "dq", args.dq, DType::kBF16, queries);
   addresses.AddTensor(AttentionId::kDK, "dk", args.dk, DType::kBF16, keys);
@@ -210,7 +206,7 @@ absl::Status CudnnAttention::Backward(CudaContext& cuda,
   addresses.Add(AttentionId::kDQSums, workspace + scratch.dq_sums);
   addresses.Add(AttentionId::kOne, &impl_->one);
   TUNESMITH_RETURN_IF_ERROR(
-      impl_->AddCommon(cuda, args.document_starts, workspace + scratch.document_ends, addresses));
+      impl_->AddCommon(cuda, args, workspace + scratch.document_ends, addresses));
   return impl_->Execute(impl_->plans.backward, addresses, workspace + scratch.cudnn);
 }
 
