@@ -38,7 +38,7 @@ planner::ProgramInputs Inputs(const trainer::OpContext& context, planner::Precis
             .precision = precision,
             .attention = planner::AttentionKernel::kFlash};
   in.mix.recompute[static_cast<size_t>(planner::Rung::kKeep)] = in.model.layer_count;
-  in.backend = {.kind = context.device};
+  in.backend = trainer::BackendOf(context);
   return in;
 }
 

@@ -230,7 +230,7 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
                 KeptSamples(options.kept_directory, calibration.fingerprint, thread_count), report);
   TUNESMITH_ASSIGN_OR_RETURN(
       const std::vector<Sample> samples,
-      prober.Run(PlannedPrograms(options, {.kind = context.device}), busy_share));
+      prober.Run(PlannedPrograms(options, trainer::BackendOf(context)), busy_share));
   if (const absl::Status noise = CheckQuiet(samples); !noise.ok() && !options.allows_noise) {
     ClearKeptSamples(options.kept_directory);
     return noise;

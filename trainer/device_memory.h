@@ -26,7 +26,7 @@ class DeviceMemory {
   static absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(const OpContext& context,
                                                                 int64_t size_bytes);
 
-  // Memory of the host that the device copies from and to: pinned where the device is a GPU, else as above. The same errors; Fill and the copies are
+  // Memory of the host that the device copies from and to: pinned where the device is a GPU (pageable, with a note, where the host locks none), else as above. The same errors; Fill and the copies are
   // done when they return.
   static absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateOnHost(const OpContext& context,
                                                                       int64_t size_bytes);

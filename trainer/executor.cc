@@ -10,6 +10,7 @@
 #include "common/reworded.h"
 #include "common/status_macros.h"
 #include "planner/program/collectives.h"
+#include "planner/program/gemm_shape.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/run_op.h"
 
@@ -80,6 +81,11 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program prog
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
+  if (context.device == planner::BackendKind::kCuda) {
+    TUNESMITH_RETURN_IF_ERROR(
+        context.cuda->TuneProducts([&executor] { return executor->RunProducts(); }));
+    TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
+  }
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->ClearResident());
   return executor;
 }
@@ -103,6 +109,19 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
   TUNESMITH_RETURN_IF_ERROR(CanRepeat(*segment) ? RunRepeated(*segment, repeated_[kind])
                                                 : RunBlocks(*segment));
   return MeetAround(kind);
+}
+
+// Each once: the first of its layers stands for the others, which have the same shapes.
+absl::Status Executor::RunProducts() {
+  for (const planner::Segment& segment : program_.segments) {
+    for (const planner::BlockRun& run : segment.runs) {
+      for (const planner::Op& op : program_.blocks[static_cast<size_t>(run.block)].ops) {
+        if (!planner::IsLinear(op.kind) || op.stream != planner::Stream::kCompute) continue;
+        TUNESMITH_RETURN_IF_ERROR(RunOp(context_, Resolve(op, run.first, segment.kind)));
+      }
+    }
+  }
+  return Synchronize();
 }
 
 absl::Status Executor::RunBlocks(const planner::Segment& segment) {

@@ -65,6 +65,7 @@ class Executor {
   bool CanRepeat(const planner::Segment& segment) const;
   absl::Status RunRepeated(const planner::Segment& segment, Repeated& repeated);
   absl::Status RunBlocks(const planner::Segment& segment);
+  absl::Status RunProducts();
   // Streams wait for each other before and after what is no part of a step.
   absl::Status MeetAround(planner::SegmentKind kind);
   absl::Status RunBlock(const planner::Block& block, int64_t run_index, planner::SegmentKind kind);

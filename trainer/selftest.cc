@@ -63,10 +63,8 @@ absl::StatusOr<planner::Program> ProgramOf(const OpContext& context,
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateModelSpec(options.model));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateMix(mix, options.model.layer_count));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateWorkload(workload, options.model));
-  return planner::BuildProgram({.model = options.model,
-                                .workload = workload,
-                                .mix = mix,
-                                .backend = {.kind = context.device}});
+  return planner::BuildProgram(
+      {.model = options.model, .workload = workload, .mix = mix, .backend = BackendOf(context)});
 }
 
 }  // namespace

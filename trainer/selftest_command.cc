@@ -70,13 +70,15 @@ absl::StatusOr<CommandOptions> ParseOptions(absl::Span<const std::string> argume
   return options;
 }
 
-// What is compared with: the same in fp32, where no rounding hides a fault.
+// What is compared with: the same in fp32, where no rounding hides a fault, by kernels that a CPU has.
 absl::StatusOr<SelfTestResult> RunReference(const CommandOptions& options) {
   SelfTestOptions test = options.test;
   if (test.mix.precision == planner::Precision::kBf16) {
     test.mix.precision = planner::Precision::kFp32;
     test.mix.optimizer_state = planner::OptimizerState::kFp32;
     test.mix.accumulation_dtype = planner::AccumulationDtype::kFp32;
+    if (test.mix.attention == planner::AttentionKernel::kCudnn)
+      test.mix.attention = planner::AttentionKernel::kFlash;
   }
   TUNESMITH_ASSIGN_OR_RETURN(const OpenDevice cpu, OpenDevice::Open("cpu", options.threads));
   return RunSelfTest(cpu.context(), test);
@@ -91,6 +93,7 @@ absl::StatusOr<SelfTestResult> RunOnDevice(const CommandOptions& options, nlohma
   report["device_name"] = cuda->info().name;
   TUNESMITH_ASSIGN_OR_RETURN(const SelfTestResult result,
                              RunSelfTest(device.context(), options.test));
+  report["notes"] = cuda->TakeNotes();
   report["workspace_bytes"] = CudaContext::AllocatedBytes({});
   return result;
 }

@@ -15,6 +15,8 @@
 #include "planner/model/family.h"
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
+#include "planner/program/cudnn_attention.h"
+#include "planner/program/decoder_layer.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/token_slice.h"
 #include "planner/program/training_segments.h"
@@ -147,7 +149,8 @@ void AddByGatherDepth(const Question& question, Mix family, std::vector<Mix>& fa
 }  // namespace
 
 Backend BackendOf(const Hardware& hardware) {
-  return {.kind = hardware.compute_capability > 0 ? BackendKind::kCuda : BackendKind::kCpu};
+  return {.kind = hardware.compute_capability > 0 ? BackendKind::kCuda : BackendKind::kCpu,
+          .compute_capability = hardware.compute_capability};
 }
 
 Precision PrecisionOf(const Question& question) {
@@ -184,14 +187,34 @@ int64_t MostDeviceCount(const Question& question, int64_t at_most) {
   return rows >= CeilDivide(at_most, sharing) ? at_most : rows * sharing;
 }
 
+bool TakesCudnn(const Question& question) {
+  if (PrecisionOf(question) != Precision::kBf16) return false;
+  const ProgramInputs inputs = InputsFor(question, {});
+  const int64_t sharing = question.pinned.sequence_parallel.value_or(1);
+  return inputs.backend.kind == BackendKind::kCuda &&
+         CheckCudnnTakes(AttentionAttributes(inputs, sharing), DType::kBF16, 1,
+                         inputs.backend.compute_capability)
+             .ok();
+}
+
+// cuDNN's engines are offered where a calibration has met them: a host may lack the library, and no device has shown yet that its results are right.
+std::vector<AttentionKernel> AttentionKernelsOf(const Question& question) {
+  std::vector<AttentionKernel> kernels = {AttentionKernel::kEager, AttentionKernel::kFlash};
+  const auto& measured = question.calibration.attention;
+  const bool met = std::any_of(measured.begin(), measured.end(), [](const AttentionPoint& p) {
+    return p.op_kind == OpKindName(OpKind::kCudnnAttention);
+  });
+  if (met && TakesCudnn(question)) kernels.push_back(AttentionKernel::kCudnn);
+  return OnlyPinned(kernels, question.pinned.attention);
+}
+
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
   const std::vector<int64_t> zero_stages = ZeroStagesOf(question);
   const std::vector<BatchSplit> batches = BatchesOf(question);
   for (Method method : MethodsOf(question)) {
-    for (AttentionKernel attention :
-         OnlyPinned({AttentionKernel::kEager, AttentionKernel::kFlash}, pinned.attention)) {
+    for (AttentionKernel attention : AttentionKernelsOf(question)) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
         for (const BatchSplit& batch : batches) {
           // The CPU's baseline kernel is not built for narrow storage.
@@ -324,6 +347,10 @@ std::vector<std::string> NotesOn(const Question& question, const RowStatistics& 
     notes.push_back(
         "Several ranks, and offload, of the bundled trainer were tested on CPUs and with an "
         "emulated CUDA, and on no GPU yet.");
+  if (question.pinned.attention == AttentionKernel::kCudnn)
+    notes.push_back(
+        "cuDNN's attention was tested with an emulated cuDNN, and on no GPU yet; where a host has "
+        "no cuDNN 9, the trainer says so and runs its own kernels, in the same memory.");
   if (devices.node_count > 1 && devices.network_bytes_per_second == 0)
     notes.push_back(StrCat("Nodes are assumed to be connected at ",
                            kAssumedNetworkBytesPerSecond * 1e-9,

@@ -37,6 +37,9 @@ bool HostHolds(const Question& question, int64_t kept_bytes);
 // How many mixes a family of `layer_count` layers has under the limits: ways to give each layer a rung, in canonical order. At most 2^62.
 int64_t MixCount(const RecomputeLimits& limits, int64_t layer_count);
 
+// Whether cuDNN is asked for the model's attention on the question's devices (planner/program/cudnn_attention.h).
+bool TakesCudnn(const Question& question);
+
 ProgramInputs InputsFor(const Question& question, const Mix& mix);
 
 // What packing is expected to make of the question's documents, for the flash kernel of its device.

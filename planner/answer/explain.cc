@@ -74,8 +74,10 @@ class VariantList {
 
   void AddAttention() {
     if (question_.pinned.attention) return;
-    for (const AttentionKernel attention : {AttentionKernel::kEager, AttentionKernel::kFlash}) {
+    for (const AttentionKernel attention :
+         {AttentionKernel::kEager, AttentionKernel::kFlash, AttentionKernel::kCudnn}) {
       if (attention == chosen_.attention) continue;
+      if (attention == AttentionKernel::kCudnn && !TakesCudnn(question_)) continue;
       Add(ExplainedAxis::kAttention, NameOf(kAttentionNames, attention)).pinned.attention =
           attention;
     }

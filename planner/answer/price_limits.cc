@@ -1,6 +1,7 @@
 #include "planner/answer/price_limits.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "common/text.h"
 #include "common/units.h"
@@ -81,6 +82,15 @@ double Lowest(double lowest, const Points& points, Rate rate) {
   return lowest;
 }
 
+double SlowestDatasheetAttention(const Hardware& hardware, Precision precision) {
+  double slowest = std::numeric_limits<double>::infinity();
+  for (int kernel = 0; kernel < kAttentionKernelCount; ++kernel) {
+    slowest = std::min(slowest, DatasheetAttentionFlopsPerSecond(
+                                    hardware, precision, static_cast<AttentionKernel>(kernel)));
+  }
+  return slowest;
+}
+
 }  // namespace
 
 double MostStepSeconds(const Question& question) {
@@ -92,10 +102,8 @@ double MostStepSeconds(const Question& question) {
                           : h.fp32_dense_flops_per_second;
   const double gemm = Lowest(kDatasheetGemmShare * peak, c.gemm,
                              [](const GemmPoint& p) { return p.flops_per_second; });
-  const double attention =
-      Lowest(std::min(DatasheetAttentionFlopsPerSecond(h, PrecisionOf(question), false),
-                      DatasheetAttentionFlopsPerSecond(h, PrecisionOf(question), true)),
-             c.attention, [](const AttentionPoint& p) { return p.flops_per_second; });
+  const double attention = Lowest(SlowestDatasheetAttention(h, PrecisionOf(question)), c.attention,
+                                  [](const AttentionPoint& p) { return p.flops_per_second; });
   const double memory = Lowest(kDatasheetMemoryShare * h.memory_bytes_per_second, c.rates,
                                [](const OpRate& r) { return r.bytes_per_second; });
   const double launch = std::max(kDatasheetLaunchSeconds, c.launch_seconds);

@@ -118,6 +118,8 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
                               ") shares what one rank has with others: batch needs data ranks > 1, "
                               "or sequence_parallel > 1"));
   CheckOffload(mix, &problems);
+  if (mix.attention == AttentionKernel::kCudnn && mix.precision != Precision::kBf16)
+    problems.push_back("attention(cudnn) computes in bf16: use precision=bf16, or attention=flash");
   CheckRange("gather_depth", mix.gather_depth, 0, 1, &problems);
   if (mix.gather_depth == 0 && !GathersWeights(mix))
     problems.push_back(

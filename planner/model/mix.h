@@ -24,7 +24,9 @@ enum class Optimizer { kAdamW, kSgd };
 enum class OptimizerState { kFp32, kBf16, kInt8 };
 // Dtype in which gradients are summed over micro-batches.
 enum class AccumulationDtype { kFp32, kBf16 };
-enum class AttentionKernel { kEager, kFlash };
+// kCudnn: flash attention by cuDNN's engines, on GPUs in bf16 (docs/adr/0030); the project's own kernels run in their place where the library is missing.
+enum class AttentionKernel { kEager, kFlash, kCudnn };
+inline constexpr int kAttentionKernelCount = 3;
 enum class LossKernel { kFull, kChunked };
 
 // What is kept in the memory of the host, beside layers on the host rung. kOptimizer: states and updates, with a copy of trained weights and of their
@@ -119,7 +121,7 @@ Rung RungOfLayer(const Mix& mix, int64_t layer);
 //   method=full | lora:r<rank>[:a<alpha>][:rs][:d<dropout>][:<targets>] | qlora:...[:single]   rs: rank-stabilized; targets: "all", "attention"
 //     or module letters joined by "+", as "q+v"; single: without double quantization
 //   precision=fp32|bf16  optimizer=adamw|sgd  optimizer_state=fp32|bf16|int8  accumulation=fp32|bf16
-//   zero_stage=0..3  offload=none|optimizer|all  offload_percent=1..100  gather_depth=0|1  recompute=<rung>:<layers>[,...]  attention=eager|flash  loss=full|chunked  mlp_tiles=<n>
+//   zero_stage=0..3  offload=none|optimizer|all  offload_percent=1..100  gather_depth=0|1  recompute=<rung>:<layers>[,...]  attention=eager|flash|cudnn  loss=full|chunked  mlp_tiles=<n>
 //   sequence_parallel=<ranks of a micro-batch>  batch=<micro>x<accumulation>[x<data ranks>]
 std::string FormatMix(const Mix& mix);
 

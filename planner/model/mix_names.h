@@ -17,7 +17,8 @@ inline constexpr std::array<std::string_view, 2> kOptimizerNames = {"adamw", "sg
 inline constexpr std::array<std::string_view, 3> kOptimizerStateNames = {"fp32", "bf16", "int8"};
 inline constexpr std::array<std::string_view, 2> kAccumulationNames = {"fp32", "bf16"};
 inline constexpr std::array<std::string_view, 3> kOffloadNames = {"none", "optimizer", "all"};
-inline constexpr std::array<std::string_view, 2> kAttentionNames = {"eager", "flash"};
+inline constexpr std::array<std::string_view, kAttentionKernelCount> kAttentionNames = {
+    "eager", "flash", "cudnn"};
 inline constexpr std::array<std::string_view, 2> kLossNames = {"full", "chunked"};
 inline constexpr std::array<std::string_view, kRungCount> kRungNames = {
     "keep", "activation", "norms", "gate_up", "block", "host"};

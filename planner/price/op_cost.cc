@@ -57,18 +57,33 @@ double WindowShare(const OpAttributes& a) {
   return share - share * share / 2;
 }
 
-// Pairs that are formed, over all pairs: the mean over the model's layers.
-double FormedShare(const OpAttributes& a, const PairFactors& pairs) {
+// Pairs that are formed, over all pairs: the mean over the model's layers. Eager kernels form every pair; the others skip what the causal mask and the window
+// hide, and the project's own what documents hide.
+double FormedShare(AttentionKernel kernel, const OpAttributes& a, const PairFactors& by_documents) {
+  if (kernel == AttentionKernel::kEager) return 1;
+  const PairFactors pairs = kernel == AttentionKernel::kFlash ? by_documents : PairFactors{};
   const double full = a.full_layers.Share();
   return full * 0.5 * pairs.full + (1 - full) * WindowShare(a) * pairs.windowed;
 }
 
 }  // namespace
 
-bool IsAttention(OpKind kind) {
-  return kind == OpKind::kAttention || kind == OpKind::kFlashAttention ||
-         kind == OpKind::kAttentionBackward || kind == OpKind::kFlashAttentionBackward;
+std::optional<AttentionKernel> AttentionKernelOf(OpKind kind) {
+  switch (kind) {
+    case OpKind::kAttention:
+    case OpKind::kAttentionBackward:
+      return AttentionKernel::kEager;
+    case OpKind::kFlashAttention:
+    case OpKind::kFlashAttentionBackward:
+      return AttentionKernel::kFlash;
+    case OpKind::kCudnnAttention:
+    case OpKind::kCudnnAttentionBackward:
+      return AttentionKernel::kCudnn;
+    default:
+      return std::nullopt;
+  }
 }
+bool IsAttention(OpKind kind) { return AttentionKernelOf(kind).has_value(); }
 
 double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,
                       double pair_share) {
@@ -80,6 +95,7 @@ double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token
     case OpKind::kAttentionBackward:
       return 4.0 * product;
     case OpKind::kFlashAttentionBackward:
+    case OpKind::kCudnnAttentionBackward:
       return 5.0 * product;
     default:
       return 2.0 * product;
@@ -93,14 +109,12 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates, const Pair
                      static_cast<double>(g.k),
             .bytes = TouchedBytes(program, op, accumulates)};
   }
-  if (IsAttention(op.kind)) {
-    // Eager kernels form every pair; flash kernels skip what the causal mask and the window hide.
-    const bool flash =
-        op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
+  if (const std::optional<AttentionKernel> kernel = AttentionKernelOf(op.kind)) {
+    const bool eager = *kernel == AttentionKernel::kEager;
     const int64_t tokens = BufferOf(program, op.inputs[0]).dims[0];
     return {.flops = AttentionFlops(op.kind, op.attributes, tokens,
-                                    flash ? FormedShare(op.attributes, pairs) : 1.0),
-            .bytes = flash ? FlashBytes(program, op) : TouchedBytes(program, op, accumulates)};
+                                    FormedShare(*kernel, op.attributes, pairs)),
+            .bytes = eager ? TouchedBytes(program, op, accumulates) : FlashBytes(program, op)};
   }
   if (op.kind == OpKind::kEmbedding || op.kind == OpKind::kEmbeddingBackward)
     return {.bytes = EmbeddingBytes(program, op, accumulates)};

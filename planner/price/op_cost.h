@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "planner/program/gemm_shape.h"
 #include "planner/program/program.h"
@@ -25,6 +26,8 @@ struct PairFactors {
 OpCost CostOf(const Program& program, const Op& op, bool accumulates,
               const PairFactors& pairs = {});
 
+// Which kernel an attention op is of, forward or backward; nothing for other ops.
+std::optional<AttentionKernel> AttentionKernelOf(OpKind kind);
 bool IsAttention(OpKind kind);
 
 // Floating-point operations of attention over B rows of T tokens in which `pair_share` of the T*T query-key pairs are seen: forward does two

@@ -23,13 +23,16 @@ double PeakFlops(const Hardware& hardware, Precision precision) {
 
 }  // namespace
 
-double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash) {
+double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision,
+                                        AttentionKernel kernel) {
   // Eager: measured on an H200 (docs/benchmarks/gpu-h200.md). Flash on the matrix units is not measured yet: kernels of its kind (mma.sync, the shape of FlashAttention 2)
-  // take 0.3 to 0.6 of the peak on H100 and A100 (arXiv 2307.08691, 2407.08608); ours is trusted with half of the least.
+  // take 0.3 to 0.6 of the peak on H100 and A100 (arXiv 2307.08691, 2407.08608); ours is trusted with half of the least. Of cuDNN NVIDIA publishes 0.60 forward and 0.48
+  // backward on an H200 (docs/adr/0030): it is trusted with little more than half of that.
   constexpr double kCpuShare = 0.4, kGpuEagerShare = 0.05, kGpuMatrixFlashShare = 0.15,
-                   kGpuPlainFlashShare = 0.025;
+                   kGpuPlainFlashShare = 0.025, kGpuCudnnShare = 0.3;
   if (hardware.compute_capability == 0) return kCpuShare * hardware.fp32_dense_flops_per_second;
-  if (!flash) return kGpuEagerShare * PeakFlops(hardware, precision);
+  if (kernel == AttentionKernel::kEager) return kGpuEagerShare * PeakFlops(hardware, precision);
+  if (kernel == AttentionKernel::kCudnn) return kGpuCudnnShare * PeakFlops(hardware, precision);
   return precision == Precision::kBf16 ? kGpuMatrixFlashShare * PeakFlops(hardware, precision)
                                        : kGpuPlainFlashShare * hardware.fp32_dense_flops_per_second;
 }
@@ -41,8 +44,10 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
       rows_(rows),
       links_(links),
       peak_flops_per_second_(PeakFlops(hardware, precision)) {
-  eager_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, false);
-  flash_flops_per_second_ = DatasheetAttentionFlopsPerSecond(hardware, precision, true);
+  for (size_t kernel = 0; kernel < attention_flops_per_second_.size(); ++kernel) {
+    attention_flops_per_second_[kernel] =
+        DatasheetAttentionFlopsPerSecond(hardware, precision, static_cast<AttentionKernel>(kernel));
+  }
   launch_seconds_ = calibrated() ? calibration.launch_seconds : kDatasheetLaunchSeconds;
   const auto add = [this](const std::string& op_kind, const RateSurface::Sizes& x, double rate) {
     if (const auto kind = OpKindFromName(op_kind))
@@ -78,9 +83,8 @@ double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
   if (const RateSurface& measured = Measured(op.kind); !measured.empty())
     return cost.flops /
            measured.RateAt({LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
-  const bool flash =
-      op.kind == OpKind::kFlashAttention || op.kind == OpKind::kFlashAttentionBackward;
-  return std::max(cost.flops / (flash ? flash_flops_per_second_ : eager_flops_per_second_),
+  const auto kernel = static_cast<size_t>(*AttentionKernelOf(op.kind));
+  return std::max(cost.flops / attention_flops_per_second_[kernel],
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
          launch_seconds_;
 }

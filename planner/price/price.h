@@ -30,9 +30,10 @@ inline constexpr double kUnprobedCpuRelativeError = 0.95;
 
 // Floating-point operations per second of the trainer's own attention kernels, forward or backward, where nothing was measured. On CPUs 0.4 of the fp32
 // rate (measured: 0.55 to 0.6 on one AVX-512 core). On GPUs the eager kernels reach 0.026 to 0.07 of the bf16 rate, and the flash kernels for fp32, without matrix units,
-// 0.021 to 0.028 of the fp32 rate (measured on an H200, docs/benchmarks/gpu-h200.md). The flash kernels for bf16 are taken at a share of the bf16 rate that is
+// 0.021 to 0.028 of the fp32 rate (measured on an H200, docs/benchmarks/gpu-h200.md). The flash kernels for bf16, and cuDNN's, are taken at shares of the bf16 rate that are
 // cautious and not measured.
-double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision, bool flash);
+double DatasheetAttentionFlopsPerSecond(const Hardware& hardware, Precision precision,
+                                        AttentionKernel kernel);
 
 // Busy time by what it is for. Where a device has one stream for all, they add up.
 struct BusyTime {
@@ -117,8 +118,7 @@ class PriceTable {
   RowStatistics rows_;
   Links links_;
   double peak_flops_per_second_ = 0;
-  double eager_flops_per_second_ = 0;
-  double flash_flops_per_second_ = 0;
+  std::array<double, kAttentionKernelCount> attention_flops_per_second_ = {};  // of datasheets
   double launch_seconds_ = 0;
   std::array<RateSurface, kOpKindCount> measured_;
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "planner/program/cudnn_attention.h"
 #include "planner/program/forward_graph.h"
 #include "planner/program/workspace.h"
 
@@ -14,9 +15,21 @@ inline Shape FlashWorkspace(const OpAttributes& attributes) {
   return Matrix(kFlashWorkerCount, FlashAttentionWorkerElements(attributes.head_size));
 }
 
-// `key_elements` of k and v each; `narrow`: the CPU stores them narrower than it computes.
-inline Shape AttentionBackwardWorkspace(OpKind kind, const OpAttributes& attributes,
-                                        int64_t key_elements, bool narrow) {
+// f32 elements that hold so many bytes.
+inline Shape F32Holding(int64_t bytes) { return Vector(CeilDivide(bytes, SizeOf(DType::kF32))); }
+
+// Forward of an attention kernel that keeps no scores, over so many rows.
+inline Shape AttentionForwardWorkspace(OpKind kind, const OpAttributes& attributes, int64_t rows) {
+  return kind == OpKind::kCudnnAttention ? F32Holding(CudnnForwardWorkspace(attributes, rows).end)
+                                         : FlashWorkspace(attributes);
+}
+
+// `key_elements` of k and v each, in so many rows; `narrow`: the CPU stores them narrower than it computes.
+inline Shape AttentionBackwardWorkspace(OpKind kind, const OpAttributes& attributes, int64_t rows,
+                                        int64_t key_elements, bool narrow,
+                                        int64_t compute_capability) {
+  if (kind == OpKind::kCudnnAttention)
+    return F32Holding(CudnnBackwardWorkspace(attributes, rows, compute_capability).end);
   if (kind == OpKind::kFlashAttention) {
     return Vector(FlashAttentionWorkspaceElements(attributes.head_size, kFlashWorkerCount) +
                   FlashAttentionGradientElements(key_elements, narrow));

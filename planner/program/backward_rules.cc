@@ -118,9 +118,20 @@ void SwiGluRule(const ForwardOp& op, BackwardEmitter& e) {
          {dgate.ref, dup.ref});
 }
 
-// Eager and flash differ in what forward leaves for backward: probabilities, or the output and its log-sum-exp.
+OpKind AttentionBackwardKind(OpKind forward) {
+  switch (forward) {
+    case OpKind::kFlashAttention:
+      return OpKind::kFlashAttentionBackward;
+    case OpKind::kCudnnAttention:
+      return OpKind::kCudnnAttentionBackward;
+    default:
+      return OpKind::kAttentionBackward;
+  }
+}
+
+// Eager and the others differ in what forward leaves for backward: probabilities, or the output and its log-sum-exp.
 void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
-  const bool flash = op.kind == OpKind::kFlashAttention;
+  const bool flash = op.kind != OpKind::kAttention;
   const ValueId q = op.inputs[0], k = op.inputs[1], v = op.inputs[2], documents = op.inputs[3];
   absl::InlinedVector<BufferRef, 8> inputs = {e.Gradient(op.outputs[0]), e.Use(q), e.Use(k),
                                               e.Use(v)};
@@ -129,11 +140,12 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
   inputs.push_back(e.Use(documents));
   const Value& query = e.graph().value(q);
   const Shape& keys = e.graph().value(k).shape;
-  const bool narrow =
-      query.dtype == DType::kBF16 && e.graph().program().inputs.backend.kind == BackendKind::kCpu;
+  const Backend& backend = e.graph().program().inputs.backend;
+  const bool narrow = query.dtype == DType::kBF16 && backend.kind == BackendKind::kCpu;
   const BufferRef scratch = e.Workspace(
       "attention_backward_workspace", query.dtype == DType::kF64 ? DType::kF64 : DType::kF32,
-      AttentionBackwardWorkspace(op.kind, op.attributes, keys.dims[0] * keys.dims[1], narrow));
+      AttentionBackwardWorkspace(op.kind, op.attributes, keys.dims[0] / op.attributes.context,
+                                 keys.dims[0] * keys.dims[1], narrow, backend.compute_capability));
   absl::InlinedVector<BufferRef, 4> outputs;
   for (ValueId input : {q, k, v}) {
     const auto target = e.GradientTarget(input);
@@ -141,8 +153,7 @@ void AttentionRule(const ForwardOp& op, BackwardEmitter& e) {
     outputs.push_back(target.ref);
   }
   outputs.push_back(scratch);
-  e.Emit(flash ? OpKind::kFlashAttentionBackward : OpKind::kAttentionBackward, op.attributes,
-         inputs, outputs);
+  e.Emit(AttentionBackwardKind(op.kind), op.attributes, inputs, outputs);
 }
 
 // What moves elements has the way back for its backward.
@@ -187,6 +198,7 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter) {
       return SwiGluRule(op, emitter);
     case OpKind::kAttention:
     case OpKind::kFlashAttention:
+    case OpKind::kCudnnAttention:
       return AttentionRule(op, emitter);
     case OpKind::kEmbedding:
       return EmbeddingRule(op, emitter);

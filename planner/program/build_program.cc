@@ -7,6 +7,8 @@
 #include "planner/model/size_limits.h"
 #include "planner/program/add_buffer.h"
 #include "planner/program/buckets.h"
+#include "planner/program/cudnn_attention.h"
+#include "planner/program/decoder_layer.h"
 #include "planner/program/layer_parameters.h"
 #include "planner/program/linear_scratch.h"
 #include "planner/program/optimizer_segment.h"
@@ -105,6 +107,27 @@ absl::Status CheckBuilt(const ProgramInputs& inputs) {
   return absl::OkStatus();
 }
 
+absl::Status CheckAttention(const ProgramInputs& inputs) {
+  const Mix& m = inputs.mix;
+  if (m.attention == AttentionKernel::kCudnn) {
+    if (inputs.backend.kind == BackendKind::kCpu)
+      return absl::InvalidArgumentError(
+          "attention=cudnn runs on NVIDIA GPUs; use attention=flash on a CPU");
+    const absl::Status takes =
+        CheckCudnnTakes(AttentionAttributes(inputs, m.sequence_parallel), DType::kBF16,
+                        m.micro_batch, inputs.backend.compute_capability);
+    if (takes.ok()) return takes;
+    return absl::InvalidArgumentError(
+        absl::StrCat("attention=cudnn: ", takes.message(), "; use attention=flash"));
+  }
+  const Workload& w = inputs.workload;
+  const double scores = MostScoreBytes(inputs.model, SliceTokenCount(m, w), w.context);
+  if (m.attention != AttentionKernel::kEager || scores <= kLargestBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "attention=eager: the scores of micro_batch(", m.micro_batch, ") x context(", w.context,
+      ") tokens may take ", scores, " bytes, must be at most ", kLargestBytes));
+}
+
 absl::Status CheckInputs(const ProgramInputs& inputs) {
   const Workload& w = inputs.workload;
   const Mix& m = inputs.mix;
@@ -119,11 +142,7 @@ absl::Status CheckInputs(const ProgramInputs& inputs) {
     return absl::InvalidArgumentError(
         "method=qlora: hidden_size, intermediate_size and heads x head_size must be even numbers, "
         "as two 4-bit elements of a row share a byte; use method=lora");
-  const double scores = MostScoreBytes(inputs.model, SliceTokenCount(m, w), w.context);
-  if (m.attention != AttentionKernel::kEager || scores <= kLargestBytes) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "attention=eager: the scores of micro_batch(", m.micro_batch, ") x context(", w.context,
-      ") tokens may take ", scores, " bytes, must be at most ", kLargestBytes));
+  return CheckAttention(inputs);
 }
 
 absl::StatusOr<Program> Build(const ProgramInputs& inputs, bool layers) {

@@ -9,6 +9,11 @@
 namespace tunesmith::planner {
 namespace {
 
+// Of so many heads, those of each rank.
+int64_t HeadsOfOne(int64_t head_count, int64_t rank_count) {
+  return std::max<int64_t>(1, head_count / rank_count);
+}
+
 class LayerBuilder {
  public:
   LayerBuilder(const Program& program, const ModelParameters& parameters,
@@ -156,27 +161,12 @@ class LayerBuilder {
     return rotates ? graph_.Rope(name, heads, positions, head_count, model_) : heads;
   }
 
-  OpAttributes AttentionAttributes() const {
-    const double scale = AttentionScale(model_);
-    return {.scale = scale,
-            .head_count = HeadsOfRank(model_.head_count),
-            .kv_head_count = HeadsOfRank(model_.kv_head_count),
-            .head_size = model_.head_size,
-            .context = inputs_.workload.context,
-            .window = model_.sliding_window,
-            .full_layers = model_.full_layers,
-            .soft_cap = model_.attention_soft_cap,
-            .alibi_bias_max = model_.alibi_bias_max,
-            .alibi_factor = model_.alibi_before_scale ? scale : 1.0,
-            .sequence_parallel = static_cast<int32_t>(attending_ranks())};
-  }
-
   // Ranks that share what a query attends to: one where a single token is decoded.
   int64_t attending_ranks() const {
     return bindings_.key_cache.buffer >= 0 ? 1 : inputs_.mix.sequence_parallel;
   }
   int64_t HeadsOfRank(int64_t head_count) const {
-    return std::max<int64_t>(1, head_count / attending_ranks());
+    return HeadsOfOne(head_count, attending_ranks());
   }
   ValueId ToHeads(Name name, ValueId x, int64_t head_count) {
     if (attending_ranks() == 1) return x;
@@ -191,7 +181,7 @@ class LayerBuilder {
     const ValueId k = ToHeads(
         "k", Heads("k", normed, kProjectionK, parameters_.k_norm, kv_heads, positions), kv_heads);
     const ValueId v = ToHeads("v", Project("v", normed, kProjectionV, Role::kOther), kv_heads);
-    const OpAttributes attributes = AttentionAttributes();
+    const OpAttributes attributes = AttentionAttributes(inputs_, attending_ranks());
     const ValueId o = graph_.AddValue(attending_ranks() > 1 ? "attended_of_rank" : "attended",
                                       graph_.value(q).dtype, graph_.value(q).shape);
     if (bindings_.key_cache.buffer >= 0) {
@@ -204,20 +194,22 @@ class LayerBuilder {
 
   void Attend(ValueId q, ValueId k, ValueId v, ValueId o, const OpAttributes& attributes) {
     const ValueId documents = graph_.Bind("document_starts", bindings_.document_starts);
-    const int64_t rows = graph_.value(q).shape.dims[0],
-                  heads = rows / attributes.context * attributes.head_count;
+    const int64_t rows = graph_.value(q).shape.dims[0] / attributes.context,
+                  heads = rows * attributes.head_count;
     if (inputs_.mix.attention == AttentionKernel::kEager) {
       const ValueId p = graph_.AddValue("probabilities", graph_.value(q).dtype,
                                         Cube(heads, attributes.context, attributes.context));
       graph_.AddOp(OpKind::kAttention, attributes, {q, k, v, documents}, {o, p});
       return;
     }
+    const OpKind kind = inputs_.mix.attention == AttentionKernel::kCudnn ? OpKind::kCudnnAttention
+                                                                         : OpKind::kFlashAttention;
     const ValueId lse =
         graph_.AddValue("log_sum_exp", StatisticDType(inputs_), Matrix(heads, attributes.context));
-    const ValueId scratch =
-        graph_.AddValue("attention_workspace", StatisticDType(inputs_), FlashWorkspace(attributes),
-                        Role::kOther, MemoryClass::kWorkspace);
-    graph_.AddOp(OpKind::kFlashAttention, attributes, {q, k, v, documents}, {o, lse, scratch});
+    const ValueId scratch = graph_.AddValue("attention_workspace", StatisticDType(inputs_),
+                                            AttentionForwardWorkspace(kind, attributes, rows),
+                                            Role::kOther, MemoryClass::kWorkspace);
+    graph_.AddOp(kind, attributes, {q, k, v, documents}, {o, lse, scratch});
   }
 
   void Decode(ValueId q, ValueId k, ValueId v, ValueId positions, ValueId o,
@@ -254,6 +246,22 @@ class LayerBuilder {
 };
 
 }  // namespace
+
+OpAttributes AttentionAttributes(const ProgramInputs& inputs, int64_t attending_ranks) {
+  const ModelSpec& model = inputs.model;
+  const double scale = AttentionScale(model);
+  return {.scale = scale,
+          .head_count = HeadsOfOne(model.head_count, attending_ranks),
+          .kv_head_count = HeadsOfOne(model.kv_head_count, attending_ranks),
+          .head_size = model.head_size,
+          .context = inputs.workload.context,
+          .window = model.sliding_window,
+          .full_layers = model.full_layers,
+          .soft_cap = model.attention_soft_cap,
+          .alibi_bias_max = model.alibi_bias_max,
+          .alibi_factor = model.alibi_before_scale ? scale : 1.0,
+          .sequence_parallel = static_cast<int32_t>(attending_ranks)};
+}
 
 ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters,
                           const LayerBindings& bindings) {

@@ -20,6 +20,9 @@ struct LayerBindings {
           {};  // (context, K*D); buffer >= 0: one-token decoding instead of attention over the rows
 };
 
+// Of every attention op of the model where so many ranks share what a query attends to.
+OpAttributes AttentionAttributes(const ProgramInputs& inputs, int64_t attending_ranks);
+
 // The forward pass of one layer: x + attention(norm(x)), then x + mlp(norm(x)); of parallel blocks x + attention(norm(x)) + mlp(norm(x)). With post
 // norms, what attention and MLP give is normed before it is added.
 ForwardGraph DecoderLayer(const Program& program, const ModelParameters& parameters,

@@ -20,6 +20,8 @@ std::string_view OpKindName(OpKind kind) {
       return "attention";
     case OpKind::kFlashAttention:
       return "flash_attention";
+    case OpKind::kCudnnAttention:
+      return "cudnn_attention";
     case OpKind::kSwiGlu:
       return "swiglu";
     case OpKind::kDequantizeNf4:
@@ -62,6 +64,8 @@ std::string_view OpKindName(OpKind kind) {
       return "attention_backward";
     case OpKind::kFlashAttentionBackward:
       return "flash_attention_backward";
+    case OpKind::kCudnnAttentionBackward:
+      return "cudnn_attention_backward";
     case OpKind::kSwiGluBackward:
       return "swiglu_backward";
     case OpKind::kDropoutBackward:

@@ -25,6 +25,8 @@ enum class OpKind : uint8_t {
   kRope,       // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
   kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
+  // The same by cuDNN: workspace as CudnnWorkspace says. Backward's dq has sums of no fixed order.
+  kCudnnAttention,
   kSwiGlu,      // gate (BT, F), up (BT, F) -> y (BT, F) = activation(gate) * up
   kActivation,  // x (BT, F) -> y (BT, F) = activation(x)
   kSum,         // x (BT, C), z (BT, C) -> y (BT, C) = z + x, in z's storage
@@ -52,6 +54,7 @@ enum class OpKind : uint8_t {
   kRopeBackward,             // dx (BT, heads * D) in place, positions -> dx
   kAttentionBackward,        // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
   kFlashAttentionBackward,  // do, q, k, v, o, log_sum_exp, document_starts -> dq, dk, dv, workspace
+  kCudnnAttentionBackward,  // likewise
   kSwiGluBackward,          // dy, gate, up -> dgate, dup
   kDropoutBackward,         // dy, dropout_key -> dx +=
   kActivationBackward,      // dy, x -> dx

@@ -244,6 +244,7 @@ enum class BackendKind : uint8_t { kCpu, kCuda };
 // What the program must know of the device's kernels.
 struct Backend {
   BackendKind kind = BackendKind::kCpu;
+  int64_t compute_capability = 0;  // of a GPU, 90 for sm_90; 0: not known
 
   bool operator==(const Backend&) const = default;
 };

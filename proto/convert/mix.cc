@@ -34,9 +34,10 @@ constexpr AxisTable<planner::OptimizerState, v1::OptimizerState, 3> kOptimizerSt
 constexpr AxisTable<planner::AccumulationDtype, v1::AccumulationDtype, 2> kAccumulationDtypes = {
     {{planner::AccumulationDtype::kFp32, v1::ACCUMULATION_DTYPE_FP32},
      {planner::AccumulationDtype::kBf16, v1::ACCUMULATION_DTYPE_BF16}}};
-constexpr AxisTable<planner::AttentionKernel, v1::AttentionKernel, 2> kAttentionKernels = {
-    {{planner::AttentionKernel::kEager, v1::ATTENTION_KERNEL_EAGER},
-     {planner::AttentionKernel::kFlash, v1::ATTENTION_KERNEL_FLASH}}};
+constexpr AxisTable<planner::AttentionKernel, v1::AttentionKernel, planner::kAttentionKernelCount>
+    kAttentionKernels = {{{planner::AttentionKernel::kEager, v1::ATTENTION_KERNEL_EAGER},
+                          {planner::AttentionKernel::kFlash, v1::ATTENTION_KERNEL_FLASH},
+                          {planner::AttentionKernel::kCudnn, v1::ATTENTION_KERNEL_CUDNN}}};
 constexpr AxisTable<planner::LossKernel, v1::LossKernel, 2> kLossKernels = {
     {{planner::LossKernel::kFull, v1::LOSS_KERNEL_FULL},
      {planner::LossKernel::kChunked, v1::LOSS_KERNEL_CHUNKED}}};

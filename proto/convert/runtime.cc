@@ -118,6 +118,8 @@ void CheckForeignAxes(const v1::Question& proto, Violations& violations) {
             "int8 or fp32");
   refuse_if(proto.accumulation_dtype() == v1::ACCUMULATION_DTYPE_BF16,
             "question.accumulation_dtype", "fp32");
+  refuse_if(proto.pinned().attention() == v1::ATTENTION_KERNEL_CUDNN, "question.pinned.attention",
+            "flash");
   refuse_if(proto.pinned().loss() == v1::LOSS_KERNEL_CHUNKED, "question.pinned.loss", "full");
   refuse_if(proto.pinned().rungs_size() > 0, "question.pinned.rungs",
             "question.runtime.checkpointing");

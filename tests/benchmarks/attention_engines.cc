@@ -11,7 +11,6 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "common/units.h"
 #include "trainer/cuda/cudnn_attention.h"
 #include "trainer/ops/flash_attention.h"
 
@@ -20,7 +19,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kWorkspaceCap = 4 * kGiB;
 // Operands repeat so many random elements.
 constexpr int64_t kPatternCount = int64_t{1} << 20;
 
@@ -187,8 +185,7 @@ absl::StatusOr<std::vector<Json>> Compare(const OpContext& context, Stopwatch& w
   std::vector<Json> rows = {Row(c, "forward", 2, forward_seconds),
                             Row(c, "backward", 5, backward_seconds)};
   const auto cudnn = CudnnAttention::Create(
-      *context.cuda, {.attention = ShapeOf(c), .rows = c.rows, .documents = c.document_length > 0},
-      kWorkspaceCap);
+      *context.cuda, {.attention = ShapeOf(c), .rows = c.rows, .documents = c.document_length > 0});
   if (!cudnn.ok()) {
     for (Json& row : rows) row["cudnn"] = std::string(cudnn.status().message());
     return rows;

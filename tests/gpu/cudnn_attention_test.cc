@@ -3,10 +3,10 @@
 #include <cmath>
 #include <vector>
 
-#include "common/units.h"
 #include "planner/program/workspace.h"
 #include "tests/gpu/attention_cases.h"
 #include "tests/gpu/twins.h"
+#include "trainer/cuda/cudnn_engines.h"
 
 // cuDNN's attention against the CPU's flash attention. In the emulation a stand-in computes what the graphs say, operation by operation; only on a device is it
 // cuDNN that is tested.
@@ -43,7 +43,7 @@ class CudnnAttentionTest : public TwinTest {
 
   // Null, with the test skipped, where cuDNN is not there or of a version that is refused; what it does not take is a failure.
   std::unique_ptr<CudnnAttention> Open(const CudnnCase& c) {
-    auto cudnn = CudnnAttention::Create(*cuda_context().cuda, ShapeOf(c), kGiB);
+    auto cudnn = CudnnAttention::Create(*cuda_context().cuda, ShapeOf(c));
     if (cudnn.ok()) return *std::move(cudnn);
     if (absl::IsUnavailable(cudnn.status()) || absl::IsFailedPrecondition(cudnn.status())) {
       Skip(std::string(cudnn.status().message()));
@@ -184,6 +184,32 @@ TEST_P(CudnnAttentionTest, RefusesWorkspacesThatAreTooSmall) {
       cudnn->Forward(*cuda_context().cuda, {.workspace = workspace.cuda})));
   EXPECT_TRUE(absl::IsResourceExhausted(
       cudnn->Backward(*cuda_context().cuda, {.workspace = workspace.cuda})));
+}
+
+// What ops ask by: one engine for a shape, and what it does not take is told once and left to the other kernels.
+TEST_P(CudnnAttentionTest, EnginesAreKeptByShape) {
+  const CudnnCase c = {.sizes = {1, 64, 2, 1, 64}, .longest_document = 20};
+  if (Open(c) == nullptr) return;
+  CudaContext& cuda = *cuda_context().cuda;
+  CudnnEngines engines;
+  CudnnAttentionShape shape = ShapeOf(c);
+  const auto first = engines.Find(cuda, shape);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_NE(*first, nullptr);
+  EXPECT_EQ(*engines.Find(cuda, shape), *first);
+  EXPECT_TRUE(engines.TakeNotes().empty());
+  shape.attention.window = 8;
+  EXPECT_NE(*engines.Find(cuda, shape), *first);
+  for (const double cap : {30.0, 50.0}) {
+    shape.attention.soft_cap = cap;
+    const auto capped = engines.Find(cuda, shape);
+    ASSERT_TRUE(capped.ok()) << capped.status();
+    EXPECT_EQ(*capped, nullptr);
+  }
+  const std::vector<std::string> notes = engines.TakeNotes();
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("soft cap"), std::string::npos) << notes[0];
+  EXPECT_TRUE(engines.TakeNotes().empty());
 }
 
 }  // namespace

@@ -130,6 +130,24 @@ TEST(MixFamilyTest, ComposedEqualsWholeForEveryFamilyOfModels) {
   }
 }
 
+// The shapes that cuDNN takes, on a device whose workspaces are known and on one whose are not.
+TEST(MixFamilyTest, ComposedEqualsWholeForAttentionByCudnn) {
+  for (const int64_t compute_capability : {80, 90}) {
+    ComposedAgainstWhole gpu("H100-SXM", Precision::kBf16);
+    for (ProgramInputs inputs : ToyGrid(3)) {
+      inputs.model.head_size = 8;
+      inputs.mix.precision = Precision::kBf16;
+      if (inputs.mix.attention == AttentionKernel::kFlash)
+        inputs.mix.attention = AttentionKernel::kCudnn;
+      inputs.workload.context = 16 * inputs.mix.accumulation_count;
+      inputs = OnGpu(inputs);
+      inputs.backend.compute_capability = compute_capability;
+      gpu.Expect(inputs);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 // Contexts from where weights bind to where the loss, a layer's backward, evaluation or generation do.
 TEST(MixFamilyTest, ComposedEqualsWholeWhereOtherInstantsBind) {
   ComposedAgainstWhole gpu("T4");

@@ -5,10 +5,14 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_format.h"
+#include "common/environment_flag.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/text.h"
 #include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/cudnn_engines.h"
 #include "trainer/cuda/gemm_plans.h"
+#include "trainer/cuda/gemm_tuner.h"
 #include "trainer/cuda/status.h"
 
 namespace tunesmith::trainer {
@@ -71,10 +75,11 @@ absl::Status CheckUsable(const CudaDeviceInfo& info) {
 
 }  // namespace
 
-CudaContext::Impl::Impl() = default;
+CudaContext::Impl::Impl() : cudnn_engines(std::make_unique<CudnnEngines>()) {}
 
 CudaContext::Impl::~Impl() {
   gemm_plans.reset();
+  cudnn_engines.reset();
   if (lt_handle != nullptr) lt->destroy(lt_handle);
 }
 
@@ -128,6 +133,31 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& 
   TUNESMITH_RETURN_IF_ERROR(CublasLtStatus(*lt, lt->create(&impl.lt_handle), "cublasLtCreate"));
   impl.gemm_plans = std::make_unique<GemmPlans>(*lt);
   return context;
+}
+
+std::vector<std::string> CudaContext::TakeNotes() {
+  std::vector<std::string> notes = impl_->cudnn_engines->TakeNotes();
+  std::move(impl_->notes.begin(), impl_->notes.end(), std::back_inserter(notes));
+  impl_->notes.clear();
+  return notes;
+}
+
+void CudaContext::AddNote(std::string note) { impl_->notes.push_back(std::move(note)); }
+
+absl::Status CudaContext::TuneProducts(absl::FunctionRef<absl::Status()> ops) {
+  TUNESMITH_ASSIGN_OR_RETURN(const bool tunes, FlagOfEnvironment("TUNESMITH_PRODUCT_TUNING", true));
+  if (!tunes) return absl::OkStatus();
+  const auto version = static_cast<int64_t>(impl_->lt->version());
+  TUNESMITH_ASSIGN_OR_RETURN(impl_->gemm_tuner,
+                             GemmTuner::Create(*this, GemmChoicesPath(info_.name, version)));
+  const absl::Status status = ops();
+  const std::unique_ptr<GemmTuner> tuner = std::move(impl_->gemm_tuner);
+  TUNESMITH_RETURN_IF_ERROR(status);
+  if (const absl::Status saved = tuner->Save(); !saved.ok()) {
+    AddNote(StrCat("matrix products are measured anew at every start: ", ToStd(saved.message()),
+                   "; XDG_CACHE_HOME names another directory"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const {

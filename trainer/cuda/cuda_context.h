@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/units.h"
@@ -76,9 +77,16 @@ class CudaContext {
   // free_memory_bytes is that at creation, before the workspaces were allocated.
   const CudaDeviceInfo& info() const { return info_; }
   absl::StatusOr<int64_t> FreeMemoryBytes() const;
+  // What was found missing and is made up for, in sentences for people that were not told yet.
+  std::vector<std::string> TakeNotes();
+  void AddNote(std::string note);
   // Create made the device current in its own thread; another thread that runs ops calls this
   // first.
   absl::Status MakeCurrent();
+  // Runs `ops`; the matrix products in it that were not met before choose the quickest of cublasLt's algorithms by measuring them (gemm_tuner.h), and are not
+  // computed: what their outputs hold afterwards is of no meaning. Choices are kept for the device and library in the user's cache directory; where that
+  // cannot be written, a note says so. With TUNESMITH_PRODUCT_TUNING=0 nothing is done; INVALID_ARGUMENT for another value than 0 and 1. Errors of `ops`.
+  absl::Status TuneProducts(absl::FunctionRef<absl::Status()> ops);
   // Waits for all streams; returns the first error of the work queued on them, work of the host included.
   absl::Status Synchronize();
   // Queues work of the host's processors on a stream, in order with what else is on it. A thread of the driver runs it; it must not call CUDA. After the first

@@ -27,7 +27,10 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&)
   return Absent();
 }
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
+std::vector<std::string> CudaContext::TakeNotes() { return {}; }
+void CudaContext::AddNote(std::string) {}
 absl::Status CudaContext::MakeCurrent() { return Absent(); }
+absl::Status CudaContext::TuneProducts(absl::FunctionRef<absl::Status()>) { return Absent(); }
 absl::Status CudaContext::Synchronize() { return Absent(); }
 absl::Status CudaContext::Meet() { return Absent(); }
 absl::Status CudaContext::Wait(StreamKind, uint8_t) { return Absent(); }

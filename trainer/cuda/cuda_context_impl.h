@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/str_cat.h"
@@ -12,7 +14,9 @@
 // For files that include CUDA's headers alone.
 namespace tunesmith::trainer {
 
+class CudnnEngines;
 class GemmPlans;
+class GemmTuner;
 
 // The first error of what the host ran for the streams. Safe to use from any thread.
 class HostErrors {
@@ -64,6 +68,9 @@ struct CudaContext::Impl {
   const CublasLt* lt = nullptr;
   cublasLtHandle_t lt_handle = nullptr;
   std::unique_ptr<GemmPlans> gemm_plans;
+  std::unique_ptr<GemmTuner> gemm_tuner;  // while products are tuned
+  std::unique_ptr<CudnnEngines> cudnn_engines;
+  std::vector<std::string> notes;  // beside those of the engines
 };
 
 // The context's scratch memory as `count` elements, for one op: the next op on the stream

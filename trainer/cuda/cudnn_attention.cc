@@ -159,15 +159,17 @@ CudnnAttention::CudnnAttention(std::unique_ptr<Impl> impl) : impl_(std::move(imp
 CudnnAttention::~CudnnAttention() = default;
 
 absl::StatusOr<std::unique_ptr<CudnnAttention>> CudnnAttention::Create(
-    CudaContext& cuda, const CudnnAttentionShape& shape, int64_t workspace_cap) {
-  TUNESMITH_RETURN_IF_ERROR(CheckCudnnTakes(shape));
+    CudaContext& cuda, const CudnnAttentionShape& shape) {
+  const int64_t compute_capability = cuda.info().compute_capability;
+  TUNESMITH_RETURN_IF_ERROR(
+      planner::CheckCudnnTakes(AttributesOf(shape), DType::kBF16, shape.rows, compute_capability));
   TUNESMITH_ASSIGN_OR_RETURN(const Cudnn* cudnn, LoadCudnn());
   TUNESMITH_RETURN_IF_ERROR(cuda.MakeCurrent());
   auto impl = std::make_unique<Impl>(*cudnn);
   TUNESMITH_ASSIGN_OR_RETURN(impl->handle, MakeHandle(*cudnn, cuda.impl().stream.get()));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      impl->plans,
-      MakeAttentionPlans(*cudnn, shape, {.handle = impl->handle.get()}, workspace_cap));
+  TUNESMITH_ASSIGN_OR_RETURN(impl->plans,
+                             MakeAttentionPlans(*cudnn, shape, {.handle = impl->handle.get()},
+                                                PlannedWorkspaces(shape, compute_capability)));
   impl->scale = static_cast<float>(shape.attention.scale);
   impl->window = static_cast<int32_t>(shape.attention.window);
   return absl::WrapUnique(new CudnnAttention(std::move(impl)));
@@ -184,30 +186,30 @@ int64_t CudnnAttention::backward_workspace_bytes() const {
 absl::Status CudnnAttention::Forward(CudaContext& cuda, const FlashAttentionArgs& args) const {
   TUNESMITH_ASSIGN_OR_RETURN(std::byte* const workspace,
                              impl_->WorkspaceOf(args.workspace, forward_workspace_bytes()));
-  const AttentionScratch scratch = ForwardScratch(impl_->plans.shape);
+  const planner::CudnnWorkspace& parts = impl_->plans.workspaces.forward;
   Addresses addresses;
   TUNESMITH_RETURN_IF_ERROR(
-      impl_->AddCommon(cuda, args, workspace + scratch.document_ends, addresses));
-  return impl_->Execute(impl_->plans.forward, addresses, workspace + scratch.cudnn);
+      impl_->AddCommon(cuda, args, workspace + parts.document_ends, addresses));
+  return impl_->Execute(impl_->plans.forward, addresses, workspace + parts.cudnn);
 }
 
 absl::Status CudnnAttention::Backward(CudaContext& cuda,
                                       const FlashAttentionBackwardArgs& args) const {
   TUNESMITH_ASSIGN_OR_RETURN(std::byte* const workspace,
                              impl_->WorkspaceOf(args.workspace, backward_workspace_bytes()));
-  const AttentionScratch scratch = BackwardScratch(impl_->plans.shape);
+  const planner::CudnnWorkspace& parts = impl_->plans.workspaces.backward;
   const int64_t queries = impl_->query_elements(), keys = impl_->key_elements();
   Addresses addresses;
   addresses.AddTensor(AttentionId::kDO, "d_o", args.d_o, DType::kBF16, queries);
   addresses.AddTensor(AttentionId::kDQ, "dq", args.dq, DType::kBF16, queries);
   addresses.AddTensor(AttentionId::kDK, "dk", args.dk, DType::kBF16, keys);
   addresses.AddTensor(AttentionId::kDV, "dv", args.dv, DType::kBF16, keys);
-  addresses.Add(AttentionId::kDeltas, workspace + scratch.deltas);
-  addresses.Add(AttentionId::kDQSums, workspace + scratch.dq_sums);
+  addresses.Add(AttentionId::kDeltas, workspace + parts.deltas);
+  addresses.Add(AttentionId::kDQSums, workspace + parts.dq_sums);
   addresses.Add(AttentionId::kOne, &impl_->one);
   TUNESMITH_RETURN_IF_ERROR(
-      impl_->AddCommon(cuda, args, workspace + scratch.document_ends, addresses));
-  return impl_->Execute(impl_->plans.backward, addresses, workspace + scratch.cudnn);
+      impl_->AddCommon(cuda, args, workspace + parts.document_ends, addresses));
+  return impl_->Execute(impl_->plans.backward, addresses, workspace + parts.cudnn);
 }
 
 }  // namespace tunesmith::trainer

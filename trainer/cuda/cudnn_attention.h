@@ -5,7 +5,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "common/dtype.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/ops/attention.h"
 #include "trainer/ops/flash_attention.h"
@@ -17,26 +16,23 @@ namespace tunesmith::trainer {
 struct CudnnAttentionShape {
   AttentionShape attention;
   int64_t rows = 0;  // B
-  DType dtype = DType::kBF16;
   // False: every row is a single document, and document_starts is not read.
   bool documents = true;
 };
 
-// UNIMPLEMENTED, with the reason, where cuDNN is not asked: f32, soft caps, ALiBi, heads that are no multiple of 8 or beyond 256, rows of one token.
-// INVALID_ARGUMENT where sizes make no shape. Whether an engine takes the rest is cuDNN's to say, by device.
-absl::Status CheckCudnnTakes(const CudnnAttentionShape& shape);
+// As ops of programs have it.
+planner::OpAttributes AttributesOf(const CudnnAttentionShape& shape);
 
 // Attention of one shape on one device: the plans of both directions, compiled once. Not thread safe.
 class CudnnAttention {
  public:
-  // Takes seconds, because kernels are compiled. `workspace_cap`: bytes that neither direction may exceed; only engines that stay within are taken. Allocates
-  // nothing on the device beside cuDNN's handle and the kernels.
+  // Takes seconds, because kernels are compiled. Only engines are taken that stay within the workspaces that programs plan
+  // (planner/program/cudnn_attention.h). Allocates nothing on the device beside cuDNN's handle and the kernels.
   //
-  // Callers use their own kernels on UNIMPLEMENTED (no engine takes the shape, or CheckCudnnTakes), UNAVAILABLE (no cuDNN), FAILED_PRECONDITION (a version that
-  // is refused) and RESOURCE_EXHAUSTED (every engine needs more than the cap); each says why.
+  // Callers use their own kernels on UNIMPLEMENTED (no engine takes the shape, or planner::CheckCudnnTakes), UNAVAILABLE (no cuDNN), FAILED_PRECONDITION (a
+  // version that is refused) and RESOURCE_EXHAUSTED (every engine needs more than is planned); each says why.
   static absl::StatusOr<std::unique_ptr<CudnnAttention>> Create(CudaContext& cuda,
-                                                                const CudnnAttentionShape& shape,
-                                                                int64_t workspace_cap);
+                                                                const CudnnAttentionShape& shape);
 
   CudnnAttention(const CudnnAttention&) = delete;
   CudnnAttention& operator=(const CudnnAttention&) = delete;

@@ -20,8 +20,7 @@ CudnnAttention::CudnnAttention(std::unique_ptr<Impl> impl) : impl_(std::move(imp
 CudnnAttention::~CudnnAttention() = default;
 
 absl::StatusOr<std::unique_ptr<CudnnAttention>> CudnnAttention::Create(CudaContext&,
-                                                                       const CudnnAttentionShape&,
-                                                                       int64_t) {
+                                                                       const CudnnAttentionShape&) {
   return Absent();
 }
 int64_t CudnnAttention::forward_workspace_bytes() const { return 0; }

@@ -1,5 +1,7 @@
 #include "trainer/cuda/device_memory_cuda.h"
 
+#include <sys/mman.h>
+
 #include <cstring>
 #include <utility>
 
@@ -47,11 +49,12 @@ class CudaMemory final : public DeviceMemory {
 };
 
 // The host writes and reads it directly, after all that the device still does with it.
-class PinnedMemory final : public DeviceMemory {
+class HostMemory final : public DeviceMemory {
  public:
-  PinnedMemory(CudaContext& context, std::byte* data, int64_t size_bytes)
-      : DeviceMemory(data, size_bytes), context_(context) {}
-  ~PinnedMemory() override { cudaFreeHost(data()); }
+  using Release = void (*)(std::byte* data, int64_t size_bytes);
+  HostMemory(CudaContext& context, std::byte* data, int64_t size_bytes, Release release)
+      : DeviceMemory(data, size_bytes), context_(context), release_(release) {}
+  ~HostMemory() override { release_(data(), size_bytes()); }
 
   absl::Status Synchronize() override { return context_.Synchronize(); }
 
@@ -73,7 +76,30 @@ class PinnedMemory final : public DeviceMemory {
   }
 
   CudaContext& context_;
+  const Release release_;
 };
+
+void Unlock(std::byte* data, int64_t) { cudaFreeHost(data); }
+void Unmap(std::byte* data, int64_t size_bytes) { munmap(data, static_cast<size_t>(size_bytes)); }
+
+// In place of pinned memory.
+absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePageableMemory(CudaContext& context,
+                                                                     int64_t size_bytes) {
+  void* const data = mmap(nullptr, static_cast<size_t>(size_bytes), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        StrCat("the host has no ", FormatBytes(size_bytes), " (", size_bytes,
+               " bytes) of memory; plan with a smaller --host-memory, or without recompute=host"));
+  }
+  context.AddNote(StrCat(
+      "the host locked no ", FormatBytes(size_bytes),
+      " of memory: what is copied between device and host goes through pageable memory, takes "
+      "longer "
+      "than planned and holds computation up; raise the limit (ulimit -l), or plan with a smaller "
+      "--pinned-memory"));
+  return std::make_unique<HostMemory>(context, static_cast<std::byte*>(data), size_bytes, Unmap);
+}
 
 }  // namespace
 
@@ -85,12 +111,10 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePinnedMemory(CudaContext& 
       cudaHostAlloc(&data, static_cast<size_t>(size_bytes), cudaHostAllocDefault);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // not sticky: clear it, so that the next launch does not report it
-    return absl::ResourceExhaustedError(StrCat(
-        "the host locked no ", FormatBytes(size_bytes), " (", size_bytes,
-        " bytes) of memory; plan with a smaller --pinned-memory, or without recompute=host"));
+    return AllocatePageableMemory(context, size_bytes);
   }
   CUDA_RETURN_IF_ERROR(error);
-  return std::make_unique<PinnedMemory>(context, static_cast<std::byte*>(data), size_bytes);
+  return std::make_unique<HostMemory>(context, static_cast<std::byte*>(data), size_bytes, Unlock);
 }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext& context,

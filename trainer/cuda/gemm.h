@@ -28,14 +28,17 @@ struct GemmArgs {
   bool transpose_b = false;
   GemmOperand c;  // (m, n); read only when beta is not 0; may be d, with the same strides
   GemmOperand d;  // (m, n), out
+  const void* bias =
+      nullptr;  // (n) of output_dtype, added to every row before it is rounded; null: none
   float alpha = 1.0f;
   float beta = 0.0f;
 };
 
-// d = alpha * op(a) op(b) + beta * c, put on the context's stream, through cublasLt: the first of
-// its heuristic's algorithms that stays within the context's workspace, kept for calls of the same
-// shape, strides and alignment. Where cublasLt offers none (odd strides) a plain kernel computes
-// it. Empty sums (k = 0) are zero.
+// d = alpha * op(a) op(b) + beta * c + bias, put on the context's stream, through cublasLt, by an
+// algorithm that stays within the context's workspace, kept for calls of the same shape, strides
+// and alignment: the one that CudaContext::TuneProducts measured as the quickest, else the first
+// of the heuristic's. Where cublasLt offers none (odd strides) a plain kernel computes it. Empty
+// sums (k = 0) are zero. Within TuneProducts the product itself is left out.
 absl::Status Gemm(CudaContext& cuda, const GemmArgs& args);
 
 }  // namespace tunesmith::trainer

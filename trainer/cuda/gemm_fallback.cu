@@ -17,6 +17,7 @@ struct KernelArgs {
   const In* a;
   const In* b;
   const Out* c;
+  const Out* bias;
   Out* d;
   Strides a_strides, b_strides, c_strides, d_strides;
   float alpha, beta;
@@ -55,6 +56,7 @@ __global__ void GemmKernel(KernelArgs<In, Out> p) {
     if (row < p.m && column < p.n) {
       float value = p.alpha * sum;
       if (p.beta != 0.0f) value += p.beta * ToFloat(p.c[At(p.c_strides, batch, row, column)]);
+      if (p.bias != nullptr) value += ToFloat(p.bias[column]);
       p.d[At(p.d_strides, batch, row, column)] = FromFloat<Out>(value);
     }
   }
@@ -75,6 +77,7 @@ absl::Status Launch(const GemmArgs& args, cudaStream_t stream) {
       .a = static_cast<const In*>(args.a.data),
       .b = static_cast<const In*>(args.b.data),
       .c = static_cast<const Out*>(args.c.data),
+      .bias = static_cast<const Out*>(args.bias),
       .d = static_cast<Out*>(const_cast<void*>(args.d.data)),
       .a_strides = StridesOf(args.a, args.transpose_a),
       .b_strides = StridesOf(args.b, args.transpose_b),

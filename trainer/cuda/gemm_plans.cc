@@ -67,6 +67,12 @@ absl::StatusOr<LtPointer<cublasLtMatmulDesc_t>> MakeDesc(const CublasLt& lt, con
   TUNESMITH_RETURN_IF_ERROR(CublasLtStatus(
       lt, lt.desc_set(raw, CUBLASLT_MATMUL_DESC_TRANSB, &operation_b, sizeof(operation_b)),
       "cublasLtMatmulDescSetAttribute"));
+  if (args.bias == nullptr) return desc;
+  const cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_BIAS;
+  TUNESMITH_RETURN_IF_ERROR(CublasLtStatus(
+      lt, lt.desc_set(raw, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof(epilogue)),
+      "cublasLtMatmulDescSetAttribute"));
+  TUNESMITH_RETURN_IF_ERROR(SetGemmBias(lt, raw, args.bias));
   return desc;
 }
 
@@ -119,7 +125,13 @@ absl::StatusOr<GemmPlan> Describe(const CublasLt& lt, const GemmArgs& args) {
 
 }  // namespace
 
-GemmPlans::Key GemmPlans::KeyOf(const GemmArgs& args) {
+absl::Status SetGemmBias(const CublasLt& lt, cublasLtMatmulDesc_t desc, const void* bias) {
+  return CublasLtStatus(lt,
+                        lt.desc_set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)),
+                        "cublasLtMatmulDescSetAttribute");
+}
+
+GemmKey GemmPlans::KeyOf(const GemmArgs& args) {
   const GemmOperand& c = CLayout(args);
   return {args.m,
           args.n,
@@ -140,32 +152,40 @@ GemmPlans::Key GemmPlans::KeyOf(const GemmArgs& args) {
           AlignmentOf(args.a, args.input_dtype),
           AlignmentOf(args.b, args.input_dtype),
           AlignmentOf(c, args.output_dtype),
-          AlignmentOf(args.d, args.output_dtype)};
+          AlignmentOf(args.d, args.output_dtype),
+          args.bias != nullptr};
 }
 
 absl::StatusOr<std::optional<GemmPlan>> GemmPlans::Make(cublasLtHandle_t handle,
                                                         const GemmArgs& args,
-                                                        int64_t workspace_bytes) const {
+                                                        int64_t workspace_bytes,
+                                                        int candidate_count) const {
   TUNESMITH_ASSIGN_OR_RETURN(GemmPlan plan, Describe(lt_, args));
   TUNESMITH_ASSIGN_OR_RETURN(const auto preference, MakePreference(lt_, args, workspace_bytes));
-  cublasLtMatmulHeuristicResult_t found{};
+  std::vector<cublasLtMatmulHeuristicResult_t> found(static_cast<size_t>(candidate_count));
   int found_count = 0;
-  const cublasStatus_t status =
-      lt_.get_heuristic(handle, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(),
-                        plan.d.get(), preference.get(), 1, &found, &found_count);
+  const cublasStatus_t status = lt_.get_heuristic(
+      handle, plan.desc.get(), plan.a.get(), plan.b.get(), plan.c.get(), plan.d.get(),
+      preference.get(), candidate_count, found.data(), &found_count);
   if (status == CUBLAS_STATUS_NOT_SUPPORTED) return std::nullopt;
   TUNESMITH_RETURN_IF_ERROR(CublasLtStatus(lt_, status, "cublasLtMatmulAlgoGetHeuristic"));
-  if (found_count == 0 || found.state != CUBLAS_STATUS_SUCCESS) return std::nullopt;
-  plan.algorithm = found.algo;
+  for (int i = 0; i < found_count; ++i) {
+    const cublasLtMatmulHeuristicResult_t& result = found[static_cast<size_t>(i)];
+    if (result.state == CUBLAS_STATUS_SUCCESS) plan.candidates.push_back(result.algo);
+  }
+  if (plan.candidates.empty()) return std::nullopt;
+  plan.algorithm = plan.candidates[0];
+  if (plan.candidates.size() == 1) plan.candidates.clear();
   return plan;
 }
 
-absl::StatusOr<const GemmPlan*> GemmPlans::Find(cublasLtHandle_t handle, const GemmArgs& args,
-                                                int64_t workspace_bytes) {
-  const Key key = KeyOf(args);
+absl::StatusOr<GemmPlan*> GemmPlans::Find(cublasLtHandle_t handle, const GemmArgs& args,
+                                          int64_t workspace_bytes, int candidate_count) {
+  const GemmKey key = KeyOf(args);
   auto it = plans_.find(key);
   if (it == plans_.end()) {
-    TUNESMITH_ASSIGN_OR_RETURN(std::optional<GemmPlan> plan, Make(handle, args, workspace_bytes));
+    TUNESMITH_ASSIGN_OR_RETURN(std::optional<GemmPlan> plan,
+                               Make(handle, args, workspace_bytes, candidate_count));
     it = plans_.emplace(key, std::move(plan)).first;
   }
   return it->second.has_value() ? &*it->second : nullptr;

@@ -24,7 +24,7 @@ constexpr int64_t kTokensAtOnce = 2048;
 planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::ModelSpec& model,
                                 const OpContext& context,
                                 const std::optional<planner::LoraSpec>& lora, BaseForm form) {
-  planner::ProgramInputs in{.model = model, .backend = {.kind = context.device}, .trains = false};
+  planner::ProgramInputs in{.model = model, .backend = BackendOf(context), .trains = false};
   const bool quantizes = form == BaseForm::kNf4 || form == BaseForm::kNf4Double;
   in.mix.method = !lora       ? planner::Method::kFull
                   : quantizes ? planner::Method::kQlora
@@ -32,8 +32,7 @@ planner::ProgramInputs InputsOf(const EvaluateOptions& options, const planner::M
   in.mix.double_quantization = form == BaseForm::kNf4Double;
   if (lora) in.mix.lora = *lora;
   if (context.device == planner::BackendKind::kCuda) in.mix.precision = planner::Precision::kBf16;
-  if (context.device == planner::BackendKind::kCpu)
-    in.mix.attention = planner::AttentionKernel::kFlash;
+  in.mix.attention = planner::AttentionKernel::kFlash;
   in.mix.recompute[0] = model.layer_count;
   in.mix.micro_batch = std::max<int64_t>(1, kTokensAtOnce / options.context);
   in.workload = {

@@ -11,8 +11,11 @@
 #include "planner/answer/candidates.h"
 #include "planner/model/family.h"
 #include "planner/program/build_program.h"
+#include "planner/program/memory_plan.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/cuda/cuda_context.h"
+#include "trainer/job/device_room.h"
 #include "trainer/job/rank_device.h"
 #include "trainer/model_io/base_checksum.h"
 
@@ -54,6 +57,18 @@ absl::Status CheckMerge(const v1::JobSpec& spec, const planner::Mix& mix) {
   return absl::InvalidArgumentError(
       "merge_output is for adapters, and full fine-tuning makes none: it writes the whole model "
       "anyway; leave merge_output out");
+}
+
+absl::Status CheckRoom(const JobInputs& inputs, const std::string& device,
+                       const OpContext& context) {
+  if (context.cuda == nullptr) return absl::OkStatus();
+  const CudaDeviceInfo& info = context.cuda->info();
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t free_bytes, context.cuda->FreeMemoryBytes());
+  return CheckDeviceRoom(inputs.description.plan,
+                         planner::PlanMemory(inputs.program).device_bytes(),
+                         {.device = StrCat(device, " (", info.name, ")"),
+                          .memory_bytes = info.memory_bytes,
+                          .free_bytes = free_bytes});
 }
 
 }  // namespace
@@ -110,6 +125,7 @@ absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
   const v1::JobSpec& spec = inputs.description.spec;
   TUNESMITH_ASSIGN_OR_RETURN(const std::string name, DeviceOfRank(spec.device(), local_rank));
   TUNESMITH_ASSIGN_OR_RETURN(OpenDevice device, OpenDevice::Open(name, thread_count, comm));
+  TUNESMITH_RETURN_IF_ERROR(CheckRoom(inputs, name, device.context()));
   const auto seed = static_cast<uint64_t>(spec.training().seed());
   TUNESMITH_ASSIGN_OR_RETURN(
       auto session, Session::Create(inputs.program, device.context(), *inputs.weights, seed));

@@ -18,6 +18,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "trainer/comm/rank_loss.h"
+#include "trainer/cuda/cuda_context.h"
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
@@ -183,7 +184,16 @@ class JobRunner {
     state_.loader = setup_.data.training.state();
     state_.token_count += token_count;
     TUNESMITH_RETURN_IF_ERROR(ReportStep(*result, token_count, seconds));
+    TUNESMITH_RETURN_IF_ERROR(TellNotes());
     return CheckSpike(result->mean_loss, batches);
+  }
+
+  absl::Status TellNotes() {
+    CudaContext* const cuda = setup_.session->executor().context().cuda;
+    if (cuda == nullptr) return absl::OkStatus();
+    for (const std::string& note : cuda->TakeNotes())
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(v1::LOG_SEVERITY_WARNING, note));
+    return absl::OkStatus();
   }
 
   std::string RowsOfStep(const std::vector<Batch>& batches) const {

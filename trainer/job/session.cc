@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 
 #include "common/dtype.h"
+#include "common/environment_flag.h"
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -68,17 +68,6 @@ absl::StatusOr<std::vector<float>> ReadFloats(Arena& arena, int32_t id, int64_t 
   return values;
 }
 
-// Asked for, because no device has shown yet what graphs save of time and take of memory.
-absl::StatusOr<bool> AsksForGraphs() {
-  constexpr char kVariable[] = "TUNESMITH_CUDA_GRAPHS";
-  const char* const set = std::getenv(kVariable);
-  const std::string value = set == nullptr ? "" : set;
-  if (value.empty() || value == "0") return false;
-  if (value == "1") return true;
-  return absl::InvalidArgumentError(
-      StrCat(kVariable, " is '", value, "'; set it to 1 for CUDA graphs, or leave it out"));
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program program,
@@ -90,7 +79,8 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
     return absl::FailedPreconditionError(
         StrCat("the plan is for another model than '", weights.spec().name, "': it has ",
                StrJoin(differences, "; "), "; make the plan again for this model"));
-  TUNESMITH_ASSIGN_OR_RETURN(const bool graphs, AsksForGraphs());
+  // Asked for, because no device has shown yet what graphs save of time and take of memory.
+  TUNESMITH_ASSIGN_OR_RETURN(const bool graphs, FlagOfEnvironment("TUNESMITH_CUDA_GRAPHS", false));
   TUNESMITH_ASSIGN_OR_RETURN(auto executor,
                              Executor::Create(std::move(program), context, {.graphs = graphs}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));

@@ -19,6 +19,7 @@ struct FlashAttentionArgs {
   Tensor log_sum_exp;      // (B * H, T) S, out: of the scaled scores, for backward
   Tensor workspace;        // T, scratch: planner/program/workspace.h says how many elements
   AttentionShape shape = {};
+  bool cudnn = false;  // on a GPU, by cuDNN's engine where there is one for the shape
 };
 
 absl::Status FlashAttention(const OpContext& context, const FlashAttentionArgs& args);
@@ -36,6 +37,7 @@ struct FlashAttentionBackwardArgs {
   Tensor dv;               // (BT, K * D) T, out
   Tensor workspace;        // T, scratch
   AttentionShape shape = {};
+  bool cudnn = false;
 };
 
 absl::Status FlashAttentionBackward(const OpContext& context,

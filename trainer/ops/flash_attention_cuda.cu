@@ -3,6 +3,7 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "trainer/cuda/cuda_context_impl.h"
+#include "trainer/cuda/cudnn_engines.h"
 #include "trainer/ops/flash_attention_cuda.h"
 #include "trainer/ops/flash_matrix_cuda.h"
 
@@ -207,10 +208,22 @@ absl::Status Backward(const FlashDims& d, const FlashAttentionBackwardArgs& args
                       a);
 }
 
+// Null: the kernels here run. Documents are packed into rows as they come, so that every row may have several.
+template <typename Args>
+absl::StatusOr<const CudnnAttention*> EngineFor(CudaContext& cuda, const Args& args) {
+  if (!args.cudnn || args.q.dtype != DType::kBF16) return nullptr;
+  CudnnAttentionShape shape;
+  shape.attention = args.shape;
+  shape.rows = args.q.dims[0] / args.shape.context;
+  return cuda.impl().cudnn_engines->Find(cuda, shape);
+}
+
 }  // namespace
 
 absl::Status FlashAttention(CudaContext& cuda, const FlashAttentionArgs& args) {
   if (args.q.element_count() == 0) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(const CudnnAttention* const engine, EngineFor(cuda, args));
+  if (engine != nullptr) return engine->Forward(cuda, args);
   TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args.shape, args.q));
   return VisitFloat(args.q.dtype, [&](auto element) {
     return Forward<decltype(element)>(d, args, cuda.impl().stream.get());
@@ -219,6 +232,8 @@ absl::Status FlashAttention(CudaContext& cuda, const FlashAttentionArgs& args) {
 
 absl::Status FlashAttentionBackward(CudaContext& cuda, const FlashAttentionBackwardArgs& args) {
   if (args.q.element_count() == 0) return absl::OkStatus();
+  TUNESMITH_ASSIGN_OR_RETURN(const CudnnAttention* const engine, EngineFor(cuda, args));
+  if (engine != nullptr) return engine->Backward(cuda, args);
   TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args.shape, args.q));
   TUNESMITH_ASSIGN_OR_RETURN(float* const deltas, ScratchFor<float>(cuda, d.query_count()));
   return VisitFloat(args.q.dtype, [&](auto element) {

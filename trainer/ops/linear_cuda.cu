@@ -11,18 +11,10 @@ GemmOperand Whole(const Tensor& tensor) {
   return {.data = tensor.data, .row_stride = tensor.dims[1]};
 }
 
-template <typename T>
-__global__ void BroadcastKernel(int64_t count, int64_t columns, const T* bias, const T* addend,
-                                T* y) {
-  const int64_t i = GlobalThread();
-  if (i >= count) return;
-  const T value = bias[i % columns];
-  y[i] = addend == nullptr ? value : FromFloat<T>(ToFloat(value) + ToFloat(addend[i]));
-}
-
-// y = x weight^T scale + beta * c.
-absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, const Tensor& c,
-                     float beta, const Tensor& y, float scale) {
+// y = x weight^T scale + addend + bias, where there are these.
+absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, const Tensor& addend,
+                     const Tensor& bias, const Tensor& y, float scale) {
+  const bool adds = addend.data != nullptr;
   return Gemm(cuda, {.m = x.dims[0],
                      .n = weight.dims[0],
                      .k = x.dims[1],
@@ -31,10 +23,11 @@ absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, c
                      .a = Whole(x),
                      .b = Whole(weight),
                      .transpose_b = true,
-                     .c = Whole(c),
+                     .c = Whole(adds ? addend : y),
                      .d = Whole(y),
+                     .bias = bias.data,
                      .alpha = scale,
-                     .beta = beta});
+                     .beta = adds ? 1.0f : 0.0f});
 }
 
 template <typename T>
@@ -49,22 +42,12 @@ struct Element {
 }  // namespace
 
 absl::Status Linear(CudaContext& cuda, const LinearArgs& args) {
-  const bool adds = args.addend.data != nullptr;
-  return Product(cuda, args.x, args.weight, adds ? args.addend : args.y, adds ? 1.0f : 0.0f, args.y,
+  return Product(cuda, args.x, args.weight, args.addend, {}, args.y,
                  static_cast<float>(args.scale));
 }
 
-// The bias is written to every row first, so that the product adds to it in f32 and rounds once.
 absl::Status LinearBias(CudaContext& cuda, const LinearBiasArgs& args) {
-  const int64_t count = args.y.element_count();
-  if (count == 0) return absl::OkStatus();
-  TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.y.dtype, [&](auto element) {
-    using T = decltype(element);
-    return LaunchKernel(BroadcastKernel<T>, {BlockCount(count)}, cuda.impl().stream.get(), count,
-                        args.y.dims[1], args.bias.as<const T>(), args.addend.as<const T>(),
-                        args.y.as<T>());
-  }));
-  return Product(cuda, args.x, args.weight, args.y, 1.0f, args.y, 1.0f);
+  return Product(cuda, args.x, args.weight, args.addend, args.bias, args.y, 1.0f);
 }
 
 absl::Status LinearBackwardInput(CudaContext& cuda, const LinearBackwardInputArgs& args) {

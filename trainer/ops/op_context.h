@@ -19,4 +19,7 @@ struct OpContext {
       nullptr;  // the other ranks, over memory of the device; null on the CPU, whose memory is the host's
 };
 
+// What programs for the context's device are built with.
+planner::Backend BackendOf(const OpContext& context);
+
 }  // namespace tunesmith::trainer

@@ -149,6 +149,7 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                  .probabilities = out[1],
                                  .shape = ShapeOf(call)});
     case OpKind::kFlashAttention:
+    case OpKind::kCudnnAttention:
       return FlashAttention(context, {.q = in[0],
                                       .k = in[1],
                                       .v = in[2],
@@ -156,7 +157,8 @@ absl::Status RunForward(const OpContext& context, const OpCall& call) {
                                       .o = out[0],
                                       .log_sum_exp = out[1],
                                       .workspace = out[2],
-                                      .shape = ShapeOf(call)});
+                                      .shape = ShapeOf(call),
+                                      .cudnn = call.kind == OpKind::kCudnnAttention});
     case OpKind::kDequantizeNf4:
       return DequantizeNf4(context, {.codes = in[0],
                                      .absmax = in[1],
@@ -262,18 +264,21 @@ absl::Status RunBackward(const OpContext& context, const OpCall& call) {
                                          .workspace = out[3],
                                          .shape = ShapeOf(call)});
     case OpKind::kFlashAttentionBackward:
-      return FlashAttentionBackward(context, {.d_o = in[0],
-                                              .q = in[1],
-                                              .k = in[2],
-                                              .v = in[3],
-                                              .o = in[4],
-                                              .log_sum_exp = in[5],
-                                              .document_starts = in[6],
-                                              .dq = out[0],
-                                              .dk = out[1],
-                                              .dv = out[2],
-                                              .workspace = out[3],
-                                              .shape = ShapeOf(call)});
+    case OpKind::kCudnnAttentionBackward:
+      return FlashAttentionBackward(context,
+                                    {.d_o = in[0],
+                                     .q = in[1],
+                                     .k = in[2],
+                                     .v = in[3],
+                                     .o = in[4],
+                                     .log_sum_exp = in[5],
+                                     .document_starts = in[6],
+                                     .dq = out[0],
+                                     .dk = out[1],
+                                     .dv = out[2],
+                                     .workspace = out[3],
+                                     .shape = ShapeOf(call),
+                                     .cudnn = call.kind == OpKind::kCudnnAttentionBackward});
     case OpKind::kSwiGluBackward:
       return SwiGluBackward(context, {.dy = in[0],
                                       .gate = in[1],

@@ -197,6 +197,9 @@ cudaError_t Free(std::map<std::byte*, size_t>& memory, void* data) {
 cudaError_t cudaMalloc(void** data, size_t bytes) { return Allocate(device_memory, data, bytes); }
 cudaError_t cudaFree(void* data) { return Free(device_memory, data); }
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
+  // A host that locks none, for tests of what happens then.
+  if (std::getenv("TUNESMITH_EMULATED_HOST_LOCKS_NONE") != nullptr)
+    return Error(cudaErrorMemoryAllocation, "the host locks no memory");
   return Allocate(pinned_memory, data, bytes);
 }
 cudaError_t cudaFreeHost(void* data) { return Free(pinned_memory, data); }
@@ -245,6 +248,11 @@ cudaError_t cudaMemcpy2DAsync(void* target, size_t target_pitch, const void* sou
                   static_cast<const std::byte*>(source) + row * source_pitch, width);
   });
   return cudaSuccess;
+}
+
+void tunesmith::emulation::PutTask(EmulatedStream* stream, std::function<void()> task) {
+  const std::lock_guard lock(mutex);
+  Put(stream, std::move(task));
 }
 
 // A function that calls CUDA never ends: it may not.

@@ -34,6 +34,9 @@ void UnmakeStream(EmulatedStream* stream);
 // Null: at once.
 void Put(EmulatedStream* stream, std::function<void()> task);
 
+// The same from outside of the runtime.
+void PutTask(EmulatedStream* stream, std::function<void()> task);
+
 // Runs the stream's tasks up to a position, or all.
 void RunUntil(EmulatedStream* stream, int64_t position);
 void RunAll(EmulatedStream* stream);

@@ -68,8 +68,10 @@ constexpr Properties kRtx4090 = {.name = "NVIDIA GeForce RTX 4090",
 }  // namespace
 
 const std::vector<DescribedDevice>& DescribedDevices() {
-  static const auto* const devices = new std::vector<DescribedDevice>{
-      {"H100", Describe(kH100)}, {"A100", Describe(kA100)}, {"RTX4090", Describe(kRtx4090)}};
+  static const auto* const devices =
+      new std::vector<DescribedDevice>{{"H100", 90, Describe(kH100)},
+                                       {"A100", 80, Describe(kA100)},
+                                       {"RTX4090", 89, Describe(kRtx4090)}};
   return *devices;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,7 @@ namespace tunesmith::trainer {
 
 struct DescribedDevice {
   std::string name;  // "H100"
+  int64_t compute_capability = 0;
   std::string json;  // what cuDNN is told of it
 };
 

@@ -3,8 +3,7 @@
 #include <cuda_runtime_api.h>
 #include <library_types.h>
 
-// The names of cublasLt that the project uses. Descriptors and layouts are counted, so that a leak shows; the heuristic knows no algorithm, so that
-// the project's own kernel computes every product.
+// The names of cublasLt that the project uses; cublaslt_emulated.cc has what they do.
 
 enum cublasStatus_t {
   CUBLAS_STATUS_SUCCESS = 0,
@@ -13,7 +12,13 @@ enum cublasStatus_t {
 };
 enum cublasOperation_t { CUBLAS_OP_N, CUBLAS_OP_T };
 enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68 };
-enum cublasLtMatmulDescAttributes_t { CUBLASLT_MATMUL_DESC_TRANSA, CUBLASLT_MATMUL_DESC_TRANSB };
+enum cublasLtMatmulDescAttributes_t {
+  CUBLASLT_MATMUL_DESC_TRANSA,
+  CUBLASLT_MATMUL_DESC_TRANSB,
+  CUBLASLT_MATMUL_DESC_EPILOGUE,
+  CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+};
+enum cublasLtEpilogue_t { CUBLASLT_EPILOGUE_DEFAULT = 1, CUBLASLT_EPILOGUE_BIAS = 4 };
 enum cublasLtMatrixLayoutAttribute_t {
   CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
   CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
@@ -27,12 +32,16 @@ enum cublasLtMatmulPreferenceAttributes_t {
 };
 
 struct cublasLtContext;
-struct EmulatedDescriptor;
+struct EmulatedProduct;
+struct EmulatedLayout;
+struct EmulatedPreference;
 using cublasLtHandle_t = cublasLtContext*;
-using cublasLtMatmulDesc_t = EmulatedDescriptor*;
-using cublasLtMatrixLayout_t = EmulatedDescriptor*;
-using cublasLtMatmulPreference_t = EmulatedDescriptor*;
-struct cublasLtMatmulAlgo_t {};
+using cublasLtMatmulDesc_t = EmulatedProduct*;
+using cublasLtMatrixLayout_t = EmulatedLayout*;
+using cublasLtMatmulPreference_t = EmulatedPreference*;
+struct cublasLtMatmulAlgo_t {
+  uint64_t data[8];
+};
 struct cublasLtMatmulHeuristicResult_t {
   cublasLtMatmulAlgo_t algo;
   cublasStatus_t state;

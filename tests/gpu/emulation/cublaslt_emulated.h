@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+
+// What the emulated cublasLt offers, for tests of how algorithms are chosen.
+namespace tunesmith::emulation {
+
+// Algorithms that the heuristic names for a product, likeliest first. The i-th takes `delays_ms[i]` longer; a negative one fails when it runs. They all compute the same.
+inline constexpr int kMostAlgorithms = 4;
+struct EmulatedAlgorithms {
+  int count = 1;
+  int delays_ms[kMostAlgorithms] = {};
+  int64_t run_counts[kMostAlgorithms] = {};  // how often each has run
+};
+EmulatedAlgorithms& Algorithms();
+
+}  // namespace tunesmith::emulation
