@@ -149,6 +149,7 @@ class GpuCheckTest(unittest.TestCase):
         self.assertEqual(json.loads((self.out / "nvidia-h100-80gb-hbm3-calibration.json").read_text())["id"], "H100-SXM-1")
         self.assertEqual(self.rows()["predicted step times, unseen points: largest error"]["measured"], 0.09)
         self.assertFalse(self.rows()["predicted step times, unseen points: largest error"]["higher_is_better"])
+        self.assertIn("; 48 points", self.rows()["predicted step times, unseen points: largest error"]["work"])
         self.assertEqual(gpu_rows.outside_arena_bytes(self.report(), STEP), 610 << 20)
 
     def test_no_calibration_no_points(self):

@@ -75,5 +75,7 @@ absl::Status CompareLosses(const SelfTestResult& result, const SelfTestResult& r
 // [--documents short|filled] [--weights drawn|noise] [--warm-up none|micro|step] [--count-used yes|no] [--seconds S]`, without its name. Prints one JSON object to stdout. With --compare cpu the same model is trained on the CPU in fp32 and the losses have to
 // agree, to 1e-4 nats in fp32 and 0.01 in bf16. INVALID_ARGUMENT names an option that is not understood.
 absl::Status SelfTestCommand(absl::Span<const std::string> arguments);
+// The same as a process: tells stderr what went wrong, and returns the exit status.
+int SelfTestMain(const std::vector<std::string>& arguments);
 
 }  // namespace tunesmith::trainer

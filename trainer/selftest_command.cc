@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/numbers.h"
@@ -191,6 +192,13 @@ absl::Status SelfTestCommand(absl::Span<const std::string> arguments) {
   }
   std::printf("%s\n", report.dump().c_str());
   return agrees;
+}
+
+int SelfTestMain(const std::vector<std::string>& arguments) {
+  const absl::Status status = SelfTestCommand(arguments);
+  if (status.ok()) return EXIT_SUCCESS;
+  std::fprintf(stderr, "tunesmith-selftest: %s\n", std::string(status.message()).c_str());
+  return EXIT_FAILURE;
 }
 
 }  // namespace tunesmith::trainer

@@ -148,6 +148,13 @@ def memory_text(report, result):
     return "; device memory predicted %d, measured %d (%+.2f %%)%s" % (memory[0], memory[1], 100 * (memory[0] / memory[1] - 1), host)
 
 
+def conditions(report, stage, result):
+    """What a figure is of that only its result knows."""
+    if stage in ("speed", "contexts"):
+        return memory_text(report, result)
+    return "; %d points" % result["point_count"] if "point_count" in result else ""
+
+
 def row_of(report, row):
     stage, name = row["step"]
     step = report["stages"].get(stage, {}).get(name, {})
@@ -156,7 +163,7 @@ def row_of(report, row):
         measured, spread = row["value"](result)
     except (KeyError, ValueError, ZeroDivisionError):
         measured, spread = None, None
-    work = row["work"] + (memory_text(report, result) if stage in ("speed", "contexts") else "")
+    work = row["work"] + conditions(report, stage, result)
     return {
         "work": work, "unit": row["unit"], "measured": NOT_MEASURED if measured is None else measured, "spread": spread, "peer": row["peer"], "peer_value": row["peer_value"],
         "to_reach": row["to_reach"], "higher_is_better": row.get("higher_is_better", True), "gpu": report["device"]["name"], "driver": report["device"].get("driver"),

@@ -71,7 +71,7 @@ PointAxes OfGpus() {
           .least_seconds = 0.02,
           .most_seconds = 1.5,
           .most_arena_bytes = 28 * kGiB,
-          .most_pinned_bytes = 4 * kGiB,
+          .most_pinned_bytes = 2 * kGiB,
           .group_bytes = 56 * kGiB,
           .measures_pace = true};
 }

@@ -17,6 +17,8 @@
 //   memory_worst, memory_bias, memory_under_count   of a GPU's memory in all: as above, and points that took more than predicted
 //   left_out_count, failed_count           points that there was no time for, and that did not run
 //   to_device_bytes_per_second, from_device_bytes_per_second   of a GPU: pinned copies
+#include "tests/benchmarks/accuracy_bench.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -177,11 +179,12 @@ int Fail(const absl::Status& status, int exit_status) {
 }
 
 }  // namespace
-}  // namespace tunesmith
 
-int main(int argc, char** argv) {
-  const auto options = tunesmith::ParseOptions(std::vector<std::string>(argv + 1, argv + argc));
-  if (!options.ok()) return tunesmith::Fail(options.status(), 2);
-  const absl::Status status = tunesmith::Run(*options);
-  return status.ok() ? EXIT_SUCCESS : tunesmith::Fail(status, EXIT_FAILURE);
+int AccuracyBenchMain(const std::vector<std::string>& arguments) {
+  const auto options = ParseOptions(arguments);
+  if (!options.ok()) return Fail(options.status(), 2);
+  const absl::Status status = Run(*options);
+  return status.ok() ? EXIT_SUCCESS : Fail(status, EXIT_FAILURE);
 }
+
+}  // namespace tunesmith
