@@ -66,6 +66,8 @@ absl::StatusOr<Pace> Pace::Open(const trainer::OpContext& context, planner::Prec
 }
 
 absl::StatusOr<double> Pace::Measure() {
+  // A GPU goes on while who launches its kernels waits for a processor.
+  if (executor_->context().device == planner::BackendKind::kCuda) return MeasureWithOthers();
   const trainer::ThreadPool* const threads = executor_->context().threads;
   std::vector<double> seconds;
   for (int i = 0; i < kSteps; ++i) {

@@ -38,8 +38,10 @@ absl::StatusOr<Round> RunRound(Executor& executor, int64_t thread_count) {
   const absl::StatusOr<double> observed = RunStep(executor);
   executor.set_observer(nullptr);
   TUNESMITH_ASSIGN_OR_RETURN(round.step_seconds, observed);
+  // A GPU goes on while who launches its kernels waits for a processor.
   if (executor.context().device == planner::BackendKind::kCuda) {
     TUNESMITH_ASSIGN_OR_RETURN(round.step_seconds, RunStep(executor));
+    return round;
   }
   round.waited_share = waits.Share();
   return round;

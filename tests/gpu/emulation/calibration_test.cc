@@ -86,6 +86,7 @@ TEST(CalibrationTest, HoldsRatesOfTheDeviceAndWhatLiesBesideTheArena) {
   const auto calibration = Probe(options, device.context(), [](const v1::CalibrationProgress&) {});
   ASSERT_TRUE(calibration.ok()) << calibration.status();
   EXPECT_EQ(calibration->device_name, "H100-SXM");
+  EXPECT_EQ(calibration->busy_share, 0) << "a device waits for no processor";
   std::set<std::string> products;
   for (const planner::GemmPoint& point : calibration->gemm) products.insert(point.op_kind);
   EXPECT_TRUE(products.contains("linear"));
