@@ -1,5 +1,6 @@
 #include "common/meminfo.h"
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -24,6 +25,15 @@ int64_t MeminfoBytes(std::string_view meminfo, std::string_view field) {
       return CheckedMultiply(kibibytes, kKiB, "meminfo").value_or(0);
     }
   }
+  return 0;
+}
+
+int64_t PeakResidentBytes() {
+  constexpr std::string_view kField = "VmHWM:";
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(kField))
+      return std::strtoll(line.c_str() + kField.size(), nullptr, 10) * kKiB;
   return 0;
 }
 

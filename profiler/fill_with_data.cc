@@ -3,36 +3,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/dtype.h"
 #include "common/random.h"
 #include "common/status_macros.h"
-#include "trainer/write_quantized.h"
+#include "trainer/noise_weights.h"
 
 namespace tunesmith::profiler {
 
 absl::Status FillWithData(trainer::Executor& executor) {
+  TUNESMITH_RETURN_IF_ERROR(trainer::FillWithNoise(executor.arena()));
   const planner::Program& program = executor.program();
-  std::vector<float> noise;
-  for (const planner::Parameter& p : program.parameters) {
-    const planner::Buffer& b = program.buffers[static_cast<size_t>(p.weight)];
-    noise.resize(static_cast<size_t>(trainer::ElementCountOf(program, p)));
-    for (size_t i = 0; i < noise.size(); ++i)
-      noise[i] = static_cast<float>(0.04 * RandomUniform(7, i) - 0.02);
-    if (p.absmax >= 0) {
-      for (int64_t i = 0; i < b.instance_count; ++i)
-        TUNESMITH_RETURN_IF_ERROR(trainer::WriteQuantized(executor.arena(), p, i, noise));
-      continue;
-    }
-    std::vector<uint16_t> narrow;
-    const void* data = noise.data();
-    if (b.dtype == DType::kBF16) {
-      for (float x : noise) narrow.push_back(Bf16FromFloat(x));
-      data = narrow.data();
-    }
-    for (int64_t i = 0; i < b.instance_count; ++i)
-      TUNESMITH_RETURN_IF_ERROR(
-          executor.arena().Write(p.weight, i, data, planner::InstanceBytes(b)));
-  }
   const int64_t rows = program.buffers[static_cast<size_t>(program.host.tokens)].dims[0],
                 context = program.inputs.workload.context;
   std::vector<int32_t> tokens, positions, starts(static_cast<size_t>(rows), 0);

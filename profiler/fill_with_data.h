@@ -5,8 +5,7 @@
 
 namespace tunesmith::profiler {
 
-// Small random numbers in every weight and plausible inputs, for programs that are timed: zeros would run faster than data. Moments keep their
-// values.
+// Random weights (trainer/noise_weights.h) and plausible inputs, for programs that are timed: zeros would run faster than data. A document fills each row.
 absl::Status FillWithData(trainer::Executor& executor);
 
 }  // namespace tunesmith::profiler

@@ -6,6 +6,7 @@
 
 #include "common/median.h"
 #include "common/status_macros.h"
+#include "common/units.h"
 #include "planner/model/hardware.h"
 #include "planner/price/price.h"
 
@@ -92,11 +93,16 @@ std::vector<Sample> AtOnePace(const std::vector<Sample>& samples, const Drift& d
   return paced;
 }
 
-// The least: what the profiler itself keeps of samples is no job's.
-int64_t OutsideArenaBytes(const std::vector<Sample>& samples) {
-  int64_t least = samples[0].outside_arena_bytes;
-  for (const Sample& sample : samples) least = std::min(least, sample.outside_arena_bytes);
-  return least;
+// Of a host the least: what the profiler itself keeps of samples is no job's. Of a GPU the most: kernels are loaded when they run for the first time, and a job may need any of
+// them; an arena that ends within a page of the device takes one more.
+int64_t OutsideArenaBytes(const std::vector<Sample>& samples, bool gpu) {
+  constexpr int64_t kGpuPageBytes = 2 * kMiB;
+  const auto [least, most] =
+      std::minmax_element(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+        return a.outside_arena_bytes < b.outside_arena_bytes;
+      });
+  if (!gpu) return least->outside_arena_bytes;
+  return most->outside_arena_bytes > 0 ? most->outside_arena_bytes + kGpuPageBytes : 0;
 }
 
 double BusyShareOf(const std::vector<Sample>& samples) {
@@ -143,7 +149,7 @@ absl::Status FitCalibration(const std::vector<Sample>& measured,
       errors.push_back(ErrorWhenLeftOut(samples, i, drift.of_sample[i], hardware, calibration));
   }
   calibration = prices.calibration();
-  calibration.outside_arena_bytes = OutsideArenaBytes(samples);
+  calibration.outside_arena_bytes = OutsideArenaBytes(samples, hardware.compute_capability > 0);
   calibration.busy_share = BusyShareOf(samples);
   calibration.pace_seconds = drift.pace_seconds;
   calibration.step_factor = std::exp(Median(ratios));

@@ -16,9 +16,10 @@ struct Sample {
   std::shared_ptr<const planner::Program> program;
   OpStatistics ops;
   double step_seconds = 0;
-  double step_spread = 0;           // longest less shortest, over the median
-  double spent_seconds = 0;         // of the budget
-  int64_t outside_arena_bytes = 0;  // resident memory beside the arena; 0: not measured
+  double step_spread = 0;    // longest less shortest, over the median
+  double spent_seconds = 0;  // of the budget
+  int64_t outside_arena_bytes =
+      0;  // resident memory, or a GPU's, beside the arena; 0: not measured
   double waited_share =
       0;  // of the threads' time that other work took, median over the steps that count
   double pace_before_seconds = 0;  // Pace::Measure before and after it; 0: not measured

@@ -9,6 +9,10 @@
 namespace tunesmith::profiler {
 
 void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall& call, double seconds) {
+  // What a GPU's host updates and what passes their link is of the same kinds as what the GPU does in its own memory, and is priced otherwise.
+  if (program_->inputs.backend.kind == planner::BackendKind::kCuda &&
+      op.stream != planner::Stream::kCompute)
+    return;
   const planner::OpCost cost = planner::CostOf(*program_, op, call.attributes.accumulate);
   Key key{op.kind, {std::llround(cost.bytes), 0, 0}};
   double work = cost.bytes;

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/host_fingerprint.h"
@@ -19,11 +20,13 @@
 #include "profiler/fit_calibration.h"
 #include "profiler/host_probe.h"
 #include "profiler/kept_samples.h"
+#include "profiler/link_probe.h"
 #include "profiler/pace.h"
 #include "profiler/probe_program.h"
 #include "profiler/probe_programs.h"
 #include "profiler/run_step.h"
 #include "profiler/short_runs.h"
+#include "trainer/device_use.h"
 #include "trainer/thread_pool.h"
 
 namespace tunesmith::profiler {
@@ -80,13 +83,22 @@ void TimeDisk(const ProbeOptions& options, planner::Calibration& calibration) {
         StrCat("the disk of checkpoints was not measured: ", std::string(rate.status().message())));
 }
 
+// Copies are priced from the datasheet of the link: a host whose link is slower than that has to be known.
+absl::Status NoteLink(const ProbeOptions& options, const trainer::OpContext& context) {
+  TUNESMITH_ASSIGN_OR_RETURN(const LinkRates rates, MeasureLink(context));
+  options.note(absl::StrFormat("pinned copies: %.1f GB/s to the device, %.1f GB/s from it",
+                               rates.to_device_bytes_per_second * 1e-9,
+                               rates.from_device_bytes_per_second * 1e-9));
+  return absl::OkStatus();
+}
+
 // What programs of one rank on one device do not show. After them: threads that have been leave memory behind, which would count as a process's.
 absl::Status ProbeHost(const ProbeOptions& options, const trainer::OpContext& context,
                        planner::Calibration& calibration) {
   if (SecondsOfHost(options) == 0) return absl::OkStatus();
   calibration.host_memory_bytes_per_second = HostMemoryBytesPerSecond();
   TimeDisk(options, calibration);
-  if (context.device != planner::BackendKind::kCpu) return absl::OkStatus();
+  if (context.device != planner::BackendKind::kCpu) return NoteLink(options, context);
   TUNESMITH_ASSIGN_OR_RETURN(calibration.sharing_factor, SharingFactor(context, options.precision));
   return ProbeCollectives(options.rank_binary, options.note, calibration);
 }
@@ -175,7 +187,7 @@ class Prober {
     if (left <= 0 && samples_.size() >= kLeastPrograms) return absl::OkStatus();
     const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
     absl::StatusOr<Sample> sample = ProbeProgram(task.program, context_, until);
-    if (absl::IsResourceExhausted(sample.status()) && !samples_.empty()) return absl::OkStatus();
+    if (CanBeLeftOut(sample.status())) return absl::OkStatus();
     TUNESMITH_RETURN_IF_ERROR(sample.status());
     sample->is_short_run = task.is_short_run;
     if (context_.device == planner::BackendKind::kCpu) clocks_.push_back(ProcessorHertz());
@@ -185,6 +197,14 @@ class Prober {
     return absl::OkStatus();
   }
 
+  // What does not fit says nothing of what does; nor does what a device has no kernel for, which is told.
+  bool CanBeLeftOut(const absl::Status& status) const {
+    if (samples_.empty()) return false;
+    if (absl::IsUnimplemented(status))
+      options_.note(StrCat("a program was left out: ", std::string(status.message())));
+    return absl::IsResourceExhausted(status) || absl::IsUnimplemented(status);
+  }
+
   // Of before and after the program.
   absl::Status MeasurePace(Sample& sample) {
     if (!pace_) return absl::OkStatus();
@@ -192,8 +212,8 @@ class Prober {
     TUNESMITH_ASSIGN_OR_RETURN(pace_seconds_, pace_->Measure());
     sample.pace_after_seconds = pace_seconds_;
     if (sample.outside_arena_bytes > 0)
-      sample.outside_arena_bytes =
-          std::max<int64_t>(0, sample.outside_arena_bytes - pace_->arena_bytes());
+      sample.outside_arena_bytes = std::max<int64_t>(
+          0, sample.outside_arena_bytes - trainer::AllocatedBytes(context_, pace_->arena_bytes()));
     return absl::OkStatus();
   }
 

@@ -12,6 +12,7 @@
 #include "profiler/host_probe.h"
 #include "profiler/run_step.h"
 #include "profiler/wait_seconds.h"
+#include "trainer/device_use.h"
 #include "trainer/executor.h"
 #include "trainer/thread_pool.h"
 
@@ -29,7 +30,7 @@ int64_t ArenaBytes(Executor& executor) {
   return plan.device_bytes() + plan.host_bytes();
 }
 
-// On a GPU ops that are timed wait for each other, so that the step is run once more without; a processor runs them one after the other anyhow.
+// On a GPU the events between ops that are timed take a little themselves, so that the step is run once more without; a processor runs them one after the other anyhow.
 absl::StatusOr<Round> RunRound(Executor& executor, int64_t thread_count) {
   Round round{.ops = OpStatistics(&executor.program())};
   const WaitMeter waits(thread_count);
@@ -37,8 +38,10 @@ absl::StatusOr<Round> RunRound(Executor& executor, int64_t thread_count) {
   const absl::StatusOr<double> observed = RunStep(executor);
   executor.set_observer(nullptr);
   TUNESMITH_ASSIGN_OR_RETURN(round.step_seconds, observed);
+  // A GPU goes on while who launches its kernels waits for a processor.
   if (executor.context().device == planner::BackendKind::kCuda) {
     TUNESMITH_ASSIGN_OR_RETURN(round.step_seconds, RunStep(executor));
+    return round;
   }
   round.waited_share = waits.Share();
   return round;
@@ -84,6 +87,18 @@ Sample SampleOf(const std::shared_ptr<const planner::Program>& program,
   return sample;
 }
 
+// What the process takes beside the arena: of a device that has memory of its own, there.
+absl::StatusOr<int64_t> OutsideArenaBytes(Executor& executor) {
+  const trainer::OpContext& context = executor.context();
+  if (context.device == planner::BackendKind::kCpu) {
+    malloc_trim(0);  // what was freed of filling the weights is no part of a job
+    return std::max<int64_t>(0, ResidentBytes() - ArenaBytes(executor));
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t used, trainer::DeviceBytesInUse(context));
+  const int64_t arena = executor.arena().plan().device_bytes();
+  return std::max<int64_t>(0, used - trainer::AllocatedBytes(context, arena));
+}
+
 absl::StatusOr<Sample> RunProgram(const std::shared_ptr<const planner::Program>& program,
                                   const trainer::OpContext& context, double until) {
   const double start = MonotonicSeconds();
@@ -95,10 +110,7 @@ absl::StatusOr<Sample> RunProgram(const std::shared_ptr<const planner::Program>&
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<Round> rounds, RunRounds(*executor, thread_count, until));
   Sample sample = SampleOf(program, QuietRounds(std::move(rounds)));
   sample.spent_seconds = MonotonicSeconds() - start;
-  if (context.device == planner::BackendKind::kCpu) {
-    malloc_trim(0);  // what was freed of filling the weights is no part of a job
-    sample.outside_arena_bytes = std::max<int64_t>(0, ResidentBytes() - ArenaBytes(*executor));
-  }
+  TUNESMITH_ASSIGN_OR_RETURN(sample.outside_arena_bytes, OutsideArenaBytes(*executor));
   return sample;
 }
 

@@ -9,7 +9,7 @@
 
 namespace tunesmith::profiler {
 
-// Runs whole steps of a program with every op timed (on GPUs by turns with steps whose ops are not, which they disturb), after a micro-batch to warm up: until the monotonic clock
+// Runs whole steps of a program with every op timed (on GPUs by turns with steps whose ops are not, which timing disturbs a little), after a micro-batch to warm up: until the monotonic clock
 // (MonotonicSeconds) reads `until`, at least two. Where other work took processors meanwhile it goes on, at most as long again, for steps that had them; what others disturbed counts only where
 // there is nothing better. RESOURCE_EXHAUSTED where it does not fit; otherwise errors as Executor.
 absl::StatusOr<Sample> ProbeProgram(const std::shared_ptr<const planner::Program>& program,

@@ -100,7 +100,7 @@ std::vector<Probe> ProbesOf(const ModelSpec& model, int64_t context) {
   return probes;
 }
 
-std::vector<Probe> OtherProbes() {
+std::vector<Probe> OtherProbesOfCpus() {
   const ModelSpec wide = Small("llama", 2048, 5632, 16, 4, 128, 2),
                   middle = NormedHeads(Small("llama", 1024, 2816, 8, 4, 128, 4)),
                   narrow = Small("llama", 320, 864, 10, 10, 32, 4), plain = PlainSmall(768, 12, 5),
@@ -131,6 +131,37 @@ std::vector<Probe> OtherProbes() {
         .offload = planner::Offload::kOptimizer}}};
 }
 
+// As wide as models that GPUs fine-tune, with their vocabularies and contexts: what is predicted lies between.
+std::vector<Probe> OtherProbesOfGpus() {
+  constexpr int64_t kContextLimit = 1 << 17;
+  const auto made = [](ModelSpec model, int64_t vocab_size) {
+    model.vocab_size = vocab_size;
+    model.context_limit = kContextLimit;
+    return model;
+  };
+  const ModelSpec wide = made(Small("llama", 4096, 14336, 32, 8, 128, 2), 128256),
+                  widest = made(Small("llama", 8192, 28672, 64, 8, 128, 1), 32000),
+                  middle = made(NormedHeads(Small("llama", 2048, 6144, 16, 8, 128, 4)), 151936),
+                  narrow = made(Small("llama", 896, 4864, 14, 2, 64, 8), 151936),
+                  plain = made(PlainSmall(2560, 20, 4), 50304);
+  const auto eager = AttentionKernel::kEager;
+  return {{wide, {.method = Method::kLora, .context = 8192}},
+          {narrow, {.method = Method::kFull, .context = 1024, .micro_batch = 16}},
+          {middle, {.method = Method::kFull, .context = 4096, .micro_batch = 2}},
+          {widest, {.method = Method::kQlora, .context = 2048, .micro_batch = 2}},
+          {narrow, {.method = Method::kLora, .context = 32768}},
+          {wide, {.method = Method::kQlora, .context = 512, .micro_batch = 4, .rank = 64}},
+          {middle, {.method = Method::kFull, .attention = eager, .context = 2048}},
+          {wide, {.method = Method::kLora, .context = 32768, .rank = 8}},
+          {plain, {.method = Method::kFull, .context = 1024, .micro_batch = 4}},
+          {narrow, {.attention = eager, .context = 512, .micro_batch = 8, .rank = 4}},
+          {wide, {.method = Method::kFull, .context = 2048, .micro_batch = 2}},
+          {middle, {.method = Method::kLora, .attention = eager, .context = 4096}},
+          {widest, {.method = Method::kLora, .context = 16384}},
+          {narrow, {.method = Method::kFull, .context = 16384}},
+          {plain, {.method = Method::kFull, .context = 4096}}};
+}
+
 }  // namespace
 
 int64_t UncachedLayerCount(const ModelSpec& model) {
@@ -153,9 +184,9 @@ std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
   ModelSpec model = probe.model;
   model.layer_count = std::min(model.layer_count, UncachedLayerCount(model));
   std::vector<Probe> probes = ProbesOf(model, probe.context);
-  if (backend.kind == planner::BackendKind::kCpu) {
-    for (Probe& other : OtherProbes()) probes.push_back(std::move(other));
-  }
+  for (Probe& other :
+       backend.kind == planner::BackendKind::kCpu ? OtherProbesOfCpus() : OtherProbesOfGpus())
+    probes.push_back(std::move(other));
   std::vector<planner::ProgramInputs> programs;
   for (Probe& p : probes) {
     // A GPU has the time to see on all shapes how gradients are added up; of a processor the smaller ones show it.

@@ -18,8 +18,8 @@ struct ProbeModel {
 };
 
 // Step programs whose ops together spread over the shapes that fine-tunes are made of, the most useful ones first: a few layers of the model with its true
-// widths under every method and both attention kernels; then, on CPUs, small models of other widths, head sizes, contexts and kinds of blocks, so that models that
-// were not probed lie between measured points. Every kind of op is in two of them at least, so that each can be predicted from the others.
+// widths under every method and both attention kernels; then models of other widths, head sizes, contexts and kinds of blocks, small ones on CPUs and on GPUs a few layers of
+// large ones, so that models that were not probed lie between measured points. Every kind of op is in two of them at least, so that each can be predicted from the others.
 std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
                                                   const planner::Backend& backend);
 

@@ -11,6 +11,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/model/catalog.h"
+#include "planner/model/device_names.h"
 #include "profiler/collective_probe.h"
 #include "profiler/kept_samples.h"
 #include "profiler/probe.h"
@@ -20,6 +21,7 @@
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/cuda/cuda_context.h"
 #include "trainer/model_io/weight_source.h"
 #include "trainer/open_device.h"
 
@@ -108,10 +110,11 @@ absl::StatusOr<ProbeOptions> OptionsOf(const Flags& flags, const trainer::OpCont
   TUNESMITH_ASSIGN_OR_RETURN(options.budget_seconds, ParseDurationSeconds(flags.budget));
   TUNESMITH_ASSIGN_OR_RETURN(options.model, ResolveModel(flags.model));
   if (context.device == planner::BackendKind::kCuda) {
-    if (flags.hardware.empty())
-      return absl::InvalidArgumentError(
-          "--hardware is needed with a GPU: its name in `tunesmith gpus`, e.g. H100-SXM");
-    options.device_name = flags.hardware;
+    TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
+                               flags.hardware.empty()
+                                   ? planner::FindHardwareOfDevice(context.cuda->info().name)
+                                   : planner::FindHardware(flags.hardware));
+    options.device_name = hardware.name;
     options.precision = planner::Precision::kBf16;
   }
   return options;
@@ -180,7 +183,9 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--device", flags.device, "cpu or cuda:N")->capture_default_str();
   app.add_option("--hardware", flags.hardware,
-                 "name of the GPU in the hardware catalog (with --device cuda:N)");
+                 "name of the GPU in the hardware catalog (with --device cuda:N), where what the "
+                 "driver calls it "
+                 "is not known");
   app.add_option("--threads", flags.thread_count, "CPU threads; 0: one per processor")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

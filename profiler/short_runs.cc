@@ -6,6 +6,7 @@
 #include "common/random.h"
 #include "planner/model/model_tensors.h"
 #include "planner/program/build_program.h"
+#include "planner/program/memory_plan.h"
 
 namespace tunesmith::profiler {
 namespace {
@@ -18,6 +19,9 @@ using planner::Rung;
 constexpr size_t kCount = 20;
 constexpr uint64_t kSeed = 7;
 
+// What fits the memory of any GPU that is trained on; processors have bounds that keep steps smaller than that.
+constexpr int64_t kMostGpuBytes = int64_t{16} << 30;
+
 // What fits the time: multiplications and additions of a step, and states of full fine-tuning.
 struct Bounds {
   double flops;
@@ -25,7 +29,7 @@ struct Bounds {
 };
 Bounds BoundsOf(planner::BackendKind kind) {
   if (kind == planner::BackendKind::kCpu) return {.flops = 4e10, .parameter_count = 60'000'000};
-  return {.flops = 2e13, .parameter_count = 600'000'000};
+  return {.flops = 6e13, .parameter_count = 1'300'000'000};
 }
 
 class Draws {
@@ -33,6 +37,10 @@ class Draws {
   template <typename T, size_t N>
   T Of(const T (&values)[N]) {
     return values[static_cast<size_t>(RandomBelow(kSeed, next_++, static_cast<int64_t>(N)))];
+  }
+  template <typename T, size_t N, size_t M>
+  T OfEither(bool first, const T (&values)[N], const T (&others)[M]) {
+    return first ? Of(values) : Of(others);
   }
   bool OneIn(int64_t count) { return RandomBelow(kSeed, next_++, count) == 0; }
 
@@ -42,20 +50,21 @@ class Draws {
 
 int64_t DrawHiddenSize(Draws& draws, bool cpu) {
   constexpr int64_t kOfCpus[] = {384, 512, 640, 896, 1024, 1280, 1536, 2048},
-                    kOfGpus[] = {1024, 1536, 2048, 2560, 3072, 4096};
-  return cpu ? draws.Of(kOfCpus) : draws.Of(kOfGpus);
+                    kOfGpus[] = {1024, 1536, 2048, 3072, 4096, 4096};
+  return draws.OfEither(cpu, kOfCpus, kOfGpus);
 }
 
 // The widths alone; layers follow from the time that they take.
 ModelSpec DrawModel(Draws& draws, bool cpu) {
-  constexpr int64_t kHeadSizes[] = {32, 64, 64, 128}, kGroups[] = {1, 1, 2, 4},
-                    kVocabularies[] = {8192, 32000, 49152};
+  constexpr int64_t kHeadSizes[] = {32, 64, 64, 128}, kHeadSizesOfGpus[] = {64, 128, 128},
+                    kGroups[] = {1, 1, 2, 4}, kVocabularies[] = {8192, 32000, 49152},
+                    kVocabulariesOfGpus[] = {32000, 49152, 128256, 151936};
   constexpr double kRatios[] = {2.67, 3, 4, 5.4};
   ModelSpec model;
   model.name = "short-run";
   model.family = "llama";
   model.hidden_size = DrawHiddenSize(draws, cpu);
-  model.head_size = cpu ? draws.Of(kHeadSizes) : 128;
+  model.head_size = draws.OfEither(cpu, kHeadSizes, kHeadSizesOfGpus);
   model.head_count = model.hidden_size / model.head_size;
   model.kv_head_count = model.head_count / draws.Of(kGroups);
   if (model.kv_head_count == 0 || model.head_count % model.kv_head_count != 0)
@@ -63,7 +72,7 @@ ModelSpec DrawModel(Draws& draws, bool cpu) {
   model.intermediate_size = std::max<int64_t>(
       64,
       static_cast<int64_t>(draws.Of(kRatios) * static_cast<double>(model.hidden_size)) / 64 * 64);
-  model.vocab_size = draws.Of(kVocabularies);
+  model.vocab_size = draws.OfEither(cpu, kVocabularies, kVocabulariesOfGpus);
   model.context_limit = 1 << 17;
   model.tied_head = draws.OneIn(2);
   if (draws.OneIn(4)) {
@@ -98,8 +107,8 @@ planner::Mix DrawMix(Draws& draws, planner::Precision precision) {
 
 int64_t DrawContext(Draws& draws, bool cpu) {
   constexpr int64_t kOfCpus[] = {64, 128, 192, 256, 384, 512, 1024, 2048},
-                    kOfGpus[] = {512, 1024, 2048, 4096, 8192};
-  return cpu ? draws.Of(kOfCpus) : draws.Of(kOfGpus);
+                    kOfGpus[] = {512, 1024, 2048, 4096, 8192, 16384, 32768};
+  return draws.OfEither(cpu, kOfCpus, kOfGpus);
 }
 
 // Six for each parameter and token, and what attention forms of pairs.
@@ -148,6 +157,11 @@ planner::ProgramInputs DrawRun(Draws& draws, planner::Precision precision,
   return in;
 }
 
+bool Fits(const planner::Program& program) {
+  return program.inputs.backend.kind == planner::BackendKind::kCpu ||
+         planner::MeasureMemory(program).device_bytes() <= kMostGpuBytes;
+}
+
 }  // namespace
 
 std::vector<planner::ProgramInputs> ShortRuns(planner::Precision precision,
@@ -158,7 +172,8 @@ std::vector<planner::ProgramInputs> ShortRuns(planner::Precision precision,
     planner::ProgramInputs in = DrawRun(draws, precision, backend);
     if (in.model.layer_count == 0) continue;
     // Not every rung is there in every block.
-    if (planner::BuildProgram(in).ok()) runs.push_back(std::move(in));
+    const absl::StatusOr<planner::Program> program = planner::BuildProgram(in);
+    if (program.ok() && Fits(*program)) runs.push_back(std::move(in));
   }
   return runs;
 }

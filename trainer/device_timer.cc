@@ -28,12 +28,13 @@ class CpuTimer final : public DeviceTimer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DeviceTimer>> DeviceTimer::Create(const OpContext& context) {
+absl::StatusOr<std::unique_ptr<DeviceTimer>> DeviceTimer::Create(const OpContext& context,
+                                                                 planner::Stream stream) {
   switch (context.device) {
     case planner::BackendKind::kCpu:
       return std::make_unique<CpuTimer>();
     case planner::BackendKind::kCuda:
-      return CreateCudaTimer(*context.cuda);
+      return CreateCudaTimer(*context.cuda, stream);
   }
   return absl::InternalError("unknown device kind");
 }

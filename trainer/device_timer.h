@@ -8,11 +8,12 @@
 
 namespace tunesmith::trainer {
 
-// Seconds of device work between two points: on CUDA by events on the compute stream, on the CPU by the steady clock. Not thread safe.
+// Seconds of device work between two points of a stream: on CUDA by events, on the CPU by the steady clock. Not thread safe.
 class DeviceTimer {
  public:
   // `context` and what it points to must outlive the timer.
-  static absl::StatusOr<std::unique_ptr<DeviceTimer>> Create(const OpContext& context);
+  static absl::StatusOr<std::unique_ptr<DeviceTimer>> Create(
+      const OpContext& context, planner::Stream stream = planner::Stream::kCompute);
 
   DeviceTimer(const DeviceTimer&) = delete;
   DeviceTimer& operator=(const DeviceTimer&) = delete;

@@ -108,6 +108,7 @@ absl::Status Executor::Run(planner::SegmentKind kind) {
   TUNESMITH_RETURN_IF_ERROR(MeetAround(kind));
   TUNESMITH_RETURN_IF_ERROR(CanRepeat(*segment) ? RunRepeated(*segment, repeated_[kind])
                                                 : RunBlocks(*segment));
+  TUNESMITH_RETURN_IF_ERROR(TellObserver());
   return MeetAround(kind);
 }
 
@@ -175,6 +176,7 @@ absl::StatusOr<int32_t> Executor::RunSave(int32_t weight, int64_t instance) {
       if (copy.inputs[0].buffer != weight) continue;
       TUNESMITH_RETURN_IF_ERROR(MeetAround(segment->kind));
       TUNESMITH_RETURN_IF_ERROR(RunBlock(block, run.first + instance, segment->kind));
+      TUNESMITH_RETURN_IF_ERROR(TellObserver());
       TUNESMITH_RETURN_IF_ERROR(MeetAround(segment->kind));
       return copy.outputs[0].buffer;
     }
@@ -211,12 +213,20 @@ absl::Status Executor::RunOne(const planner::Op& op, const OpCall& call) {
   if (op.waits != 0 && context_.device == planner::BackendKind::kCuda)
     TUNESMITH_RETURN_IF_ERROR(context_.cuda->Wait(op.stream, op.waits));
   if (observer_ == nullptr) return Issue(op, call);
+  if (context_.device == planner::BackendKind::kCuda)
+    return op_times_.Time(op, call, [&] { return Issue(op, call); });
   const auto start = std::chrono::steady_clock::now();
   TUNESMITH_RETURN_IF_ERROR(Issue(op, call));
-  TUNESMITH_RETURN_IF_ERROR(Synchronize());
   observer_->OnOp(op, call,
                   std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   return absl::OkStatus();
+}
+
+absl::Status Executor::TellObserver() {
+  if (observer_ == nullptr) return absl::OkStatus();
+  return op_times_.Tell([this](const planner::Op& op, const OpCall& call, double seconds) {
+    observer_->OnOp(op, call, seconds);
+  });
 }
 
 OpCall Executor::Resolve(const planner::Op& op, int64_t run_index,

@@ -9,11 +9,12 @@
 #include "planner/program/program.h"
 #include "trainer/arena.h"
 #include "trainer/cuda/cuda_graph.h"
+#include "trainer/op_times.h"
 #include "trainer/ops/op_context.h"
 
 namespace tunesmith::trainer {
 
-// Sees every op as it runs: for profiling. Times are of the device: the executor waits for each op while it is observed.
+// Sees every op that has run: for profiling. Times are of the device: on a GPU where the op ran, in its queue, told when the segment is done (trainer/op_times.h).
 class OpObserver {
  public:
   virtual ~OpObserver() = default;
@@ -53,7 +54,7 @@ class Executor {
 
  private:
   Executor(planner::Program program, const OpContext& context, const Options& options)
-      : program_(std::move(program)), context_(context), options_(options) {}
+      : program_(std::move(program)), context_(context), options_(options), op_times_(context) {}
 
   // A segment that is run again and again.
   struct Repeated {
@@ -70,6 +71,7 @@ class Executor {
   absl::Status MeetAround(planner::SegmentKind kind);
   absl::Status RunBlock(const planner::Block& block, int64_t run_index, planner::SegmentKind kind);
   absl::Status RunOne(const planner::Op& op, const OpCall& call);
+  absl::Status TellObserver();
   // On the device, or on the host's processors behind what is queued.
   absl::Status Issue(const planner::Op& op, const OpCall& call);
   OpCall Resolve(const planner::Op& op, int64_t run_index, planner::SegmentKind kind) const;
@@ -79,6 +81,7 @@ class Executor {
   Options options_;
   std::unique_ptr<Arena> arena_;
   OpObserver* observer_ = nullptr;
+  OpTimes op_times_;  // of a GPU, while it is observed
   std::map<planner::SegmentKind, Repeated> repeated_;
 };
 

@@ -206,40 +206,51 @@ class StateLister {
   std::vector<StateTensor> tensors_;
 };
 
-absl::Status Write(Arena& arena, const std::optional<Piece>& piece, const void* bytes) {
-  if (!piece) return absl::OkStatus();
-  return arena.Write(piece->buffer, piece->instance,
-                     static_cast<const std::byte*>(bytes) + piece->tensor_first, piece->bytes,
-                     piece->buffer_first);
+absl::Status Write(Arena& arena, const std::vector<Piece>& pieces, const void* bytes) {
+  for (const Piece& piece : pieces)
+    TUNESMITH_RETURN_IF_ERROR(arena.Write(piece.buffer, piece.instance,
+                                          static_cast<const std::byte*>(bytes) + piece.tensor_first,
+                                          piece.bytes, piece.buffer_first));
+  return absl::OkStatus();
+}
+
+void Add(const Holder& holder, const BucketPart& part, int64_t instance,
+         std::vector<Piece>& pieces) {
+  if (const auto piece = PieceOf(holder, part, holder.held, instance)) pieces.push_back(*piece);
 }
 
 }  // namespace
 
-absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes) {
-  const Program& program = arena.program();
+std::vector<Piece> WeightPieces(const Program& program, int64_t rank, int32_t buffer,
+                                int64_t instance) {
   const Place place = Find(program, buffer);
-  if (place.bucket == nullptr) return Write(arena, WholeBuffer(program, buffer, instance), bytes);
-  for (const Holder& holder : {HostCopyOf(program, *place.bucket, arena.rank()),
-                               WeightsOf(program, *place.bucket, arena.rank())})
-    TUNESMITH_RETURN_IF_ERROR(
-        Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes));
-  return absl::OkStatus();
+  if (place.bucket == nullptr) return {WholeBuffer(program, buffer, instance)};
+  std::vector<Piece> pieces;
+  Add(HostCopyOf(program, *place.bucket, rank), *place.part, instance, pieces);
+  Add(WeightsOf(program, *place.bucket, rank), *place.part, instance, pieces);
+  return pieces;
+}
+
+std::vector<Piece> MasterPieces(const Program& program, int64_t rank, int32_t parameter,
+                                int64_t instance) {
+  const Parameter& p = program.parameters[static_cast<size_t>(parameter)];
+  if (p.master >= 0) return {WholeBuffer(program, p.master, instance)};
+  std::vector<Piece> pieces;
+  const Place place = Find(program, p.weight);
+  if (place.bucket == nullptr || !p.trainable) return pieces;
+  for (const BucketUpdate& update : place.bucket->updates)
+    Add(StatesOf(program, *place.bucket, rank, update, update.master, /*scale=*/false), *place.part,
+        instance, pieces);
+  return pieces;
+}
+
+absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes) {
+  return Write(arena, WeightPieces(arena.program(), arena.rank(), buffer, instance), bytes);
 }
 
 absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance,
                               const void* bytes) {
-  const Program& program = arena.program();
-  const Parameter& p = program.parameters[static_cast<size_t>(parameter)];
-  if (p.master >= 0) return Write(arena, WholeBuffer(program, p.master, instance), bytes);
-  const Place place = Find(program, p.weight);
-  if (place.bucket == nullptr || !p.trainable) return absl::OkStatus();
-  for (const BucketUpdate& update : place.bucket->updates) {
-    const Holder holder =
-        StatesOf(program, *place.bucket, arena.rank(), update, update.master, /*scale=*/false);
-    TUNESMITH_RETURN_IF_ERROR(
-        Write(arena, PieceOf(holder, *place.part, holder.held, instance), bytes));
-  }
-  return absl::OkStatus();
+  return Write(arena, MasterPieces(arena.program(), arena.rank(), parameter, instance), bytes);
 }
 
 std::vector<StateTensor> StateTensorsOf(const Program& program, int64_t rank) {

@@ -23,6 +23,12 @@ struct Piece {
   int64_t bytes = 0;
 };
 
+// Where this rank holds a weight, copies that the host updates included, or a parameter's master copy: none where it has no part of it.
+std::vector<Piece> WeightPieces(const planner::Program& program, int64_t rank, int32_t buffer,
+                                int64_t instance);
+std::vector<Piece> MasterPieces(const planner::Program& program, int64_t rank, int32_t parameter,
+                                int64_t instance);
+
 // Writes what this rank holds of a weight, or of a master copy: `bytes` are of the whole tensor.
 absl::Status WriteWeightPiece(Arena& arena, int32_t buffer, int64_t instance, const void* bytes);
 absl::Status WriteMasterPiece(Arena& arena, int32_t parameter, int64_t instance, const void* bytes);

@@ -1,11 +1,14 @@
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "absl/strings/numbers.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "planner/answer/predict.h"
 #include "planner/model/catalog.h"
+#include "planner/model/device_names.h"
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/open_device.h"
 #include "trainer/selftest.h"
@@ -25,7 +28,39 @@ struct CommandOptions {
   int64_t threads = 0;  // one per processor
 };
 
+// What an option takes, in words.
+template <typename T>
+struct Word {
+  std::string_view text;
+  T value;
+};
+constexpr Word<SelfTestDocuments> kDocuments[] = {{"short", SelfTestDocuments::kShort},
+                                                  {"filled", SelfTestDocuments::kFilled}};
+constexpr Word<SelfTestWarmUp> kWarmUps[] = {{"none", SelfTestWarmUp::kNone},
+                                             {"micro", SelfTestWarmUp::kMicroBatches},
+                                             {"step", SelfTestWarmUp::kStep}};
+constexpr Word<bool> kNoise[] = {{"drawn", false}, {"noise", true}};
+constexpr Word<bool> kYesNo[] = {{"no", false}, {"yes", true}};
+
+template <typename T, size_t N>
+bool SetWord(const Word<T> (&words)[N], std::string_view text, T& value) {
+  for (const Word<T>& word : words) {
+    if (word.text != text) continue;
+    value = word.value;
+    return true;
+  }
+  return false;
+}
+
+template <typename T, size_t N>
+std::string TextOf(const Word<T> (&words)[N], T value) {
+  for (const Word<T>& word : words)
+    if (word.value == value) return std::string(word.text);
+  return "";
+}
+
 absl::Status SetOption(CommandOptions& options, const std::string& name, const std::string& value) {
+  SelfTestOptions& test = options.test;
   bool valid = true;
   if (name == "--device") {
     options.device = value;
@@ -36,13 +71,23 @@ absl::Status SetOption(CommandOptions& options, const std::string& name, const s
   } else if (name == "--mix") {
     options.mix = value;
   } else if (name == "--context") {
-    valid = absl::SimpleAtoi(value, &options.test.context);
+    valid = absl::SimpleAtoi(value, &test.context);
   } else if (name == "--steps") {
-    valid = absl::SimpleAtoi(value, &options.test.step_count) && options.test.step_count > 0;
+    valid = absl::SimpleAtoi(value, &test.step_count) && test.step_count > 0;
   } else if (name == "--seed") {
-    valid = absl::SimpleAtoi(value, &options.test.seed);
+    valid = absl::SimpleAtoi(value, &test.seed);
   } else if (name == "--threads") {
     valid = absl::SimpleAtoi(value, &options.threads) && options.threads > 0;
+  } else if (name == "--documents") {
+    valid = SetWord(kDocuments, value, test.documents);
+  } else if (name == "--weights") {
+    valid = SetWord(kNoise, value, test.noise_weights);
+  } else if (name == "--warm-up") {
+    valid = SetWord(kWarmUps, value, test.warm_up);
+  } else if (name == "--count-used") {
+    valid = SetWord(kYesNo, value, test.counts_used_bytes);
+  } else if (name == "--seconds") {
+    valid = absl::SimpleAtod(value, &test.most_seconds) && test.most_seconds > 0;
   } else {
     return absl::InvalidArgumentError(StrCat("selftest has no option ", name));
   }
@@ -84,6 +129,15 @@ absl::StatusOr<SelfTestResult> RunReference(const CommandOptions& options) {
   return RunSelfTest(cpu.context(), test);
 }
 
+// What the planner counts beside the arena where it was not measured: what is predicted in all is more by that, or by what a calibration says.
+absl::StatusOr<int64_t> AssumedOutsideArenaBytes(const CommandOptions& options,
+                                                 const CudaContext& cuda) {
+  planner::Question question{.model = options.test.model};
+  TUNESMITH_ASSIGN_OR_RETURN(question.devices.hardware,
+                             planner::FindHardwareOfDevice(cuda.info().name));
+  return planner::BudgetOf(question).outside_arena_bytes;
+}
+
 absl::StatusOr<SelfTestResult> RunOnDevice(const CommandOptions& options, nlohmann::json& report) {
   TUNESMITH_ASSIGN_OR_RETURN(const OpenDevice device,
                              OpenDevice::Open(options.device, options.threads));
@@ -91,29 +145,47 @@ absl::StatusOr<SelfTestResult> RunOnDevice(const CommandOptions& options, nlohma
   CudaContext* const cuda = device.context().cuda;
   if (cuda == nullptr) return RunSelfTest(device.context(), options.test);
   report["device_name"] = cuda->info().name;
+  report["workspace_bytes"] = CudaContext::AllocatedBytes({});
+  if (const auto outside = AssumedOutsideArenaBytes(options, *cuda); outside.ok())
+    report["assumed_outside_arena_bytes"] = *outside;
   TUNESMITH_ASSIGN_OR_RETURN(const SelfTestResult result,
                              RunSelfTest(device.context(), options.test));
   report["notes"] = cuda->TakeNotes();
-  report["workspace_bytes"] = CudaContext::AllocatedBytes({});
   return result;
+}
+
+nlohmann::json Conditions(const CommandOptions& options) {
+  const SelfTestOptions& test = options.test;
+  return {{"model", test.model.name},
+          {"mix", planner::FormatMix(test.mix)},
+          {"context", test.context},
+          {"dropout", test.mix.method == planner::Method::kFull ? 0 : test.mix.lora.dropout},
+          {"documents", TextOf(kDocuments, test.documents)},
+          {"weights", TextOf(kNoise, test.noise_weights)},
+          {"warm_up", TextOf(kWarmUps, test.warm_up)}};
 }
 
 void Report(const SelfTestResult& result, nlohmann::json& report) {
   report["losses"] = result.losses;
   report["gradient_norms"] = result.gradient_norms;
+  report["step_seconds"] = result.step_seconds;
   report["median_step_seconds"] = result.median_step_seconds;
+  report["step_spread"] = result.step_spread;
+  report["tokens_per_step"] = result.tokens_per_step;
   report["tokens_per_second"] = result.tokens_per_second;
+  report["set_up_seconds"] = result.set_up_seconds;
   report["planned_arena_bytes"] = result.planned_arena_bytes;
   report["used_arena_bytes"] = result.used_arena_bytes;
+  report["pinned_bytes"] = result.pinned_bytes;
+  report["device_bytes"] = result.device_bytes;
+  report["peak_resident_bytes"] = result.peak_resident_bytes;
 }
 
 }  // namespace
 
 absl::Status SelfTestCommand(absl::Span<const std::string> arguments) {
   TUNESMITH_ASSIGN_OR_RETURN(const CommandOptions options, ParseOptions(arguments));
-  nlohmann::json report = {{"model", options.test.model.name},
-                           {"mix", planner::FormatMix(options.test.mix)},
-                           {"context", options.test.context}};
+  nlohmann::json report = Conditions(options);
   TUNESMITH_ASSIGN_OR_RETURN(const SelfTestResult result, RunOnDevice(options, report));
   Report(result, report);
   absl::Status agrees;
@@ -125,6 +197,13 @@ absl::Status SelfTestCommand(absl::Span<const std::string> arguments) {
   }
   std::printf("%s\n", report.dump().c_str());
   return agrees;
+}
+
+int SelfTestMain(const std::vector<std::string>& arguments) {
+  const absl::Status status = SelfTestCommand(arguments);
+  if (status.ok()) return EXIT_SUCCESS;
+  std::fprintf(stderr, "tunesmith-selftest: %s\n", std::string(status.message()).c_str());
+  return EXIT_FAILURE;
 }
 
 }  // namespace tunesmith::trainer

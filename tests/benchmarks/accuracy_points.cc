@@ -15,10 +15,25 @@ namespace tunesmith {
 
 using nlohmann::json;
 
+absl::StatusOr<planner::ModelSpec> ModelOf(const std::string& name) {
+  if (name != "tiny") return planner::FindModel(name);
+  return planner::ModelSpec{.name = "tiny",
+                            .family = "llama",
+                            .layer_count = 2,
+                            .hidden_size = 64,
+                            .intermediate_size = 176,
+                            .head_count = 4,
+                            .kv_head_count = 2,
+                            .head_size = 16,
+                            .vocab_size = 512,
+                            .context_limit = 1024,
+                            .source = "made up for checks"};
+}
+
 absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,
                                              const planner::Calibration& calibration) {
   planner::Question question;
-  TUNESMITH_ASSIGN_OR_RETURN(question.model, planner::FindModel(step.model));
+  TUNESMITH_ASSIGN_OR_RETURN(question.model, ModelOf(step.model));
   question.model.layer_count = std::min(question.model.layer_count, step.layer_count);
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, planner::ParseMix(step.mix));
   question.lora = mix.lora;
@@ -26,7 +41,9 @@ absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,
                        .rows_per_step = mix.micro_batch * mix.accumulation_count,
                        .evaluates = false,
                        .generates = false};
-  TUNESMITH_ASSIGN_OR_RETURN(question.devices, planner::ParseDeviceGroup("cpu"));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      question.devices,
+      planner::ParseDeviceGroup(calibration.device_name.empty() ? "cpu" : calibration.device_name));
   question.calibration = calibration;
   return question;
 }
@@ -35,10 +52,21 @@ absl::StatusOr<planner::Prediction> PredictStep(const MeasuredStep& step,
                                                 const planner::Calibration& calibration) {
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Question question, QuestionOf(step, calibration));
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Mix mix, planner::ParseMix(step.mix));
-  TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware cpu, planner::FindHardware("cpu"));
-  const planner::PriceTable prices(cpu, calibration, planner::Precision::kFp32);
+  const planner::PriceTable prices(question.devices.hardware, calibration, mix.precision);
   return planner::Predict(question, mix, prices, planner::BudgetOf(question));
 }
+
+namespace {
+
+void AddMemory(int64_t predicted_bytes, const MeasuredStep& step, ReplayedHost& replayed) {
+  const double error =
+      static_cast<double>(predicted_bytes) / static_cast<double>(step.device_bytes) - 1;
+  replayed.memory_errors.push_back(error);
+  replayed.worst_memory_error = std::max(replayed.worst_memory_error, std::abs(error));
+  replayed.memory_under_count += predicted_bytes < step.device_bytes;
+}
+
+}  // namespace
 
 absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host) {
   ReplayedHost replayed;
@@ -59,6 +87,7 @@ absl::StatusOr<ReplayedHost> ReplayHost(const MeasuredHost& host) {
           std::abs(time.step_seconds / (step.seconds * quicker) - 1) / count;
     const bool covered = step.seconds >= time.low_seconds && step.seconds <= time.high_seconds;
     replayed.covered_share += (covered ? 1 : 0) / count;
+    if (step.device_bytes > 0) AddMemory(prediction.memory.total_bytes, step, replayed);
   }
   return replayed;
 }
@@ -72,7 +101,8 @@ absl::Status WriteMeasuredHost(const MeasuredHost& host, const std::string& path
                              {"context", step.context},
                              {"mix", step.mix},
                              {"seconds", step.seconds},
-                             {"pace_seconds", step.pace_seconds}});
+                             {"pace_seconds", step.pace_seconds},
+                             {"device_bytes", step.device_bytes}});
   return WriteFileAtomically(path, file.dump(0) + "\n");
 }
 
@@ -91,7 +121,8 @@ absl::StatusOr<MeasuredHost> ReadMeasuredHost(const std::string& path) {
                           .context = step.at("context"),
                           .mix = step.at("mix"),
                           .seconds = step.at("seconds"),
-                          .pace_seconds = step.value("pace_seconds", 0.0)});
+                          .pace_seconds = step.value("pace_seconds", 0.0),
+                          .device_bytes = step.value("device_bytes", int64_t{0})});
   return host;
 }
 

@@ -7,6 +7,8 @@
 // Prints a table to stderr and, as the last line of stdout, one JSON object; --out writes the object to a file as well. Two ceilings are
 // measured first, a large copy and a large matrix product; "of ceiling" is the time that the op's bytes or its flops (whichever take longer)
 // would take at those rates, over its time. Exit status 1, with the reason, where the device is not usable or an op fails.
+#include "tests/benchmarks/ops_bench.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -246,12 +248,12 @@ absl::Status Main(const std::vector<std::string>& arguments) {
 }
 
 }  // namespace
-}  // namespace tunesmith::trainer
 
-int main(int argc, char** argv) {
-  const absl::Status status =
-      tunesmith::trainer::Main(std::vector<std::string>(argv + 1, argv + argc));
+int OpsBenchMain(const std::vector<std::string>& arguments) {
+  const absl::Status status = Main(arguments);
   if (status.ok()) return EXIT_SUCCESS;
   std::fprintf(stderr, "tunesmith-bench-ops: %s\n", std::string(status.message()).c_str());
   return EXIT_FAILURE;
 }
+
+}  // namespace tunesmith::trainer

@@ -7,12 +7,14 @@
 #include "common/median.h"
 #include "common/status_macros.h"
 #include "planner/model/catalog.h"
+#include "planner/model/device_names.h"
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
 #include "profiler/probe.h"
 #include "profiler/run_directory.h"
 #include "profiler/run_step.h"
 #include "proto/convert/data_directory.h"
+#include "trainer/cuda/cuda_context.h"
 
 namespace tunesmith {
 absl::StatusOr<TimedStep> TimedStep::Open(const planner::ProgramInputs& inputs,
@@ -38,11 +40,31 @@ double TimedStep::noise() const {
   return odd.empty() ? 0 : std::abs(Median(odd) / Median(even) - 1);
 }
 
+namespace {
+
+absl::StatusOr<profiler::ProbeOptions> ProbeOptionsOf(const trainer::OpContext& context,
+                                                      double budget_seconds) {
+  profiler::ProbeOptions probe{.budget_seconds = budget_seconds, .allows_noise = true};
+  if (context.device == planner::BackendKind::kCpu) {
+    TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
+    return probe;
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("Llama-2-7b-hf"));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
+                             planner::FindHardwareOfDevice(context.cuda->info().name));
+  probe.device_name = hardware.name;
+  probe.precision = planner::Precision::kBf16;
+  probe.context = 2048;
+  return probe;
+}
+
+}  // namespace
+
 absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
                                                    const trainer::OpContext& context) {
   if (!path.empty()) return convert::ReadCalibrationFile(path);
-  profiler::ProbeOptions probe{.budget_seconds = budget_seconds, .allows_noise = true};
-  TUNESMITH_ASSIGN_OR_RETURN(probe.model, planner::FindModel("SmolLM2-135M"));
+  TUNESMITH_ASSIGN_OR_RETURN(const profiler::ProbeOptions probe,
+                             ProbeOptionsOf(context, budget_seconds));
   return profiler::Probe(probe, context, [](const v1::CalibrationProgress& progress) {
     std::fprintf(stderr, "%s\n", profiler::ShowProgress(progress).c_str());
   });

@@ -34,7 +34,7 @@ class TimedStep {
   std::vector<double> seconds_;
 };
 
-// The calibration in the file at `path`; without one, this host's, measured now. REQUIRES: `context` is of the CPU.
+// The calibration in the file at `path`; without one, this device's, measured now. NOT_FOUND: a GPU that the hardware catalog does not have.
 absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
                                                    const trainer::OpContext& context);
 

@@ -7,6 +7,7 @@
 
 #include "common/meminfo.h"
 #include "common/units.h"
+#include "planner/model/device_names.h"
 #include "planner/model/hardware_host.h"
 
 namespace tunesmith::planner {
@@ -104,6 +105,17 @@ TEST(ParseDeviceGroupTest, BadTextIsNamed) {
   for (const char* text : {"xT4", "8 T4", "8xNOPE", "2.5xT4"}) {
     EXPECT_EQ(ParseDeviceGroup(text).status().code(), absl::StatusCode::kNotFound) << text;
   }
+}
+
+TEST(DeviceNamesTest, DriversNameRowsOfTheCatalog) {
+  EXPECT_EQ(FindHardwareOfDevice("NVIDIA H100 80GB HBM3")->name, "H100-SXM");
+  EXPECT_EQ(FindHardwareOfDevice("NVIDIA H100 PCIe")->name, "H100-PCIe");
+  EXPECT_EQ(FindHardwareOfDevice("NVIDIA H200")->name, "H200");
+  EXPECT_EQ(FindHardwareOfDevice("NVIDIA A100-SXM4-40GB")->name, "A100-40GB");
+  const absl::Status unknown = FindHardwareOfDevice("NVIDIA H100 NVL").status();
+  EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(unknown.message(), HasSubstr("'NVIDIA H100 NVL'"));
+  EXPECT_THAT(unknown.message(), HasSubstr("--hardware"));
 }
 
 TEST(HostHardwareTest, ReadsAvailableMemory) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/random.h"
+#include "common/units.h"
 #include "planner/model/hardware.h"
 #include "planner/price/price.h"
 #include "planner/program/build_program.h"
@@ -135,6 +136,23 @@ TEST_F(FitCalibrationTest, ProbesSayNothingOfTheIntervalWhereThereAreShortRuns) 
   for (size_t i = 0; i < 5; ++i) samples[i].is_short_run = false;
   ASSERT_TRUE(FitCalibration(samples, with_probes).ok());
   EXPECT_LT(with_probes.relative_error, 0.5);
+}
+
+// A job of a GPU may load any kernel; a host's process keeps what the profiler itself does not need any more.
+TEST_F(FitCalibrationTest, BesideTheArenaAHostTakesTheLeastAndAGpuTheMost) {
+  std::vector<Sample> samples = SamplesOf(1, [](size_t) { return 0.0; });
+  for (size_t i = 0; i < samples.size(); ++i)
+    samples[i].outside_arena_bytes = static_cast<int64_t>(500 + i) * kMiB;
+  planner::Calibration host = Begun(), gpu = Begun();
+  gpu.device_name = "H100-SXM";
+  ASSERT_TRUE(FitCalibration(samples, host).ok());
+  ASSERT_TRUE(FitCalibration(samples, gpu).ok());
+  EXPECT_EQ(host.outside_arena_bytes, 500 * kMiB);
+  EXPECT_EQ(gpu.outside_arena_bytes,
+            static_cast<int64_t>(500 + samples.size() - 1) * kMiB + 2 * kMiB);
+  for (Sample& sample : samples) sample.outside_arena_bytes = 0;
+  ASSERT_TRUE(FitCalibration(samples, gpu).ok());
+  EXPECT_EQ(gpu.outside_arena_bytes, 0) << "not measured";
 }
 
 // The machine gets slower by a third for the second half of the run, which the pace shows; or the pace varies without rhyme, which steps do not.

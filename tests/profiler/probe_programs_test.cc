@@ -21,6 +21,14 @@ std::vector<planner::ProgramInputs> ProgramsOf(const char* model) {
                        {.kind = planner::BackendKind::kCpu});
 }
 
+// As deploy/bundle/gpu-check has them.
+std::vector<planner::ProgramInputs> ProgramsOfGpus() {
+  return ProbePrograms({.model = planner::FindModel("Llama-2-7b-hf").value(),
+                        .context = 2048,
+                        .precision = planner::Precision::kBf16},
+                       {.kind = planner::BackendKind::kCuda});
+}
+
 std::set<OpKind> KindsOf(const planner::Program& program) {
   std::set<OpKind> kinds;
   for (const planner::Segment& segment : program.segments) {
@@ -67,6 +75,43 @@ TEST(ProbeProgramsTest, NoKindOfOpIsLeftOut) {
     ASSERT_TRUE(program.ok()) << program.status();
     for (const OpKind kind : KindsOf(*program))
       EXPECT_TRUE(probed.count(kind)) << mix << ": " << planner::OpKindName(kind);
+  }
+}
+
+TEST(ProbeProgramsTest, EveryKindOfOpOfGpusIsInTwo) {
+  std::map<OpKind, int> counts;
+  for (const planner::ProgramInputs& inputs : ProgramsOfGpus()) {
+    const auto program = planner::BuildProgram(inputs);
+    ASSERT_TRUE(program.ok()) << program.status();
+    for (const OpKind kind : KindsOf(*program)) ++counts[kind];
+  }
+  for (const auto& [kind, count] : counts) EXPECT_GE(count, 2) << planner::OpKindName(kind);
+}
+
+// Extrapolating widths and contexts by a factor is what makes predictions wrong.
+TEST(ProbeProgramsTest, GpusSeeTheWidthsAndContextsOfLargeModels) {
+  int64_t widest = 0, largest_vocabulary = 0;
+  std::map<planner::AttentionKernel, int64_t> longest;
+  std::set<int64_t> head_sizes;
+  for (const planner::ProgramInputs& in : ProgramsOfGpus()) {
+    widest = std::max(widest, in.model.hidden_size);
+    largest_vocabulary = std::max(largest_vocabulary, in.model.vocab_size);
+    head_sizes.insert(in.model.head_size);
+    int64_t& context = longest[in.mix.attention];
+    context = std::max(context, in.workload.context);
+  }
+  EXPECT_GE(widest, 8192);
+  EXPECT_GE(largest_vocabulary, 151936);
+  EXPECT_GE(longest[planner::AttentionKernel::kFlash], 32768);
+  EXPECT_GE(longest[planner::AttentionKernel::kEager], 4096);
+  EXPECT_EQ(head_sizes, (std::set<int64_t>{64, 128}));
+}
+
+TEST(ProbeProgramsTest, GpusOfFortyGigabytesHoldTheirs) {
+  for (const planner::ProgramInputs& in : ProgramsOfGpus()) {
+    const planner::Program program = planner::BuildProgram(in).value();
+    EXPECT_LT(planner::MeasureMemory(program).device_bytes(), int64_t{36} << 30)
+        << in.model.name << " " << in.workload.context << " " << planner::FormatMix(in.mix);
   }
 }
 

@@ -40,13 +40,13 @@ calibrate --budget 0.001s 2>"$DATA/clock"
 grep -q 'clock was set back: cpu-later is dated later' "$DATA/clock" || fail "said $(cat "$DATA/clock")"
 
 # What does not fit the memory is left out, and the rest is kept: full fine-tuning needs four times what its weights take. Sanitizers need an address space that has no limit.
-LIMIT_KIB=1000000
+LIMIT_KIB=800000
 limited() { (ulimit -v $LIMIT_KIB && calibrate "$@"); }
 if (ulimit -v $LIMIT_KIB && "$PROFILER" --help >/dev/null 2>&1); then
   limited --budget 0.001s --run-dir "$DATA/calibration-runs/run-3" 2>"$DATA/limited" || fail "said $(cat "$DATA/limited")"
   [[ $(field run-3 done_probe_count) -ge 2 ]] || fail "only $(field run-3 done_probe_count) programs were measured"
   if grep -q 'method=full' "$DATA/limited"; then fail "full fine-tuning fitted: the limit is too high to test anything"; fi
-  LIMIT_KIB=350000
+  LIMIT_KIB=250000
   if limited --budget 0.001s 2>"$DATA/none"; then fail "measured in next to no memory"; fi
   grep -q 'this host gave no' "$DATA/none" || fail "said $(cat "$DATA/none")"
 fi

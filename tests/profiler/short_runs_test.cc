@@ -55,6 +55,10 @@ TEST(ShortRunsTest, SpreadOverWhatIsAsked) {
     EXPECT_EQ(losses.size(), 2u);
     EXPECT_GE(contexts.size(), 4u);
     EXPECT_GE(widths.size(), 4u);
+    if (kind == BackendKind::kCuda) {
+      EXPECT_GE(*widths.rbegin(), 4096);
+      EXPECT_GE(*contexts.rbegin(), 16384);
+    }
     EXPECT_GE(recomputed, 5u);
   }
 }

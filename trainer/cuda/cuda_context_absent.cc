@@ -51,6 +51,8 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext&, i
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePinnedMemory(CudaContext&, int64_t) {
   return Absent();
 }
-absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext&) { return Absent(); }
+absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext&, planner::Stream) {
+  return Absent();
+}
 
 }  // namespace tunesmith::trainer

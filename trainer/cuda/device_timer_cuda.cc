@@ -38,10 +38,11 @@ class CudaTimer final : public DeviceTimer {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext& context) {
+absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext& context,
+                                                             planner::Stream stream) {
   TUNESMITH_ASSIGN_OR_RETURN(Event start, Event::Create());
   TUNESMITH_ASSIGN_OR_RETURN(Event stop, Event::Create());
-  return std::make_unique<CudaTimer>(context.impl().stream.get(), std::move(start),
+  return std::make_unique<CudaTimer>(context.impl().StreamOf(stream), std::move(start),
                                      std::move(stop));
 }
 

@@ -8,6 +8,7 @@
 namespace tunesmith::trainer {
 
 // DeviceTimer::Create for a CUDA device. UNIMPLEMENTED in a build without CUDA.
-absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext& context);
+absl::StatusOr<std::unique_ptr<DeviceTimer>> CreateCudaTimer(CudaContext& context,
+                                                             planner::Stream stream);
 
 }  // namespace tunesmith::trainer

@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/median.h"
+#include "common/meminfo.h"
 #include "common/numbers.h"
 #include "common/status_macros.h"
 #include "common/text.h"
@@ -43,16 +43,6 @@ int64_t AttemptNumber() {
   const char* text = std::getenv("TUNESMITH_ATTEMPT");
   int64_t attempt = 0;
   return text != nullptr && ParseInt64(text, &attempt) ? attempt : 0;
-}
-
-// VmHWM: the most resident memory this process has had.
-int64_t PeakResidentBytes() {
-  std::ifstream status("/proc/self/status");
-  std::string line;
-  while (std::getline(status, line)) {
-    if (line.rfind("VmHWM:", 0) == 0) return std::strtoll(line.c_str() + 6, nullptr, 10) * 1024;
-  }
-  return 0;
 }
 
 // One attempt of a job on one rank, from set-up to result. All ranks do the same, but the first alone tells of it and writes what no rank shares.

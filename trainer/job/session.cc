@@ -14,6 +14,7 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/model_io/tensor_names.h"
 #include "trainer/model_io/weight_layout.h"
+#include "trainer/noise_weights.h"
 #include "trainer/pieces.h"
 #include "trainer/write_quantized.h"
 
@@ -79,13 +80,27 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(planner::Program progra
     return absl::FailedPreconditionError(
         StrCat("the plan is for another model than '", weights.spec().name, "': it has ",
                StrJoin(differences, "; "), "; make the plan again for this model"));
+  TUNESMITH_ASSIGN_OR_RETURN(auto session, Open(std::move(program), context, seed));
+  TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
+  return session;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::CreateWithNoise(planner::Program program,
+                                                                  const OpContext& context,
+                                                                  uint64_t seed) {
+  TUNESMITH_ASSIGN_OR_RETURN(auto session, Open(std::move(program), context, seed));
+  TUNESMITH_RETURN_IF_ERROR(FillWithNoise(session->executor().arena()));
+  return session;
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Open(planner::Program program,
+                                                       const OpContext& context, uint64_t seed) {
   // Asked for, because no device has shown yet what graphs save of time and take of memory.
   TUNESMITH_ASSIGN_OR_RETURN(const bool graphs, FlagOfEnvironment("TUNESMITH_CUDA_GRAPHS", false));
   TUNESMITH_ASSIGN_OR_RETURN(auto executor,
                              Executor::Create(std::move(program), context, {.graphs = graphs}));
   auto session = std::unique_ptr<Session>(new Session(std::move(executor), seed));
   session->FindLayouts();
-  TUNESMITH_RETURN_IF_ERROR(session->LoadWeights(weights, seed));
   return session;
 }
 

@@ -53,6 +53,11 @@ class Session {
                                                          const WeightSource& weights,
                                                          uint64_t seed);
 
+  // The same with noise for weights (trainer/noise_weights.h), adapters and all: of any size within seconds, for programs that are timed.
+  static absl::StatusOr<std::unique_ptr<Session>> CreateWithNoise(planner::Program program,
+                                                                  const OpContext& context,
+                                                                  uint64_t seed);
+
   // One optimizer step over this rank's micro-batches of the mix, in order: of the step's, the m-th of the d-th data rank is the (m x data_parallel + d)-th, and
   // the ranks that compute it together are given all of it. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
   absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches,
@@ -82,6 +87,10 @@ class Session {
  private:
   Session(std::unique_ptr<Executor> executor, uint64_t seed)
       : executor_(std::move(executor)), seed_(seed) {}
+
+  // Without weights.
+  static absl::StatusOr<std::unique_ptr<Session>> Open(planner::Program program,
+                                                       const OpContext& context, uint64_t seed);
 
   void FindLayouts();
   // Codes of 4 bits that a parameter can take as they are.

@@ -26,6 +26,15 @@ std::map<const void*, int64_t> shared_limits;
 // Where memory of the device and pinned memory begins, and how much there is.
 std::map<std::byte*, size_t> device_memory, pinned_memory;
 
+// As a GPU hands it out: in pages.
+constexpr size_t kPageBytes = 2 << 20;
+size_t UsedBytes() {
+  size_t bytes = 0;
+  for (const auto& [data, size] : device_memory)
+    bytes += (size + kPageBytes - 1) / kPageBytes * kPageBytes;
+  return bytes;
+}
+
 std::string& LastFailure() {
   static auto* const text = new std::string;
   return *text;
@@ -155,7 +164,9 @@ cudaError_t cudaGetDevice(int* device) {
 }
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *free_bytes = *total_bytes = tunesmith::emulation::kMemoryBytes;
+  const std::lock_guard lock(mutex);
+  *total_bytes = kMemoryBytes;
+  *free_bytes = kMemoryBytes - UsedBytes();
   return cudaSuccess;
 }
 cudaError_t cudaGetLastError() {

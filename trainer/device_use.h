@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "trainer/ops/op_context.h"
+
+namespace tunesmith::trainer {
+
+// Bytes of the device's memory that are not free now: of this process, its CUDA context and kernels included, and of whoever else uses the device. 0 on the CPU.
+absl::StatusOr<int64_t> DeviceBytesInUse(const OpContext& context);
+
+// What the device takes for one allocation of so many bytes: a GPU hands out pages of two mebibytes.
+int64_t AllocatedBytes(const OpContext& context, int64_t bytes);
+
+}  // namespace tunesmith::trainer
