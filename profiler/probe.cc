@@ -26,6 +26,8 @@
 #include "profiler/probe_programs.h"
 #include "profiler/run_step.h"
 #include "profiler/short_runs.h"
+#include "trainer/cuda/cuda_context.h"
+#include "trainer/cuda/cudnn_attention.h"
 #include "trainer/device_use.h"
 #include "trainer/thread_pool.h"
 
@@ -121,10 +123,13 @@ struct Planned {
 };
 
 // Probes and short runs by turns, so that both see the machine as it is through the whole run; the first probes before all.
-std::vector<Planned> PlannedPrograms(const ProbeOptions& options, const planner::Backend& backend) {
-  std::vector<planner::ProgramInputs> probes = ProbePrograms(
-                                          {options.model, options.context, options.precision},
-                                          backend),
+std::vector<Planned> PlannedPrograms(const ProbeOptions& options,
+                                     const trainer::OpContext& context) {
+  const planner::Backend backend = trainer::BackendOf(context);
+  const bool has_cudnn = context.cuda != nullptr && trainer::FindCudnn().ok();
+  std::vector<planner::ProgramInputs> probes = ProbePrograms({options.model, options.context,
+                                                              options.precision, has_cudnn},
+                                                             backend),
                                       runs = ShortRuns(options.precision, backend);
   std::vector<Planned> planned;
   for (size_t i = 0; i < std::max(probes.size(), runs.size() + kLeastPrograms); ++i) {
@@ -185,10 +190,13 @@ class Prober {
     const double left =
         options_.budget_seconds - SecondsOfHost(options_) - progress_.spent_seconds();
     if (left <= 0 && samples_.size() >= kLeastPrograms) return absl::OkStatus();
+    const bool cudnn = task.program->inputs.mix.attention == planner::AttentionKernel::kCudnn;
+    if (cudnn && leaves_cudnn_out_) return absl::OkStatus();
     const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
     absl::StatusOr<Sample> sample = ProbeProgram(task.program, context_, until);
     if (CanBeLeftOut(sample.status())) return absl::OkStatus();
     TUNESMITH_RETURN_IF_ERROR(sample.status());
+    if (cudnn && RanOnOtherKernels()) return absl::OkStatus();
     sample->is_short_run = task.is_short_run;
     if (context_.device == planner::BackendKind::kCpu) clocks_.push_back(ProcessorHertz());
     TUNESMITH_RETURN_IF_ERROR(MeasurePace(*sample));
@@ -203,6 +211,15 @@ class Prober {
     if (absl::IsUnimplemented(status))
       options_.note(StrCat("a program was left out: ", std::string(status.message())));
     return absl::IsResourceExhausted(status) || absl::IsUnimplemented(status);
+  }
+
+  // Its times would pass for cuDNN's.
+  bool RanOnOtherKernels() {
+    for (const std::string& note : context_.cuda->TakeNotes()) {
+      options_.note(note);
+      leaves_cudnn_out_ = true;
+    }
+    return leaves_cudnn_out_;
   }
 
   // Of before and after the program.
@@ -235,7 +252,8 @@ class Prober {
   std::vector<Sample> samples_;
   std::vector<double> clocks_;  // hertz, right after each program
   std::optional<Pace> pace_;    // none: the budget is too small for it
-  double pace_seconds_ = 0;     // when it was looked at last
+  bool leaves_cudnn_out_ = false;
+  double pace_seconds_ = 0;  // when it was looked at last
 };
 
 }  // namespace
@@ -248,9 +266,8 @@ absl::StatusOr<planner::Calibration> Probe(const ProbeOptions& options,
   if (!options.allows_noise) TUNESMITH_RETURN_IF_ERROR(CheckIdle(busy_share));
   Prober prober(options, context,
                 KeptSamples(options.kept_directory, calibration.fingerprint, thread_count), report);
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const std::vector<Sample> samples,
-      prober.Run(PlannedPrograms(options, trainer::BackendOf(context)), busy_share));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<Sample> samples,
+                             prober.Run(PlannedPrograms(options, context), busy_share));
   if (const absl::Status noise = CheckQuiet(samples); !noise.ok() && !options.allows_noise) {
     ClearKeptSamples(options.kept_directory);
     return noise;

@@ -132,7 +132,7 @@ std::vector<Probe> OtherProbesOfCpus() {
 }
 
 // As wide as models that GPUs fine-tune, with their vocabularies and contexts: what is predicted lies between.
-std::vector<Probe> OtherProbesOfGpus() {
+std::vector<Probe> OtherProbesOfGpus(bool has_cudnn) {
   constexpr int64_t kContextLimit = 1 << 17;
   const auto made = [](ModelSpec model, int64_t vocab_size) {
     model.vocab_size = vocab_size;
@@ -144,22 +144,32 @@ std::vector<Probe> OtherProbesOfGpus() {
                   middle = made(NormedHeads(Small("llama", 2048, 6144, 16, 8, 128, 4)), 151936),
                   narrow = made(Small("llama", 896, 4864, 14, 2, 64, 8), 151936),
                   plain = made(PlainSmall(2560, 20, 4), 50304);
-  const auto eager = AttentionKernel::kEager;
-  return {{wide, {.method = Method::kLora, .context = 8192}},
-          {narrow, {.method = Method::kFull, .context = 1024, .micro_batch = 16}},
-          {middle, {.method = Method::kFull, .context = 4096, .micro_batch = 2}},
-          {widest, {.method = Method::kQlora, .context = 2048, .micro_batch = 2}},
-          {narrow, {.method = Method::kLora, .context = 32768}},
-          {wide, {.method = Method::kQlora, .context = 512, .micro_batch = 4, .rank = 64}},
-          {middle, {.method = Method::kFull, .attention = eager, .context = 2048}},
-          {wide, {.method = Method::kLora, .context = 32768, .rank = 8}},
-          {plain, {.method = Method::kFull, .context = 1024, .micro_batch = 4}},
-          {narrow, {.attention = eager, .context = 512, .micro_batch = 8, .rank = 4}},
-          {wide, {.method = Method::kFull, .context = 2048, .micro_batch = 2}},
-          {middle, {.method = Method::kLora, .attention = eager, .context = 4096}},
-          {widest, {.method = Method::kLora, .context = 16384}},
-          {narrow, {.method = Method::kFull, .context = 16384}},
-          {plain, {.method = Method::kFull, .context = 4096}}};
+  const auto eager = AttentionKernel::kEager, cudnn = AttentionKernel::kCudnn;
+  std::vector<Probe> probes;
+  // First, since the search offers what was measured.
+  if (has_cudnn)
+    probes = {{narrow, {.attention = cudnn, .context = 1024, .micro_batch = 8}},
+              {wide, {.attention = cudnn, .context = 4096}},
+              {wide, {.attention = cudnn, .context = 32768}},
+              {narrow, {.attention = cudnn, .context = 16384}}};
+  const std::vector<Probe> others = {
+      {wide, {.method = Method::kLora, .context = 8192}},
+      {narrow, {.method = Method::kFull, .context = 1024, .micro_batch = 16}},
+      {middle, {.method = Method::kFull, .context = 4096, .micro_batch = 2}},
+      {widest, {.method = Method::kQlora, .context = 2048, .micro_batch = 2}},
+      {narrow, {.method = Method::kLora, .context = 32768}},
+      {wide, {.method = Method::kQlora, .context = 512, .micro_batch = 4, .rank = 64}},
+      {middle, {.method = Method::kFull, .attention = eager, .context = 2048}},
+      {wide, {.method = Method::kLora, .context = 32768, .rank = 8}},
+      {plain, {.method = Method::kFull, .context = 1024, .micro_batch = 4}},
+      {narrow, {.attention = eager, .context = 512, .micro_batch = 8, .rank = 4}},
+      {wide, {.method = Method::kFull, .context = 2048, .micro_batch = 2}},
+      {middle, {.method = Method::kLora, .attention = eager, .context = 4096}},
+      {widest, {.method = Method::kLora, .context = 16384}},
+      {narrow, {.method = Method::kFull, .context = 16384}},
+      {plain, {.method = Method::kFull, .context = 4096}}};
+  probes.insert(probes.end(), others.begin(), others.end());
+  return probes;
 }
 
 }  // namespace
@@ -185,7 +195,9 @@ std::vector<planner::ProgramInputs> ProbePrograms(const ProbeModel& probe,
   model.layer_count = std::min(model.layer_count, UncachedLayerCount(model));
   std::vector<Probe> probes = ProbesOf(model, probe.context);
   for (Probe& other :
-       backend.kind == planner::BackendKind::kCpu ? OtherProbesOfCpus() : OtherProbesOfGpus())
+       backend.kind == planner::BackendKind::kCpu
+           ? OtherProbesOfCpus()
+           : OtherProbesOfGpus(probe.has_cudnn && probe.precision == planner::Precision::kBf16))
     probes.push_back(std::move(other));
   std::vector<planner::ProgramInputs> programs;
   for (Probe& p : probes) {

@@ -15,6 +15,7 @@ struct ProbeModel {
   planner::ModelSpec model;  // the one whose fine-tunes are to be predicted
   int64_t context = 512;
   planner::Precision precision = planner::Precision::kFp32;
+  bool has_cudnn = false;  // of a GPU: its attention is measured, too
 };
 
 // Step programs whose ops together spread over the shapes that fine-tunes are made of, the most useful ones first: a few layers of the model with its true

@@ -61,10 +61,10 @@ def full(size, model, peer_value):
         "peer_value": peer_value, "to_reach": peer_value, "step": ("speed", "full Qwen2.5-" + size), "value": tokens_per_second}
 
 
-def lora(model, conditions, dropout, peer, peer_value, to_reach):
+def lora(model, conditions, dropout, peer, peer_value, to_reach, engine=""):
     return {
-        "work": "LoRA %s, %s, dropout %s; %s" % (model, conditions, dropout, FILLED), "unit": "tokens/s", "peer": peer, "peer_value": peer_value,
-        "to_reach": to_reach, "step": ("speed", "LoRA %s, dropout %s" % (model, dropout)), "value": tokens_per_second}
+        "work": "LoRA %s, %s, dropout %s%s; %s" % (model, conditions, dropout, engine, FILLED), "unit": "tokens/s", "peer": peer, "peer_value": peer_value,
+        "to_reach": to_reach, "step": ("speed", "LoRA %s, dropout %s%s" % (model, dropout, engine)), "value": tokens_per_second}
 
 
 def attention(context, text):
@@ -98,6 +98,7 @@ ROWS = [
     full("3B", "Qwen2.5-3B", 30900),
     full("7B", "Qwen2.5-7B", 13850),
     lora(*LLAMA, "0", *AUTOMODEL),
+    lora(*LLAMA, "0", *AUTOMODEL, ", by cuDNN"),
     lora(*LLAMA, "0.1", *AUTOMODEL),
     lora(*QWEN, "0", *SUROGATE),
     lora(*QWEN, "0.1", *SUROGATE),
@@ -151,7 +152,7 @@ def memory_text(report, result):
 def conditions(report, stage, result):
     """What a figure is of that only its result knows."""
     if stage in ("speed", "contexts"):
-        return memory_text(report, result)
+        return memory_text(report, result) + "".join("; " + note for note in result.get("notes", []))
     return "; %d points" % result["point_count"] if "point_count" in result else ""
 
 

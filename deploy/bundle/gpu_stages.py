@@ -36,8 +36,8 @@ def full(name, model, batch, seconds, steps, more=""):
     return (name, seconds, TIMED + ["--model", model, "--context", "1024", "--steps", str(steps), "--seconds", "40", "--mix", mix])
 
 
-def lora(name, model, context, dropout):
-    mix = "method=lora:r16%s precision=bf16 attention=flash loss=chunked batch=2x1" % (":d" + dropout if dropout else "")
+def lora(name, model, context, dropout, attention="flash"):
+    mix = "method=lora:r16%s precision=bf16 attention=%s loss=chunked batch=2x1" % (":d" + dropout if dropout else "", attention)
     return (name, 60, TIMED + ["--model", model, "--context", context, "--steps", "20", "--seconds", "10", "--mix", mix])
 
 
@@ -67,6 +67,7 @@ STAGES = {
         parity("full fp32, states on the host in part", "method=full precision=fp32 offload=optimizer offload_percent=40 batch=2x2"),
         parity("lora fp32, all on the host", "method=lora:r4 precision=fp32 offload=all batch=2x2"),
         parity("full bf16", "method=full precision=bf16 batch=2x2"),
+        parity("full bf16 cudnn", "method=full precision=bf16 attention=cudnn batch=2x2"),
         ("full bf16 flash, as graphs", 120, graphs(PARITY + ["--mix", "method=full precision=bf16 attention=flash loss=chunked batch=1x3"])),
         parity("200 steps fp32", "method=full precision=fp32 attention=flash loss=chunked batch=2x2", "--steps", "200"),
         parity("200 steps bf16", "method=full precision=bf16 attention=flash loss=chunked batch=2x2", "--steps", "200"),
@@ -78,6 +79,8 @@ STAGES = {
         ("SmolLM2-135M full bf16 flash, as graphs", 240, graphs(small("method=full precision=bf16 attention=flash loss=chunked batch=8x1"))),
         ("SmolLM2-135M lora bf16 flash", 240, small("method=lora:r16 precision=bf16 attention=flash loss=chunked batch=2x4")),
         ("SmolLM2-135M lora bf16 flash, as graphs", 240, graphs(small("method=lora:r16 precision=bf16 attention=flash loss=chunked batch=2x4"))),
+        ("SmolLM2-135M full bf16 flash, products untuned", 240,
+            ["TUNESMITH_PRODUCT_TUNING=0"] + small("method=full precision=bf16 attention=flash loss=chunked batch=8x1")),
         ("SmolLM2-135M lora bf16", 240, small("method=lora:r16 precision=bf16 loss=chunked batch=8x1")),
     ],
     # The model that is probed is none of those whose steps are predicted then. The host's processors may be busy: what is measured is the device.
@@ -89,6 +92,7 @@ STAGES = {
     ],
     "speed": [
         lora("LoRA Llama-3.1-8B, dropout 0", "Llama-3.1-8B", "4096", ""),
+        lora("LoRA Llama-3.1-8B, dropout 0, by cuDNN", "Llama-3.1-8B", "4096", "", "cudnn"),
         lora("LoRA Qwen3-8B, dropout 0", "Qwen3-8B", "2048", ""),
         full("full Qwen2.5-0.5B", "Qwen2.5-0.5B", "32x16", 90, 5),
         full("full Qwen2.5-1.5B", "Qwen2.5-1.5B", "16x32", 120, 4),

@@ -182,7 +182,7 @@ absl::StatusOr<planner::Program> ProgramOf(const Options& options, const OpConte
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateMix(mix, model.layer_count));
   TUNESMITH_RETURN_IF_ERROR(planner::ValidateWorkload(workload, model));
   return planner::BuildProgram(
-      {.model = model, .workload = workload, .mix = mix, .backend = {.kind = context.device}});
+      {.model = model, .workload = workload, .mix = mix, .backend = BackendOf(context)});
 }
 
 // One of each kind, shapes and attributes.

@@ -107,6 +107,29 @@ TEST(ProbeProgramsTest, GpusSeeTheWidthsAndContextsOfLargeModels) {
   EXPECT_EQ(head_sizes, (std::set<int64_t>{64, 128}));
 }
 
+// Both directions, at contexts and head sizes of large models; and nothing of it where there is none, or in fp32.
+TEST(ProbeProgramsTest, CudnnIsProbedWhereItIs) {
+  const auto longest = [](bool has_cudnn, planner::Precision precision) {
+    std::map<int64_t, int64_t> by_head_size;
+    const planner::ModelSpec model = planner::FindModel("Llama-2-7b-hf").value();
+    for (const planner::ProgramInputs& in :
+         ProbePrograms({model, 2048, precision, has_cudnn},
+                       {.kind = planner::BackendKind::kCuda, .compute_capability = 90})) {
+      if (in.mix.attention != planner::AttentionKernel::kCudnn) continue;
+      const auto program = planner::BuildProgram(in);
+      EXPECT_TRUE(program.ok()) << program.status();
+      EXPECT_EQ(KindsOf(*program).count(OpKind::kCudnnAttentionBackward), 1u);
+      int64_t& context = by_head_size[in.model.head_size];
+      context = std::max(context, in.workload.context);
+    }
+    return by_head_size;
+  };
+  EXPECT_EQ(longest(true, planner::Precision::kBf16),
+            (std::map<int64_t, int64_t>{{64, 16384}, {128, 32768}}));
+  EXPECT_TRUE(longest(false, planner::Precision::kBf16).empty());
+  EXPECT_TRUE(longest(true, planner::Precision::kFp32).empty());
+}
+
 TEST(ProbeProgramsTest, GpusOfFortyGigabytesHoldTheirs) {
   for (const planner::ProgramInputs& in : ProgramsOfGpus()) {
     const planner::Program program = planner::BuildProgram(in).value();

@@ -155,6 +155,8 @@ absl::Status CudnnAttention::Impl::Execute(const CudnnPlan& plan, const Addresse
                      "cudnnBackendExecute");
 }
 
+absl::Status FindCudnn() { return LoadCudnn().status(); }
+
 CudnnAttention::CudnnAttention(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 CudnnAttention::~CudnnAttention() = default;
 

@@ -20,6 +20,9 @@ struct CudnnAttentionShape {
   bool documents = true;
 };
 
+// OK where the library is there and of a version that is used; else why not, as Create says it.
+absl::Status FindCudnn();
+
 // As ops of programs have it.
 planner::OpAttributes AttributesOf(const CudnnAttentionShape& shape);
 

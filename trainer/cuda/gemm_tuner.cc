@@ -37,7 +37,7 @@ struct Measured {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GemmTuner>> GemmTuner::Create(CudaContext& cuda, std::string path) {
-  TUNESMITH_ASSIGN_OR_RETURN(auto timer, CreateCudaTimer(cuda));
+  TUNESMITH_ASSIGN_OR_RETURN(auto timer, CreateCudaTimer(cuda, planner::Stream::kCompute));
   return std::unique_ptr<GemmTuner>(new GemmTuner(cuda, std::move(path), std::move(timer)));
 }
 
