@@ -1,5 +1,6 @@
 #include "common/status_macros.h"
 #include "trainer/cuda/gemm.h"
+#include "trainer/cuda/rows.cuh"
 #include "trainer/ops/column_sum_cuda.cuh"
 #include "trainer/ops/linear_cuda.h"
 
@@ -11,13 +12,23 @@ GemmOperand Whole(const Tensor& tensor) {
   return {.data = tensor.data, .row_stride = tensor.dims[1]};
 }
 
-template <typename T>
-__global__ void BroadcastKernel(int64_t count, int64_t columns, const T* bias, const T* addend,
-                                T* y) {
-  const int64_t i = GlobalThread();
-  if (i >= count) return;
-  const T value = bias[i % columns];
-  y[i] = addend == nullptr ? value : FromFloat<T>(ToFloat(value) + ToFloat(addend[i]));
+// y = bias + addend, which may be null, in every row.
+template <typename T, int N>
+__global__ void BroadcastKernel(RowThreads threads, int64_t rows, int packs, const Pack<T, N>* bias,
+                                const Pack<T, N>* addend, Pack<T, N>* y) {
+  const RowPlace place = threads.Place();
+  if (place.row >= rows) return;
+#pragma unroll 4
+  for (int i = place.thread; i < packs; i += place.threads) {
+    const int64_t at = place.row * packs + i;
+    Pack<T, N> sum = bias[i];
+    if (addend != nullptr) {
+      const Pack<T, N> other = addend[at];
+      for (int j = 0; j < N; ++j)
+        sum.values[j] = FromFloat<T>(ToFloat(sum.values[j]) + ToFloat(other.values[j]));
+    }
+    y[at] = sum;
+  }
 }
 
 // y = x weight^T scale + beta * c.
@@ -37,12 +48,20 @@ absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, c
                      .beta = beta});
 }
 
-template <typename T>
-struct Element {
-  const T* dy;
-  int64_t width;
-  __device__ float operator()(int64_t row, int64_t column) const {
-    return ToFloat(dy[row * width + column]);
+// Column sums of the elements themselves.
+template <typename T, int N>
+struct Elements {
+  static constexpr int kPack = N;
+  using Operands = LoadedPack<T, N>;
+  const Pack<T, N>* dy;
+  int64_t packs;  // of a row
+
+  __device__ Operands Load(int64_t row, int64_t pack) const {
+    return Operands(dy[row * packs + pack]);
+  }
+  __device__ void Add(const Operands& o, float (&sums)[N]) const {
+    const Pack<T, N> values = o.Unpacked();
+    for (int j = 0; j < N; ++j) sums[j] += ToFloat(values.values[j]);
   }
 };
 
@@ -56,13 +75,20 @@ absl::Status Linear(CudaContext& cuda, const LinearArgs& args) {
 
 // The bias is written to every row first, so that the product adds to it in f32 and rounds once.
 absl::Status LinearBias(CudaContext& cuda, const LinearBiasArgs& args) {
-  const int64_t count = args.y.element_count();
-  if (count == 0) return absl::OkStatus();
+  const int64_t rows = args.y.dims[0], width = args.y.dims[1];
+  if (args.y.element_count() == 0) return absl::OkStatus();
+  const std::initializer_list<const void*> addresses = {args.bias.data, args.addend.data,
+                                                        args.y.data};
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(BroadcastKernel<T>, {BlockCount(count)}, cuda.impl().stream.get(), count,
-                        args.y.dims[1], args.bias.as<const T>(), args.addend.as<const T>(),
-                        args.y.as<T>());
+    return VisitPacks<T>(width, addresses, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const RowThreads threads = RowThreadsFor(width / pack.value);
+      return LaunchKernel(BroadcastKernel<T, pack.value>, threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), threads, rows,
+                          static_cast<int>(width / pack.value), args.bias.as<const P>(),
+                          args.addend.as<const P>(), args.y.as<P>());
+    });
   }));
   return Product(cuda, args.x, args.weight, args.y, 1.0f, args.y, 1.0f);
 }
@@ -97,12 +123,16 @@ absl::Status LinearBackwardWeight(CudaContext& cuda, const LinearBackwardWeightA
 }
 
 absl::Status BiasBackward(CudaContext& cuda, const BiasBackwardArgs& args) {
+  const int64_t rows = args.dy.dims[0], width = args.dy.dims[1];
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
-    const Element<T> value = {args.dy.as<const T>(), args.dy.dims[1]};
-    return VisitFloat(args.dbias.dtype, [&](auto sum) {
-      return ColumnSums(cuda, args.dy.dims[0], args.dy.dims[1], value, args.accumulate,
-                        args.dbias.as<decltype(sum)>());
+    return VisitPacks<T>(width, {args.dy.data}, [&](auto pack) {
+      const Elements<T, pack.value> value = {args.dy.as<const Pack<T, pack.value>>(),
+                                             width / pack.value};
+      return VisitFloat(args.dbias.dtype, [&](auto sum) {
+        return ColumnSums(cuda, rows, width, value, args.accumulate,
+                          args.dbias.as<decltype(sum)>());
+      });
     });
   });
 }
