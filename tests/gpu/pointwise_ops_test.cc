@@ -36,12 +36,15 @@ TEST_P(PointwiseTest, Clear) {
 
 TEST_P(PointwiseTest, CopyConverts) {
   for (const DType from : {DType::kF32, DType::kBF16}) {
-    Twin& x = Random("x", {7, 13}, from);
-    Twin& y = Poisoned("y", {7, 13}, T());
-    RunBoth([&](const OpContext& context, auto pick) {
-      return Copy(context, {.x = pick(x), .y = pick(y)});
-    });
-    ExpectClose(y, from == T() ? 0 : Tolerance(T(), 0, 0));
+    for (const Shape shape : {Shape{1}, Shape{7, 13}, Shape{16, 64}, Shape{33, 1000}}) {
+      Misalign(shape.d1 == 64);
+      Twin& x = Random("x", shape, from);
+      Twin& y = Poisoned("y", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return Copy(context, {.x = pick(x), .y = pick(y)});
+      });
+      ExpectClose(y, from == T() ? 0 : Tolerance(T(), 0, 0));
+    }
   }
 }
 
@@ -76,7 +79,9 @@ TEST_P(PointwiseTest, SwiGluBackward) {
 }
 
 TEST_P(PointwiseTest, SumSquaresAddsInDouble) {
-  for (const Shape shape : {Shape{1}, Shape{777}, Shape{1000, 1031}}) {
+  for (const Shape shape :
+       {Shape{1}, Shape{777}, Shape{16, 64}, Shape{1000, 1031}, Shape{1000, 1032}}) {
+    Misalign(shape.d1 == 64);
     Twin& x = Random("x", shape, T());
     Twin& sum = Doubles("sum", {0.5});
     RunBoth([&](const OpContext& context, auto pick) {
