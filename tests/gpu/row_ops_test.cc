@@ -2,6 +2,7 @@
 
 #include "tests/gpu/twins.h"
 #include "trainer/ops/dequantize_nf4.h"
+#include "trainer/ops/dropout.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/gather_rows.h"
 #include "trainer/ops/rope.h"
@@ -131,6 +132,31 @@ TEST_P(GatherRowsTest, ThereAndBack) {
   }
 }
 
+// Dropped are the same elements on both devices, whatever the packs.
+TEST_P(RowTest, Dropout) {
+  for (const bool accumulate : {false, true}) {
+    for (const Shape shape :
+         {Shape{1, 1}, Shape{9, 33}, Shape{50, 64}, Shape{37, 576}, Shape{3, 20000}}) {
+      Misalign(shape.d1 == 64);
+      Twin& x = Random("x", shape, T());
+      Twin& key = Keys("key", {planner::DropoutKey(3, 4), 21});
+      Twin& y = accumulate ? Random("y", shape, T()) : Poisoned("y", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return Dropout(context, {.x = pick(x),
+                                 .key = pick(key),
+                                 .y = pick(y),
+                                 .share = 0.25,
+                                 .module_key = 5,
+                                 .layer = 2,
+                                 .context = 16,
+                                 .row_begin = 7,
+                                 .accumulate = accumulate});
+      });
+      ExpectClose(y, Tolerance(T(), 0, 2));
+    }
+  }
+}
+
 // With more parts than columns make up, several hold the same.
 class SplitColumnsTest : public TwinTest {};
 INSTANTIATE_FOR_CUDA_DTYPES(SplitColumnsTest);
@@ -139,8 +165,9 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
   struct Case {
     int64_t rows, columns, width, part_count;
   };
-  for (const Case c :
-       {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4}, Case{64, 576, 288, 2}}) {
+  for (const Case c : {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4},
+                       Case{64, 576, 288, 2}, Case{7, 576, 288, 2}, Case{5, 64, 32, 8}}) {
+    Misalign(c.rows == 64);
     Twin& x = Random("x", {c.rows, c.columns}, T());
     Twin& parts = Poisoned("parts", {c.part_count * c.rows, c.width}, T());
     Twin& back = Poisoned("back", {c.rows, c.columns}, T());

@@ -66,7 +66,7 @@ __global__ void DecodeKernel(DecodeDims d, const T* q, const T* k_cache, const T
 // The larger value; of equal ones the lower index.
 struct Candidate {
   float value;
-  int64_t index;
+  int index;
 };
 __device__ Candidate Better(Candidate a, Candidate b) {
   if (a.value > b.value) return a;
@@ -74,26 +74,48 @@ __device__ Candidate Better(Candidate a, Candidate b) {
   return a.index <= b.index ? a : b;
 }
 
+__device__ Candidate BestOfWarp(Candidate best) {
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
+    const Candidate other = {__shfl_xor_sync(kAllLanes, best.value, offset),
+                             __shfl_xor_sync(kAllLanes, best.index, offset)};
+    best = Better(best, other);
+  }
+  return best;
+}
+
 struct Candidates {
-  Candidate values[kBlockSize];
+  Candidate values[kMaxWarpCount];
 };
 
+constexpr int kArgMaxThreads = 1024;  // there are few rows, often one
+constexpr int kArgMaxLoads = 4;       // packs that a thread loads before it uses the first
+
 // One block per row.
-template <typename T>
-__global__ void ArgMaxKernel(int64_t vocab, const T* logits, int32_t* token) {
+template <typename T, int N>
+__global__ void __launch_bounds__(kArgMaxThreads)
+    ArgMaxKernel(int pack_count, const Pack<T, N>* logits, int32_t* token) {
   auto& candidates = Shared<Candidates>().values;
-  const T* const row = logits + blockIdx.x * vocab;
-  Candidate best = {-INFINITY, vocab};
-  for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
-    best = Better(best, {ToFloat(row[v]), v});
-  candidates[threadIdx.x] = best;
-  __syncthreads();
-  for (int step = kBlockSize / 2; step > 0; step /= 2) {
-    if (static_cast<int>(threadIdx.x) < step)
-      candidates[threadIdx.x] = Better(candidates[threadIdx.x], candidates[threadIdx.x + step]);
-    __syncthreads();
+  const Pack<T, N>* const row = logits + static_cast<int64_t>(blockIdx.x) * pack_count;
+  Candidate best = {-INFINITY, pack_count * N};
+  for (int first = threadIdx.x; first < pack_count; first += kArgMaxLoads * kArgMaxThreads) {
+    Pack<T, N> packs[kArgMaxLoads];
+#pragma unroll
+    for (int l = 0; l < kArgMaxLoads; ++l) {
+      if (first + l * kArgMaxThreads < pack_count) packs[l] = row[first + l * kArgMaxThreads];
+    }
+#pragma unroll
+    for (int l = 0; l < kArgMaxLoads; ++l) {
+      const int i = first + l * kArgMaxThreads;
+      if (i >= pack_count) break;
+      for (int j = 0; j < N; ++j) best = Better(best, {ToFloat(packs[l].values[j]), i * N + j});
+    }
   }
-  if (threadIdx.x == 0) token[blockIdx.x] = static_cast<int32_t>(candidates[0].index);
+  best = BestOfWarp(best);
+  if (threadIdx.x % kWarpSize == 0) candidates[threadIdx.x / kWarpSize] = best;
+  __syncthreads();
+  if (threadIdx.x >= kWarpSize) return;
+  best = BestOfWarp(candidates[threadIdx.x]);
+  if (threadIdx.x == 0) token[blockIdx.x] = best.index;
 }
 
 }  // namespace
@@ -132,9 +154,12 @@ absl::Status ArgMax(CudaContext& cuda, const ArgMaxArgs& args) {
   if (args.token.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.logits.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(ArgMaxKernel<T>, {BlockCount(args.logits.dims[0], 1)},
-                        cuda.impl().stream.get(), args.logits.dims[1], args.logits.as<const T>(),
-                        args.token.as<int32_t>());
+    return VisitPacks<T>(args.logits.dims[1], {args.logits.data}, [&](auto pack) {
+      const LaunchShape shape = {BlockCount(args.logits.dims[0], 1), dim3(kArgMaxThreads)};
+      return LaunchKernel(ArgMaxKernel<T, pack.value>, shape, cuda.impl().stream.get(),
+                          static_cast<int>(args.logits.dims[1] / pack.value),
+                          args.logits.as<const Pack<T, pack.value>>(), args.token.as<int32_t>());
+    });
   });
 }
 
