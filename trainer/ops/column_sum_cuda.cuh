@@ -8,7 +8,8 @@
 
 // out[c] (+)= sum over rows of value(row, c), in two stages with a fixed order: chunks of rows into the context's scratch memory (f32), then the chunks. A Value
 // is an object of the device with
-//   static constexpr int kPack;                                     columns that are loaded at once
+//   static constexpr int kPack;                                      columns that are loaded at once
+//   static constexpr int kLoads;                                     rows that a thread loads before it adds the first: 4 blocks a multiprocessor have registers for
 //   Operands Load(int64_t row, int64_t pack) const;                 what columns [kPack * pack, kPack * (pack + 1)) of a row need
 //   void Add(const Operands& operands, float (&sums)[kPack]) const;  the values of those columns
 namespace tunesmith::trainer::cuda {
@@ -16,7 +17,6 @@ namespace tunesmith::trainer::cuda {
 // Blocks of the first stage: what fills a large GPU twice, and keeps the second stage's bytes few. Of the shape alone, so that the order of additions is.
 inline constexpr int64_t kColumnSumBlocks = 1024;
 inline constexpr int64_t kMaxColumnSumChunks = 128;
-inline constexpr int kColumnSumLoads = 4;  // rows that a thread loads before it adds the first
 
 // A block's threads: lanes across the packs of a row, 128 bytes of it where packs are of 16, and the others across rows.
 template <int kPack>
@@ -32,14 +32,14 @@ template <typename Value>
 __device__ void SumRowsOfThread(int64_t begin, int64_t end, int64_t pack, const Value& value,
                                 float (&sums)[Value::kPack]) {
   constexpr int kStep = ColumnSumTile<Value::kPack>::kRows;
-  for (int64_t row = begin + threadIdx.y; row < end; row += kColumnSumLoads * kStep) {
-    typename Value::Operands operands[kColumnSumLoads];
+  for (int64_t row = begin + threadIdx.y; row < end; row += Value::kLoads * kStep) {
+    typename Value::Operands operands[Value::kLoads];
 #pragma unroll
-    for (int l = 0; l < kColumnSumLoads; ++l) {
+    for (int l = 0; l < Value::kLoads; ++l) {
       if (row + l * kStep < end) operands[l] = value.Load(row + l * kStep, pack);
     }
 #pragma unroll
-    for (int l = 0; l < kColumnSumLoads; ++l) {
+    for (int l = 0; l < Value::kLoads; ++l) {
       if (row + l * kStep >= end) break;
       value.Add(operands[l], sums);
     }
@@ -47,8 +47,9 @@ __device__ void SumRowsOfThread(int64_t begin, int64_t end, int64_t pack, const 
 }
 
 template <typename Value>
-__global__ void ColumnSumChunkKernel(int64_t rows, int64_t packs, int64_t rows_per_chunk,
-                                     Value value, float* partials) {
+__global__ void __launch_bounds__(kBlockSize, 4)
+    ColumnSumChunkKernel(int64_t rows, int64_t packs, int64_t rows_per_chunk, Value value,
+                         float* partials) {
   constexpr int kPack = Value::kPack;
   using Tile = ColumnSumTile<kPack>;
   auto& tile = Shared<Tile>().sums;

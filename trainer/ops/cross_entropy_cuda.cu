@@ -24,16 +24,18 @@ struct ExpSum {
   float maximum = -3.4e38f;
   float sum = 0.0f;
 
-  template <typename T, int N, int kPacks>
-  __device__ void Add(const Pack<T, N> (&packs)[kPacks]) {
+  template <typename T, int N>
+  __device__ void Add(const LoadedPack<T, N> (&packs)[kLoads]) {
     float largest = maximum;
     for (const auto& pack : packs) {
-      for (const T value : pack.values) largest = fmaxf(largest, ToFloat(value));
+      const Pack<T, N> logits = pack.Unpacked();
+      for (const T logit : logits.values) largest = fmaxf(largest, ToFloat(logit));
     }
     sum *= ExpOfDifference(maximum, largest);
     maximum = largest;
     for (const auto& pack : packs) {
-      for (const T value : pack.values) sum += ExpOfDifference(ToFloat(value), maximum);
+      const Pack<T, N> logits = pack.Unpacked();
+      for (const T logit : logits.values) sum += ExpOfDifference(ToFloat(logit), maximum);
     }
   }
 
@@ -46,26 +48,27 @@ struct ExpSum {
 };
 
 // load(index), use(index of the first, packs): kLoads packs of the block's `count` at a time, `fill` where there is none.
-template <typename P, typename Load, typename Use>
-__device__ void ForPacks(int count, const P& fill, Load load, Use use) {
+template <typename T, int N, typename Load, typename Use>
+__device__ void ForPacks(int count, const Pack<T, N>& fill, Load load, Use use) {
   for (int first = threadIdx.x; first < count; first += kLoads * blockDim.x) {
-    P packs[kLoads];
+    LoadedPack<T, N> packs[kLoads];
 #pragma unroll
     for (int l = 0; l < kLoads; ++l) {
       const int i = first + l * blockDim.x;
-      packs[l] = i < count ? load(i) : fill;
+      packs[l] = LoadedPack<T, N>(i < count ? load(i) : fill);
     }
     use(first, packs);
   }
 }
 
 // store(index, pack) of the packs that there are.
-template <typename P, typename Store>
-__device__ void StorePacks(int count, int first, const P (&packs)[kLoads], Store store) {
+template <typename T, int N, typename Store>
+__device__ void StorePacks(int count, int first, const LoadedPack<T, N> (&packs)[kLoads],
+                           Store store) {
 #pragma unroll
   for (int l = 0; l < kLoads; ++l) {
     const int i = first + l * blockDim.x;
-    if (i < count) store(i, packs[l]);
+    if (i < count) store(i, packs[l].Unpacked());
   }
 }
 
@@ -112,28 +115,35 @@ struct GradientArgs {
   Pack<T, N>* logits;
   const int32_t* labels;
   const float* loss_scale;
-  float cap_inverse;  // 0: no soft-cap
+  float cap_inverse;  // where there is a soft-cap
   double* losses;
 };
 
-// What turns a logit into its gradient.
+// What turns logits into their gradients. Few instructions an element: at full bandwidth there is time for some thirty of each thread.
+template <bool kCapped>
 struct Gradient {
   float maximum, factor, scale, cap_inverse;
 
-  __device__ float Of(float logit, bool is_label) const {
-    const float share = cap_inverse > 0.0f ? logit * cap_inverse : 0.0f;
-    const float slope = 1.0f - share * share;
-    return (ExpOfDifference(logit, maximum) * factor - (is_label ? scale : 0.0f)) * slope;
-  }
-
   template <typename T, int N>
-  __device__ void Apply(int label_in_pack, Pack<T, N>& pack) const {
+  __device__ Pack<T, N> Of(int label_in_pack, Pack<T, N> pack) const {
+    float gradients[N];
     for (int j = 0; j < N; ++j)
-      pack.values[j] = FromFloat<T>(Of(ToFloat(pack.values[j]), j == label_in_pack));
+      gradients[j] = ExpOfDifference(ToFloat(pack.values[j]), maximum) * factor;
+    if (label_in_pack >= 0 && label_in_pack < N) {
+      for (int j = 0; j < N; ++j) gradients[j] -= j == label_in_pack ? scale : 0.0f;
+    }
+    for (int j = 0; j < N; ++j) {
+      if constexpr (kCapped) {
+        const float share = ToFloat(pack.values[j]) * cap_inverse;
+        gradients[j] *= 1.0f - share * share;
+      }
+      pack.values[j] = FromFloat<T>(gradients[j]);
+    }
+    return pack;
   }
 };
 
-template <typename T, int N>
+template <typename T, int N, bool kCapped>
 __global__ void __launch_bounds__(1024) GradientKernel(GradientArgs<T, N> k) {
   using P = Pack<T, N>;
   P* const held = reinterpret_cast<P*>(DynamicShared());
@@ -157,15 +167,13 @@ __global__ void __launch_bounds__(1024) GradientKernel(GradientArgs<T, N> k) {
       .Combine();  // its barriers order the label's logit, which was read, before what is written below
   WriteLoss(exp_sum, logit, &k.losses[n]);
   const float scale = *k.loss_scale;
-  const Gradient gradient = {exp_sum.maximum, scale / exp_sum.sum, scale, k.cap_inverse};
+  const Gradient<kCapped> gradient = {exp_sum.maximum, scale / exp_sum.sum, scale, k.cap_inverse};
   // A thread finds in shared memory what it has written itself.
   ForPacks(
       k.pack_count, P(), [&](int i) { return i < k.held_count ? held[i] : row[i]; },
-      [&](int first, auto& packs) {
-#pragma unroll
-        for (int l = 0; l < kLoads; ++l)
-          gradient.Apply(label - (first + l * static_cast<int>(blockDim.x)) * N, packs[l]);
-        StorePacks(k.pack_count, first, packs, [&](int i, const P& pack) { row[i] = pack; });
+      [&](int first, const auto& packs) {
+        StorePacks(k.pack_count, first, packs,
+                   [&](int i, const P& pack) { row[i] = gradient.Of(label - i * N, pack); });
       });
 }
 
@@ -226,7 +234,8 @@ absl::Status LaunchGradient(const CrossEntropyInPlaceArgs& args, double* losses,
       .grid = BlockCount(args.logits.dims[0], 1),
       .block = dim3(plan.threads),
       .shared_bytes = plan.held_packs * static_cast<int64_t>(sizeof(Pack<T, N>))};
-  return LaunchKernel(GradientKernel<T, N>, shape, stream, k);
+  return args.soft_cap > 0 ? LaunchKernel(GradientKernel<T, N, true>, shape, stream, k)
+                           : LaunchKernel(GradientKernel<T, N, false>, shape, stream, k);
 }
 
 }  // namespace

@@ -113,6 +113,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T,
 template <typename T, int N>
 struct WeightGradient {
   static constexpr int kPack = N;
+  static constexpr int kLoads = 3;
   struct Operands {
     LoadedPack<T, N> dy, x;
     float mean, rstd;

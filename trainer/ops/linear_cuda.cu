@@ -52,6 +52,7 @@ absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, c
 template <typename T, int N>
 struct Elements {
   static constexpr int kPack = N;
+  static constexpr int kLoads = 4;
   using Operands = LoadedPack<T, N>;
   const Pack<T, N>* dy;
   int64_t packs;  // of a row
