@@ -69,8 +69,9 @@ TEST_P(RmsNormTest, BackwardInput) {
   CheckBackward({9, 576}, false, true);
 }
 
-// One chunk, a chunk that is not full, and as many as there may be; a tile of columns that is not full.
-const std::vector<Shape> kColumns = {{1, 1}, {9, 33}, {2050, 70}, {1, 64}, {4500, 72}, {70, 576}};
+// One chunk, a chunk that is not full, and as many as there may be, with more rows than a thread loads at once; a tile of columns that is not full.
+const std::vector<Shape> kColumns = {{1, 1},    {9, 33},   {2050, 70}, {1, 64},
+                                     {70, 576}, {5000, 9}, {4500, 72}, {20000, 8}};
 
 TEST_P(RmsNormTest, BackwardWeight) {
   for (const DType gradient : AccumulatorTypes()) {

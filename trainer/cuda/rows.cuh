@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-
 #include "trainer/cuda/kernel.cuh"
 
 // Rows of a matrix dealt to threads: what the ops that work row by row have in common. Row r of `packs` packs begins at packs * r.
@@ -21,7 +19,7 @@ struct RowThreads {
   int bits;  // log2 of the threads of a row
 
   __host__ __device__ int count() const { return 1 << bits; }
-  int block_size() const { return std::max(count(), count() <= kWarpSize ? kBlockSize : 0); }
+  int block_size() const { return count() > kWarpSize ? count() : kBlockSize; }
 
   LaunchShape ShapeFor(int64_t rows) const {
     return {BlockCount(rows, block_size() / count()), dim3(block_size())};

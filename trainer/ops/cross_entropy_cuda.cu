@@ -234,8 +234,13 @@ absl::Status LaunchGradient(const CrossEntropyInPlaceArgs& args, double* losses,
       .grid = BlockCount(args.logits.dims[0], 1),
       .block = dim3(plan.threads),
       .shared_bytes = plan.held_packs * static_cast<int64_t>(sizeof(Pack<T, N>))};
-  return args.soft_cap > 0 ? LaunchKernel(GradientKernel<T, N, true>, shape, stream, k)
-                           : LaunchKernel(GradientKernel<T, N, false>, shape, stream, k);
+  const auto launch = [&](void (*kernel)(GradientArgs<T, N>)) -> absl::Status {
+    // Or the driver may leave a multiprocessor the shared memory of one block where two have room.
+    CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(
+        kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
+    return LaunchKernel(kernel, shape, stream, k);
+  };
+  return launch(args.soft_cap > 0 ? GradientKernel<T, N, true> : GradientKernel<T, N, false>);
 }
 
 }  // namespace
