@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -93,48 +94,97 @@ std::string TensorText(const Tensor& tensor) {
   return StrCat(text, ") ", DTypeName(tensor.dtype));
 }
 
-}  // namespace
+// Of one case: every buffer's pattern is made once.
+using Patterns = std::map<int32_t, std::vector<std::byte>>;
 
-absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op& op,
-                                      const OpContext& context) {
-  OpCase result;
-  result.cost_ = planner::CostOf(program, op, op.attributes.accumulate);
-  result.call_ = {.kind = op.kind,
-                  .attributes = op.attributes,
-                  .model = &program.inputs.model,
-                  .input_count = op.input_count,
-                  .output_count = op.output_count};
+const std::vector<std::byte>& PatternOf(Patterns& patterns, const Program& program,
+                                        int32_t buffer) {
+  const auto [it, is_new] = patterns.try_emplace(buffer);
+  if (is_new) {
+    it->second = Pattern(program, buffer,
+                         planner::ElementCount(program.buffers[static_cast<size_t>(buffer)]));
+  }
+  return it->second;
+}
+
+// A set of operands in memory of its own, which is appended to `memory`.
+absl::StatusOr<OpCall> PlaceOperands(const Program& program, const planner::Op& op,
+                                     const OpContext& context, Patterns& patterns,
+                                     std::vector<std::unique_ptr<DeviceMemory>>& memory) {
+  OpCall call = {.kind = op.kind,
+                 .attributes = op.attributes,
+                 .model = &program.inputs.model,
+                 .input_count = op.input_count,
+                 .output_count = op.output_count};
   std::map<std::pair<int32_t, int32_t>, std::byte*> placed;  // an op may name a buffer twice
   const auto place = [&](BufferRef ref) -> absl::StatusOr<Tensor> {
     const planner::Buffer& buffer = program.buffers[static_cast<size_t>(ref.buffer)];
     const auto [it, is_new] = placed.emplace(std::pair(ref.buffer, ref.shift), nullptr);
     if (is_new) {
-      TUNESMITH_ASSIGN_OR_RETURN(auto memory,
+      TUNESMITH_ASSIGN_OR_RETURN(auto operand,
                                  DeviceMemory::Allocate(context, planner::InstanceBytes(buffer)));
       TUNESMITH_RETURN_IF_ERROR(
-          FillWithPattern(*memory, Pattern(program, ref.buffer, planner::ElementCount(buffer))));
-      it->second = memory->data();
-      result.memory_.push_back(std::move(memory));
+          FillWithPattern(*operand, PatternOf(patterns, program, ref.buffer)));
+      it->second = operand->data();
+      memory.push_back(std::move(operand));
     }
     return Tensor{
         .data = it->second, .dtype = buffer.dtype, .dims = buffer.dims, .rank = buffer.rank};
   };
   for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i) {
-    TUNESMITH_ASSIGN_OR_RETURN(result.call_.inputs[i], place(op.inputs[i]));
+    TUNESMITH_ASSIGN_OR_RETURN(call.inputs[i], place(op.inputs[i]));
   }
   for (size_t i = 0; i < static_cast<size_t>(op.output_count); ++i) {
-    TUNESMITH_ASSIGN_OR_RETURN(result.call_.outputs[i], place(op.outputs[i]));
+    TUNESMITH_ASSIGN_OR_RETURN(call.outputs[i], place(op.outputs[i]));
   }
+  return call;
+}
+
+// The planner prices a scatter into a table without knowing its tokens or how wide the table's elements are. Here every row that the tokens name is
+// read and written once.
+double EmbeddingBackwardBytes(const Program& program, const planner::Op& op, Patterns& patterns) {
+  const auto bytes_of = [&](BufferRef ref) {
+    return static_cast<double>(
+        planner::InstanceBytes(program.buffers[static_cast<size_t>(ref.buffer)]));
+  };
+  const std::vector<std::byte>& pattern = PatternOf(patterns, program, op.inputs[0].buffer);
+  std::vector<int32_t> tokens(pattern.size() / sizeof(int32_t));
+  std::memcpy(tokens.data(), pattern.data(), tokens.size() * sizeof(int32_t));
+  const auto named = static_cast<double>(std::set<int32_t>(tokens.begin(), tokens.end()).size());
+  const planner::Buffer& table = program.buffers[static_cast<size_t>(op.outputs[0].buffer)];
+  const double table_bytes = bytes_of(op.outputs[0]);
+  const double cleared = op.attributes.accumulate ? 0.0 : table_bytes;
+  return bytes_of(op.inputs[0]) + bytes_of(op.inputs[1]) + cleared +
+         2.0 * named * table_bytes / static_cast<double>(table.dims[0]);
+}
+
+}  // namespace
+
+absl::StatusOr<OpCase> OpCase::Create(const Program& program, const planner::Op& op,
+                                      const OpContext& context, int64_t rotated_bytes) {
+  OpCase result;
+  Patterns patterns;
+  result.cost_ = planner::CostOf(program, op, op.attributes.accumulate);
+  if (op.kind == planner::OpKind::kEmbeddingBackward)
+    result.cost_.bytes = EmbeddingBackwardBytes(program, op, patterns);
+  int64_t placed_bytes = 0;
+  do {
+    TUNESMITH_ASSIGN_OR_RETURN(const OpCall call,
+                               PlaceOperands(program, op, context, patterns, result.memory_));
+    result.calls_.push_back(call);
+    placed_bytes = 0;
+    for (const auto& memory : result.memory_) placed_bytes += memory->size_bytes();
+  } while (placed_bytes < rotated_bytes && result.set_count() < kMaxSets);
   return result;
 }
 
 std::string OpCase::ShapeText() const {
   std::string text;
-  for (int i = 0; i < call_.input_count; ++i) {
-    text += StrCat(i == 0 ? "" : ", ", TensorText(call_.inputs[static_cast<size_t>(i)]));
+  for (int i = 0; i < call().input_count; ++i) {
+    text += StrCat(i == 0 ? "" : ", ", TensorText(call().inputs[static_cast<size_t>(i)]));
   }
-  for (int i = 0; i < call_.output_count; ++i) {
-    text += StrCat(i == 0 ? " -> " : ", ", TensorText(call_.outputs[static_cast<size_t>(i)]));
+  for (int i = 0; i < call().output_count; ++i) {
+    text += StrCat(i == 0 ? " -> " : ", ", TensorText(call().outputs[static_cast<size_t>(i)]));
   }
   return text;
 }

@@ -17,17 +17,22 @@ namespace tunesmith::trainer {
 
 class OpCase {
  public:
-  // `program` is read only here; what `context` points to must outlive the case. RESOURCE_EXHAUSTED where the operands do not fit.
+  // `program` is read only here; what `context` points to must outlive the case. With `rotated_bytes` there are as many sets of operands, of the same values in
+  // memory of their own, as hold so many bytes together (at most kMaxSets): who calls them in turn finds none in a cache that is smaller.
+  // RESOURCE_EXHAUSTED where the operands do not fit.
   static absl::StatusOr<OpCase> Create(const planner::Program& program, const planner::Op& op,
-                                       const OpContext& context);
+                                       const OpContext& context, int64_t rotated_bytes = 0);
+  static constexpr int64_t kMaxSets = 64;
 
-  const OpCall& call() const { return call_; }
+  int64_t set_count() const { return static_cast<int64_t>(calls_.size()); }
+  const OpCall& call(int64_t set = 0) const { return calls_[static_cast<size_t>(set)]; }
+  // Of one call.
   const planner::OpCost& cost() const { return cost_; }
   // "(8192, 576) bf16, (1536, 576) bf16 -> (8192, 1536) bf16".
   std::string ShapeText() const;
 
  private:
-  OpCall call_;
+  std::vector<OpCall> calls_;  // one for each set
   planner::OpCost cost_;
   std::vector<std::unique_ptr<DeviceMemory>> memory_;
 };

@@ -1,4 +1,5 @@
-// Times every distinct op of a model's step program alone on a device, with random operands and a cold L2 cache.
+// Times every distinct op of a model's step program alone on a device, with random operands that are not in its L2 cache: on a GPU an op runs on several sets of
+// operands in turn, more bytes than the cache holds, launched as one CUDA graph, and a set's time is its share; on a CPU something else is written before.
 //
 //   tunesmith-bench-ops [--device cpu|cuda:N] [--model NAME] [--mix MIX] [--context N] [--threads N] [--seconds S] [--out FILE]
 //   tunesmith-bench-ops --compare attention --device cuda:N [--seconds S] [--out FILE]
@@ -34,6 +35,7 @@
 #include "tests/benchmarks/op_case.h"
 #include "tests/benchmarks/stopwatch.h"
 #include "trainer/cuda/cuda_context.h"
+#include "trainer/cuda/cuda_graph.h"
 #include "trainer/ops/run_op.h"
 #include "trainer/thread_pool.h"
 
@@ -83,9 +85,30 @@ planner::Op OpOf(planner::OpKind kind, int input_count) {
   return op;
 }
 
-// Of one op.
+// So many bytes of operands take turns on a GPU: several times the L2 cache of any device of the catalog.
+constexpr int64_t kRotatedBytes = 512 * kMiB;
+
+absl::StatusOr<OpCase> CaseOf(const planner::Program& program, const planner::Op& op,
+                              const OpContext& context) {
+  return OpCase::Create(program, op, context, context.cuda == nullptr ? 0 : kRotatedBytes);
+}
+
+// Of one call.
 absl::StatusOr<double> Measure(const OpContext& context, Stopwatch& watch, const OpCase& op_case) {
-  return watch.Measure([&] { return RunOp(context, op_case.call()); });
+  if (context.cuda == nullptr) return watch.Measure([&] { return RunOp(context, op_case.call()); });
+  const auto run_all = [&]() -> absl::Status {
+    for (int64_t set = 0; set < op_case.set_count(); ++set) {
+      TUNESMITH_RETURN_IF_ERROR(RunOp(context, op_case.call(set)));
+    }
+    return absl::OkStatus();
+  };
+  // Before they are captured: kernels are loaded, algorithms picked.
+  TUNESMITH_RETURN_IF_ERROR(run_all());
+  TUNESMITH_RETURN_IF_ERROR(context.cuda->Synchronize());
+  TUNESMITH_ASSIGN_OR_RETURN(const auto graph, CudaGraph::Capture(*context.cuda, run_all));
+  TUNESMITH_ASSIGN_OR_RETURN(const double seconds,
+                             watch.MeasureRepeated([&] { return graph->Launch(*context.cuda); }));
+  return seconds / static_cast<double>(op_case.set_count());
 }
 
 absl::StatusOr<Ceilings> MeasureCeilings(const OpContext& context, Stopwatch& watch, DType dtype) {
@@ -95,11 +118,11 @@ absl::StatusOr<Ceilings> MeasureCeilings(const OpContext& context, Stopwatch& wa
   planner::Program program;
   program.buffers = {Matrix(copy_rows, 4096, dtype), Matrix(copy_rows, 4096, dtype)};
   TUNESMITH_ASSIGN_OR_RETURN(const OpCase copy,
-                             OpCase::Create(program, OpOf(planner::OpKind::kCopy, 1), context));
+                             CaseOf(program, OpOf(planner::OpKind::kCopy, 1), context));
   TUNESMITH_ASSIGN_OR_RETURN(const double copy_seconds, Measure(context, watch, copy));
   program.buffers.assign(3, Matrix(size, size, dtype));
   TUNESMITH_ASSIGN_OR_RETURN(const OpCase product,
-                             OpCase::Create(program, OpOf(planner::OpKind::kLinear, 2), context));
+                             CaseOf(program, OpOf(planner::OpKind::kLinear, 2), context));
   TUNESMITH_ASSIGN_OR_RETURN(const double product_seconds, Measure(context, watch, product));
   return Ceilings{.bytes_per_second = copy.cost().bytes / copy_seconds,
                   .flops_per_second = product.cost().flops / product_seconds};
@@ -111,6 +134,7 @@ Json Row(const OpCase& op_case, double seconds, const Ceilings& ceilings) {
       std::max(cost.bytes / ceilings.bytes_per_second, cost.flops / ceilings.flops_per_second);
   return {{"op", planner::OpKindName(op_case.call().kind)},
           {"shapes", op_case.ShapeText()},
+          {"sets", op_case.set_count()},
           {"median_seconds", seconds},
           {"bytes", cost.bytes},
           {"flops", cost.flops},
@@ -217,7 +241,7 @@ absl::StatusOr<Json> Benchmark(const Options& options) {
                ceilings.bytes_per_second * 1e-9, ceilings.flops_per_second * 1e-12);
   Json rows = Json::array();
   for (const planner::Op& op : DistinctOps(program)) {
-    TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, OpCase::Create(program, op, device.context));
+    TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, CaseOf(program, op, device.context));
     TUNESMITH_ASSIGN_OR_RETURN(const double seconds, Measure(device.context, watch, op_case));
     rows.push_back(Row(op_case, seconds, ceilings));
     PrintRow(rows.back());

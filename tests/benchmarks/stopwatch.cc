@@ -24,11 +24,19 @@ absl::StatusOr<Stopwatch> Stopwatch::Create(const OpContext& context, double sec
 }
 
 absl::StatusOr<double> Stopwatch::Measure(const std::function<absl::Status()>& work) {
-  TUNESMITH_RETURN_IF_ERROR(Once(work).status());
+  return Median(work, true);
+}
+
+absl::StatusOr<double> Stopwatch::MeasureRepeated(const std::function<absl::Status()>& work) {
+  return Median(work, false);
+}
+
+absl::StatusOr<double> Stopwatch::Median(const std::function<absl::Status()>& work, bool flushes) {
+  TUNESMITH_RETURN_IF_ERROR(Once(work, flushes).status());
   std::vector<double> seconds;
   double total = 0;
   while (seconds.size() < kMinRepeats || (total < seconds_ && seconds.size() < kMaxRepeats)) {
-    TUNESMITH_ASSIGN_OR_RETURN(const double once, Once(work));
+    TUNESMITH_ASSIGN_OR_RETURN(const double once, Once(work, flushes));
     seconds.push_back(once);
     total += once;
   }
@@ -37,8 +45,8 @@ absl::StatusOr<double> Stopwatch::Measure(const std::function<absl::Status()>& w
   return seconds[seconds.size() / 2];
 }
 
-absl::StatusOr<double> Stopwatch::Once(const std::function<absl::Status()>& work) {
-  TUNESMITH_RETURN_IF_ERROR(flush_->Fill(0, kFlushBytes, 0x5a));
+absl::StatusOr<double> Stopwatch::Once(const std::function<absl::Status()>& work, bool flushes) {
+  if (flushes) TUNESMITH_RETURN_IF_ERROR(flush_->Fill(0, kFlushBytes, 0x5a));
   TUNESMITH_RETURN_IF_ERROR(timer_->Start());
   TUNESMITH_RETURN_IF_ERROR(work());
   TUNESMITH_RETURN_IF_ERROR(timer_->Stop());

@@ -235,7 +235,29 @@ TEST_P(FlashTest, LargeScores) {
   CheckBoth(c, shape, Starts(c), /*slack=*/4);
 }
 
-class DecodeTest : public AttentionTest {};
+class DecodeTest : public AttentionTest {
+ protected:
+  void Check(const AttentionCase& c, int64_t position, int64_t window = 0) {
+    Twin& q = Random("q", {1, c.heads * c.head_size}, T());
+    Twin& k = Random("k_cache", {c.context, c.kv_heads * c.head_size}, T());
+    Twin& v = Random("v_cache", {c.context, c.kv_heads * c.head_size}, T());
+    Twin& positions = Integers("positions", {1}, {static_cast<int32_t>(position)});
+    Twin& o = Poisoned("o", {1, c.heads * c.head_size}, T());
+    Twin& scores = Poisoned("scores", {c.heads, c.context}, DType::kF32);
+    AttentionShape shape = ShapeOf(c);
+    shape.window = window;
+    RunBoth([&](const OpContext& context, auto pick) {
+      return DecodeAttention(context, {.q = pick(q),
+                                       .k_cache = pick(k),
+                                       .v_cache = pick(v),
+                                       .positions = pick(positions),
+                                       .o = pick(o),
+                                       .scores = pick(scores),
+                                       .shape = shape});
+    });
+    ExpectClose(o, Tolerance(T(), 0, static_cast<double>(c.context + c.head_size)));
+  }
+};
 INSTANTIATE_FOR_CUDA_DTYPES(DecodeTest);
 
 TEST_P(DecodeTest, AppendsOneRowOfTheCache) {
@@ -249,29 +271,20 @@ TEST_P(DecodeTest, AppendsOneRowOfTheCache) {
 }
 
 TEST_P(DecodeTest, AttendsToTheRowsSoFar) {
-  for (const AttentionCase& c : kCases) {
-    Twin& q = Random("q", {1, c.heads * c.head_size}, T());
-    Twin& k = Random("k_cache", {c.context, c.kv_heads * c.head_size}, T());
-    Twin& v = Random("v_cache", {c.context, c.kv_heads * c.head_size}, T());
-    Twin& positions = Integers("positions", {1}, {static_cast<int32_t>(c.context * 3 / 4)});
-    Twin& o = Poisoned("o", {1, c.heads * c.head_size}, T());
-    Twin& scores = Poisoned("scores", {c.heads, c.context}, DType::kF32);
-    RunBoth([&](const OpContext& context, auto pick) {
-      return DecodeAttention(context, {.q = pick(q),
-                                       .k_cache = pick(k),
-                                       .v_cache = pick(v),
-                                       .positions = pick(positions),
-                                       .o = pick(o),
-                                       .scores = pick(scores),
-                                       .shape = ShapeOf(c)});
-    });
-    ExpectClose(o, Tolerance(T(), 0, static_cast<double>(c.context + c.head_size)));
+  for (const AttentionCase& c : kCases) Check(c, c.context * 3 / 4);
+  for (const int64_t head_size : {64, 80, 512}) {
+    const AttentionCase c = {1, 300, 4, 2, head_size};
+    for (const int64_t position : {0, 1, 256, 299}) Check(c, position);
+    Check(c, 299, 100);
   }
+  Misalign(true);
+  Check({1, 300, 4, 2, 64}, 299);
 }
 
 // Few values, so that the maximum is there more than once.
 TEST_P(DecodeTest, ArgMaxTakesTheFirstOfEquals) {
-  for (const int64_t vocab : {1, 33, 5003}) {
+  for (const int64_t vocab : {1, 33, 64, 5003, 49152}) {
+    Misalign(vocab == 64);
     std::vector<float> values;
     for (const int32_t value : RandomIntegers(3 * vocab, -2, 2)) {
       values.push_back(static_cast<float>(value));

@@ -36,12 +36,15 @@ TEST_P(PointwiseTest, Clear) {
 
 TEST_P(PointwiseTest, CopyConverts) {
   for (const DType from : {DType::kF32, DType::kBF16}) {
-    Twin& x = Random("x", {7, 13}, from);
-    Twin& y = Poisoned("y", {7, 13}, T());
-    RunBoth([&](const OpContext& context, auto pick) {
-      return Copy(context, {.x = pick(x), .y = pick(y)});
-    });
-    ExpectClose(y, from == T() ? 0 : Tolerance(T(), 0, 0));
+    for (const Shape shape : {Shape{1}, Shape{7, 13}, Shape{16, 64}, Shape{33, 1000}}) {
+      Misalign(shape.d1 == 64);
+      Twin& x = Random("x", shape, from);
+      Twin& y = Poisoned("y", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return Copy(context, {.x = pick(x), .y = pick(y)});
+      });
+      ExpectClose(y, from == T() ? 0 : Tolerance(T(), 0, 0));
+    }
   }
 }
 
@@ -75,8 +78,11 @@ TEST_P(PointwiseTest, SwiGluBackward) {
   }
 }
 
+// The largest give every thread several elements, or packs, to load at once, and the misaligned one another turn of that.
 TEST_P(PointwiseTest, SumSquaresAddsInDouble) {
-  for (const Shape shape : {Shape{1}, Shape{777}, Shape{1000, 1031}}) {
+  for (const Shape shape :
+       {Shape{1}, Shape{777}, Shape{1000, 1032}, Shape{3000, 1000}, Shape{1100, 1031}}) {
+    Misalign(shape.d1 == 1031);
     Twin& x = Random("x", shape, T());
     Twin& sum = Doubles("sum", {0.5});
     RunBoth([&](const OpContext& context, auto pick) {
@@ -169,66 +175,112 @@ TEST_P(AdamWTest, UpdatesEveryState) {
       Check(c, shape, true);
       Check(c, shape, false);
     }
+    Misalign(true);
+    Check(c, {16, 64}, true);
+    Misalign(false);
   }
 }
 
-// Blocks of 256 elements, the last one shorter. Codes may differ by one where a quotient lies on a midpoint.
-TEST_P(AdamWTest, UpdatesCodedMoments) {
-  constexpr int64_t kCount = 700, kBlocks = 3;
-  Twin& gradient = Random("gradient", {kCount}, DType::kF32);
-  Twin& factor = Values("clip_factor", {1}, DType::kF32, {0.5f});
-  Twin& scalars =
-      Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(1.0f));
-  Twin& parameter = Random("parameter", {kCount}, T());
-  Twin& master = Random("master", {kCount}, DType::kF32);
-  std::vector<uint8_t> codes;
-  for (int32_t code : RandomIntegers(kCount, 0, 255)) codes.push_back(static_cast<uint8_t>(code));
-  Twin& m = Codes("moment1", {kCount}, codes);
-  Twin& v = Codes("moment2", {kCount}, codes);
-  Twin& m_scale = Values("moment1_scale", {kBlocks}, DType::kF32, {0.1f, 0.2f, 0.3f});
-  Twin& v_scale = Values("moment2_scale", {kBlocks}, DType::kF32, {0.01f, 0.02f, 0.03f});
-  RunBoth([&](const OpContext& context, auto pick) {
-    return AdamW(context, {.gradient = pick(gradient),
-                           .clip_factor = pick(factor),
-                           .step_scalars = pick(scalars),
-                           .parameter = pick(parameter),
-                           .moment1 = pick(m),
-                           .moment2 = pick(v),
-                           .moment1_scale = pick(m_scale),
-                           .moment2_scale = pick(v_scale),
-                           .master = pick(master),
-                           .decays = true});
-  });
-  ExpectClose(parameter, Tolerance(T(), 0, 8));
-  ExpectClose(master, Tolerance(DType::kF32, 0, 8));
-  ExpectClose(m, 1e-2);
-  ExpectClose(v, 1e-2);
-  ExpectClose(m_scale, Tolerance(DType::kF32, 0, 2));
-  ExpectClose(v_scale, Tolerance(DType::kF32, 0, 2));
-}
-
-TEST_P(AdamWTest, SgdUpdatesParameterAndMaster) {
-  for (const bool has_master : {false, true}) {
-    if (has_master && T() == DType::kF32) continue;
-    for (const bool decays : {false, true}) {
-      Twin& gradient = Random("gradient", {7, 131}, DType::kF32);
-      Twin& factor = Values("clip_factor", {1}, DType::kF32, {0.5f});
-      Twin& scalars =
-          Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(1.0f));
-      Twin& parameter = Random("parameter", {7, 131}, T());
-      Twin& master = Random("master", {7, 131}, DType::kF32);
-      Twin& key = Keys("step_key", {planner::StepKey(3, 4)});
-      RunBoth([&](const OpContext& context, auto pick) {
-        return Sgd(context, {.gradient = pick(gradient),
+class CodedAdamWTest : public TwinTest {
+ protected:
+  // Codes may differ by one where a quotient lies on a midpoint.
+  void Check(int64_t count, DType gradient_dtype, bool has_master) {
+    const int64_t blocks = CeilDivide(count, planner::kStateBlockSize);
+    Twin& gradient = Random("gradient", {count}, gradient_dtype);
+    Twin& factor = Values("clip_factor", {1}, DType::kF32, {0.5f});
+    Twin& scalars =
+        Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(1.0f));
+    Twin& key = Keys("step_key", {planner::StepKey(3, 4)});
+    Twin& parameter = Random("parameter", {count}, T());
+    Twin& master = Random("master", {count}, DType::kF32);
+    std::vector<uint8_t> codes;
+    for (int32_t code : RandomIntegers(count, 0, 255)) codes.push_back(static_cast<uint8_t>(code));
+    Twin& m = Codes("moment1", {count}, codes);
+    Twin& v = Codes("moment2", {count}, codes);
+    Twin& m_scale = Values("moment1_scale", {blocks}, DType::kF32, Scales(blocks, 0.1f));
+    Twin& v_scale = Values("moment2_scale", {blocks}, DType::kF32, Scales(blocks, 0.01f));
+    RunBoth([&](const OpContext& context, auto pick) {
+      return AdamW(context, {.gradient = pick(gradient),
                              .clip_factor = pick(factor),
                              .step_scalars = pick(scalars),
                              .step_key = pick(key),
                              .parameter = pick(parameter),
+                             .moment1 = pick(m),
+                             .moment2 = pick(v),
+                             .moment1_scale = pick(m_scale),
+                             .moment2_scale = pick(v_scale),
                              .master = has_master ? pick(master) : Tensor{},
-                             .decays = decays});
-      });
-      ExpectClose(parameter, Tolerance(T(), has_master ? 0 : 1, 4));
-      if (has_master) ExpectClose(master, Tolerance(DType::kF32, 0, 4));
+                             .decays = true});
+    });
+    ExpectClose(parameter, Tolerance(T(), has_master ? 0 : 1, 8));
+    if (has_master) ExpectClose(master, Tolerance(DType::kF32, 0, 8));
+    ExpectClose(m, 1e-2);
+    ExpectClose(v, 1e-2);
+    ExpectClose(m_scale, Tolerance(DType::kF32, 0, 2));
+    ExpectClose(v_scale, Tolerance(DType::kF32, 0, 2));
+  }
+
+ private:
+  // Of three kinds, so that one block's is not taken for another's.
+  static std::vector<float> Scales(int64_t count, float unit) {
+    std::vector<float> scales;
+    for (int64_t i = 0; i < count; ++i) scales.push_back(unit * static_cast<float>(1 + i % 3));
+    return scales;
+  }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(CodedAdamWTest);
+
+// Blocks of 256 elements, the last one shorter; in packs of four and one by one.
+TEST_P(CodedAdamWTest, UpdatesEveryState) {
+  for (const DType gradient : AccumulatorTypes()) {
+    for (const int64_t count : {1, 256, 700, 701, 6000}) {
+      Check(count, gradient, true);
+      Check(count, gradient, false);
+    }
+    Misalign(true);
+    Check(700, gradient, true);
+    Misalign(false);
+  }
+}
+
+// More blocks of elements than warps are started for.
+TEST_P(CodedAdamWTest, ManyBlocks) { Check(256 * 8500, DType::kF32, T() == DType::kBF16); }
+
+class SgdTest : public TwinTest {
+ protected:
+  void Check(Shape shape, DType gradient_dtype, bool has_master, bool decays) {
+    Twin& gradient = Random("gradient", shape, gradient_dtype);
+    Twin& factor = Values("clip_factor", {1}, DType::kF32, {0.5f});
+    Twin& scalars =
+        Values("step_scalars", {planner::kStepScalarCount}, DType::kF32, StepScalars(1.0f));
+    Twin& parameter = Random("parameter", shape, T());
+    Twin& master = Random("master", shape, DType::kF32);
+    Twin& key = Keys("step_key", {planner::StepKey(3, 4)});
+    RunBoth([&](const OpContext& context, auto pick) {
+      return Sgd(context, {.gradient = pick(gradient),
+                           .clip_factor = pick(factor),
+                           .step_scalars = pick(scalars),
+                           .step_key = pick(key),
+                           .parameter = pick(parameter),
+                           .master = has_master ? pick(master) : Tensor{},
+                           .decays = decays});
+    });
+    ExpectClose(parameter, Tolerance(T(), has_master ? 0 : 1, 4));
+    if (has_master) ExpectClose(master, Tolerance(DType::kF32, 0, 4));
+  }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(SgdTest);
+
+TEST_P(SgdTest, UpdatesParameterAndMaster) {
+  for (const bool has_master : {false, true}) {
+    if (has_master && T() == DType::kF32) continue;
+    for (const DType gradient : AccumulatorTypes()) {
+      Check({7, 131}, gradient, has_master, true);
+      Check({64, 100}, gradient, has_master, true);
+      Check({64, 100}, gradient, has_master, false);
+      Misalign(true);
+      Check({16, 64}, gradient, has_master, true);
+      Misalign(false);
     }
   }
 }

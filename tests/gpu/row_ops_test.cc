@@ -1,11 +1,10 @@
 #include <vector>
 
 #include "tests/gpu/twins.h"
-#include "trainer/ops/cross_entropy.h"
 #include "trainer/ops/dequantize_nf4.h"
+#include "trainer/ops/dropout.h"
 #include "trainer/ops/embedding.h"
 #include "trainer/ops/gather_rows.h"
-#include "trainer/ops/rms_norm.h"
 #include "trainer/ops/rope.h"
 #include "trainer/ops/split_columns.h"
 
@@ -19,53 +18,88 @@ INSTANTIATE_FOR_CUDA_DTYPES(RowTest);
 const std::vector<Shape> kShapes = {{1, 1}, {5, 33}, {300, 64}, {19, 1537}};
 
 TEST_P(RowTest, Embedding) {
-  for (const Shape shape : kShapes) {
-    Twin& tokens = Integers("tokens", {shape.d0}, RandomIntegers(shape.d0, 0, 10));
-    Twin& weight = Random("weight", {11, shape.d1}, T());
-    Twin& y = Poisoned("y", shape, T());
-    RunBoth([&](const OpContext& context, auto pick) {
-      return Embedding(context, {.tokens = pick(tokens), .weight = pick(weight), .y = pick(y)});
-    });
-    ExpectEqual(y);
-  }
-}
-
-// Few tokens over many rows: each row of the gradient is a sum of many, and some rows are not touched.
-TEST_P(RowTest, EmbeddingBackward) {
-  for (const DType gradient : AccumulatorTypes()) {
-    for (const bool accumulate : {false, true}) {
-      for (const Shape shape : {Shape{1, 1}, Shape{700, 33}, Shape{300, 1537}}) {
-        Twin& tokens = Integers("tokens", {shape.d0}, RandomIntegers(shape.d0, 0, 7));
-        Twin& dy = Random("dy", shape, T());
-        Twin& dweight = Random("dweight", {11, shape.d1}, gradient);
-        RunBoth([&](const OpContext& context, auto pick) {
-          return EmbeddingBackward(context, {.tokens = pick(tokens),
-                                             .dy = pick(dy),
-                                             .dweight = pick(dweight),
-                                             .accumulate = accumulate});
-        });
-        ExpectClose(dweight, Tolerance(gradient, 0, 700));
-      }
+  for (const bool accumulate : {false, true}) {
+    for (const Shape shape : kShapes) {
+      Misalign(shape.d1 == 64);
+      Twin& tokens = Integers("tokens", {shape.d0}, RandomIntegers(shape.d0, 0, 10));
+      Twin& weight = Random("weight", {11, shape.d1}, T());
+      Twin& y = accumulate ? Random("y", shape, T()) : Poisoned("y", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return Embedding(context, {.tokens = pick(tokens),
+                                   .weight = pick(weight),
+                                   .y = pick(y),
+                                   .accumulate = accumulate});
+      });
+      ExpectClose(y, accumulate ? Tolerance(T(), 0, 1) : 0);
     }
   }
 }
 
-TEST_P(RowTest, RmsNorm) {
-  for (const Shape shape : kShapes) {
-    Twin& x = Random("x", shape, T());
-    Twin& weight = Random("weight", {shape.d1}, T());
-    Twin& y = Poisoned("y", shape, T());
-    Twin& rstd = Poisoned("rstd", {shape.d0}, DType::kF32);
+class EmbeddingBackwardTest : public TwinTest {
+ protected:
+  // A table of 11 rows, some of which are not touched.
+  void Check(const std::vector<int32_t>& token_ids, int64_t width, DType gradient,
+             bool accumulate) {
+    const auto count = static_cast<int64_t>(token_ids.size());
+    Twin& tokens = Integers("tokens", {count}, token_ids);
+    Twin& dy = Random("dy", {count, width}, T());
+    Twin& dweight = accumulate ? Random("dweight", {11, width}, gradient)
+                               : Poisoned("dweight", {11, width}, gradient);
     RunBoth([&](const OpContext& context, auto pick) {
-      return RmsNorm(context, {.x = pick(x),
-                               .weight = pick(weight),
-                               .y = pick(y),
-                               .rstd = pick(rstd),
-                               .epsilon = 1e-5});
+      return EmbeddingBackward(context, {.tokens = pick(tokens),
+                                         .dy = pick(dy),
+                                         .dweight = pick(dweight),
+                                         .scale = 1.5,
+                                         .accumulate = accumulate});
     });
-    ExpectClose(y, Tolerance(T(), 0, static_cast<double>(shape.d1)));
-    ExpectClose(rstd, Tolerance(DType::kF32, 0, static_cast<double>(shape.d1)));
+    ExpectClose(dweight, Tolerance(gradient, 0, static_cast<double>(count)));
   }
+};
+INSTANTIATE_FOR_CUDA_DTYPES(EmbeddingBackwardTest);
+
+// Few tokens over many rows: each row of the gradient is a sum of many.
+TEST_P(EmbeddingBackwardTest, Widths) {
+  for (const DType gradient : AccumulatorTypes()) {
+    for (const bool accumulate : {false, true}) {
+      Check({3}, 1, gradient, accumulate);
+      Check(RandomIntegers(700, 0, 7), 33, gradient, accumulate);
+      Check(RandomIntegers(300, 0, 7), 576, gradient, accumulate);
+      Check(RandomIntegers(40, 0, 7), 1537, gradient, accumulate);
+      Misalign(true);
+      Check(RandomIntegers(40, 0, 7), 64, gradient, accumulate);
+      Misalign(false);
+    }
+  }
+}
+
+// Chunks of 1024 tokens are sorted, and a warp looks into 32 of them at once: tokens that are in all chunks, in the first or the last alone, and of one row.
+TEST_P(EmbeddingBackwardTest, ManyChunks) {
+  Check(RandomIntegers(2500, 0, 10), 8, DType::kF32, true);
+  Check(std::vector<int32_t>(2048, 10), 8, DType::kF32, false);
+  std::vector<int32_t> tokens(32768, 5);
+  tokens.front() = 9;
+  tokens.back() = 0;
+  Check(tokens, 8, DType::kF32, true);
+}
+
+// Each row is the sum in the order of the positions, bit for bit: in f32 this one depends on the order.
+TEST_P(EmbeddingBackwardTest, AddsInOrder) {
+  if (T() != DType::kF32) return;
+  const std::vector<int32_t> token_ids(1500, 4);
+  std::vector<float> values;
+  float sum = 0;
+  for (const int32_t value : RandomIntegers(1500, -1 << 20, 1 << 20)) {
+    values.push_back(static_cast<float>(value) * 0.37f);
+    sum += values.back();
+  }
+  Twin& tokens = Integers("tokens", {1500}, token_ids);
+  Twin& dy = Values("dy", {1500, 1}, DType::kF32, values);
+  Twin& dweight = Poisoned("dweight", {5, 1}, DType::kF32);
+  Twin& expected = Values("expected", {5, 1}, DType::kF32, {0, 0, 0, 0, sum});
+  const absl::Status status = EmbeddingBackward(
+      cuda_context(), {.tokens = tokens.cuda, .dy = dy.cuda, .dweight = dweight.cuda});
+  ASSERT_TRUE(status.ok()) << status;
+  ExpectSameOnDevice(expected, dweight);
 }
 
 // Every second row of 2 N, some indices -1.
@@ -80,7 +114,9 @@ class GatherRowsTest : public TwinTest {};
 INSTANTIATE_FOR_CUDA_DTYPES(GatherRowsTest);
 
 TEST_P(GatherRowsTest, ThereAndBack) {
-  for (const Shape shape : {Shape{1, 1}, Shape{9, 33}, Shape{300, 576}}) {
+  for (const Shape shape :
+       {Shape{1, 1}, Shape{9, 33}, Shape{300, 576}, Shape{5, 64}, Shape{3, 20000}}) {
+    Misalign(shape.d1 == 64);
     Twin& x = Random("x", {2 * shape.d0, shape.d1}, T());
     Twin& rows = Integers("rows", {shape.d0}, RowsOf(shape.d0));
     Twin& y = Poisoned("y", shape, T());
@@ -96,6 +132,31 @@ TEST_P(GatherRowsTest, ThereAndBack) {
   }
 }
 
+// Dropped are the same elements on both devices, whatever the packs.
+TEST_P(RowTest, Dropout) {
+  for (const bool accumulate : {false, true}) {
+    for (const Shape shape :
+         {Shape{1, 1}, Shape{9, 33}, Shape{50, 64}, Shape{37, 576}, Shape{3, 20000}}) {
+      Misalign(shape.d1 == 64);
+      Twin& x = Random("x", shape, T());
+      Twin& key = Keys("key", {planner::DropoutKey(3, 4), 21});
+      Twin& y = accumulate ? Random("y", shape, T()) : Poisoned("y", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return Dropout(context, {.x = pick(x),
+                                 .key = pick(key),
+                                 .y = pick(y),
+                                 .share = 0.25,
+                                 .module_key = 5,
+                                 .layer = 2,
+                                 .context = 16,
+                                 .row_begin = 7,
+                                 .accumulate = accumulate});
+      });
+      ExpectClose(y, Tolerance(T(), 0, 2));
+    }
+  }
+}
+
 // With more parts than columns make up, several hold the same.
 class SplitColumnsTest : public TwinTest {};
 INSTANTIATE_FOR_CUDA_DTYPES(SplitColumnsTest);
@@ -104,8 +165,9 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
   struct Case {
     int64_t rows, columns, width, part_count;
   };
-  for (const Case c :
-       {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4}, Case{64, 576, 288, 2}}) {
+  for (const Case c : {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4},
+                       Case{64, 576, 288, 2}, Case{7, 576, 288, 2}, Case{5, 64, 32, 8}}) {
+    Misalign(c.rows == 64);
     Twin& x = Random("x", {c.rows, c.columns}, T());
     Twin& parts = Poisoned("parts", {c.part_count * c.rows, c.width}, T());
     Twin& back = Poisoned("back", {c.rows, c.columns}, T());
@@ -122,69 +184,23 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
   }
 }
 
-class RmsNormBackwardTest : public TwinTest {
- protected:
-  void Check(Shape shape, bool accumulate, bool in_place) {
-    Twin& dy = Random("dy", shape, T());
-    Twin& x = Random("x", shape, T());
-    Twin& weight = Random("weight", {shape.d1}, T());
-    Twin& rstd = Random("rstd", {shape.d0}, DType::kF32);
-    Twin& dx = in_place ? dy : Random("dx", shape, T());
-    RunBoth([&](const OpContext& context, auto pick) {
-      return RmsNormBackward(context, {.dy = pick(dy),
-                                       .x = pick(x),
-                                       .weight = pick(weight),
-                                       .rstd = pick(rstd),
-                                       .dx = pick(dx),
-                                       .accumulate = accumulate});
-    });
-    // With one column the two terms nearly cancel: the sum is taken to be of more terms than it is.
-    ExpectClose(dx, Tolerance(T(), 0, 64 + static_cast<double>(shape.d1)));
-  }
+struct RopeCase {
+  int64_t token_count, head_count, head_size, rotary_size;
 };
-INSTANTIATE_FOR_CUDA_DTYPES(RmsNormBackwardTest);
-
-TEST_P(RmsNormBackwardTest, Input) {
-  for (const Shape shape : kShapes) {
-    Check(shape, false, false);
-    Check(shape, true, false);
-    Check(shape, false, true);
-  }
-}
-
-TEST_P(RmsNormBackwardTest, Weight) {
-  for (const DType gradient : AccumulatorTypes()) {
-    for (const bool accumulate : {false, true}) {
-      for (const Shape shape : {Shape{1, 1}, Shape{9, 33}, Shape{2050, 70}}) {
-        Twin& dy = Random("dy", shape, T());
-        Twin& x = Random("x", shape, T());
-        Twin& rstd = Random("rstd", {shape.d0}, DType::kF32);
-        Twin& dweight = Random("dweight", {shape.d1}, gradient);
-        RunBoth([&](const OpContext& context, auto pick) {
-          return RmsNormBackwardWeight(context, {.dy = pick(dy),
-                                                 .x = pick(x),
-                                                 .rstd = pick(rstd),
-                                                 .dweight = pick(dweight),
-                                                 .accumulate = accumulate});
-        });
-        ExpectClose(dweight, Tolerance(gradient, 0, static_cast<double>(shape.d0)));
-      }
-    }
-  }
-}
 
 class RopeTest : public TwinTest {
  protected:
   template <typename Op>
-  void Check(const Op& op, int64_t head_count, int64_t head_size, planner::RopeScaling scaling) {
-    const int64_t token_count = 37;
-    Twin& x = Random("x", {token_count, head_count * head_size}, T());
-    Twin& positions = Integers("positions", {token_count}, RandomIntegers(token_count, 0, 8191));
+  void Check(const Op& op, const RopeCase& c, planner::RopeScaling scaling = {}) {
+    Twin& x = Random("x", {c.token_count, c.head_count * c.head_size}, T());
+    Twin& positions =
+        Integers("positions", {c.token_count}, RandomIntegers(c.token_count, 0, 8191));
     RunBoth([&](const OpContext& context, auto pick) {
       return op(context, RopeArgs{.x = pick(x),
                                   .positions = pick(positions),
-                                  .head_count = head_count,
-                                  .head_size = head_size,
+                                  .head_count = c.head_count,
+                                  .head_size = c.head_size,
+                                  .rotary_size = c.rotary_size,
                                   .theta = 10000.0,
                                   .scaling = &scaling});
     });
@@ -196,12 +212,29 @@ INSTANTIATE_FOR_CUDA_DTYPES(RopeTest);
 
 TEST_P(RopeTest, BothDirections) {
   const planner::RopeScaling llama3 = {.kind = planner::RopeScalingKind::kLlama3, .factor = 8.0};
-  for (const auto& scaling : {planner::RopeScaling{}, llama3}) {
+  const planner::RopeScaling yarn = {.kind = planner::RopeScalingKind::kYarn, .factor = 4.0};
+  for (const auto& scaling : {planner::RopeScaling{}, llama3, yarn}) {
     for (const int64_t head_size : {2, 64, 80}) {
-      Check(Rope, 3, head_size, scaling);
-      Check(RopeBackward, 1, head_size, scaling);
+      Check(Rope, {37, 3, head_size, 0}, scaling);
+      Check(RopeBackward, {37, 1, head_size, 0}, scaling);
     }
   }
+}
+
+// One token, a last block that is not full, heads of one block's whole table, and parts of heads that stay.
+TEST_P(RopeTest, Shapes) {
+  for (const RopeCase& c : {RopeCase{1, 1, 2, 0},
+                            {1, 9, 64, 0},
+                            {129, 5, 64, 0},
+                            {3, 2, 512, 0},
+                            {9, 3, 80, 32},
+                            {9, 3, 20, 16},
+                            {300, 1, 2, 0}}) {
+    Check(Rope, c);
+    Check(RopeBackward, c);
+  }
+  Misalign(true);
+  Check(Rope, {9, 3, 64, 0});
 }
 
 class DequantizeNf4Test : public TwinTest {
@@ -237,43 +270,6 @@ TEST_P(DequantizeNf4Test, BothForms) {
     });
     // A magnitude is a product and a sum, fused or not.
     ExpectClose(y, Tolerance(T(), 0, 4));
-  }
-}
-
-class CrossEntropyTest : public TwinTest {};
-INSTANTIATE_FOR_CUDA_DTYPES(CrossEntropyTest);
-
-const std::vector<Shape> kLogits = {{1, 1}, {5, 33}, {300, 64}, {19, 5003}};
-
-TEST_P(CrossEntropyTest, Loss) {
-  for (const Shape shape : kLogits) {
-    Twin& logits = Random("logits", shape, T(), 4.0);
-    Twin& labels = Integers("labels", {shape.d0},
-                            RandomIntegers(shape.d0, -1, static_cast<int32_t>(shape.d1) - 1));
-    Twin& sum = Doubles("loss_sum", {2.5});
-    RunBoth([&](const OpContext& context, auto pick) {
-      return CrossEntropy(context,
-                          {.logits = pick(logits), .labels = pick(labels), .loss_sum = pick(sum)});
-    });
-    ExpectClose(sum, Tolerance(DType::kF64, 0, static_cast<double>(shape.d1)));
-  }
-}
-
-TEST_P(CrossEntropyTest, InPlace) {
-  for (const Shape shape : kLogits) {
-    Twin& logits = Random("logits", shape, T(), 4.0);
-    Twin& labels = Integers("labels", {shape.d0},
-                            RandomIntegers(shape.d0, -1, static_cast<int32_t>(shape.d1) - 1));
-    Twin& scale = Values("loss_scale", {1}, DType::kF32, {0.125f});
-    Twin& sum = Doubles("loss_sum", {2.5});
-    RunBoth([&](const OpContext& context, auto pick) {
-      return CrossEntropyInPlace(context, {.logits = pick(logits),
-                                           .labels = pick(labels),
-                                           .loss_scale = pick(scale),
-                                           .loss_sum = pick(sum)});
-    });
-    ExpectClose(sum, Tolerance(DType::kF64, 0, static_cast<double>(shape.d1)));
-    ExpectClose(logits, Tolerance(T(), 0, 16 + static_cast<double>(shape.d1)));
   }
 }
 

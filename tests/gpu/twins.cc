@@ -62,13 +62,13 @@ double Decode(const std::byte* bytes, DType dtype, size_t i) {
 
 void Upload(Twin& twin, const void* cpu_bytes, const void* cuda_bytes) {
   ASSERT_TRUE(twin.cpu_memory->CopyFromHost(0, cpu_bytes, BytesOf(twin.cpu)).ok());
-  ASSERT_TRUE(twin.cuda_memory->CopyFromHost(kGuardBytes, cuda_bytes, BytesOf(twin.cuda)).ok());
+  ASSERT_TRUE(twin.cuda_memory->CopyFromHost(twin.cuda_begin, cuda_bytes, BytesOf(twin.cuda)).ok());
   ASSERT_TRUE(twin.cuda_memory->Synchronize().ok());
 }
 
 void ForGuards(const Twin& twin, void (*apply)(const void*, int64_t)) {
-  apply(twin.cuda_memory->data(), kGuardBytes);
-  apply(twin.cuda_memory->data() + kGuardBytes + BytesOf(twin.cuda), kGuardBytes);
+  apply(twin.cuda_memory->data(), twin.cuda_begin);
+  apply(twin.cuda_memory->data() + twin.cuda_begin + BytesOf(twin.cuda), kGuardBytes);
 }
 
 }  // namespace
@@ -95,9 +95,9 @@ void TwinTest::TearDown() {
     ForGuards(twin, ShowGuard);
     std::vector<uint8_t> before(kGuardBytes), after(kGuardBytes);
     ASSERT_TRUE(twin.cuda_memory->CopyToHost(before.data(), 0, kGuardBytes).ok());
-    ASSERT_TRUE(
-        twin.cuda_memory->CopyToHost(after.data(), kGuardBytes + BytesOf(twin.cuda), kGuardBytes)
-            .ok());
+    ASSERT_TRUE(twin.cuda_memory
+                    ->CopyToHost(after.data(), twin.cuda_begin + BytesOf(twin.cuda), kGuardBytes)
+                    .ok());
     ASSERT_TRUE(twin.cuda_memory->Synchronize().ok());
     const std::vector<uint8_t> whole(kGuardBytes, kGuard);
     EXPECT_EQ(before, whole) << twin.name << ": written before its start";
@@ -115,7 +115,8 @@ Twin& TwinTest::Allocate(const std::string& name, Shape shape, DType cpu_dtype, 
   Twin& twin = twins_.back();
   twin.name = name;
   const int64_t cpu_bytes = shape.count() * SizeOf(cpu_dtype);
-  const int64_t cuda_bytes = shape.count() * SizeOf(cuda_dtype) + 2 * kGuardBytes;
+  twin.cuda_begin = kGuardBytes + (misaligned_ ? SizeOf(cuda_dtype) : 0);
+  const int64_t cuda_bytes = twin.cuda_begin + shape.count() * SizeOf(cuda_dtype) + kGuardBytes;
   auto cpu_memory = DeviceMemory::Allocate(cpu_, cpu_bytes);
   auto cuda_memory = DeviceMemory::Allocate(cuda_, cuda_bytes);
   EXPECT_TRUE(cpu_memory.ok() && cuda_memory.ok()) << name << ": " << cuda_memory.status();
@@ -123,7 +124,7 @@ Twin& TwinTest::Allocate(const std::string& name, Shape shape, DType cpu_dtype, 
   twin.cuda_memory = std::move(cuda_memory).value();
   EXPECT_TRUE(twin.cuda_memory->Fill(0, cuda_bytes, kGuard).ok());
   twin.cpu = MakeTensor(twin.cpu_memory->data(), cpu_dtype, shape);
-  twin.cuda = MakeTensor(twin.cuda_memory->data() + kGuardBytes, cuda_dtype, shape);
+  twin.cuda = MakeTensor(twin.cuda_memory->data() + twin.cuda_begin, cuda_dtype, shape);
   EXPECT_TRUE(twin.cuda_memory->Synchronize().ok());
   ForGuards(twin, HideGuard);
   return twin;
@@ -175,7 +176,7 @@ Twin& TwinTest::Poisoned(const std::string& name, Shape shape, DType dtype) {
   const DType cpu_dtype = dtype == DType::kBF16 ? DType::kF32 : dtype;
   Twin& twin = Allocate(name, shape, cpu_dtype, dtype);
   EXPECT_TRUE(twin.cpu_memory->Fill(0, BytesOf(twin.cpu), 0xff).ok());
-  EXPECT_TRUE(twin.cuda_memory->Fill(kGuardBytes, BytesOf(twin.cuda), 0xff).ok());
+  EXPECT_TRUE(twin.cuda_memory->Fill(twin.cuda_begin, BytesOf(twin.cuda), 0xff).ok());
   return twin;
 }
 
@@ -190,7 +191,8 @@ std::vector<double> TwinTest::Download(const Twin& twin, bool from_cuda) {
   const Tensor& tensor = from_cuda ? twin.cuda : twin.cpu;
   DeviceMemory& memory = from_cuda ? *twin.cuda_memory : *twin.cpu_memory;
   std::vector<std::byte> bytes(static_cast<size_t>(BytesOf(tensor)));
-  EXPECT_TRUE(memory.CopyToHost(bytes.data(), from_cuda ? kGuardBytes : 0, BytesOf(tensor)).ok());
+  EXPECT_TRUE(
+      memory.CopyToHost(bytes.data(), from_cuda ? twin.cuda_begin : 0, BytesOf(tensor)).ok());
   EXPECT_TRUE(memory.Synchronize().ok());
   std::vector<double> values(static_cast<size_t>(tensor.element_count()));
   for (size_t i = 0; i < values.size(); ++i) {
@@ -219,6 +221,10 @@ void TwinTest::ExpectEqual(const Twin& twin) {
   for (size_t i = 0; i < expected.size(); ++i) {
     ASSERT_EQ(expected[i], actual[i]) << twin.name << "[" << i << "]";
   }
+}
+
+void TwinTest::ExpectSameOnDevice(const Twin& expected, const Twin& actual) {
+  EXPECT_EQ(Download(expected, true), Download(actual, true)) << actual.name;
 }
 
 double TwinTest::Tolerance(DType dtype, double roundings, double terms) const {

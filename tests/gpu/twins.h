@@ -34,6 +34,7 @@ struct Shape {
 struct Twin {
   std::string name;
   Tensor cpu, cuda;
+  int64_t cuda_begin = 0;  // of `cuda` in its memory
   std::unique_ptr<DeviceMemory> cpu_memory, cuda_memory;
 };
 
@@ -43,6 +44,9 @@ class TwinTest : public ::testing::TestWithParam<DType> {
   void SetUp() override;
   // The guards of every tensor are whole.
   void TearDown() override;
+
+  // Whether tensors of the device that are made from now on begin one element after an address at which every pack may begin.
+  void Misalign(bool misaligned) { misaligned_ = misaligned; }
 
   // T: the dtype under test.
   DType T() const { return GetParam(); }
@@ -79,6 +83,9 @@ class TwinTest : public ::testing::TestWithParam<DType> {
   // Every element equal: integers, and floats that are moved but not computed.
   void ExpectEqual(const Twin& twin);
 
+  // Every element of the device's copies equal.
+  void ExpectSameOnDevice(const Twin& expected, const Twin& actual);
+
   // Of an output of `dtype` that came by `roundings` roundings to bf16 (if bf16 is involved at all) and sums of `terms` random terms in f32
   // on both sides. The unit roundoffs are 2^-9 and 2^-24; the factors leave a margin of about four.
   double Tolerance(DType dtype, double roundings, double terms) const;
@@ -89,6 +96,7 @@ class TwinTest : public ::testing::TestWithParam<DType> {
   Twin& Allocate(const std::string& name, Shape shape, DType cpu_dtype, DType cuda_dtype);
   std::vector<double> Download(const Twin& twin, bool from_cuda);
 
+  bool misaligned_ = false;
   std::mt19937_64 random_{20240611};
   std::unique_ptr<ThreadPool> threads_;
   OpContext cpu_, cuda_;

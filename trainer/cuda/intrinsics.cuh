@@ -72,6 +72,9 @@ __device__ __forceinline__ float PowerOfTwo(float x) {
   return y;
 }
 
+// Leaves `word` as it is, of which the compiler knows nothing then: what was computed from it before is computed again rather than kept in registers.
+__device__ __forceinline__ void MakeOpaque(uint32_t& word) { asm volatile("" : "+r"(word)); }
+
 // Starts a copy of 16 (4) bytes to shared memory, both sides aligned; where `exists` is false zeros are written and nothing is read.
 __device__ __forceinline__ void CopyAsync16(void* shared, const void* global, bool exists) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(SharedAddress(shared)),

@@ -3,8 +3,10 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
+#include <bit>
 #include <cstdint>
 #include <initializer_list>
+#include <type_traits>
 
 #include "absl/status/status.h"
 #include "common/dtype.h"
@@ -12,7 +14,7 @@
 #include "trainer/cuda/status.h"
 #include "trainer/ops/op_call.h"
 
-// What the kernels share: element types, sums over a block, launch checks.
+// What the kernels share: element types, packs of elements, sums over a block, launches.
 namespace tunesmith::trainer {
 
 using Bf16 = __nv_bfloat16;
@@ -42,6 +44,28 @@ struct alignas(N * sizeof(T)) Pack {
   T values[N];
 };
 
+// A pack as it was loaded, two elements of bf16 to a register: in a Pack the compiler gives each a register of its own.
+template <typename T, int N>
+class LoadedPack {
+ public:
+  LoadedPack() = default;
+  __device__ explicit LoadedPack(const Pack<T, N>& pack) : words_(std::bit_cast<Words>(pack)) {}
+
+  __device__ Pack<T, N> Unpacked() const { return std::bit_cast<Pack<T, N>>(words_); }
+  // The compiler may not keep what was unpacked before beyond this.
+  __device__ void Forget() {
+    if constexpr (kIsWords) {
+      for (uint32_t& word : words_.values) MakeOpaque(word);
+    }
+  }
+
+ private:
+  static constexpr int kWordCount = sizeof(Pack<T, N>) / sizeof(uint32_t);
+  static constexpr bool kIsWords = kWordCount > 0;
+  using Words = std::conditional_t<kIsWords, Pack<uint32_t, kIsWords ? kWordCount : 1>, Pack<T, N>>;
+  Words words_;
+};
+
 struct SumOf {
   template <typename V>
   __device__ V operator()(V a, V b) const {
@@ -52,27 +76,34 @@ struct MaxOf {
   __device__ float operator()(float a, float b) const { return fmaxf(a, b); }
 };
 
+inline constexpr unsigned int kAllLanes = 0xffffffffu;
+inline constexpr int kMaxWarpCount = 32;  // of a block
+
 template <typename V>
 struct WarpValues {
-  V values[kBlockSize / kWarpSize];
+  V values[kMaxWarpCount];
 };
 
-// Combines `value` over all threads of a block of kBlockSize threads, in a fixed order; every
-// thread gets the result. `identity` is that of `combine`. All threads must call it; it ends with a
-// barrier, so that it may be called again.
+// Combines `value` over the lanes of a warp; every lane gets the result.
+template <typename V, typename Combine>
+__device__ V WarpReduce(V value, Combine combine) {
+  for (int offset = kWarpSize / 2; offset > 0; offset /= 2)
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, offset));
+  return value;
+}
+
+// Combines `value` over all threads of a block of whole warps, in a fixed order; every thread gets
+// the result. `identity` is that of `combine`. All threads must call it; it ends with a barrier, so
+// that it may be called again.
 template <typename V, typename Combine>
 __device__ V BlockReduce(V value, V identity, Combine combine) {
-  constexpr int kWarpCount = kBlockSize / kWarpSize;
   auto& warp_values = Shared<WarpValues<V>>().values;
-  const int lane = threadIdx.x % kWarpSize;
-  const int warp = threadIdx.x / kWarpSize;
-  for (int offset = kWarpSize / 2; offset > 0; offset /= 2) {
-    value = combine(value, __shfl_xor_sync(0xffffffffu, value, offset));
-  }
-  if (lane == 0) warp_values[warp] = value;
+  const int warp_count = blockDim.x / kWarpSize;
+  value = WarpReduce(value, combine);
+  if (threadIdx.x % kWarpSize == 0) warp_values[threadIdx.x / kWarpSize] = value;
   __syncthreads();
   V result = identity;
-  for (int i = 0; i < kWarpCount; ++i) result = combine(result, warp_values[i]);
+  for (int i = 0; i < warp_count; ++i) result = combine(result, warp_values[i]);
   __syncthreads();
   return result;
 }
@@ -141,6 +172,15 @@ bool CanPack(int64_t count, std::initializer_list<const void*> addresses) {
       return false;
   }
   return true;
+}
+
+// visitor(std::integral_constant<int, N>()), N elements being 16 bytes where `count` elements at each address may be taken so, else one element.
+template <typename T, typename Visitor>
+absl::Status VisitPacks(int64_t count, std::initializer_list<const void*> addresses,
+                        Visitor visitor) {
+  constexpr int kPack = 16 / sizeof(T);
+  if (CanPack<T, kPack>(count, addresses)) return visitor(std::integral_constant<int, kPack>());
+  return visitor(std::integral_constant<int, 1>());
 }
 
 }  // namespace tunesmith::trainer

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <array>
+
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/adamw_cuda.h"
@@ -26,24 +29,35 @@ struct Element {
   float parameter, moment1, moment2;
 };
 
-__device__ Element Update(Element e, float gradient, const float* s, bool decays) {
-  const float learning_rate = s[planner::kLearningRate];
-  const float beta1 = s[planner::kBeta1];
-  const float beta2 = s[planner::kBeta2];
-  e.moment1 = beta1 * e.moment1 + (1.0f - beta1) * gradient;
-  e.moment2 = beta2 * e.moment2 + (1.0f - beta2) * gradient * gradient;
-  if (decays) e.parameter *= 1.0f - learning_rate * s[planner::kWeightDecay];
-  const float m = e.moment1 / s[planner::kBiasCorrection1];
-  const float v = e.moment2 / s[planner::kBiasCorrection2];
-  e.parameter -= learning_rate * m / (sqrtf(v) + s[planner::kEpsilon]);
-  return e;
-}
+// The step's scalars as the elements use them: read, and divided by, once for each thread.
+struct Rule {
+  float clip, beta1, beta2, kept, step, root_scale, epsilon;
+
+  __device__ Rule(const float* clip_factor, const float* s, bool decays)
+      : clip(*clip_factor),
+        beta1(s[planner::kBeta1]),
+        beta2(s[planner::kBeta2]),
+        kept(decays ? 1.0f - s[planner::kLearningRate] * s[planner::kWeightDecay] : 1.0f),
+        step(s[planner::kLearningRate] / s[planner::kBiasCorrection1]),
+        root_scale(1.0f / sqrtf(s[planner::kBiasCorrection2])),
+        epsilon(s[planner::kEpsilon]) {}
+
+  __device__ Element Update(Element e, float gradient) const {
+    const float g = gradient * clip;
+    e.moment1 = beta1 * e.moment1 + (1.0f - beta1) * g;
+    e.moment2 = beta2 * e.moment2 + (1.0f - beta2) * g * g;
+    e.parameter *= kept;
+    e.parameter -= step * e.moment1 / (sqrtf(e.moment2) * root_scale + epsilon);
+    return e;
+  }
+};
 
 template <typename P, typename G, typename M, int N>
 __global__ void AdamWKernel(KernelArgs<P, G, M, N> k) {
   const int64_t i = GlobalThread();
   if (i >= k.pack_count) return;
-  const float clip = *k.clip_factor;
+  const Rule rule(k.clip_factor, k.scalars, k.decays);
+  const ElementBits bits(k.key);
   const Pack<G, N> gradient = k.gradient[i];
   Pack<P, N> parameter = k.parameter[i];
   Pack<M, N> moment1 = k.moment1[i];
@@ -52,9 +66,9 @@ __global__ void AdamWKernel(KernelArgs<P, G, M, N> k) {
   if (k.master != nullptr) master = k.master[i];
   for (int j = 0; j < N; ++j) {
     const float p = k.master != nullptr ? master.values[j] : ToFloat(parameter.values[j]);
-    const Element e = Update({p, ToFloat(moment1.values[j]), ToFloat(moment2.values[j])},
-                             ToFloat(gradient.values[j]) * clip, k.scalars, k.decays);
-    const uint64_t random = k.key.RandomBitsOf(i * N + j);
+    const Element e = rule.Update({p, ToFloat(moment1.values[j]), ToFloat(moment2.values[j])},
+                                  ToFloat(gradient.values[j]));
+    const uint64_t random = bits.Of(i * N + j);
     master.values[j] = e.parameter;
     parameter.values[j] = k.master != nullptr
                               ? FromFloat<P>(e.parameter)
@@ -85,10 +99,11 @@ absl::Status Launch(const AdamWArgs& args, cudaStream_t stream) {
   return LaunchKernel(AdamWKernel<P, G, M, N>, {BlockCount(k.pack_count)}, stream, k);
 }
 
-// Four elements: at most 16 bytes of any of the tensors.
-constexpr int kPack = 4;
-
+// 16 bytes of the widest of the tensors but the master, which is f32 beside narrower ones.
 template <typename P, typename G, typename M>
+constexpr int kPack = 16 / std::max({sizeof(P), sizeof(G), sizeof(M)});
+
+template <typename P, typename G, typename M, int kPack>
 bool CanPackAll(const AdamWArgs& args) {
   const int64_t count = args.parameter.element_count();
   return CanPack<P, kPack>(count, {args.parameter.data}) &&
@@ -99,82 +114,218 @@ bool CanPackAll(const AdamWArgs& args) {
 
 template <typename P, typename G, typename M>
 absl::Status LaunchPacked(const AdamWArgs& args, cudaStream_t stream) {
-  if (CanPackAll<P, G, M>(args)) return Launch<P, G, M, kPack>(args, stream);
+  constexpr int kCount = kPack<P, G, M>;
+  if (CanPackAll<P, G, M, kCount>(args)) return Launch<P, G, M, kCount>(args, stream);
   return Launch<P, G, M, 1>(args, stream);
 }
 
 // ---- Moments in 8 bits --------------------------------------------------------------------------
 
-template <typename P, typename G>
+// The nearest code is looked for down a tree of the midpoints, kept level by level: lanes at one level read neighbouring words, which lie in different banks
+// of shared memory. Node k has the children 2 k and 2 k + 1; each path makes the comparisons of NearestCode.
+struct CodeTree {
+  std::array<float, 256> values;  // by code
+  std::array<float, 256> nodes;   // from 1 on
+
+  __device__ float ValueOf(uint8_t code) const { return values.data()[code]; }
+  __device__ uint8_t CodeOf(float x) const {
+    int node = 1;
+    for (int level = 0; level < 8; ++level) node = 2 * node + (nodes.data()[node] < x ? 1 : 0);
+    return static_cast<uint8_t>(node - 256);
+  }
+  // As NearestPositiveCode.
+  __device__ uint8_t PositiveCodeOf(float x) const {
+    const uint8_t code = CodeOf(x);
+    return code == 0 && x > 0.0f ? uint8_t{1} : code;
+  }
+};
+
+constexpr CodeTree MakeCodeTree(bool is_signed) {
+  const DynamicMap map = MakeDynamicMap(is_signed);
+  CodeTree tree = {.values = map.values, .nodes = {}};
+  for (int level = 0; level < 8; ++level) {
+    const int step = 128 >> level;
+    for (int i = 0; i < 1 << level; ++i)
+      tree.nodes[(1 << level) + i] = map.midpoints[2 * step * i + step - 1];
+  }
+  return tree;
+}
+
+// By moment: the first has signs.
+struct CodeTrees {
+  CodeTree first, second;
+};
+__device__ const CodeTrees code_trees = {MakeCodeTree(true), MakeCodeTree(false)};
+
+// In shared memory: constant memory would give the lanes their different words one after the other.
+__device__ const CodeTrees& LoadTrees() {
+  auto& trees = Shared<CodeTrees>();
+  constexpr int kWords = sizeof(CodeTrees) / sizeof(float);
+  for (int i = threadIdx.x; i < kWords; i += blockDim.x)
+    reinterpret_cast<float*>(&trees)[i] = reinterpret_cast<const float*>(&code_trees)[i];
+  __syncthreads();
+  return trees;
+}
+
+template <typename P, typename G, int N>
 struct CodedArgs {
-  int64_t count;
-  const G* gradient;
+  int64_t pack_count, block_count;
+  const Pack<G, N>* gradient;
   const float* clip_factor;
   const float* scalars;
-  P* parameter;
-  uint8_t* moment1;
-  uint8_t* moment2;
+  Pack<P, N>* parameter;
+  Pack<uint8_t, N>* moment1;
+  Pack<uint8_t, N>* moment2;
   float* moment1_scale;
   float* moment2_scale;
-  float* master;  // null: the parameter is its own master
+  Pack<float, N>* master;  // null: the parameter is its own master
   UpdateKey key;
   bool decays;
 };
 
-__constant__ DynamicMap signed_map = MakeDynamicMap(true);
-__constant__ DynamicMap unsigned_map = MakeDynamicMap(false);
+constexpr int kCodedPack = 4;            // 16 bytes of f32
+constexpr int64_t kMaxCodedGrid = 1056;  // thread blocks: each loads the trees once
 
-// The largest magnitude of the block becomes its scale; returns what to divide by.
-__device__ float StoreScale(float magnitude, float* scale) {
-  const float largest = BlockMax(magnitude);
-  if (threadIdx.x == 0) *scale = largest;
-  return largest > 0.0f ? largest : 1.0f;
+// One lane's packs of the elements that share a scale, with moments as they are stored and then as the update made them.
+template <typename P, typename G, int N>
+class CodedPacks {
+ public:
+  static constexpr int kPacks = planner::kStateBlockSize / kWarpSize / N;
+
+  __device__ CodedPacks(const CodedArgs<P, G, N>& k, int64_t block)
+      : k_(k),
+        first_(block * (planner::kStateBlockSize / N) + threadIdx.x % kWarpSize),
+        scale1_(k.moment1_scale[block]),
+        scale2_(k.moment2_scale[block]) {}
+
+  __device__ void Update(const Rule& rule, const CodeTrees& trees) {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (!Exists(p)) continue;
+      const Pack<G, N> gradient = k_.gradient[Index(p)];
+      const Pack<uint8_t, N> code1 = k_.moment1[Index(p)], code2 = k_.moment2[Index(p)];
+      const Pack<float, N> parameter = Parameter(Index(p));
+      for (int j = 0; j < N; ++j) {
+        const float moment1 = trees.first.ValueOf(code1.values[j]) * scale1_;
+        const float moment2 = trees.second.ValueOf(code2.values[j]) * scale2_;
+        elements_[p][j] =
+            rule.Update({parameter.values[j], moment1, moment2}, ToFloat(gradient.values[j]));
+      }
+    }
+  }
+
+  // The largest magnitude of each moment becomes its scale.
+  __device__ void StoreScales(int64_t block) {
+    scale1_ = scale2_ = 0.0f;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (!Exists(p)) continue;
+      for (const Element& e : elements_[p]) {
+        scale1_ = fmaxf(scale1_, fabsf(e.moment1));
+        scale2_ = fmaxf(scale2_, fabsf(e.moment2));
+      }
+    }
+    scale1_ = WarpReduce(scale1_, MaxOf());
+    scale2_ = WarpReduce(scale2_, MaxOf());
+    if (threadIdx.x % kWarpSize != 0) return;
+    k_.moment1_scale[block] = scale1_;
+    k_.moment2_scale[block] = scale2_;
+  }
+
+  __device__ void StoreCodes(const CodeTrees& trees) const {
+    const float divisor1 = scale1_ > 0.0f ? scale1_ : 1.0f;
+    const float divisor2 = scale2_ > 0.0f ? scale2_ : 1.0f;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (!Exists(p)) continue;
+      Pack<uint8_t, N> code1, code2;
+      for (int j = 0; j < N; ++j) {
+        code1.values[j] = trees.first.CodeOf(elements_[p][j].moment1 / divisor1);
+        code2.values[j] = trees.second.PositiveCodeOf(elements_[p][j].moment2 / divisor2);
+      }
+      k_.moment1[Index(p)] = code1;
+      k_.moment2[Index(p)] = code2;
+    }
+  }
+
+  __device__ void StoreParameters(const ElementBits& bits) const {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      if (!Exists(p)) continue;
+      Pack<P, N> parameter;
+      Pack<float, N> master;
+      for (int j = 0; j < N; ++j) {
+        const float value = master.values[j] = elements_[p][j].parameter;
+        const uint64_t random = bits.Of(Index(p) * N + j);
+        parameter.values[j] = k_.master != nullptr
+                                  ? FromFloat<P>(value)
+                                  : RoundStochastic<P>(value, random >> kParameterShift);
+      }
+      k_.parameter[Index(p)] = parameter;
+      if (k_.master != nullptr) k_.master[Index(p)] = master;
+    }
+  }
+
+ private:
+  __device__ int64_t Index(int p) const { return first_ + p * kWarpSize; }
+  __device__ bool Exists(int p) const { return Index(p) < k_.pack_count; }
+  __device__ Pack<float, N> Parameter(int64_t i) const {
+    if (k_.master != nullptr) return k_.master[i];
+    const Pack<P, N> parameter = k_.parameter[i];
+    Pack<float, N> values;
+    for (int j = 0; j < N; ++j) values.values[j] = ToFloat(parameter.values[j]);
+    return values;
+  }
+
+  const CodedArgs<P, G, N>& k_;
+  int64_t first_;
+  float scale1_, scale2_;
+  Element elements_[kPacks][N];
+};
+
+// A warp for the elements that share a scale. All of its lanes have read the old scales when the sums over the warp are known that the new ones are.
+template <typename P, typename G, int N>
+__global__ void CodedAdamWKernel(CodedArgs<P, G, N> k) {
+  const CodeTrees& trees = LoadTrees();
+  const Rule rule(k.clip_factor, k.scalars, k.decays);
+  const ElementBits bits(k.key);
+  const int64_t warp_count = static_cast<int64_t>(gridDim.x) * blockDim.x / kWarpSize;
+  for (int64_t block = GlobalThread() / kWarpSize; block < k.block_count; block += warp_count) {
+    CodedPacks<P, G, N> packs(k, block);
+    packs.Update(rule, trees);
+    packs.StoreScales(block);
+    packs.StoreCodes(trees);
+    packs.StoreParameters(bits);
+  }
 }
 
-// One thread block per block of elements that share a scale. Threads beyond the last element take part in the maxima with zeros.
-template <typename P, typename G>
-__global__ void CodedAdamWKernel(CodedArgs<P, G> k) {
-  static_assert(kBlockSize == planner::kStateBlockSize);
-  const int64_t i = GlobalThread();
-  const bool exists = i < k.count;
-  Element e = {};
-  if (exists) {
-    e.parameter = k.master != nullptr ? k.master[i] : ToFloat(k.parameter[i]);
-    e.moment1 = signed_map.values[k.moment1[i]] * k.moment1_scale[blockIdx.x];
-    e.moment2 = unsigned_map.values[k.moment2[i]] * k.moment2_scale[blockIdx.x];
-    e = Update(e, ToFloat(k.gradient[i]) * *k.clip_factor, k.scalars, k.decays);
-  }
-  // BlockMax has barriers, so that every thread has read the old scales before they are replaced.
-  const float scale1 = StoreScale(fabsf(e.moment1), k.moment1_scale + blockIdx.x);
-  const float scale2 = StoreScale(fabsf(e.moment2), k.moment2_scale + blockIdx.x);
-  if (!exists) return;
-  k.moment1[i] = NearestCode(signed_map.midpoints.data(), e.moment1 / scale1);
-  k.moment2[i] = NearestPositiveCode(unsigned_map.midpoints.data(), e.moment2 / scale2);
-  if (k.master != nullptr) {
-    k.master[i] = e.parameter;
-    k.parameter[i] = FromFloat<P>(e.parameter);
-  } else {
-    k.parameter[i] = RoundStochastic<P>(e.parameter, k.key.RandomBitsOf(i) >> kParameterShift);
-  }
-}
-
-template <typename P, typename G>
+template <typename P, typename G, int N>
 absl::Status LaunchCoded(const AdamWArgs& args, cudaStream_t stream) {
-  const CodedArgs<P, G> k = {
-      .count = args.parameter.element_count(),
-      .gradient = args.gradient.as<const G>(),
+  const int64_t count = args.parameter.element_count();
+  const CodedArgs<P, G, N> k = {
+      .pack_count = count / N,
+      .block_count = BlockCount(count, planner::kStateBlockSize),
+      .gradient = args.gradient.as<const Pack<G, N>>(),
       .clip_factor = args.clip_factor.as<const float>(),
       .scalars = args.step_scalars.as<const float>(),
-      .parameter = args.parameter.as<P>(),
-      .moment1 = args.moment1.as<uint8_t>(),
-      .moment2 = args.moment2.as<uint8_t>(),
+      .parameter = args.parameter.as<Pack<P, N>>(),
+      .moment1 = args.moment1.as<Pack<uint8_t, N>>(),
+      .moment2 = args.moment2.as<Pack<uint8_t, N>>(),
       .moment1_scale = args.moment1_scale.as<float>(),
       .moment2_scale = args.moment2_scale.as<float>(),
-      .master = args.master.as<float>(),
+      .master = args.master.as<Pack<float, N>>(),
       .key = KeyOf(args),
       .decays = args.decays,
   };
-  return LaunchKernel(CodedAdamWKernel<P, G>, {BlockCount(k.count)}, stream, k);
+  const int64_t grid = std::min<int64_t>(kMaxCodedGrid, BlockCount(k.block_count * kWarpSize));
+  return LaunchKernel(CodedAdamWKernel<P, G, N>, {static_cast<unsigned int>(grid)}, stream, k);
+}
+
+template <typename P, typename G>
+absl::Status LaunchCodedPacked(const AdamWArgs& args, cudaStream_t stream) {
+  if (CanPackAll<P, G, uint8_t, kCodedPack>(args))
+    return LaunchCoded<P, G, kCodedPack>(args, stream);
+  return LaunchCoded<P, G, 1>(args, stream);
 }
 
 }  // namespace
@@ -188,7 +339,7 @@ absl::Status AdamW(CudaContext& cuda, const AdamWArgs& args) {
   return VisitFloat(args.parameter.dtype, [&](auto parameter) {
     return VisitFloat(args.gradient.dtype, [&](auto gradient) {
       if (args.moment1.dtype == DType::kU8)
-        return LaunchCoded<decltype(parameter), decltype(gradient)>(args, stream);
+        return LaunchCodedPacked<decltype(parameter), decltype(gradient)>(args, stream);
       return VisitFloat(args.moment1.dtype, [&](auto moment) {
         return LaunchPacked<decltype(parameter), decltype(gradient), decltype(moment)>(args,
                                                                                        stream);

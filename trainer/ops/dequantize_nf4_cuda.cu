@@ -23,18 +23,26 @@ __device__ float MagnitudeOf(const Magnitudes& m, int64_t block) {
          *m.offset;
 }
 
-// One thread per N consecutive elements, which lie in one block.
+struct SharedValues {
+  float values[16];
+};
+
+// One thread per N consecutive elements, which lie in one block. The values are looked up in shared memory, where each has a bank of its own: constant memory
+// would give the lanes their different words one after the other.
 template <typename T, int N>
 __global__ void DequantizeKernel(int64_t pack_count, const Pack<uint8_t, N / 2>* codes,
                                  Magnitudes magnitudes, Pack<T, N>* y) {
+  auto& values = Shared<SharedValues>().values;
+  if (threadIdx.x < 16) values[threadIdx.x] = nf4_values.data()[threadIdx.x];
+  __syncthreads();
   const int64_t i = GlobalThread();
   if (i >= pack_count) return;
   const float magnitude = MagnitudeOf(magnitudes, i * N / planner::kNf4BlockSize);
   const Pack<uint8_t, N / 2> in = codes[i];
   Pack<T, N> out;
   for (int j = 0; j < N / 2; ++j) {
-    out.values[2 * j] = FromFloat<T>(nf4_values.data()[in.values[j] >> 4] * magnitude);
-    out.values[2 * j + 1] = FromFloat<T>(nf4_values.data()[in.values[j] & 15] * magnitude);
+    out.values[2 * j] = FromFloat<T>(values[in.values[j] >> 4] * magnitude);
+    out.values[2 * j + 1] = FromFloat<T>(values[in.values[j] & 15] * magnitude);
   }
   y[i] = out;
 }

@@ -1,5 +1,5 @@
 #include "trainer/cuda/cuda_context_impl.h"
-#include "trainer/cuda/kernel.cuh"
+#include "trainer/cuda/rows.cuh"
 #include "trainer/ops/dropout_bits.h"
 #include "trainer/ops/dropout_cuda.h"
 
@@ -7,25 +7,36 @@ namespace tunesmith::trainer::cuda {
 namespace {
 
 struct Drop {
+  RowThreads threads;
   const uint64_t* key;
   uint64_t module_key;
-  int64_t layer, context, row_begin, width;
+  int64_t layer, context, row_begin, rows;
+  int packs;  // of a row
   uint32_t threshold;
   float factor;
   bool accumulate;
 };
 
-// One block per token.
-template <typename T>
-__global__ void DropKernel(Drop d, const T* x, T* y) {
-  const int64_t n = blockIdx.x;
-  const int64_t at = static_cast<int64_t>(d.key[1]) + d.row_begin + n;
+// Threads make their token's key once, and go over some of its elements.
+template <typename T, int N>
+__global__ void DropKernel(Drop d, const Pack<T, N>* x, Pack<T, N>* y) {
+  const RowPlace place = d.threads.Place();
+  if (place.row >= d.rows) return;
+  const int64_t at = static_cast<int64_t>(d.key[1]) + d.row_begin + place.row;
   const uint64_t key =
       DropoutTokenKey(d.key[0], d.module_key, d.layer, at / d.context, at % d.context);
-  for (int64_t e = threadIdx.x; e < d.width; e += blockDim.x) {
-    const int64_t i = n * d.width + e;
-    const float kept = DropoutBits(key, e) >= d.threshold ? d.factor * ToFloat(x[i]) : 0.0f;
-    y[i] = FromFloat<T>(d.accumulate ? ToFloat(y[i]) + kept : kept);
+#pragma unroll 2
+  for (int p = place.thread; p < d.packs; p += place.threads) {
+    const int64_t i = place.row * d.packs + p;
+    const Pack<T, N> in = x[i];
+    Pack<T, N> out;
+    if (d.accumulate) out = y[i];
+    for (int j = 0; j < N; ++j) {
+      const bool is_kept = DropoutBits(key, int64_t{p} * N + j) >= d.threshold;
+      const float kept = is_kept ? d.factor * ToFloat(in.values[j]) : 0.0f;
+      out.values[j] = FromFloat<T>(d.accumulate ? ToFloat(out.values[j]) + kept : kept);
+    }
+    y[i] = out;
   }
 }
 
@@ -33,19 +44,25 @@ __global__ void DropKernel(Drop d, const T* x, T* y) {
 
 absl::Status Dropout(CudaContext& cuda, const DropoutArgs& args) {
   if (args.x.element_count() == 0) return absl::OkStatus();
-  const Drop d = {.key = args.key.as<const uint64_t>(),
-                  .module_key = args.module_key,
-                  .layer = args.layer,
-                  .context = args.context,
-                  .row_begin = args.row_begin,
-                  .width = args.x.dims[1],
-                  .threshold = DropoutThreshold(args.share),
-                  .factor = static_cast<float>(1 / (1 - args.share)),
-                  .accumulate = args.accumulate};
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(DropKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(), d,
-                        args.x.as<const T>(), args.y.as<T>());
+    return VisitPacks<T>(width, {args.x.data, args.y.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const Drop d = {.threads = RowThreadsFor(width / pack.value),
+                      .key = args.key.as<const uint64_t>(),
+                      .module_key = args.module_key,
+                      .layer = args.layer,
+                      .context = args.context,
+                      .row_begin = args.row_begin,
+                      .rows = rows,
+                      .packs = static_cast<int>(width / pack.value),
+                      .threshold = DropoutThreshold(args.share),
+                      .factor = static_cast<float>(1 / (1 - args.share)),
+                      .accumulate = args.accumulate};
+      return LaunchKernel(DropKernel<T, pack.value>, d.threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), d, args.x.as<const P>(), args.y.as<P>());
+    });
   });
 }
 

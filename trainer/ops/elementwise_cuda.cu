@@ -1,6 +1,6 @@
 #include <cuda_fp16.h>
 
-#include <type_traits>
+#include <algorithm>
 
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
@@ -28,22 +28,48 @@ absl::Status LaunchAdd(int64_t count, const void* x, void* y, cudaStream_t strea
                       static_cast<const Pack<T, N>*>(x), static_cast<Pack<T, N>*>(y));
 }
 
-template <typename T>
-__global__ void CapKernel(int64_t count, float cap, T* x) {
+template <typename T, int N>
+__global__ void CapKernel(int64_t pack_count, float cap, Pack<T, N>* x) {
   const int64_t i = GlobalThread();
-  if (i < count) x[i] = FromFloat<T>(cap * tanhf(ToFloat(x[i]) / cap));
+  if (i >= pack_count) return;
+  const float inverse = 1.0f / cap;
+  Pack<T, N> pack = x[i];
+  for (int j = 0; j < N; ++j)
+    pack.values[j] = FromFloat<T>(cap * tanhf(ToFloat(pack.values[j]) * inverse));
+  x[i] = pack;
 }
 
+// The wider of both types is 16 bytes in a pack, so that a warp reads and writes whole lines; a thread loads several before it writes the first.
 template <typename From, typename To>
-__global__ void ConvertKernel(int64_t count, const From* x, To* y) {
-  const int64_t i = GlobalThread();
-  if (i < count) y[i] = static_cast<To>(static_cast<float>(x[i]));
+constexpr int kConvertPack = 16 / std::max(sizeof(From), sizeof(To));
+constexpr int kConvertLoads = 4;
+
+template <typename From, typename To, int N>
+__global__ void ConvertKernel(int64_t pack_count, const Pack<From, N>* x, Pack<To, N>* y) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kConvertLoads * kBlockSize + threadIdx.x;
+  Pack<From, N> packs[kConvertLoads];
+#pragma unroll
+  for (int l = 0; l < kConvertLoads; ++l) {
+    const int64_t i = first + l * kBlockSize;
+    if (i < pack_count) packs[l] = x[i];
+  }
+#pragma unroll
+  for (int l = 0; l < kConvertLoads; ++l) {
+    const int64_t i = first + l * kBlockSize;
+    if (i >= pack_count) return;
+    Pack<To, N> out;
+    for (int j = 0; j < N; ++j)
+      out.values[j] = static_cast<To>(static_cast<float>(packs[l].values[j]));
+    y[i] = out;
+  }
 }
 
-template <typename From, typename To>
+template <typename From, typename To, int N>
 absl::Status LaunchConvert(int64_t count, const void* x, void* y, cudaStream_t stream) {
-  return LaunchKernel(ConvertKernel<From, To>, {BlockCount(count)}, stream, count,
-                      static_cast<const From*>(x), static_cast<To*>(y));
+  const int64_t pack_count = count / N;
+  return LaunchKernel(ConvertKernel<From, To, N>,
+                      {BlockCount(pack_count, kConvertLoads * kBlockSize)}, stream, pack_count,
+                      static_cast<const Pack<From, N>*>(x), static_cast<Pack<To, N>*>(y));
 }
 
 // VisitFloat and f16, which only copies may have.
@@ -61,10 +87,9 @@ absl::Status Add(CudaContext& cuda, const AddArgs& args) {
   const cudaStream_t stream = cuda.impl().StreamOf(args.stream);
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(count, {args.x.data, args.y.data}))
-      return LaunchAdd<T, kPack>(count, args.x.data, args.y.data, stream);
-    return LaunchAdd<T, 1>(count, args.x.data, args.y.data, stream);
+    return VisitPacks<T>(count, {args.x.data, args.y.data}, [&](auto pack) {
+      return LaunchAdd<T, pack.value>(count, args.x.data, args.y.data, stream);
+    });
   });
 }
 
@@ -72,8 +97,13 @@ absl::Status SoftCap(CudaContext& cuda, const SoftCapArgs& args) {
   const int64_t count = args.x.element_count();
   if (count == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
-    return LaunchKernel(CapKernel<decltype(element)>, {BlockCount(count)}, cuda.impl().stream.get(),
-                        count, static_cast<float>(args.cap), args.x.as<decltype(element)>());
+    using T = decltype(element);
+    return VisitPacks<T>(count, {args.x.data}, [&](auto pack) {
+      const int64_t pack_count = count / pack.value;
+      return LaunchKernel(CapKernel<T, pack.value>, {BlockCount(pack_count)},
+                          cuda.impl().stream.get(), pack_count, static_cast<float>(args.cap),
+                          args.x.as<Pack<T, pack.value>>());
+    });
   });
 }
 
@@ -98,7 +128,12 @@ absl::Status Copy(CudaContext& cuda, const CopyArgs& args) {
   }
   return VisitStorage(args.x.dtype, [&](auto from) {
     return VisitStorage(args.y.dtype, [&](auto to) {
-      return LaunchConvert<decltype(from), decltype(to)>(count, args.x.data, args.y.data, stream);
+      using From = decltype(from);
+      using To = decltype(to);
+      constexpr int kPack = kConvertPack<From, To>;
+      if (CanPack<From, kPack>(count, {args.x.data}) && CanPack<To, kPack>(count, {args.y.data}))
+        return LaunchConvert<From, To, kPack>(count, args.x.data, args.y.data, stream);
+      return LaunchConvert<From, To, 1>(count, args.x.data, args.y.data, stream);
     });
   });
 }

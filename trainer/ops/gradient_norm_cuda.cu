@@ -10,14 +10,32 @@ namespace {
 
 // The grid depends on the size alone, so that the order of additions does.
 constexpr int64_t kMaxPartialCount = 1024;
+constexpr int kLoads = 4;  // packs that a thread loads before it uses the first
 
-template <typename T>
-__global__ void PartialKernel(int64_t count, const T* x, double* partials) {
-  const int64_t thread_count = static_cast<int64_t>(gridDim.x) * blockDim.x;
+template <typename T, int N>
+__device__ double SumSquaresOf(const Pack<T, N>& pack) {
   double sum = 0.0;
-  for (int64_t i = GlobalThread(); i < count; i += thread_count) {
-    const double value = ToFloat(x[i]);
+  for (int j = 0; j < N; ++j) {
+    const double value = ToFloat(pack.values[j]);
     sum += value * value;
+  }
+  return sum;
+}
+
+template <typename T, int N>
+__global__ void PartialKernel(int64_t pack_count, const Pack<T, N>* x, double* partials) {
+  const int64_t step = static_cast<int64_t>(gridDim.x) * blockDim.x;
+  double sum = 0.0;
+  for (int64_t first = GlobalThread(); first < pack_count; first += kLoads * step) {
+    Pack<T, N> packs[kLoads];
+#pragma unroll
+    for (int l = 0; l < kLoads; ++l) {
+      if (first + l * step < pack_count) packs[l] = x[first + l * step];
+    }
+#pragma unroll
+    for (int l = 0; l < kLoads; ++l) {
+      if (first + l * step < pack_count) sum += SumSquaresOf(packs[l]);
+    }
   }
   sum = BlockSum(sum);
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
@@ -48,15 +66,19 @@ absl::Status SumSquares(CudaContext& cuda, const SumSquaresArgs& args) {
   const int64_t count = args.x.element_count();
   if (count == 0) return absl::OkStatus();
   const cudaStream_t stream = cuda.impl().stream.get();
-  const unsigned int partial_count =
-      BlockCount(std::min(count, kMaxPartialCount * int64_t{kBlockSize}));
-  TUNESMITH_ASSIGN_OR_RETURN(double* const partials, ScratchFor<double>(cuda, partial_count));
+  TUNESMITH_ASSIGN_OR_RETURN(double* const partials, ScratchFor<double>(cuda, kMaxPartialCount));
+  unsigned int partial_count = 0;
   TUNESMITH_RETURN_IF_ERROR(VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(PartialKernel<T>, {partial_count}, stream, count, args.x.as<const T>(),
-                        partials);
+    return VisitPacks<T>(count, {args.x.data}, [&](auto pack) {
+      const int64_t pack_count = count / pack.value;
+      partial_count = BlockCount(std::min(pack_count, kMaxPartialCount * int64_t{kBlockSize}));
+      return LaunchKernel(PartialKernel<T, pack.value>, {partial_count}, stream, pack_count,
+                          args.x.as<const Pack<T, pack.value>>(), partials);
+    });
   }));
-  return LaunchKernel(FinishKernel, {1}, stream, partial_count, partials, args.sum.as<double>());
+  return LaunchKernel(FinishKernel, {1}, stream, int64_t{partial_count}, partials,
+                      args.sum.as<double>());
 }
 
 absl::Status ClipFactor(CudaContext& cuda, const ClipFactorArgs& args) {

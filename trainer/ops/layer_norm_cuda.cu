@@ -1,106 +1,209 @@
+#include "trainer/cuda/rows.cuh"
 #include "trainer/ops/column_sum_cuda.cuh"
 #include "trainer/ops/layer_norm_cuda.h"
 
-// One block per row; sums in f32, the variance around the mean.
+// Every row is read once and kept in registers; sums in f32, the variance around the mean.
 namespace tunesmith::trainer::cuda {
 namespace {
 
-template <typename T>
-__global__ void ForwardKernel(int64_t width, const T* x, const T* weight, const T* bias, T* y,
-                              float* mean, float* rstd, float epsilon) {
-  const int64_t row = blockIdx.x;
-  float sum = 0.0f;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) sum += ToFloat(x[row * width + c]);
-  const float m = BlockSum(sum) / static_cast<float>(width);
-  float squares = 0.0f;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const float value = ToFloat(x[row * width + c]) - m;
-    squares += value * value;
+template <typename T, int N>
+struct ForwardArgs {
+  RowThreads threads;
+  int64_t rows;
+  int packs;  // of a row
+  const Pack<T, N>* x;
+  const Pack<T, N>* weight;
+  const Pack<T, N>* bias;  // null: none
+  Pack<T, N>* y;
+  float* mean;
+  float* rstd;
+  float epsilon;
+};
+
+template <typename T, int N>
+__global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N> k) {
+  const RowPlace place = k.threads.Place();
+  const bool exists = place.row < k.rows;
+  const int64_t first = place.row * k.packs;
+  HeldRows<T, N, 2> row({k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const float width = static_cast<float>(k.packs * N);
+  float sums[1] = {};
+  row.ForEach([&](int, const auto& packs) {
+    for (int j = 0; j < N; ++j) sums[0] += ToFloat(packs[0].values[j]);
+  });
+  SumOverRow(k.threads, sums);
+  const float mean = sums[0] / width;
+  float squares[1] = {};
+  row.ForEach([&](int, const auto& packs) {
+    for (int j = 0; j < N; ++j) {
+      const float value = ToFloat(packs[0].values[j]) - mean;
+      squares[0] += value * value;
+    }
+  });
+  SumOverRow(k.threads, squares);
+  const float r = 1.0f / sqrtf(squares[0] / width + k.epsilon);
+  if (exists && place.thread == 0) {
+    k.mean[place.row] = mean;
+    k.rstd[place.row] = r;
   }
-  const float r = 1.0f / sqrtf(BlockSum(squares) / static_cast<float>(width) + epsilon);
-  if (threadIdx.x == 0) {
-    mean[row] = m;
-    rstd[row] = r;
-  }
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    float value = (ToFloat(x[row * width + c]) - m) * r * ToFloat(weight[c]);
-    if (bias != nullptr) value += ToFloat(bias[c]);
-    y[row * width + c] = FromFloat<T>(value);
-  }
+  row.ForEach([&](int i, const auto& packs) {
+    Pack<T, N> out, bias;
+    if (k.bias != nullptr) bias = k.bias[i];
+    for (int j = 0; j < N; ++j) {
+      float value = (ToFloat(packs[0].values[j]) - mean) * r * ToFloat(packs[1].values[j]);
+      if (k.bias != nullptr) value += ToFloat(bias.values[j]);
+      out.values[j] = FromFloat<T>(value);
+    }
+    k.y[first + i] = out;
+  });
 }
 
-// Each thread reads element c of dy just before it writes element c of dx: dx may be dy's storage.
-template <typename T>
-__global__ void BackwardKernel(int64_t width, const T* dy, const T* x, const T* weight,
-                               const float* mean, const float* rstd, T* dx, bool accumulate) {
-  const int64_t row = blockIdx.x;
-  const float m = mean[row];
-  const float r = rstd[row];
-  float plain = 0.0f;
-  float normed = 0.0f;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const int64_t i = row * width + c;
-    const float g = ToFloat(weight[c]) * ToFloat(dy[i]);
-    plain += g;
-    normed += g * (ToFloat(x[i]) - m) * r;
-  }
-  const float mean_plain = BlockSum(plain) / static_cast<float>(width);
-  const float mean_normed = BlockSum(normed) / static_cast<float>(width);
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const int64_t i = row * width + c;
-    const float g = ToFloat(weight[c]) * ToFloat(dy[i]);
-    float value = r * (g - mean_plain - (ToFloat(x[i]) - m) * r * mean_normed);
-    if (accumulate) value += ToFloat(dx[i]);
-    dx[i] = FromFloat<T>(value);
-  }
-}
-
-template <typename T>
-struct WeightGradient {
-  const T* dy;
-  const T* x;
+template <typename T, int N>
+struct BackwardArgs {
+  RowThreads threads;
+  int64_t rows;
+  int packs;  // of a row
+  const Pack<T, N>* dy;
+  const Pack<T, N>* x;
+  const Pack<T, N>* weight;
   const float* mean;
   const float* rstd;
-  int64_t width;
-  __device__ float operator()(int64_t row, int64_t column) const {
-    const int64_t i = row * width + column;
-    return ToFloat(dy[i]) * (ToFloat(x[i]) - mean[row]) * rstd[row];
+  Pack<T, N>* dx;  // may be dy's storage
+  bool accumulate;
+};
+
+template <typename T, int N>
+__global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T, N> k) {
+  const RowPlace place = k.threads.Place();
+  const bool exists = place.row < k.rows;
+  const int64_t first = place.row * k.packs;
+  HeldRows<T, N, 3> row({k.dy + first, k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const float mean = exists ? k.mean[place.row] : 0.0f;
+  const float r = exists ? k.rstd[place.row] : 0.0f;
+  const auto gradient = [&](const auto& packs, int j) {
+    return ToFloat(packs[2].values[j]) * ToFloat(packs[0].values[j]);
+  };
+  const auto normed = [&](const auto& packs, int j) {
+    return (ToFloat(packs[1].values[j]) - mean) * r;
+  };
+  float sums[2] = {};  // of the gradients, and of their products with what was normed
+  row.ForEach([&](int, const auto& packs) {
+    for (int j = 0; j < N; ++j) {
+      const float g = gradient(packs, j);
+      sums[0] += g;
+      sums[1] += g * normed(packs, j);
+    }
+  });
+  SumOverRow(k.threads, sums);
+  const float mean_plain = sums[0] / static_cast<float>(k.packs * N);
+  const float mean_normed = sums[1] / static_cast<float>(k.packs * N);
+  row.ForEach([&](int i, const auto& packs) {
+    Pack<T, N> out;
+    if (k.accumulate) out = k.dx[first + i];
+    for (int j = 0; j < N; ++j) {
+      float value = r * (gradient(packs, j) - mean_plain - normed(packs, j) * mean_normed);
+      if (k.accumulate) value += ToFloat(out.values[j]);
+      out.values[j] = FromFloat<T>(value);
+    }
+    k.dx[first + i] = out;
+  });
+}
+
+// Column sums of dy * (x - mean) * rstd.
+template <typename T, int N>
+struct WeightGradient {
+  static constexpr int kPack = N;
+  static constexpr int kLoads = 3;
+  struct Operands {
+    LoadedPack<T, N> dy, x;
+    float mean, rstd;
+  };
+  const Pack<T, N>* dy;
+  const Pack<T, N>* x;
+  const float* mean;
+  const float* rstd;
+  int64_t packs;  // of a row
+
+  __device__ Operands Load(int64_t row, int64_t pack) const {
+    const int64_t i = row * packs + pack;
+    return {LoadedPack<T, N>(dy[i]), LoadedPack<T, N>(x[i]), mean[row], rstd[row]};
+  }
+  __device__ void Add(const Operands& o, float (&sums)[N]) const {
+    const Pack<T, N> dy_pack = o.dy.Unpacked(), x_pack = o.x.Unpacked();
+    for (int j = 0; j < N; ++j)
+      sums[j] += ToFloat(dy_pack.values[j]) * (ToFloat(x_pack.values[j]) - o.mean) * o.rstd;
   }
 };
 
 }  // namespace
 
 absl::Status LayerNorm(CudaContext& cuda, const LayerNormArgs& args) {
-  if (args.x.dims[0] == 0) return absl::OkStatus();
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
+  if (args.x.element_count() == 0) return absl::OkStatus();
+  const std::initializer_list<const void*> addresses = {args.x.data, args.weight.data,
+                                                        args.bias.data, args.y.data};
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(ForwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
-                        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(),
-                        args.bias.as<const T>(), args.y.as<T>(), args.mean.as<float>(),
-                        args.rstd.as<float>(), static_cast<float>(args.epsilon));
+    return VisitPacks<T>(width, addresses, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const ForwardArgs<T, pack.value> k = {
+          .threads = RowThreadsFor(width / pack.value),
+          .rows = rows,
+          .packs = static_cast<int>(width / pack.value),
+          .x = args.x.as<const P>(),
+          .weight = args.weight.as<const P>(),
+          .bias = args.bias.as<const P>(),
+          .y = args.y.as<P>(),
+          .mean = args.mean.as<float>(),
+          .rstd = args.rstd.as<float>(),
+          .epsilon = static_cast<float>(args.epsilon),
+      };
+      return LaunchKernel(ForwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), k);
+    });
   });
 }
 
 absl::Status LayerNormBackward(CudaContext& cuda, const LayerNormBackwardArgs& args) {
-  if (args.x.dims[0] == 0) return absl::OkStatus();
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
+  if (args.x.element_count() == 0) return absl::OkStatus();
+  const std::initializer_list<const void*> addresses = {args.dy.data, args.x.data, args.weight.data,
+                                                        args.dx.data};
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(
-        BackwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
-        args.x.dims[1], args.dy.as<const T>(), args.x.as<const T>(), args.weight.as<const T>(),
-        args.mean.as<const float>(), args.rstd.as<const float>(), args.dx.as<T>(), args.accumulate);
+    return VisitPacks<T>(width, addresses, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const BackwardArgs<T, pack.value> k = {
+          .threads = RowThreadsFor(width / pack.value),
+          .rows = rows,
+          .packs = static_cast<int>(width / pack.value),
+          .dy = args.dy.as<const P>(),
+          .x = args.x.as<const P>(),
+          .weight = args.weight.as<const P>(),
+          .mean = args.mean.as<const float>(),
+          .rstd = args.rstd.as<const float>(),
+          .dx = args.dx.as<P>(),
+          .accumulate = args.accumulate,
+      };
+      return LaunchKernel(BackwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), k);
+    });
   });
 }
 
 absl::Status LayerNormBackwardWeight(CudaContext& cuda, const LayerNormBackwardWeightArgs& args) {
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    const WeightGradient<T> value = {args.dy.as<const T>(), args.x.as<const T>(),
-                                     args.mean.as<const float>(), args.rstd.as<const float>(),
-                                     args.x.dims[1]};
-    return VisitFloat(args.dweight.dtype, [&](auto sum) {
-      return ColumnSums(cuda, args.x.dims[0], args.x.dims[1], value, args.accumulate,
-                        args.dweight.as<decltype(sum)>());
+    return VisitPacks<T>(width, {args.dy.data, args.x.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const WeightGradient<T, pack.value> value = {args.dy.as<const P>(), args.x.as<const P>(),
+                                                   args.mean.as<const float>(),
+                                                   args.rstd.as<const float>(), width / pack.value};
+      return VisitFloat(args.dweight.dtype, [&](auto sum) {
+        return ColumnSums(cuda, rows, width, value, args.accumulate,
+                          args.dweight.as<decltype(sum)>());
+      });
     });
   });
 }

@@ -30,12 +30,21 @@ absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, c
                      .beta = adds ? 1.0f : 0.0f});
 }
 
-template <typename T>
-struct Element {
-  const T* dy;
-  int64_t width;
-  __device__ float operator()(int64_t row, int64_t column) const {
-    return ToFloat(dy[row * width + column]);
+// Column sums of the elements themselves.
+template <typename T, int N>
+struct Elements {
+  static constexpr int kPack = N;
+  static constexpr int kLoads = 4;
+  using Operands = LoadedPack<T, N>;
+  const Pack<T, N>* dy;
+  int64_t packs;  // of a row
+
+  __device__ Operands Load(int64_t row, int64_t pack) const {
+    return Operands(dy[row * packs + pack]);
+  }
+  __device__ void Add(const Operands& o, float (&sums)[N]) const {
+    const Pack<T, N> values = o.Unpacked();
+    for (int j = 0; j < N; ++j) sums[j] += ToFloat(values.values[j]);
   }
 };
 
@@ -80,12 +89,16 @@ absl::Status LinearBackwardWeight(CudaContext& cuda, const LinearBackwardWeightA
 }
 
 absl::Status BiasBackward(CudaContext& cuda, const BiasBackwardArgs& args) {
+  const int64_t rows = args.dy.dims[0], width = args.dy.dims[1];
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
-    const Element<T> value = {args.dy.as<const T>(), args.dy.dims[1]};
-    return VisitFloat(args.dbias.dtype, [&](auto sum) {
-      return ColumnSums(cuda, args.dy.dims[0], args.dy.dims[1], value, args.accumulate,
-                        args.dbias.as<decltype(sum)>());
+    return VisitPacks<T>(width, {args.dy.data}, [&](auto pack) {
+      const Elements<T, pack.value> value = {args.dy.as<const Pack<T, pack.value>>(),
+                                             width / pack.value};
+      return VisitFloat(args.dbias.dtype, [&](auto sum) {
+        return ColumnSums(cuda, rows, width, value, args.accumulate,
+                          args.dbias.as<decltype(sum)>());
+      });
     });
   });
 }

@@ -1,93 +1,181 @@
+#include "trainer/cuda/rows.cuh"
 #include "trainer/ops/column_sum_cuda.cuh"
 #include "trainer/ops/rms_norm_cuda.h"
 
-// One block per row; sums in f32.
+// Every row is read once and kept in registers; sums in f32.
 namespace tunesmith::trainer::cuda {
 namespace {
 
-template <typename T>
-__global__ void ForwardKernel(int64_t width, const T* x, const T* weight, T* y, float* rstd,
-                              float epsilon, float offset) {
-  const int64_t row = blockIdx.x;
-  float squares = 0.0f;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const float value = ToFloat(x[row * width + c]);
-    squares += value * value;
-  }
-  const float mean = BlockSum(squares) / static_cast<float>(width);
-  const float r = 1.0f / sqrtf(mean + epsilon);
-  if (threadIdx.x == 0) rstd[row] = r;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    y[row * width + c] =
-        FromFloat<T>(ToFloat(x[row * width + c]) * r * (offset + ToFloat(weight[c])));
-  }
+template <typename T, int N>
+struct ForwardArgs {
+  RowThreads threads;
+  int64_t rows;
+  int packs;  // of a row
+  const Pack<T, N>* x;
+  const Pack<T, N>* weight;
+  Pack<T, N>* y;
+  float* rstd;
+  float epsilon, offset;
+};
+
+template <typename T, int N>
+__global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N> k) {
+  const RowPlace place = k.threads.Place();
+  const bool exists = place.row < k.rows;
+  const int64_t first = place.row * k.packs;
+  HeldRows<T, N, 2> row({k.x + first, k.weight}, exists ? k.packs : 0, place);
+  float squares[1] = {};
+  row.ForEach([&](int, const auto& packs) {
+    for (int j = 0; j < N; ++j) {
+      const float x = ToFloat(packs[0].values[j]);
+      squares[0] += x * x;
+    }
+  });
+  SumOverRow(k.threads, squares);
+  const float r = 1.0f / sqrtf(squares[0] / static_cast<float>(k.packs * N) + k.epsilon);
+  if (exists && place.thread == 0) k.rstd[place.row] = r;
+  row.ForEach([&](int i, const auto& packs) {
+    Pack<T, N> out;
+    for (int j = 0; j < N; ++j) {
+      const float weight = k.offset + ToFloat(packs[1].values[j]);
+      out.values[j] = FromFloat<T>(ToFloat(packs[0].values[j]) * r * weight);
+    }
+    k.y[first + i] = out;
+  });
 }
 
-// Each thread reads element c of dy just before it writes element c of dx: dx may be dy's storage.
-template <typename T>
-__global__ void BackwardKernel(int64_t width, const T* dy, const T* x, const T* weight,
-                               const float* rstd, T* dx, float offset, bool accumulate) {
-  const int64_t row = blockIdx.x;
-  const float r = rstd[row];
-  float products = 0.0f;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const int64_t i = row * width + c;
-    products += (offset + ToFloat(weight[c])) * ToFloat(dy[i]) * ToFloat(x[i]) * r;
-  }
-  const float mean = BlockSum(products) / static_cast<float>(width);
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) {
-    const int64_t i = row * width + c;
-    float value = r * ((offset + ToFloat(weight[c])) * ToFloat(dy[i]) - ToFloat(x[i]) * r * mean);
-    if (accumulate) value += ToFloat(dx[i]);
-    dx[i] = FromFloat<T>(value);
-  }
-}
-
-template <typename T>
-struct WeightGradient {
-  const T* dy;
-  const T* x;
+template <typename T, int N>
+struct BackwardArgs {
+  RowThreads threads;
+  int64_t rows;
+  int packs;  // of a row
+  const Pack<T, N>* dy;
+  const Pack<T, N>* x;
+  const Pack<T, N>* weight;
   const float* rstd;
-  int64_t width;
-  __device__ float operator()(int64_t row, int64_t column) const {
-    const int64_t i = row * width + column;
-    return ToFloat(dy[i]) * ToFloat(x[i]) * rstd[row];
+  Pack<T, N>* dx;  // may be dy's storage
+  float offset;
+  bool accumulate;
+};
+
+template <typename T, int N>
+__global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T, N> k) {
+  const RowPlace place = k.threads.Place();
+  const bool exists = place.row < k.rows;
+  const int64_t first = place.row * k.packs;
+  HeldRows<T, N, 3> row({k.dy + first, k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const float r = exists ? k.rstd[place.row] : 0.0f;
+  const auto gradient = [&](const auto& packs, int j) {
+    return (k.offset + ToFloat(packs[2].values[j])) * ToFloat(packs[0].values[j]);
+  };
+  float products[1] = {};
+  row.ForEach([&](int, const auto& packs) {
+    for (int j = 0; j < N; ++j) products[0] += gradient(packs, j) * ToFloat(packs[1].values[j]) * r;
+  });
+  SumOverRow(k.threads, products);
+  const float mean = products[0] / static_cast<float>(k.packs * N);
+  row.ForEach([&](int i, const auto& packs) {
+    Pack<T, N> out;
+    if (k.accumulate) out = k.dx[first + i];
+    for (int j = 0; j < N; ++j) {
+      float value = r * (gradient(packs, j) - ToFloat(packs[1].values[j]) * r * mean);
+      if (k.accumulate) value += ToFloat(out.values[j]);
+      out.values[j] = FromFloat<T>(value);
+    }
+    k.dx[first + i] = out;
+  });
+}
+
+// Column sums of dy * x * rstd.
+template <typename T, int N>
+struct WeightGradient {
+  static constexpr int kPack = N;
+  static constexpr int kLoads = 4;
+  struct Operands {
+    LoadedPack<T, N> dy, x;
+    float rstd;
+  };
+  const Pack<T, N>* dy;
+  const Pack<T, N>* x;
+  const float* rstd;
+  int64_t packs;  // of a row
+
+  __device__ Operands Load(int64_t row, int64_t pack) const {
+    const int64_t i = row * packs + pack;
+    return {LoadedPack<T, N>(dy[i]), LoadedPack<T, N>(x[i]), rstd[row]};
+  }
+  __device__ void Add(const Operands& o, float (&sums)[N]) const {
+    const Pack<T, N> dy_pack = o.dy.Unpacked(), x_pack = o.x.Unpacked();
+    for (int j = 0; j < N; ++j)
+      sums[j] += ToFloat(dy_pack.values[j]) * ToFloat(x_pack.values[j]) * o.rstd;
   }
 };
 
 }  // namespace
 
 absl::Status RmsNorm(CudaContext& cuda, const RmsNormArgs& args) {
-  if (args.x.dims[0] == 0) return absl::OkStatus();
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
+  if (args.x.element_count() == 0) return absl::OkStatus();
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(ForwardKernel<T>, {BlockCount(args.x.dims[0], 1)}, cuda.impl().stream.get(),
-                        args.x.dims[1], args.x.as<const T>(), args.weight.as<const T>(),
-                        args.y.as<T>(), args.rstd.as<float>(), static_cast<float>(args.epsilon),
-                        static_cast<float>(args.weight_offset));
+    return VisitPacks<T>(width, {args.x.data, args.weight.data, args.y.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const ForwardArgs<T, pack.value> k = {
+          .threads = RowThreadsFor(width / pack.value),
+          .rows = rows,
+          .packs = static_cast<int>(width / pack.value),
+          .x = args.x.as<const P>(),
+          .weight = args.weight.as<const P>(),
+          .y = args.y.as<P>(),
+          .rstd = args.rstd.as<float>(),
+          .epsilon = static_cast<float>(args.epsilon),
+          .offset = static_cast<float>(args.weight_offset),
+      };
+      return LaunchKernel(ForwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), k);
+    });
   });
 }
 
 absl::Status RmsNormBackward(CudaContext& cuda, const RmsNormBackwardArgs& args) {
-  if (args.x.dims[0] == 0) return absl::OkStatus();
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
+  if (args.x.element_count() == 0) return absl::OkStatus();
+  const std::initializer_list<const void*> addresses = {args.dy.data, args.x.data, args.weight.data,
+                                                        args.dx.data};
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(BackwardKernel<T>, {BlockCount(args.x.dims[0], 1)},
-                        cuda.impl().stream.get(), args.x.dims[1], args.dy.as<const T>(),
-                        args.x.as<const T>(), args.weight.as<const T>(),
-                        args.rstd.as<const float>(), args.dx.as<T>(),
-                        static_cast<float>(args.weight_offset), args.accumulate);
+    return VisitPacks<T>(width, addresses, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const BackwardArgs<T, pack.value> k = {
+          .threads = RowThreadsFor(width / pack.value),
+          .rows = rows,
+          .packs = static_cast<int>(width / pack.value),
+          .dy = args.dy.as<const P>(),
+          .x = args.x.as<const P>(),
+          .weight = args.weight.as<const P>(),
+          .rstd = args.rstd.as<const float>(),
+          .dx = args.dx.as<P>(),
+          .offset = static_cast<float>(args.weight_offset),
+          .accumulate = args.accumulate,
+      };
+      return LaunchKernel(BackwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
+                          cuda.impl().stream.get(), k);
+    });
   });
 }
 
 absl::Status RmsNormBackwardWeight(CudaContext& cuda, const RmsNormBackwardWeightArgs& args) {
+  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
   return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    const WeightGradient<T> value = {args.dy.as<const T>(), args.x.as<const T>(),
-                                     args.rstd.as<const float>(), args.x.dims[1]};
-    return VisitFloat(args.dweight.dtype, [&](auto sum) {
-      return ColumnSums(cuda, args.x.dims[0], args.x.dims[1], value, args.accumulate,
-                        args.dweight.as<decltype(sum)>());
+    return VisitPacks<T>(width, {args.dy.data, args.x.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const WeightGradient<T, pack.value> value = {args.dy.as<const P>(), args.x.as<const P>(),
+                                                   args.rstd.as<const float>(), width / pack.value};
+      return VisitFloat(args.dweight.dtype, [&](auto sum) {
+        return ColumnSums(cuda, rows, width, value, args.accumulate,
+                          args.dweight.as<decltype(sum)>());
+      });
     });
   });
 }

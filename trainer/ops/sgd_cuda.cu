@@ -7,48 +7,72 @@ namespace tunesmith::trainer::cuda {
 namespace {
 
 // P: the parameter, G: the gradient.
-template <typename P, typename G>
+template <typename P, typename G, int N>
 struct KernelArgs {
-  int64_t count;
-  const G* gradient;
+  int64_t pack_count;
+  const Pack<G, N>* gradient;
   const float* clip_factor;
   const float* scalars;
-  P* parameter;
-  float* master;  // null: the parameter is its own master
+  Pack<P, N>* parameter;
+  Pack<float, N>* master;  // null: the parameter is its own master
   UpdateKey key;
   bool decays;
 };
 
-template <typename P, typename G>
-__global__ void SgdKernel(KernelArgs<P, G> k) {
+template <typename P, typename G, int N>
+__global__ void SgdKernel(KernelArgs<P, G, N> k) {
   const int64_t i = GlobalThread();
-  if (i >= k.count) return;
-  const float learning_rate = k.scalars[planner::kLearningRate];
-  float p = k.master != nullptr ? k.master[i] : ToFloat(k.parameter[i]);
-  const float step = learning_rate * *k.clip_factor * ToFloat(k.gradient[i]);
-  if (k.decays) p *= 1.0f - learning_rate * k.scalars[planner::kWeightDecay];
-  p -= step;
+  if (i >= k.pack_count) return;
+  const Pack<G, N> gradient = k.gradient[i];
+  Pack<P, N> parameter;
+  Pack<float, N> master;
   if (k.master != nullptr) {
-    k.master[i] = p;
-    k.parameter[i] = FromFloat<P>(p);
+    master = k.master[i];
   } else {
-    k.parameter[i] = RoundStochastic<P>(p, k.key.RandomBitsOf(i) >> kParameterShift);
+    parameter = k.parameter[i];
+    for (int j = 0; j < N; ++j) master.values[j] = ToFloat(parameter.values[j]);
   }
+  const ElementBits bits(k.key);
+  const float learning_rate = k.scalars[planner::kLearningRate];
+  const float step = learning_rate * *k.clip_factor;
+  const float kept = k.decays ? 1.0f - learning_rate * k.scalars[planner::kWeightDecay] : 1.0f;
+  for (int j = 0; j < N; ++j) {
+    const float p = master.values[j] * kept - step * ToFloat(gradient.values[j]);
+    master.values[j] = p;
+    parameter.values[j] = k.master != nullptr
+                              ? FromFloat<P>(p)
+                              : RoundStochastic<P>(p, bits.Of(i * N + j) >> kParameterShift);
+  }
+  k.parameter[i] = parameter;
+  if (k.master != nullptr) k.master[i] = master;
 }
 
-template <typename P, typename G>
+template <typename P, typename G, int N>
 absl::Status Launch(const SgdArgs& args, cudaStream_t stream) {
-  const KernelArgs<P, G> k = {
-      .count = args.parameter.element_count(),
-      .gradient = args.gradient.as<const G>(),
+  const KernelArgs<P, G, N> k = {
+      .pack_count = args.parameter.element_count() / N,
+      .gradient = args.gradient.as<const Pack<G, N>>(),
       .clip_factor = args.clip_factor.as<const float>(),
       .scalars = args.step_scalars.as<const float>(),
-      .parameter = args.parameter.as<P>(),
-      .master = args.master.as<float>(),
+      .parameter = args.parameter.as<Pack<P, N>>(),
+      .master = args.master.as<Pack<float, N>>(),
       .key = KeyOf(args),
       .decays = args.decays,
   };
-  return LaunchKernel(SgdKernel<P, G>, {BlockCount(k.count)}, stream, k);
+  return LaunchKernel(SgdKernel<P, G, N>, {BlockCount(k.pack_count)}, stream, k);
+}
+
+// Four elements: at most 16 bytes of any of the tensors.
+constexpr int kPack = 4;
+
+template <typename P, typename G>
+absl::Status LaunchPacked(const SgdArgs& args, cudaStream_t stream) {
+  const int64_t count = args.parameter.element_count();
+  if (CanPack<P, kPack>(count, {args.parameter.data}) &&
+      CanPack<G, kPack>(count, {args.gradient.data}) &&
+      CanPack<float, kPack>(count, {args.master.data}))
+    return Launch<P, G, kPack>(args, stream);
+  return Launch<P, G, 1>(args, stream);
 }
 
 }  // namespace
@@ -61,7 +85,7 @@ absl::Status Sgd(CudaContext& cuda, const SgdArgs& args) {
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.parameter.dtype, [&](auto parameter) {
     return VisitFloat(args.gradient.dtype, [&](auto gradient) {
-      return Launch<decltype(parameter), decltype(gradient)>(args, stream);
+      return LaunchPacked<decltype(parameter), decltype(gradient)>(args, stream);
     });
   });
 }

@@ -1,81 +1,86 @@
 #include "trainer/cuda/cuda_context_impl.h"
-#include "trainer/cuda/kernel.cuh"
+#include "trainer/cuda/rows.cuh"
 #include "trainer/ops/split_columns_cuda.h"
 
 namespace tunesmith::trainer::cuda {
 namespace {
 
-// Of the matrix: N rows of C columns; of the parts: S * N rows of W, `copies` of which hold the same columns.
+// Of the matrix: `rows` of C columns; of the parts: part_count times as many of W, `copies` of which hold the same columns. Widths in packs.
 struct Shape {
-  int64_t N, C, W, copies;
+  RowThreads threads;  // of a row that is written
+  int64_t rows;
+  int part_count, copies, C, W;
 };
 
-// A thread per N consecutive elements of the parts.
 template <typename T, int kPack>
-__global__ void SplitKernel(int64_t count, Shape s, const T* x, T* parts) {
-  const int64_t i = GlobalThread() * kPack;
-  if (i >= count) return;
-  const int64_t row = i / s.W, column = i % s.W;
-  const int64_t from = row % s.N * s.C + row / s.N / s.copies * s.W + column;
-  *reinterpret_cast<Pack<T, kPack>*>(parts + i) =
-      *reinterpret_cast<const Pack<T, kPack>*>(x + from);
+__global__ void SplitKernel(Shape s, const Pack<T, kPack>* x, Pack<T, kPack>* parts) {
+  const RowPlace place = s.threads.Place();
+  if (place.row >= s.part_count * s.rows) return;
+  const int part = static_cast<int>(place.row / s.rows);
+  const Pack<T, kPack>* const from = x + (place.row - part * s.rows) * s.C + part / s.copies * s.W;
+#pragma unroll 4
+  for (int i = place.thread; i < s.W; i += place.threads) parts[place.row * s.W + i] = from[i];
 }
 
-// A thread per N consecutive elements of the matrix.
 template <typename T, int kPack>
-__global__ void JoinKernel(int64_t count, Shape s, const T* parts, T* x) {
-  const int64_t i = GlobalThread() * kPack;
-  if (i >= count) return;
-  const int64_t n = i / s.C, block = i % s.C / s.W, column = i % s.C % s.W;
-  float sums[kPack] = {};
-  for (int64_t copy = 0; copy < s.copies; ++copy) {
-    const int64_t from = ((block * s.copies + copy) * s.N + n) * s.W + column;
-    const auto part = *reinterpret_cast<const Pack<T, kPack>*>(parts + from);
-    for (int j = 0; j < kPack; ++j) sums[j] += ToFloat(part.values[j]);
+__global__ void JoinKernel(Shape s, const Pack<T, kPack>* parts, Pack<T, kPack>* x) {
+  const RowPlace place = s.threads.Place();
+  if (place.row >= s.rows) return;
+  for (int i = place.thread; i < s.C; i += place.threads) {
+    const int first_part = i / s.W * s.copies;
+    float sums[kPack] = {};
+    for (int copy = 0; copy < s.copies; ++copy) {
+      const int64_t row = (first_part + copy) * s.rows + place.row;
+      const Pack<T, kPack> part = parts[row * s.W + i % s.W];
+      for (int j = 0; j < kPack; ++j) sums[j] += ToFloat(part.values[j]);
+    }
+    Pack<T, kPack> sum;
+    for (int j = 0; j < kPack; ++j) sum.values[j] = FromFloat<T>(sums[j]);
+    x[place.row * s.C + i] = sum;
   }
-  Pack<T, kPack> sum;
-  for (int j = 0; j < kPack; ++j) sum.values[j] = FromFloat<T>(sums[j]);
-  *reinterpret_cast<Pack<T, kPack>*>(x + i) = sum;
 }
 
-Shape ShapeOf(const Tensor& x, const Tensor& parts, int64_t part_count) {
+// With the threads of rows that are `width` wide.
+template <int kPack>
+Shape ShapeOf(const Tensor& x, const Tensor& parts, int64_t part_count, int64_t width) {
   const int64_t C = x.dims[1], W = parts.dims[1];
-  return {.N = x.dims[0], .C = C, .W = W, .copies = part_count * W / C};
-}
-
-// visit(element, pack): 16 bytes at once where rows of W elements and both addresses allow.
-template <typename Visit>
-absl::Status VisitPacked(const Tensor& x, const Tensor& parts, Visit visit) {
-  return VisitFloat(x.dtype, [&](auto element) {
-    using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(parts.dims[1], {x.data, parts.data}))
-      return visit(element, std::integral_constant<int, kPack>());
-    return visit(element, std::integral_constant<int, 1>());
-  });
+  return {.threads = RowThreadsFor(width / kPack),
+          .rows = x.dims[0],
+          .part_count = static_cast<int>(part_count),
+          .copies = static_cast<int>(part_count * W / C),
+          .C = static_cast<int>(C / kPack),
+          .W = static_cast<int>(W / kPack)};
 }
 
 }  // namespace
 
+// Packs divide the parts' rows, and so the matrix's, of which they are parts.
 absl::Status SplitColumns(CudaContext& cuda, const SplitColumnsArgs& args) {
-  const int64_t count = args.parts.element_count();
-  if (count == 0) return absl::OkStatus();
-  const Shape shape = ShapeOf(args.x, args.parts, args.part_count);
-  return VisitPacked(args.x, args.parts, [&](auto element, auto pack) {
+  const int64_t width = args.parts.dims[1];
+  if (args.parts.element_count() == 0) return absl::OkStatus();
+  return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(SplitKernel<T, pack.value>, {.grid = BlockCount(count / pack.value)},
-                        cuda.impl().stream.get(), count, shape, args.x.as<T>(), args.parts.as<T>());
+    return VisitPacks<T>(width, {args.x.data, args.parts.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const Shape shape = ShapeOf<pack.value>(args.x, args.parts, args.part_count, width);
+      return LaunchKernel(SplitKernel<T, pack.value>, shape.threads.ShapeFor(args.parts.dims[0]),
+                          cuda.impl().stream.get(), shape, args.x.as<const P>(),
+                          args.parts.as<P>());
+    });
   });
 }
 
 absl::Status JoinColumns(CudaContext& cuda, const JoinColumnsArgs& args) {
-  const int64_t count = args.x.element_count();
-  if (count == 0) return absl::OkStatus();
-  const Shape shape = ShapeOf(args.x, args.parts, args.part_count);
-  return VisitPacked(args.x, args.parts, [&](auto element, auto pack) {
+  if (args.x.element_count() == 0) return absl::OkStatus();
+  return VisitFloat(args.x.dtype, [&](auto element) {
     using T = decltype(element);
-    return LaunchKernel(JoinKernel<T, pack.value>, {.grid = BlockCount(count / pack.value)},
-                        cuda.impl().stream.get(), count, shape, args.parts.as<T>(), args.x.as<T>());
+    return VisitPacks<T>(args.parts.dims[1], {args.x.data, args.parts.data}, [&](auto pack) {
+      using P = Pack<T, pack.value>;
+      const Shape shape = ShapeOf<pack.value>(args.x, args.parts, args.part_count, args.x.dims[1]);
+      return LaunchKernel(JoinKernel<T, pack.value>, shape.threads.ShapeFor(args.x.dims[0]),
+                          cuda.impl().stream.get(), shape, args.parts.as<const P>(),
+                          args.x.as<P>());
+    });
   });
 }
 

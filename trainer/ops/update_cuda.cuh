@@ -15,12 +15,24 @@ struct UpdateKey {
   uint64_t parameter_key;
   uint64_t instance;
   int64_t first_element;
+};
 
-  __device__ uint64_t RandomBitsOf(int64_t element) const {
-    if (step_key == nullptr) return 0;
-    return RandomBits(RandomKey(RandomKey(*step_key, parameter_key), instance),
-                      static_cast<uint64_t>(first_element + element));
+// The bits of any of the parameter's elements; the key is made once for each thread.
+class ElementBits {
+ public:
+  __device__ explicit ElementBits(const UpdateKey& k) : first_element_(k.first_element) {
+    if (k.step_key == nullptr) return;
+    exist_ = true;
+    key_ = RandomKey(RandomKey(*k.step_key, k.parameter_key), k.instance);
   }
+  __device__ uint64_t Of(int64_t element) const {
+    return exist_ ? RandomBits(key_, static_cast<uint64_t>(first_element_ + element)) : 0;
+  }
+
+ private:
+  bool exist_ = false;
+  uint64_t key_ = 0;
+  int64_t first_element_;
 };
 
 template <typename Args>
