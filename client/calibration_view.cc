@@ -138,6 +138,10 @@ std::string ShowCalibrationRecord(const v1::CalibrationRecord& record) {
     table.AddRow({"outside the arena", FormatBytes(c.outside_arena_bytes())});
   if (c.host_memory_bytes_per_second() > 0)
     table.AddRow({"host's memory", RateText(c.host_memory_bytes_per_second())});
+  if (c.link_to_device_bytes_per_second() > 0)
+    table.AddRow({"pinned memory to the device", RateText(c.link_to_device_bytes_per_second())});
+  if (c.link_from_device_bytes_per_second() > 0)
+    table.AddRow({"and back", RateText(c.link_from_device_bytes_per_second())});
   if (c.sharing_factor() > 0)
     table.AddRow({"ranks that share it",
                   absl::StrFormat("%.2f times the time of equal parts", c.sharing_factor())});

@@ -21,10 +21,12 @@ void OpStatistics::OnOp(const planner::Op& op, const trainer::OpCall& call, doub
     key.second = {g.m, g.n, g.k};
     work = cost.flops;
   } else if (planner::IsAttention(op.kind)) {
-    key.second = {op.attributes.context, op.attributes.head_size, 0};
+    const bool gpu = program_->inputs.backend.kind == planner::BackendKind::kCuda;
+    key.second = {op.attributes.context, op.attributes.head_size,
+                  gpu ? planner::SequenceCount(*program_, op) : 0};
     work = cost.flops;
   }
-  // Ops of one shape may differ in work (attention, by rows and heads), so that rates are kept.
+  // Ops of one shape may differ in work (attention of CPUs, by rows and heads), so that rates are kept.
   if (work > 0 && seconds > 0) Add(key, work / seconds);
 }
 
@@ -44,8 +46,11 @@ void OpStatistics::AddTo(planner::Calibration& calibration) const {
       calibration.gemm.push_back(
           {.op_kind = name, .m = sizes[0], .n = sizes[1], .k = sizes[2], .flops_per_second = rate});
     } else if (planner::IsAttention(kind)) {
-      calibration.attention.push_back(
-          {.op_kind = name, .context = sizes[0], .head_size = sizes[1], .flops_per_second = rate});
+      calibration.attention.push_back({.op_kind = name,
+                                       .context = sizes[0],
+                                       .head_size = sizes[1],
+                                       .flops_per_second = rate,
+                                       .sequence_count = sizes[2]});
     } else {
       calibration.rates.push_back(
           {.op_kind = name, .bytes = sizes[0], .bytes_per_second = rate, .rank_count = sizes[1]});

@@ -85,9 +85,11 @@ void TimeDisk(const ProbeOptions& options, planner::Calibration& calibration) {
         StrCat("the disk of checkpoints was not measured: ", std::string(rate.status().message())));
 }
 
-// Copies are priced from the datasheet of the link: a host whose link is slower than that has to be known.
-absl::Status NoteLink(const ProbeOptions& options, const trainer::OpContext& context) {
+absl::Status TimeLink(const ProbeOptions& options, const trainer::OpContext& context,
+                      planner::Calibration& calibration) {
   TUNESMITH_ASSIGN_OR_RETURN(const LinkRates rates, MeasureLink(context));
+  calibration.link_to_device_bytes_per_second = rates.to_device_bytes_per_second;
+  calibration.link_from_device_bytes_per_second = rates.from_device_bytes_per_second;
   options.note(absl::StrFormat("pinned copies: %.1f GB/s to the device, %.1f GB/s from it",
                                rates.to_device_bytes_per_second * 1e-9,
                                rates.from_device_bytes_per_second * 1e-9));
@@ -100,7 +102,7 @@ absl::Status ProbeHost(const ProbeOptions& options, const trainer::OpContext& co
   if (SecondsOfHost(options) == 0) return absl::OkStatus();
   calibration.host_memory_bytes_per_second = HostMemoryBytesPerSecond();
   TimeDisk(options, calibration);
-  if (context.device != planner::BackendKind::kCpu) return NoteLink(options, context);
+  if (context.device != planner::BackendKind::kCpu) return TimeLink(options, context, calibration);
   TUNESMITH_ASSIGN_OR_RETURN(calibration.sharing_factor, SharingFactor(context, options.precision));
   return ProbeCollectives(options.rank_binary, options.note, calibration);
 }

@@ -14,6 +14,7 @@ constexpr double kLowestRate = 1e3;
 constexpr double kHighestRate = 1e19;
 constexpr double kLargestFactor = 1e3;
 constexpr double kMostRanks = 1 << 20;
+constexpr double kMostSequences = 1e12;
 constexpr double kLongestPaceSeconds = 1e4;
 constexpr double kHighestClockHertz = 1e11;
 constexpr double kLongestLaunchSeconds = 1;
@@ -67,6 +68,8 @@ void CheckAttention(const AttentionPoint& point, size_t index, Checker* check) {
   check->Named(entry + "op_kind", point.op_kind);
   check->AtLeastOne(entry + "context", point.context);
   check->AtLeastOne(entry + "head_size", point.head_size);
+  check->Within(entry + "sequence_count", static_cast<double>(point.sequence_count), 0,
+                kMostSequences);
   check->Rate(entry + "flops_per_second", point.flops_per_second);
 }
 
@@ -80,7 +83,7 @@ void CheckRate(const OpRate& rate, size_t index, Checker* check) {
 
 void CheckPlaces(const Calibration& calibration, Checker* check) {
   std::map<std::tuple<std::string, int64_t, int64_t, int64_t>, size_t> gemm;
-  std::map<std::tuple<std::string, int64_t, int64_t>, size_t> attention;
+  std::map<std::tuple<std::string, int64_t, int64_t, int64_t>, size_t> attention;
   std::map<std::tuple<std::string, int64_t, int64_t>, size_t> rates;
   for (size_t i = 0; i < calibration.gemm.size(); ++i) {
     const GemmPoint& p = calibration.gemm[i];
@@ -88,7 +91,8 @@ void CheckPlaces(const Calibration& calibration, Checker* check) {
   }
   for (size_t i = 0; i < calibration.attention.size(); ++i) {
     const AttentionPoint& p = calibration.attention[i];
-    check->Once("attention", i, std::tuple(p.op_kind, p.context, p.head_size), &attention);
+    check->Once("attention", i, std::tuple(p.op_kind, p.context, p.head_size, p.sequence_count),
+                &attention);
   }
   for (size_t i = 0; i < calibration.rates.size(); ++i) {
     const OpRate& r = calibration.rates[i];
@@ -113,6 +117,10 @@ absl::Status ValidateCalibration(const Calibration& calibration) {
                kLargestOutsideBytes);
   if (calibration.host_memory_bytes_per_second != 0)
     check.Rate("host_memory_bytes_per_second", calibration.host_memory_bytes_per_second);
+  if (calibration.link_to_device_bytes_per_second != 0)
+    check.Rate("link_to_device_bytes_per_second", calibration.link_to_device_bytes_per_second);
+  if (calibration.link_from_device_bytes_per_second != 0)
+    check.Rate("link_from_device_bytes_per_second", calibration.link_from_device_bytes_per_second);
   if (calibration.checkpoint_bytes_per_second != 0)
     check.Rate("checkpoint_bytes_per_second", calibration.checkpoint_bytes_per_second);
   check.Within("sharing_factor", calibration.sharing_factor, 0, kLargestFactor);

@@ -24,6 +24,7 @@ struct AttentionPoint {
   int64_t context = 0;
   int64_t head_size = 0;
   double flops_per_second = 0;
+  int64_t sequence_count = 0;  // rows x heads, where few do not fill the device: of GPUs; 0 of CPUs
 };
 
 // Rate of one kind of memory-bound op on operands of one size: in bytes it must move per second (each input read once, each output written
@@ -52,6 +53,9 @@ struct Calibration {
   double host_memory_bytes_per_second = 0;
   // Of a CPU: what each op takes of ranks that share the host, over what it would take if they had equal parts of its rates; 0: not measured.
   double sharing_factor = 0;
+  // Of a GPU: between it and pinned memory of its host; 0: not measured.
+  double link_to_device_bytes_per_second = 0;
+  double link_from_device_bytes_per_second = 0;
   // Written and synced where checkpoints go, until the disk has it; 0: not measured.
   double checkpoint_bytes_per_second = 0;
   // Of the threads' time, what other work took while the machine was measured: 0 to 1.

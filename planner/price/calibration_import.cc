@@ -64,7 +64,7 @@ void CheckTables(const Calibration& calibration, std::vector<std::string>* probl
       rates("rates", IsOther, problems);
   for (const GemmPoint& p : calibration.gemm) gemm.Next(p.op_kind, {p.m, p.n, p.k});
   for (const AttentionPoint& p : calibration.attention)
-    attention.Next(p.op_kind, {p.context, p.head_size, 0});
+    attention.Next(p.op_kind, {p.context, p.head_size, p.sequence_count});
   for (const OpRate& p : calibration.rates) rates.Next(p.op_kind, {p.bytes, p.rank_count, 0});
 }
 

@@ -29,7 +29,11 @@ double EmbeddingBytes(const Program& program, const Op& op, bool accumulates) {
     return 2.0 * BytesOf(program, op.outputs[0]) + BytesOf(program, op.inputs[0]);
   }
   const double cleared = accumulates ? 0.0 : BytesOf(program, op.outputs[0]);
-  return 3.0 * BytesOf(program, op.inputs[1]) + BytesOf(program, op.inputs[0]) + cleared;
+  // What is added to the rows is read once, and the rows, wider where gradients are summed in fp32, are read and written.
+  const Buffer &dy = BufferOf(program, op.inputs[1]), &table = BufferOf(program, op.outputs[0]);
+  const double rows =
+      static_cast<double>(ElementCount(dy)) * static_cast<double>(SizeOf(table.dtype));
+  return BytesOf(program, op.inputs[1]) + 2.0 * rows + BytesOf(program, op.inputs[0]) + cleared;
 }
 
 // The rows that are named are read and written; a scatter clears the whole matrix first.
@@ -84,6 +88,10 @@ std::optional<AttentionKernel> AttentionKernelOf(OpKind kind) {
   }
 }
 bool IsAttention(OpKind kind) { return AttentionKernelOf(kind).has_value(); }
+
+int64_t SequenceCount(const Program& program, const Op& op) {
+  return BufferOf(program, op.inputs[0]).dims[0] / op.attributes.context * op.attributes.head_count;
+}
 
 double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,
                       double pair_share) {

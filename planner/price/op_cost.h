@@ -30,6 +30,9 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates,
 std::optional<AttentionKernel> AttentionKernelOf(OpKind kind);
 bool IsAttention(OpKind kind);
 
+// Rows times heads that an attention op has at once.
+int64_t SequenceCount(const Program& program, const Op& op);
+
 // Floating-point operations of attention over B rows of T tokens in which `pair_share` of the T*T query-key pairs are seen: forward does two
 // products of 2 * D per pair, backward five when it recomputes the scores (flash; FlashAttention-2, arXiv 2307.08691, section 3.1), else four.
 double AttentionFlops(OpKind kind, const OpAttributes& attributes, int64_t token_count,

@@ -56,7 +56,8 @@ PriceTable::PriceTable(const Hardware& hardware, const Calibration& calibration,
   for (const GemmPoint& p : calibration.gemm)
     add(p.op_kind, {LogOf(p.m), LogOf(p.n), LogOf(p.k)}, p.flops_per_second);
   for (const AttentionPoint& p : calibration.attention)
-    add(p.op_kind, {LogOf(p.context), LogOf(p.head_size), 0}, p.flops_per_second);
+    add(p.op_kind, {LogOf(p.context), LogOf(p.head_size), LogOf(p.sequence_count)},
+        p.flops_per_second);
   for (const OpRate& p : calibration.rates)
     add(p.op_kind, {LogOf(p.bytes), LogOf(p.rank_count), 0}, p.bytes_per_second);
   for (RateSurface& surface : measured_) surface.Fit();
@@ -79,10 +80,13 @@ double PriceTable::LinearSeconds(const Program& program, const Op& op, const OpC
          launch_seconds_;
 }
 
-double PriceTable::AttentionSeconds(const Op& op, const OpCost& cost) const {
-  if (const RateSurface& measured = Measured(op.kind); !measured.empty())
-    return cost.flops /
-           measured.RateAt({LogOf(op.attributes.context), LogOf(op.attributes.head_size), 0});
+double PriceTable::AttentionSeconds(const Program& program, const Op& op,
+                                    const OpCost& cost) const {
+  if (const RateSurface& measured = Measured(op.kind); !measured.empty()) {
+    const int64_t sequences = hardware_.compute_capability > 0 ? SequenceCount(program, op) : 0;
+    return cost.flops / measured.RateAt({LogOf(op.attributes.context),
+                                         LogOf(op.attributes.head_size), LogOf(sequences)});
+  }
   const auto kernel = static_cast<size_t>(*AttentionKernelOf(op.kind));
   return std::max(cost.flops / attention_flops_per_second_[kernel],
                   cost.bytes / (kDatasheetMemoryShare * hardware_.memory_bytes_per_second)) +
@@ -97,8 +101,12 @@ double PriceTable::LinkSeconds(const Program& program, const Op& op) const {
       InstanceBytes(program.buffers[static_cast<size_t>(op.outputs[0].buffer)]));
   // The ranks of a host copy at the same time: its memory may be slower than their links.
   const int64_t ranks = RanksOfHost(program);
-  const double rate = std::min(kDatasheetMemoryShare * hardware_.host_bytes_per_second,
-                               HostMemoryBytesPerSecond(ranks) / static_cast<double>(ranks));
+  const double measured = op.stream == Stream::kHostToDevice
+                              ? calibration_.link_to_device_bytes_per_second
+                              : calibration_.link_from_device_bytes_per_second;
+  const double link =
+      measured > 0 ? measured : kDatasheetMemoryShare * hardware_.host_bytes_per_second;
+  const double rate = std::min(link, HostMemoryBytesPerSecond(ranks) / static_cast<double>(ranks));
   return bytes / rate + launch_seconds_;
 }
 
@@ -186,7 +194,7 @@ double PriceTable::ComputeSeconds(const Program& program, const Op& op, bool acc
   const OpCost cost = CostOf(program, op, accumulates,
                              {.windowed = rows_.flash_pair_factor, .full = rows_.full_pair_factor});
   if (IsLinear(op.kind)) return LinearSeconds(program, op, cost);
-  if (IsAttention(op.kind)) return AttentionSeconds(op, cost);
+  if (IsAttention(op.kind)) return AttentionSeconds(program, op, cost);
   return MemorySeconds(op.kind, cost.bytes);
 }
 

@@ -110,7 +110,7 @@ class PriceTable {
   double CollectiveSeconds(const Program& program, const Op& op) const;
   double AllToAllSeconds(const Program& program, const Op& op) const;
   double LinearSeconds(const Program& program, const Op& op, const OpCost& cost) const;
-  double AttentionSeconds(const Op& op, const OpCost& cost) const;
+  double AttentionSeconds(const Program& program, const Op& op, const OpCost& cost) const;
   double MemorySeconds(OpKind kind, double bytes, int64_t rank_count = 0) const;
 
   Hardware hardware_;

@@ -181,6 +181,7 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
     attention->set_context(point.context);
     attention->set_head_size(point.head_size);
     attention->set_flops_per_second(point.flops_per_second);
+    attention->set_sequence_count(point.sequence_count);
   }
   for (const planner::OpRate& rate : calibration.rates) {
     v1::OpRate* op_rate = proto.add_rates();
@@ -194,6 +195,8 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
   proto.set_relative_error(calibration.relative_error);
   proto.set_outside_arena_bytes(calibration.outside_arena_bytes);
   proto.set_host_memory_bytes_per_second(calibration.host_memory_bytes_per_second);
+  proto.set_link_to_device_bytes_per_second(calibration.link_to_device_bytes_per_second);
+  proto.set_link_from_device_bytes_per_second(calibration.link_from_device_bytes_per_second);
   proto.set_checkpoint_bytes_per_second(calibration.checkpoint_bytes_per_second);
   proto.set_busy_share(calibration.busy_share);
   proto.set_clock_hertz(calibration.clock_hertz);
@@ -220,7 +223,8 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
     calibration.attention.push_back({.op_kind = point.op_kind(),
                                      .context = point.context(),
                                      .head_size = point.head_size(),
-                                     .flops_per_second = point.flops_per_second()});
+                                     .flops_per_second = point.flops_per_second(),
+                                     .sequence_count = point.sequence_count()});
   }
   for (const v1::OpRate& rate : proto.rates()) {
     calibration.rates.push_back({.op_kind = rate.op_kind(),
@@ -233,6 +237,8 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
   calibration.relative_error = proto.relative_error();
   calibration.outside_arena_bytes = proto.outside_arena_bytes();
   calibration.host_memory_bytes_per_second = proto.host_memory_bytes_per_second();
+  calibration.link_to_device_bytes_per_second = proto.link_to_device_bytes_per_second();
+  calibration.link_from_device_bytes_per_second = proto.link_from_device_bytes_per_second();
   calibration.checkpoint_bytes_per_second = proto.checkpoint_bytes_per_second();
   calibration.busy_share = proto.busy_share();
   calibration.clock_hertz = proto.clock_hertz();

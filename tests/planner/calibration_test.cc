@@ -155,6 +155,64 @@ TEST(CalibrationTest, UpdatesOnTheHostUseItsMeasuredMemory) {
               HasSubstr("host_memory_bytes_per_second is -1"));
 }
 
+// Each direction by its own rate, and the datasheet's where it was not measured.
+TEST(CalibrationTest, CopiesOverALinkUseItsMeasuredRate) {
+  const Hardware gpu = *FindHardware("A100-80GB");
+  Mix mix;
+  mix.recompute[static_cast<size_t>(Rung::kHost)] = 2;
+  ProgramInputs inputs = ToyInputs(ToyModel(2, true), mix, 1);
+  inputs.model.context_limit = inputs.workload.context = 1 << 20;
+  inputs.backend.kind = BackendKind::kCuda;
+  const Program program = *BuildProgram(inputs);
+  Calibration calibration = Valid();
+  calibration.launch_seconds = 0;
+  const auto seconds = [&](Stream stream) {
+    const PriceTable prices(gpu, calibration, Precision::kFp32);
+    for (const Block& block : program.blocks) {
+      for (const Op& op : block.ops) {
+        if (op.kind == OpKind::kCopy && op.stream == stream)
+          return 1e-12 *
+                 static_cast<double>(prices.Picoseconds(program, op, SegmentKind::kMicroFirst));
+      }
+    }
+    return 0.0;
+  };
+  const double datasheet = seconds(Stream::kHostToDevice);
+  ASSERT_GT(datasheet, 0);
+  EXPECT_EQ(datasheet, seconds(Stream::kDeviceToHost));
+  calibration.link_to_device_bytes_per_second = 1e9;
+  calibration.link_from_device_bytes_per_second = 2e9;
+  constexpr double kBytes = (1 << 20) * 24.0 * 4;
+  EXPECT_NEAR(seconds(Stream::kHostToDevice), kBytes / 1e9, 1e-6);
+  EXPECT_NEAR(seconds(Stream::kDeviceToHost), kBytes / 2e9, 1e-6);
+  calibration.link_to_device_bytes_per_second = 0;
+  EXPECT_EQ(seconds(Stream::kHostToDevice), datasheet);
+  calibration.link_from_device_bytes_per_second = -1;
+  EXPECT_THAT(ValidateCalibration(calibration).message(),
+              HasSubstr("link_from_device_bytes_per_second is -1"));
+}
+
+// Few rows and heads do not fill a GPU: what was measured with as many counts. A processor's rate knows nothing of them.
+TEST(CalibrationTest, AttentionOfGpusIsPricedByRowsTimesHeads) {
+  const auto seconds = [](const Hardware& hardware, int64_t micro_batch) {
+    Calibration calibration = Valid();
+    calibration.device_name = hardware.name;
+    calibration.launch_seconds = 0;
+    const bool gpu = hardware.compute_capability > 0;
+    calibration.attention = {{"flash_attention", 16, 4, 1e9, gpu ? 6 : 0}};
+    if (gpu) calibration.attention.push_back({"flash_attention", 16, 4, 4e9, 24});
+    ProgramInputs inputs = ToyInputs(
+        ToyModel(1, true), {.attention = AttentionKernel::kFlash, .micro_batch = micro_batch});
+    inputs.backend.kind = gpu ? BackendKind::kCuda : BackendKind::kCpu;
+    return SecondsOf(*BuildProgram(inputs), OpKind::kFlashAttention,
+                     PriceTable(hardware, calibration, Precision::kFp32));
+  };
+  const Hardware gpu = *FindHardware("A100-80GB"), cpu = *FindHardware("cpu");
+  // Four times the work at four times the rate, and at the same.
+  EXPECT_NEAR(seconds(gpu, 4) / seconds(gpu, 1), 1, 1e-6);
+  EXPECT_NEAR(seconds(cpu, 4) / seconds(cpu, 1), 4, 1e-6);
+}
+
 // Links of their own, one memory behind them: from some number of ranks on it is the memory that limits, and twice the ranks take twice as long.
 TEST(CalibrationTest, TheRanksOfAHostShareItsMemory) {
   Hardware gpu = *FindHardware("A100-80GB");

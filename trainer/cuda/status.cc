@@ -24,6 +24,24 @@ absl::Status InsufficientDriver() {
                                        "; install a newer driver, or use --device cpu"));
 }
 
+// What a kernel did wrong shows at a later call, which knows the step but not the op.
+const char* CureOf(cudaError_t error) {
+  switch (error) {
+    case cudaErrorECCUncorrectable:
+      return "; the GPU's memory has failed: go on from the last checkpoint on another GPU, and "
+             "look at nvidia-smi -q -d ECC of this one";
+    case cudaErrorIllegalAddress:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorLaunchFailure:
+      return "; a kernel has failed before this call: CUDA_LAUNCH_BLOCKING=1 has the op named";
+    case cudaErrorLaunchTimeout:
+      return "; the driver limits how long a kernel may run, as it does where the GPU also drives "
+             "a display: use another GPU";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 absl::Status CudaStatus(cudaError_t error, const char* what, const char* file, int line) {
@@ -40,7 +58,7 @@ absl::Status CudaStatus(cudaError_t error, const char* what, const char* file, i
       break;
   }
   const std::string message = StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error), " (",
-                                     what, " at ", file, ":", line, ")");
+                                     what, " at ", file, ":", line, ")", CureOf(error));
   if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(message);
   return absl::InternalError(message);
 }

@@ -29,6 +29,21 @@ absl::Status Execute(void (*kernel)(Parameters...), Arguments... arguments) {
                       nullptr, arguments...);
 }
 
+// ---- Errors -------------------------------------------------------------------------------------
+
+TEST(CudaStatusTest, FailuresOfTheDeviceSayWhatToDo) {
+  const auto message = [](cudaError_t error) {
+    const absl::Status status = CudaStatus(error, "cudaStreamSynchronize", "file.cc", 7);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(message(cudaErrorIllegalAddress),
+              AllOf(HasSubstr("cudaStreamSynchronize at file.cc:7"),
+                    HasSubstr("CUDA_LAUNCH_BLOCKING=1 has the op named")));
+  EXPECT_THAT(message(cudaErrorECCUncorrectable), HasSubstr("from the last checkpoint"));
+  EXPECT_THAT(message(cudaErrorLaunchTimeout), HasSubstr("drives a display"));
+}
+
 // ---- Barriers -----------------------------------------------------------------------------------
 
 // With its barrier a thread reads what another warp wrote.
