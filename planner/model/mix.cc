@@ -119,7 +119,9 @@ absl::Status ValidateMix(const Mix& mix, int64_t layer_count) {
                               "or sequence_parallel > 1"));
   CheckOffload(mix, &problems);
   if (mix.attention == AttentionKernel::kCudnn && mix.precision != Precision::kBf16)
-    problems.push_back("attention(cudnn) computes in bf16: use precision=bf16, or attention=flash");
+    problems.push_back(
+        "attention(cudnn) is for NVIDIA GPUs in bf16: use precision=bf16 on one, or "
+        "attention=flash");
   CheckRange("gather_depth", mix.gather_depth, 0, 1, &problems);
   if (mix.gather_depth == 0 && !GathersWeights(mix))
     problems.push_back(

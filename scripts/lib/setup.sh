@@ -6,7 +6,7 @@ BUILD_PACKAGES=(
   libabsl-dev libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc grpc-proto
   libsqlite3-dev libssl-dev openssl libcpp-httplib-dev libcli11-dev libyaml-cpp-dev libspdlog-dev nlohmann-json3-dev libopenblas-dev libpcre2-dev libutf8proc-dev
   libgtest-dev libgmock-dev openmpi-bin libopenmpi-dev zsh fish man-db
-  python3 python3-venv
+  python3 python3-venv xz-utils
 )
 # prometheus for promtool, which reads metrics and alert rules; systemd for systemd-analyze, which reads units.
 LINT_PACKAGES=(clang-format clang-tidy clang libclang-rt-14-dev shellcheck prometheus systemd)

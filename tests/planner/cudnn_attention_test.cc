@@ -131,7 +131,8 @@ TEST(CudnnAttentionTest, MixesThatItDoesNotTakeNameTheCure) {
   EXPECT_THAT(message(bad), HasSubstr("attention=flash on a CPU"));
   bad = good;
   bad.mix.precision = Precision::kFp32;
-  EXPECT_THAT(message(bad), HasSubstr("use precision=bf16, or attention=flash"));
+  EXPECT_THAT(message(bad),
+              HasSubstr("for NVIDIA GPUs in bf16: use precision=bf16 on one, or attention=flash"));
   bad = good;
   bad.model.head_size = 4;
   EXPECT_THAT(message(bad), HasSubstr("multiples of 8 up to 256; use attention=flash"));
