@@ -6,9 +6,9 @@
 
 #include "common/median.h"
 #include "common/status_macros.h"
-#include "common/units.h"
 #include "planner/model/hardware.h"
 #include "planner/price/price.h"
+#include "trainer/device_use.h"
 
 namespace tunesmith::profiler {
 namespace {
@@ -96,13 +96,12 @@ std::vector<Sample> AtOnePace(const std::vector<Sample>& samples, const Drift& d
 // Of a host the least: what the profiler itself keeps of samples is no job's. Of a GPU the most: kernels are loaded when they run for the first time, and a job may need any of
 // them; an arena that ends within a page of the device takes one more.
 int64_t OutsideArenaBytes(const std::vector<Sample>& samples, bool gpu) {
-  constexpr int64_t kGpuPageBytes = 2 * kMiB;
   const auto [least, most] =
       std::minmax_element(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
         return a.outside_arena_bytes < b.outside_arena_bytes;
       });
   if (!gpu) return least->outside_arena_bytes;
-  return most->outside_arena_bytes > 0 ? most->outside_arena_bytes + kGpuPageBytes : 0;
+  return most->outside_arena_bytes > 0 ? most->outside_arena_bytes + trainer::kGpuPageBytes : 0;
 }
 
 double BusyShareOf(const std::vector<Sample>& samples) {

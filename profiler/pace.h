@@ -12,7 +12,7 @@ namespace tunesmith::profiler {
 // minutes, for all ops alike, and no counter tells.
 class Pace {
  public:
-  // Holds some 60 MiB of a host, and some 3 GiB of a GPU. Errors as Executor.
+  // Holds arena_bytes(): some 60 MiB of a host, more of a GPU. Errors as Executor.
   static absl::StatusOr<Pace> Open(const trainer::OpContext& context, planner::Precision precision);
 
   // Median seconds of three steps, of some tens of milliseconds each, without what other processes took of them.

@@ -193,12 +193,14 @@ class Prober {
         options_.budget_seconds - SecondsOfHost(options_) - progress_.spent_seconds();
     if (left <= 0 && samples_.size() >= kLeastPrograms) return absl::OkStatus();
     const bool cudnn = task.program->inputs.mix.attention == planner::AttentionKernel::kCudnn;
-    if (cudnn && leaves_cudnn_out_) return absl::OkStatus();
+    if (cudnn && context_.cuda->LacksCudnn()) return absl::OkStatus();
     const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
     absl::StatusOr<Sample> sample = ProbeProgram(task.program, context_, until);
+    TellNotes();
     if (CanBeLeftOut(sample.status())) return absl::OkStatus();
     TUNESMITH_RETURN_IF_ERROR(sample.status());
-    if (cudnn && RanOnOtherKernels()) return absl::OkStatus();
+    // The times of other kernels would pass for cuDNN's.
+    if (cudnn && context_.cuda->LacksCudnn()) return absl::OkStatus();
     sample->is_short_run = task.is_short_run;
     if (context_.device == planner::BackendKind::kCpu) clocks_.push_back(ProcessorHertz());
     TUNESMITH_RETURN_IF_ERROR(MeasurePace(*sample));
@@ -215,13 +217,9 @@ class Prober {
     return absl::IsResourceExhausted(status) || absl::IsUnimplemented(status);
   }
 
-  // Its times would pass for cuDNN's.
-  bool RanOnOtherKernels() {
-    for (const std::string& note : context_.cuda->TakeNotes()) {
-      options_.note(note);
-      leaves_cudnn_out_ = true;
-    }
-    return leaves_cudnn_out_;
+  void TellNotes() {
+    if (context_.cuda == nullptr) return;
+    for (const std::string& note : context_.cuda->TakeNotes()) options_.note(note);
   }
 
   // Of before and after the program.
@@ -254,8 +252,7 @@ class Prober {
   std::vector<Sample> samples_;
   std::vector<double> clocks_;  // hertz, right after each program
   std::optional<Pace> pace_;    // none: the budget is too small for it
-  bool leaves_cudnn_out_ = false;
-  double pace_seconds_ = 0;  // when it was looked at last
+  double pace_seconds_ = 0;     // when it was looked at last
 };
 
 }  // namespace

@@ -1,15 +1,9 @@
 #include "trainer/device_use.h"
 
 #include "common/status_macros.h"
-#include "common/units.h"
 #include "trainer/cuda/cuda_context.h"
 
 namespace tunesmith::trainer {
-namespace {
-
-constexpr int64_t kGpuPageBytes = 2 * kMiB;
-
-}  // namespace
 
 absl::StatusOr<int64_t> DeviceBytesInUse(const OpContext& context) {
   if (context.device != planner::BackendKind::kCuda) return 0;

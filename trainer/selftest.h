@@ -60,9 +60,6 @@ struct SelfTestResult {
   int64_t peak_resident_bytes = 0;  // of this process, on the host
 };
 
-// A Llama-style model of some 200 thousand parameters with grouped heads: what parity checks use.
-planner::ModelSpec SelfTestModel();
-
 // Errors: those of planner::BuildProgram and of Session.
 absl::StatusOr<SelfTestResult> RunSelfTest(const OpContext& context,
                                            const SelfTestOptions& options);

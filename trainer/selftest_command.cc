@@ -12,6 +12,7 @@
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/open_device.h"
 #include "trainer/selftest.h"
+#include "trainer/selftest_model.h"
 
 namespace tunesmith::trainer {
 namespace {

@@ -146,6 +146,17 @@ void AddByGatherDepth(const Question& question, Mix family, std::vector<Mix>& fa
   }
 }
 
+// cuDNN's engines are offered where a calibration has met them: a host may lack the library, and no device has shown yet that its results are right.
+std::vector<AttentionKernel> AttentionKernelsOf(const Question& question) {
+  std::vector<AttentionKernel> kernels = {AttentionKernel::kEager, AttentionKernel::kFlash};
+  const auto& measured = question.calibration.attention;
+  const bool met = std::any_of(measured.begin(), measured.end(), [](const AttentionPoint& p) {
+    return p.op_kind == OpKindName(OpKind::kCudnnAttention);
+  });
+  if (met && TakesCudnn(question)) kernels.push_back(AttentionKernel::kCudnn);
+  return OnlyPinned(kernels, question.pinned.attention);
+}
+
 }  // namespace
 
 Backend BackendOf(const Hardware& hardware) {
@@ -197,24 +208,14 @@ bool TakesCudnn(const Question& question) {
              .ok();
 }
 
-// cuDNN's engines are offered where a calibration has met them: a host may lack the library, and no device has shown yet that its results are right.
-std::vector<AttentionKernel> AttentionKernelsOf(const Question& question) {
-  std::vector<AttentionKernel> kernels = {AttentionKernel::kEager, AttentionKernel::kFlash};
-  const auto& measured = question.calibration.attention;
-  const bool met = std::any_of(measured.begin(), measured.end(), [](const AttentionPoint& p) {
-    return p.op_kind == OpKindName(OpKind::kCudnnAttention);
-  });
-  if (met && TakesCudnn(question)) kernels.push_back(AttentionKernel::kCudnn);
-  return OnlyPinned(kernels, question.pinned.attention);
-}
-
 std::vector<Mix> FamiliesOf(const Question& question) {
   std::vector<Mix> families;
   const PinnedAxes& pinned = question.pinned;
   const std::vector<int64_t> zero_stages = ZeroStagesOf(question);
   const std::vector<BatchSplit> batches = BatchesOf(question);
+  const std::vector<AttentionKernel> attention_kernels = AttentionKernelsOf(question);
   for (Method method : MethodsOf(question)) {
-    for (AttentionKernel attention : AttentionKernelsOf(question)) {
+    for (AttentionKernel attention : attention_kernels) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
         for (const BatchSplit& batch : batches) {
           // The CPU's baseline kernel is not built for narrow storage.

@@ -79,7 +79,7 @@ PointAxes OfGpus() {
 // An emulated device takes seconds for what a device takes microseconds for.
 PointAxes OfEmulation() {
   PointAxes axes = OfGpus();
-  axes.models = {{"tiny", 2}};
+  axes.models = {{"selftest", 2}};
   axes.contexts = {16, 32};
   axes.micro_batches = axes.accumulations = {1};
   axes.least_seconds = 0;

@@ -16,7 +16,6 @@
 //   arena_mismatch_count                   points whose allocated arena has not the predicted size
 //   memory_worst, memory_bias, memory_under_count   of a GPU's memory in all: as above, and points that took more than predicted
 //   left_out_count, failed_count           points that there was no time for, and that did not run
-//   to_device_bytes_per_second, from_device_bytes_per_second   of a GPU: pinned copies
 #include "tests/benchmarks/accuracy_bench.h"
 
 #include <cstdio>
@@ -31,7 +30,6 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
-#include "profiler/link_probe.h"
 #include "profiler/run_step.h"
 #include "proto/convert/data_directory.h"
 #include "tests/benchmarks/accuracy_axes.h"
@@ -87,14 +85,6 @@ std::string MeasuredFields(const MeasuredPoints& measured) {
       measured.left_out_count, measured.failed_count);
 }
 
-absl::StatusOr<std::string> LinkFields(const trainer::OpContext& context) {
-  if (context.device == planner::BackendKind::kCpu) return "";
-  TUNESMITH_ASSIGN_OR_RETURN(const profiler::LinkRates rates, profiler::MeasureLink(context));
-  return absl::StrFormat(
-      ", \"to_device_bytes_per_second\": %.4g, \"from_device_bytes_per_second\": %.4g",
-      rates.to_device_bytes_per_second, rates.from_device_bytes_per_second);
-}
-
 // What was measured before, predicted by the formulas of today: from the rates of then, or from others.
 absl::Status Replay(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(MeasuredHost host, ReadMeasuredHost(options.replay_path));
@@ -127,11 +117,10 @@ absl::Status Run(const Options& options) {
                              MeasurePoints(options.measure, axes, calibration, device.context()));
   if (measured.host.steps.empty()) return absl::UnavailableError("no point was measured");
   TUNESMITH_ASSIGN_OR_RETURN(const ReplayedHost replayed, ReplayHost(measured.host));
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string link, LinkFields(device.context()));
   Print(measured.host, replayed);
-  std::printf("{%s%s%s, \"calibration_seconds\": %.1f, \"seconds\": %.1f}\n",
+  std::printf("{%s%s, \"calibration_seconds\": %.1f, \"seconds\": %.1f}\n",
               ErrorFields(measured.host, replayed).c_str(), MeasuredFields(measured).c_str(),
-              link.c_str(), calibrated - start, profiler::MonotonicSeconds() - start);
+              calibrated - start, profiler::MonotonicSeconds() - start);
   return absl::OkStatus();
 }
 

@@ -10,24 +10,15 @@
 #include "proto/convert/json.h"
 #include "proto/convert/prediction.h"
 #include "proto/convert/violations.h"
+#include "trainer/selftest_model.h"
 
 namespace tunesmith {
 
 using nlohmann::json;
 
 absl::StatusOr<planner::ModelSpec> ModelOf(const std::string& name) {
-  if (name != "tiny") return planner::FindModel(name);
-  return planner::ModelSpec{.name = "tiny",
-                            .family = "llama",
-                            .layer_count = 2,
-                            .hidden_size = 64,
-                            .intermediate_size = 176,
-                            .head_count = 4,
-                            .kv_head_count = 2,
-                            .head_size = 16,
-                            .vocab_size = 512,
-                            .context_limit = 1024,
-                            .source = "made up for checks"};
+  const planner::ModelSpec small = trainer::SelfTestModel();
+  return name == small.name ? small : planner::FindModel(name);
 }
 
 absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,

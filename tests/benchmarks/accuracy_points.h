@@ -28,7 +28,7 @@ struct MeasuredHost {
   std::vector<MeasuredStep> steps;
 };
 
-// Of the catalog, or "tiny": none of the catalog is so small that emulated devices have the time for it.
+// Of the catalog, or trainer/selftest_model.h: none of the catalog is so small that emulated devices have the time for it.
 absl::StatusOr<planner::ModelSpec> ModelOf(const std::string& name);
 
 absl::StatusOr<planner::Question> QuestionOf(const MeasuredStep& step,

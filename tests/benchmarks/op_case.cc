@@ -140,8 +140,7 @@ absl::StatusOr<OpCall> PlaceOperands(const Program& program, const planner::Op& 
   return call;
 }
 
-// The planner prices a scatter into a table without knowing its tokens or how wide the table's elements are. Here every row that the tokens name is
-// read and written once.
+// The planner prices a scatter into a table without knowing its tokens, as if each named another row. Here every row that the tokens name is read and written once.
 double EmbeddingBackwardBytes(const Program& program, const planner::Op& op, Patterns& patterns) {
   const auto bytes_of = [&](BufferRef ref) {
     return static_cast<double>(

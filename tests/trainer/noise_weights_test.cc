@@ -11,7 +11,7 @@
 #include "trainer/executor.h"
 #include "trainer/open_device.h"
 #include "trainer/pieces.h"
-#include "trainer/selftest.h"
+#include "trainer/selftest_model.h"
 
 namespace tunesmith::trainer {
 namespace {

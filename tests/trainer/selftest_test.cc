@@ -4,6 +4,7 @@
 
 #include "gtest/gtest.h"
 #include "trainer/open_device.h"
+#include "trainer/selftest_model.h"
 
 namespace tunesmith::trainer {
 namespace {

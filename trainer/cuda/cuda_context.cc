@@ -135,14 +135,11 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options& 
   return context;
 }
 
-std::vector<std::string> CudaContext::TakeNotes() {
-  std::vector<std::string> notes = impl_->cudnn_engines->TakeNotes();
-  std::move(impl_->notes.begin(), impl_->notes.end(), std::back_inserter(notes));
-  impl_->notes.clear();
-  return notes;
-}
+std::vector<std::string> CudaContext::TakeNotes() { return std::exchange(impl_->notes, {}); }
 
 void CudaContext::AddNote(std::string note) { impl_->notes.push_back(std::move(note)); }
+
+bool CudaContext::LacksCudnn() const { return impl_->cudnn_engines->lacks_some(); }
 
 absl::Status CudaContext::TuneProducts(absl::FunctionRef<absl::Status()> ops) {
   TUNESMITH_ASSIGN_OR_RETURN(const bool tunes, FlagOfEnvironment("TUNESMITH_PRODUCT_TUNING", true));

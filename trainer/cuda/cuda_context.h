@@ -80,6 +80,8 @@ class CudaContext {
   // What was found missing and is made up for, in sentences for people that were not told yet.
   std::vector<std::string> TakeNotes();
   void AddNote(std::string note);
+  // Whether an op that asked for cuDNN's attention ran on the project's kernels.
+  bool LacksCudnn() const;
   // Create made the device current in its own thread; another thread that runs ops calls this
   // first.
   absl::Status MakeCurrent();

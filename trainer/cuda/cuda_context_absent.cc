@@ -29,6 +29,7 @@ absl::StatusOr<std::unique_ptr<CudaContext>> CudaContext::Create(const Options&)
 absl::StatusOr<int64_t> CudaContext::FreeMemoryBytes() const { return Absent(); }
 std::vector<std::string> CudaContext::TakeNotes() { return {}; }
 void CudaContext::AddNote(std::string) {}
+bool CudaContext::LacksCudnn() const { return true; }
 absl::Status CudaContext::MakeCurrent() { return Absent(); }
 absl::Status CudaContext::TuneProducts(absl::FunctionRef<absl::Status()>) { return Absent(); }
 absl::Status CudaContext::Synchronize() { return Absent(); }

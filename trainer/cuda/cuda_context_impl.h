@@ -70,7 +70,7 @@ struct CudaContext::Impl {
   std::unique_ptr<GemmPlans> gemm_plans;
   std::unique_ptr<GemmTuner> gemm_tuner;  // while products are tuned
   std::unique_ptr<CudnnEngines> cudnn_engines;
-  std::vector<std::string> notes;  // beside those of the engines
+  std::vector<std::string> notes;
 };
 
 // The context's scratch memory as `count` elements, for one op: the next op on the stream

@@ -162,16 +162,13 @@ CudnnAttention::~CudnnAttention() = default;
 
 absl::StatusOr<std::unique_ptr<CudnnAttention>> CudnnAttention::Create(
     CudaContext& cuda, const CudnnAttentionShape& shape) {
-  const int64_t compute_capability = cuda.info().compute_capability;
-  TUNESMITH_RETURN_IF_ERROR(
-      planner::CheckCudnnTakes(AttributesOf(shape), DType::kBF16, shape.rows, compute_capability));
   TUNESMITH_ASSIGN_OR_RETURN(const Cudnn* cudnn, LoadCudnn());
   TUNESMITH_RETURN_IF_ERROR(cuda.MakeCurrent());
   auto impl = std::make_unique<Impl>(*cudnn);
   TUNESMITH_ASSIGN_OR_RETURN(impl->handle, MakeHandle(*cudnn, cuda.impl().stream.get()));
-  TUNESMITH_ASSIGN_OR_RETURN(impl->plans,
-                             MakeAttentionPlans(*cudnn, shape, {.handle = impl->handle.get()},
-                                                PlannedWorkspaces(shape, compute_capability)));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      impl->plans, MakeAttentionPlans(*cudnn, shape, {.handle = impl->handle.get()},
+                                      PlannedWorkspaces(shape, cuda.info().compute_capability)));
   impl->scale = static_cast<float>(shape.attention.scale);
   impl->window = static_cast<int32_t>(shape.attention.window);
   return absl::WrapUnique(new CudnnAttention(std::move(impl)));

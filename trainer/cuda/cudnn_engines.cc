@@ -32,12 +32,10 @@ absl::StatusOr<const CudnnAttention*> CudnnEngines::Find(CudaContext& cuda,
     if (!CanDoWithout(engine.status())) return engine.status();
     const std::string note = StrCat("attention=cudnn runs on Tunesmith's own kernels, slower: ",
                                     ToStd(engine.status().message()));
-    if (known_.insert(note).second) notes_.push_back(note);
+    if (reasons_.insert(note).second) cuda.AddNote(note);
     engine = nullptr;
   }
   return engines_.emplace(key, *std::move(engine)).first->second.get();
 }
-
-std::vector<std::string> CudnnEngines::TakeNotes() { return std::exchange(notes_, {}); }
 
 }  // namespace tunesmith::trainer

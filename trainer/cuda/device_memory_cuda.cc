@@ -1,8 +1,7 @@
 #include "trainer/cuda/device_memory_cuda.h"
 
-#include <sys/mman.h>
-
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "common/status_macros.h"
@@ -51,10 +50,8 @@ class CudaMemory final : public DeviceMemory {
 // The host writes and reads it directly, after all that the device still does with it.
 class HostMemory final : public DeviceMemory {
  public:
-  using Release = void (*)(std::byte* data, int64_t size_bytes);
-  HostMemory(CudaContext& context, std::byte* data, int64_t size_bytes, Release release)
-      : DeviceMemory(data, size_bytes), context_(context), release_(release) {}
-  ~HostMemory() override { release_(data(), size_bytes()); }
+  HostMemory(CudaContext& context, std::byte* data, int64_t size_bytes, std::shared_ptr<void> owner)
+      : DeviceMemory(data, size_bytes), context_(context), owner_(std::move(owner)) {}
 
   absl::Status Synchronize() override { return context_.Synchronize(); }
 
@@ -76,29 +73,22 @@ class HostMemory final : public DeviceMemory {
   }
 
   CudaContext& context_;
-  const Release release_;
+  const std::shared_ptr<void> owner_;
 };
-
-void Unlock(std::byte* data, int64_t) { cudaFreeHost(data); }
-void Unmap(std::byte* data, int64_t size_bytes) { munmap(data, static_cast<size_t>(size_bytes)); }
 
 // In place of pinned memory.
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePageableMemory(CudaContext& context,
                                                                      int64_t size_bytes) {
-  void* const data = mmap(nullptr, static_cast<size_t>(size_bytes), PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) {
-    return absl::ResourceExhaustedError(
-        StrCat("the host has no ", FormatBytes(size_bytes), " (", size_bytes,
-               " bytes) of memory; plan with a smaller --host-memory, or without recompute=host"));
-  }
+  TUNESMITH_ASSIGN_OR_RETURN(std::shared_ptr<DeviceMemory> memory,
+                             DeviceMemory::Allocate({}, size_bytes));
   context.AddNote(StrCat(
       "the host locked no ", FormatBytes(size_bytes),
       " of memory: what is copied between device and host goes through pageable memory, takes "
       "longer "
       "than planned and holds computation up; raise the limit (ulimit -l), or plan with a smaller "
       "--pinned-memory"));
-  return std::make_unique<HostMemory>(context, static_cast<std::byte*>(data), size_bytes, Unmap);
+  std::byte* const data = memory->data();
+  return std::make_unique<HostMemory>(context, data, size_bytes, std::move(memory));
 }
 
 }  // namespace
@@ -114,7 +104,8 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePinnedMemory(CudaContext& 
     return AllocatePageableMemory(context, size_bytes);
   }
   CUDA_RETURN_IF_ERROR(error);
-  return std::make_unique<HostMemory>(context, static_cast<std::byte*>(data), size_bytes, Unlock);
+  return std::make_unique<HostMemory>(context, static_cast<std::byte*>(data), size_bytes,
+                                      std::shared_ptr<void>(data, cudaFreeHost));
 }
 
 absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateCudaMemory(CudaContext& context,

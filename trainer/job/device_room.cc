@@ -48,8 +48,8 @@ std::string Cure(const convert::Plan& plan, int64_t free_bytes) {
 
 }  // namespace
 
-absl::Status CheckDeviceRoom(const convert::Plan& plan, int64_t arena_bytes,
-                             const DeviceRoom& room) {
+absl::Status CheckDeviceRoom(const convert::Plan& plan, const DeviceRoom& room) {
+  const int64_t arena_bytes = plan.prediction.memory.arena_bytes;
   if (arena_bytes <= room.free_bytes) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       StrCat(room.device, " has ", FormatBytes(room.free_bytes), " free of ",

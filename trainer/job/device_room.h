@@ -15,9 +15,8 @@ struct DeviceRoom {
   int64_t free_bytes = 0;
 };
 
-// RESOURCE_EXHAUSTED where the plan's arena is larger than what others leave free: with the amounts, and the best mix that would fit or the smallest change that
+// RESOURCE_EXHAUSTED where the plan's arena, as predicted, which is what is allocated, is larger than what others leave free: with the amounts, and the best mix that would fit or the smallest change that
 // makes one fit, found by a search of some seconds at most.
-absl::Status CheckDeviceRoom(const convert::Plan& plan, int64_t arena_bytes,
-                             const DeviceRoom& room);
+absl::Status CheckDeviceRoom(const convert::Plan& plan, const DeviceRoom& room);
 
 }  // namespace tunesmith::trainer

@@ -11,7 +11,6 @@
 #include "planner/answer/candidates.h"
 #include "planner/model/family.h"
 #include "planner/program/build_program.h"
-#include "planner/program/memory_plan.h"
 #include "proto/convert/job_spec.h"
 #include "proto/convert/run_directory.h"
 #include "trainer/cuda/cuda_context.h"
@@ -64,11 +63,9 @@ absl::Status CheckRoom(const JobInputs& inputs, const std::string& device,
   if (context.cuda == nullptr) return absl::OkStatus();
   const CudaDeviceInfo& info = context.cuda->info();
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t free_bytes, context.cuda->FreeMemoryBytes());
-  return CheckDeviceRoom(inputs.description.plan,
-                         planner::PlanMemory(inputs.program).device_bytes(),
-                         {.device = StrCat(device, " (", info.name, ")"),
-                          .memory_bytes = info.memory_bytes,
-                          .free_bytes = free_bytes});
+  return CheckDeviceRoom(inputs.description.plan, {.device = StrCat(device, " (", info.name, ")"),
+                                                   .memory_bytes = info.memory_bytes,
+                                                   .free_bytes = free_bytes});
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 #include "profiler/run_step.h"
 #include "trainer/device_use.h"
 #include "trainer/open_device.h"
-#include "trainer/selftest.h"
+#include "trainer/selftest_model.h"
 
 namespace tunesmith::profiler {
 namespace {

@@ -28,8 +28,7 @@ convert::Plan PlanFor8B() {
 std::string Refusal(int64_t free_bytes) {
   const convert::Plan plan = PlanFor8B();
   const absl::Status status =
-      CheckDeviceRoom(plan, plan.prediction.memory.arena_bytes,
-                      {"cuda:0 (NVIDIA H100 80GB HBM3)", 80 * kGiB, free_bytes});
+      CheckDeviceRoom(plan, {"cuda:0 (NVIDIA H100 80GB HBM3)", 80 * kGiB, free_bytes});
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   return std::string(status.message());
 }
@@ -37,8 +36,8 @@ std::string Refusal(int64_t free_bytes) {
 TEST(DeviceRoomTest, WhatIsFreeIsEnough) {
   const convert::Plan plan = PlanFor8B();
   const int64_t arena = plan.prediction.memory.arena_bytes;
-  EXPECT_TRUE(CheckDeviceRoom(plan, arena, {"cuda:0", 80 * kGiB, arena}).ok());
-  EXPECT_FALSE(CheckDeviceRoom(plan, arena, {"cuda:0", 80 * kGiB, arena - 1}).ok());
+  EXPECT_TRUE(CheckDeviceRoom(plan, {"cuda:0", 80 * kGiB, arena}).ok());
+  EXPECT_FALSE(CheckDeviceRoom(plan, {"cuda:0", 80 * kGiB, arena - 1}).ok());
 }
 
 // Another mix fits in what others leave: it is named, with the budget to plan again with and what it costs.
