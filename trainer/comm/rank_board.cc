@@ -11,10 +11,11 @@
 namespace tunesmith::trainer {
 namespace {
 
-// The same for the ranks of one launch, another for every launch: as PMIx names it, else as Slurm numbers it.
+// The same for the ranks of one launch, another for every launch: as PMIx names it, else as Slurm numbers it, and its requeues.
 std::string LaunchOf(const Environment& environment) {
   std::string launch;
-  for (const char* name : {"PMIX_NAMESPACE", "SLURM_JOB_ID", "SLURM_STEP_ID"}) {
+  for (const char* name :
+       {"PMIX_NAMESPACE", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"}) {
     const auto found = environment.find(name);
     if (found != environment.end()) launch += found->second + "/";
   }
@@ -29,7 +30,7 @@ RankBoard::RankBoard(std::string folder, const Environment& environment, const R
     (void)WriteFileAtomically(PathOf(place_.rank), launch_);
 }
 
-RankBoard::~RankBoard() {
+void RankBoard::TakeDown() const {
   if (!folder_.empty()) (void)unlink(PathOf(place_.rank).c_str());
 }
 

@@ -13,10 +13,9 @@ class RankBoard {
  public:
   // Puts this rank's name up, if it can: a board that cannot be written only names nobody. An empty folder: there is no board.
   RankBoard(std::string folder, const Environment& environment, const RankPlace& place);
-  // Takes it down.
-  ~RankBoard();
-  RankBoard(const RankBoard&) = delete;
-  RankBoard& operator=(const RankBoard&) = delete;
+
+  // All have joined. A rank that gives up leaves its name up: ranks that give up a moment later are not to call it absent.
+  void TakeDown() const;
 
   // "rank 1, rank 3": those whose names are not up. "all N ranks" where there is no board.
   std::string Absent() const;

@@ -56,7 +56,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinByMpi(const Environment& envir
                                                         const std::string& run_directory) {
   const RankBoard board(convert::InDirectory(run_directory, convert::kLogDirectory), environment,
                         place);
-  return OpenMpiCommunicator(place, limits, board);
+  auto communicator = OpenMpiCommunicator(place, limits, board);
+  if (communicator.ok()) board.TakeDown();
+  return communicator;
 }
 
 // Of files that ranks have from one run directory: a rank that sees others is not let in.

@@ -6,7 +6,7 @@
 //   orphan RANK     that rank kills the launcher and does not come
 //   vanish RANK     that rank says that it is there, and does nothing for 15 seconds
 //   absent RANK     that rank never comes to the sum
-//   late RANK       that rank joins too late
+//   late RANK       that rank does not join, and ends when the others have given up
 //   differ RANK     that rank has another plan
 #include <unistd.h>
 
@@ -62,7 +62,7 @@ absl::Status Misbehave(Communicator& communicator, const std::string& mode) {
 
 // Short ones where a limit is to be met, unless the environment says otherwise.
 absl::StatusOr<TimeLimits> LimitsOf(Environment environment, const std::string& mode) {
-  if (mode == "late") environment.emplace("TUNESMITH_START_TIMEOUT_SECONDS", "2");
+  if (mode == "late") environment.emplace("TUNESMITH_START_TIMEOUT_SECONDS", "4");
   if (mode == "absent" || mode == "freeze")
     environment.emplace("TUNESMITH_RANK_TIMEOUT_SECONDS", "2");
   return TimeLimitsOf(environment);
@@ -95,8 +95,10 @@ int Main(const std::string& mode, int64_t culprit) {
   const Environment environment = ProcessEnvironment();
   const auto place = FindRank(environment);
   if (!place.ok()) return Say(-1, std::string(place.status().message()));
-  if (mode == "late" && place->rank == culprit)
-    std::this_thread::sleep_for(std::chrono::seconds(6));
+  if (mode == "late" && place->rank == culprit) {
+    std::this_thread::sleep_for(std::chrono::seconds(7));
+    return Say(place->rank, "did not join");
+  }
   const auto communicator = Join(environment, *place, mode);
   if (!communicator.ok()) {
     Say(place->rank, std::string(communicator.status().message()));
