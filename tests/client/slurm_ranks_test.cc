@@ -3,13 +3,13 @@
 
 #include <atomic>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <thread>
 
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "tests/client/ranked_launch.h"
+#include "tests/common/processes.h"
 #include "tests/server/server_process.h"
 #include "tests/server/slurm_cluster.h"
 
@@ -18,11 +18,6 @@ namespace {
 
 using server::BinaryPath;
 using server::SlurmCluster;
-
-std::string Contents(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 // The Slurm nodes on which trainers of this data directory have been seen, while the object lived.
 class NodesSeen {
@@ -39,12 +34,9 @@ class NodesSeen {
  private:
   void Watch() {
     for (; !stopping_; absl::SleepFor(absl::Milliseconds(10))) {
-      std::error_code error;
-      for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-        const std::string command = Contents(entry.path() / "cmdline");
-        const std::string program = command.substr(0, command.find('\0'));
-        if (program.ends_with("tunesmith-trainer") && command.find(directory_) != std::string::npos)
-          NoteNode(Contents(entry.path() / "environ"));
+      for (const ProcessSeen& process : ProcessesThatNameIt(directory_)) {
+        const std::string program = process.command.substr(0, process.command.find('\0'));
+        if (program.ends_with("tunesmith-trainer")) NoteNode(process.environment);
       }
     }
   }

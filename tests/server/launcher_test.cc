@@ -148,7 +148,7 @@ TEST_P(LauncherTest, ACancelledAttemptSavesAndEnds) {
   ASSERT_TRUE(PrepareRunDirectory(job_).ok());
   const std::string handle = Start();
   Await(handle, Phase::kRunning);
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(AwaitStep(job_.run_directory()));
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(launcher_->Cancel(job_, handle).ok());
   const AttemptView view = Await(handle, Phase::kEnded);
   EXPECT_EQ(view.exit.state(), v1::JOB_STATE_CANCELLED) << view.exit.reason();
@@ -160,7 +160,7 @@ TEST_P(LauncherTest, ALostShimTakesItsTrainerAlong) {
   ASSERT_TRUE(PrepareRunDirectory(job_).ok());
   const std::string handle = Start();
   Await(handle, Phase::kRunning);
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(AwaitStep(job_.run_directory()));
   const v1::ShimHandle shim = Shim();
   ASSERT_GT(shim.trainer_pid(), 0);
   SignalProcess(shim.pid(), shim.start_ticks(), SIGKILL);

@@ -19,8 +19,10 @@
 #include "planner/model/catalog.h"
 #include "planner/model/hardware.h"
 #include "proto/convert/plan.h"
+#include "proto/convert/run_directory.h"
 #include "server/process.h"
 #include "server/store.h"
+#include "tests/common/eventually.h"
 
 namespace tunesmith::server {
 namespace {
@@ -58,6 +60,15 @@ int PortInLog(const std::string& log) {
 }  // namespace
 
 std::string Slurp(const std::string& path) { return ReadFile(path).value_or(""); }
+
+bool AwaitStep(const std::string& run_directory) {
+  const std::string heartbeat = convert::InDirectory(run_directory, convert::kHeartbeatFile);
+  return Eventually([&] { return std::filesystem::exists(heartbeat); });
+}
+
+void ForgetSteps(const std::string& run_directory) {
+  std::filesystem::remove(convert::InDirectory(run_directory, convert::kHeartbeatFile));
+}
 
 ScratchDirectory::ScratchDirectory() {
   std::string pattern = ::testing::TempDir() + "tunesmith_XXXXXX";

@@ -44,6 +44,11 @@ struct ProcessResult {
 ProcessResult RunProcess(const std::vector<std::string>& arguments,
                          const std::map<std::string, std::string>& environment = {});
 
+// Whether a trainer takes a step in this run directory, in good time: it listens to signals from then on. Steps of an earlier attempt count until
+// they are forgotten.
+bool AwaitStep(const std::string& run_directory);
+void ForgetSteps(const std::string& run_directory);
+
 std::string BinaryPath(const std::string& name);  // in build/bin
 std::string FakeTrainerPath();
 std::string FakeProfilerPath();

@@ -12,6 +12,7 @@
 #include "proto/convert/run_directory.h"
 #include "proto/convert/violations.h"
 #include "server/process.h"
+#include "tests/common/eventually.h"
 #include "tests/server/server_process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 #include "tunesmith/v1/status.pb.h"
@@ -103,8 +104,7 @@ TEST_F(ServerTest, AJobOutlivesAKilledServerAndItsEventsHaveNoHole) {
   auto server = std::make_unique<ServerProcess>(DataDirectory(),
                                                 Environment{{"FAKE_STEP_MILLISECONDS", "20"}});
   const std::string name = Create(*server, 100);
-  server->WaitFor(name, v1::JOB_STATE_RUNNING);
-  absl::SleepFor(absl::Milliseconds(300));
+  ASSERT_TRUE(AwaitStep(server->WaitFor(name, v1::JOB_STATE_RUNNING).run_directory()));
   server->Kill();
   absl::SleepFor(absl::Milliseconds(300));  // the trainer goes on meanwhile
   server = std::make_unique<ServerProcess>(DataDirectory());
@@ -162,24 +162,24 @@ TEST_F(ServerTest, ALostShimFailsTheJobAndItsTrainerIsStopped) {
   ServerProcess server(DataDirectory(), {{"FAKE_STEP_MILLISECONDS", "50"}});
   const std::string name = Create(server, 1000);
   const v1::Job running = server.WaitFor(name, v1::JOB_STATE_RUNNING);
-  absl::SleepFor(absl::Milliseconds(300));
+  ASSERT_TRUE(AwaitStep(running.run_directory()));
   const v1::ShimHandle handle = HandleOf(running);
   SignalProcess(handle.pid(), handle.start_ticks(), SIGKILL);
   const v1::Job job = server.WaitFor(name);
   EXPECT_EQ(job.state(), v1::JOB_STATE_FAILED);
   EXPECT_THAT(job.reason(), HasSubstr("lost"));
-  absl::SleepFor(absl::Milliseconds(100));
-  EXPECT_FALSE(IsAlive(handle.trainer_pid(), handle.trainer_start_ticks()));
+  EXPECT_TRUE(
+      Eventually([&] { return !IsAlive(handle.trainer_pid(), handle.trainer_start_ticks()); }));
 }
 
 TEST_F(ServerTest, CancelSavesARunningJobAndDropsAQueuedOne) {
   ServerProcess server(DataDirectory(), {{"FAKE_STEP_MILLISECONDS", "20"}});
   const std::string first = Create(server, 1000);
   const std::string second = Create(server, 5);
-  server.WaitFor(first, v1::JOB_STATE_RUNNING);
+  const v1::Job running = server.WaitFor(first, v1::JOB_STATE_RUNNING);
   EXPECT_TRUE(Cancel(server, second).ok());
   EXPECT_EQ(server.WaitFor(second).state(), v1::JOB_STATE_CANCELLED);
-  absl::SleepFor(absl::Milliseconds(300));  // let it take some steps
+  ASSERT_TRUE(AwaitStep(running.run_directory()));
   EXPECT_TRUE(Cancel(server, first).ok());
   const v1::Job job = server.WaitFor(first);
   EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLED) << job.reason();
@@ -196,8 +196,7 @@ TEST_F(ServerTest, AStubbornTrainerIsKilledAfterTheGrace) {
                        {{"FAKE_STEP_MILLISECONDS", "20"}, {"FAKE_IGNORE_SIGTERM", "1"}},
                        {"--grace-seconds", "0.3"});
   const std::string name = Create(server, 10000);
-  server.WaitFor(name, v1::JOB_STATE_RUNNING);
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(AwaitStep(server.WaitFor(name, v1::JOB_STATE_RUNNING).run_directory()));
   ASSERT_TRUE(Cancel(server, name).ok());
   const v1::Job job = server.WaitFor(name);
   EXPECT_EQ(job.state(), v1::JOB_STATE_CANCELLED);

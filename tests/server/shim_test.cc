@@ -14,6 +14,8 @@
 #include "server/launch/launcher.h"
 #include "server/process.h"
 #include "server/rank_launch.h"
+#include "tests/common/eventually.h"
+#include "tests/common/processes.h"
 #include "tests/server/server_process.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
@@ -49,11 +51,6 @@ class ShimTest : public ::testing::Test {
                                 FakeTrainerPath(), "--grace-seconds", grace_seconds},
                   .environment = {},
                   .output_path = scratch_.path() + "/shim.log"});
-  }
-
-  static std::string Contents(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
   }
 
   v1::JobExit Exit() {
@@ -117,9 +114,10 @@ TEST_F(ShimTest, PassesSigtermOnAndKillsAfterTheGrace) {
     setenv("FAKE_IGNORE_SIGTERM", ignores ? "1" : "0", 1);
     job_.mutable_spec()->mutable_training()->set_step_count(1000);
     ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+    ForgetSteps(job_.run_directory());
     const auto pid = SpawnShim("0.5");
     ASSERT_TRUE(pid.ok()) << pid.status();
-    absl::SleepFor(absl::Milliseconds(500));
+    ASSERT_TRUE(AwaitStep(job_.run_directory()));
     kill(*pid, SIGTERM);
     int status = 0;
     waitpid(*pid, &status, 0);
@@ -151,13 +149,10 @@ class RankShimTest : public ShimTest {
   // Command lines of the attempt's processes, mpirun's among them.
   std::vector<std::string> Processes() const {
     std::vector<std::string> found;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      std::ifstream file(entry.path() / "cmdline");
-      std::string command{std::istreambuf_iterator<char>(file), {}};
+    for (const ProcessSeen& process : ProcessesThatNameIt(job_.run_directory())) {
+      std::string command = process.command;
       std::replace(command.begin(), command.end(), '\0', ' ');
-      if (command.find(job_.run_directory()) != std::string::npos &&
-          command.find("tunesmith-shim") == std::string::npos)
-        found.push_back(command);
+      if (command.find("tunesmith-shim") == std::string::npos) found.push_back(command);
     }
     return found;
   }
@@ -169,10 +164,9 @@ class RankShimTest : public ShimTest {
     unsetenv("FAKE_STEP_MILLISECONDS");
     EXPECT_TRUE(pid.ok()) << pid.status();
     const std::string heartbeat = InDirectory(job_.run_directory(), convert::kHeartbeatFile);
-    for (int i = 0; i < 1000 && (Processes().size() < 3 || !std::filesystem::exists(heartbeat));
-         ++i)
-      absl::SleepFor(absl::Milliseconds(10));
-    EXPECT_EQ(Processes().size(), 3u) << testing::PrintToString(Processes());
+    EXPECT_TRUE(Eventually([&] {
+      return Processes().size() == 3 && std::filesystem::exists(heartbeat);
+    })) << testing::PrintToString(Processes());
     return pid.value_or(0);
   }
 };
@@ -318,9 +312,7 @@ class SlurmShimTest : public ShimTest {
 
   void AwaitFile(const std::string& name) {
     const std::string path = InDirectory(job_.run_directory(), name);
-    for (int i = 0; i < 500 && !std::filesystem::exists(path); ++i)
-      absl::SleepFor(absl::Milliseconds(10));
-    ASSERT_TRUE(std::filesystem::exists(path)) << path;
+    ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(path); })) << path;
   }
 
   // A claim by a job on a host that nothing is heard of.
@@ -337,7 +329,7 @@ class SlurmShimTest : public ShimTest {
     ASSERT_TRUE(convert::WriteJsonFile(path, claim).ok());
   }
 
-  std::string Starts() const { return Contents(job_.run_directory() + "/starts"); }
+  std::string Starts() const { return Slurp(job_.run_directory() + "/starts"); }
 
   std::string fence_seconds_ = "2.5";
 
@@ -370,12 +362,13 @@ TEST_F(SlurmShimTest, ANamedClusterJobThatHasSavedSaysSoByItsStatus) {
   EXPECT_EQ(RunProcess(arguments(2), {{"FAKE_EXIT_CODE", "3"}}).status, 3);
   job_.mutable_spec()->mutable_training()->set_step_count(100000);
   ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  ForgetSteps(job_.run_directory());
   const auto pid = Spawn({.arguments = arguments(3),
                           .environment = {"FAKE_STEP_MILLISECONDS=20"},
                           .output_path = scratch_.path() + "/shim.log"});
   ASSERT_TRUE(pid.ok()) << pid.status();
   AwaitFile("attempt-3");
-  absl::SleepFor(absl::Milliseconds(500));
+  ASSERT_TRUE(AwaitStep(job_.run_directory()));
   kill(*pid, SIGTERM);
   EXPECT_EQ(AwaitEnd(*pid), 75);
   EXPECT_EQ(Exit().state(), v1::JOB_STATE_CANCELLED);
@@ -450,9 +443,9 @@ TEST_F(SlurmShimTest, WhatWasSupersededWhileItWaitedNeverStarts) {
   EXPECT_GT(absl::Now() - start, absl::Seconds(2.5));
   EXPECT_EQ(Starts(), "3\n");
   EXPECT_EQ(Exit().state(), v1::JOB_STATE_SUCCEEDED);
-  const std::string log = Contents(scratch_.path() + "/shim.log");
+  const std::string log = Slurp(scratch_.path() + "/shim.log");
   EXPECT_THAT(log, HasSubstr("attempt 2 waits 2.5s at most for attempt 1"));
-  EXPECT_THAT(Contents(job_.run_directory() + "/log/exit-1.json"), HasSubstr("END_CAUSE_LOST"));
+  EXPECT_THAT(Slurp(job_.run_directory() + "/log/exit-1.json"), HasSubstr("END_CAUSE_LOST"));
 }
 
 TEST_F(SlurmShimTest, SeveralNodesNeedMpirun) {

@@ -10,11 +10,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <thread>
 
 #include "common/file.h"
 #include "common/str_cat.h"
+#include "tests/common/eventually.h"
+#include "tests/common/processes.h"
 #include "tests/trainer/comm/exercise.h"
 #include "tests/trainer/comm/run_ranks.h"
 #include "trainer/comm/mpi_communicator.h"
@@ -76,27 +77,12 @@ TEST_P(RankProcessesTest, EveryRankNamesTheOneThatDies) {
                 StrCat("rank ", culprit, " (process "));
 }
 
-std::string Contents(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// Processes whose command line holds `mark`.
-int CountProcesses(const std::string& mark) {
-  int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc"))
-    count += Contents(entry.path() / "cmdline").find(mark) != std::string::npos;
-  return count;
-}
-
 // The launcher is killed, as where memory runs out. mpirun may end the ranks by itself, or leave them: they then say why they end.
 TEST_P(RankProcessesTest, RanksDoNotOutliveTheirLauncher) {
   // What ranks print goes through the launcher, so here it goes into a file.
   const std::string path = StrCat(testing::TempDir(), "tunesmith_orphans_", getpid());
   Run(3, StrCat("sh -c 'exec ", kRank, " orphan 1 ", path, " >>", path, " 2>&1'"));
-  for (int i = 0; i < 100 && CountProcesses(path) > 0; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  EXPECT_EQ(CountProcesses(path), 0);
+  EXPECT_TRUE(Eventually([&] { return ProcessesThatNameIt(path).empty(); }));
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     if (!line.starts_with("rank ")) continue;
@@ -111,10 +97,7 @@ TEST_P(RankProcessesTest, EveryRankNamesTheOneThatIsFrozen) {
   std::thread thaw([&] {
     // It would hold what ranks print open.
     std::this_thread::sleep_for(std::chrono::seconds(6));
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      if (Contents(entry.path() / "cmdline").find(mark) != std::string::npos)
-        kill(std::atoi(entry.path().filename().c_str()), SIGKILL);
-    }
+    for (const ProcessSeen& process : ProcessesThatNameIt(mark)) kill(process.pid, SIGKILL);
   });
   ExpectCause(Run(3, StrCat(kRank, " freeze 1 ", mark)), 3, 1, "no sign of rank 1 in 2 s");
   thaw.join();

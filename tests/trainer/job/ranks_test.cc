@@ -11,10 +11,10 @@
 #include <thread>
 
 #include "common/file.h"
-#include "common/numbers.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "tests/common/processes.h"
 #include "tests/trainer/comm/run_ranks.h"
 #include "tests/trainer/job/job_files.h"
 #include "trainer/job/checkpoint.h"
@@ -189,14 +189,11 @@ class ProcessRanksTest : public testing::TestWithParam<Launcher> {
 
   // The trainer on `run` whose environment says that rank.
   static int64_t ProcessOfRank(const std::string& run, int64_t rank) {
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      int64_t pid = 0;
-      if (!ParseInt64(entry.path().filename().string(), &pid)) continue;
-      const std::string command = Contents(entry.path() / "cmdline");
-      if (command.find("tunesmith-trainer") != std::string::npos &&
-          command.find("mpirun") == std::string::npos && command.find(run) != std::string::npos &&
-          HasVariable(Contents(entry.path() / "environ"), RankVariable(GetParam(), rank)))
-        return pid;
+    for (const ProcessSeen& process : ProcessesThatNameIt(run)) {
+      if (process.command.find("tunesmith-trainer") != std::string::npos &&
+          process.command.find("mpirun") == std::string::npos &&
+          HasVariable(process.environment, RankVariable(GetParam(), rank)))
+        return process.pid;
     }
     ADD_FAILURE() << "rank " << rank << " does not run";
     return 0;
@@ -207,11 +204,6 @@ class ProcessRanksTest : public testing::TestWithParam<Launcher> {
     const std::string_view whole(variable.c_str(), variable.size() + 1);
     return environment.starts_with(whole) ||
            environment.find(std::string(1, '\0').append(whole)) != std::string::npos;
-  }
-
-  static std::string Contents(const fs::path& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
   }
 };
 
