@@ -12,6 +12,8 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
+#include "planner/model/mix_names.h"
+#include "proto/convert/prediction.h"
 
 namespace tunesmith::client {
 namespace {
@@ -81,11 +83,16 @@ std::string ShowTables(const v1::Calibration& c) {
   return table.ToString();
 }
 
+std::string PrecisionName(const v1::Calibration& calibration) {
+  return std::string(planner::NameOf(planner::kPrecisionNames, convert::PrecisionOf(calibration)));
+}
+
 }  // namespace
 
 Listing CalibrationRecordListing(const RepeatedPtrField<v1::CalibrationRecord>& records) {
   Listing listing({{"calibration", "calibration"},
                    {"device", "device"},
+                   {"precision", "precision"},
                    {"measured_at", "measured at"},
                    {"relative_error", "interval", true},
                    {"point_count", "points", true},
@@ -95,9 +102,10 @@ Listing CalibrationRecordListing(const RepeatedPtrField<v1::CalibrationRecord>& 
                   "calibration");
   for (const v1::CalibrationRecord& record : records) {
     const v1::Calibration& c = record.calibration();
-    listing.AddRow({c.id(), c.device_name(), c.measured_at(), PercentCell(c.relative_error()),
-                    CountCell(record.point_count()), UseName(record.use()),
-                    record.source().empty() ? "-" : record.source(), c.fingerprint()});
+    listing.AddRow({c.id(), c.device_name(), PrecisionName(c), c.measured_at(),
+                    PercentCell(c.relative_error()), CountCell(record.point_count()),
+                    UseName(record.use()), record.source().empty() ? "-" : record.source(),
+                    c.fingerprint()});
   }
   return listing;
 }
@@ -127,6 +135,7 @@ std::string ShowCalibrationRecord(const v1::CalibrationRecord& record) {
   const v1::Calibration& c = record.calibration();
   Table table({"calibration", c.id()});
   table.AddRow({"device", c.device_name()});
+  table.AddRow({"precision", PrecisionName(c)});
   table.AddRow({"host", c.fingerprint()});
   table.AddRow({"measured at", c.measured_at()});
   table.AddRow({"use", UseName(record.use())});

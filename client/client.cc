@@ -106,8 +106,9 @@ class RemoteRecommender final : public Recommender {
   std::unique_ptr<v1::RecommenderService::Stub> stub_;
 };
 
-std::optional<planner::Calibration> LocalCalibration(std::string_view device_name) {
-  return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name);
+std::optional<planner::Calibration> LocalCalibration(std::string_view device_name,
+                                                     planner::Precision precision) {
+  return convert::NewestCalibration(convert::DefaultDataDirectory(), device_name, precision);
 }
 
 class OfflineRecommender final : public Recommender {

@@ -14,6 +14,8 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
+#include "planner/model/mix_names.h"
+#include "proto/convert/mix.h"
 
 namespace tunesmith::client {
 namespace {
@@ -21,6 +23,7 @@ namespace {
 struct CalibrateFlags {
   std::string device = "cpu";
   std::string hardware;
+  std::string precision;
   std::string model = "SmolLM2-135M";
   int64_t context = 512;
   std::string budget = "120s";
@@ -40,6 +43,7 @@ int RunHere(const CalibrateFlags& flags) {
                                         "--budget",  flags.budget,
                                         "--threads", StrCat(flags.thread_count)};
   if (!flags.hardware.empty()) arguments.insert(arguments.end(), {"--hardware", flags.hardware});
+  if (!flags.precision.empty()) arguments.insert(arguments.end(), {"--precision", flags.precision});
   if (!flags.out.empty()) arguments.insert(arguments.end(), {"--out", flags.out});
   if (flags.allows_noise) arguments.push_back("--allow-noise");
   return BecomeBinary("tunesmith-profiler", arguments);
@@ -60,6 +64,8 @@ absl::StatusOr<v1::StartCalibrationRequest> RequestOf(const CalibrateFlags& flag
   spec.set_context(flags.context);
   spec.set_thread_count(flags.thread_count);
   spec.set_allow_noise(flags.allows_noise);
+  spec.set_precision(convert::ToProto(
+      planner::ValueNamed<planner::Precision>(planner::kPrecisionNames, flags.precision)));
   request.set_refuse_if_busy(flags.refuses_when_busy);
   request.set_request_id(flags.request_id);
   return request;
@@ -109,6 +115,13 @@ void AddCalibrate(CLI::App& app, Globals& globals) {
   command->add_option("--device", flags->device, "cpu or cuda:N")->capture_default_str();
   command->add_option("--hardware", flags->hardware,
                       "The GPU's name (tunesmith gpus), with --device cuda:N");
+  command
+      ->add_option(
+          "--precision", flags->precision,
+          "What is computed in: rates serve questions of the same; by default fp32 on a CPU, "
+          "bf16 on a GPU")
+      ->check(CLI::IsMember(std::vector<std::string>(planner::kPrecisionNames.begin(),
+                                                     planner::kPrecisionNames.end())));
   command
       ->add_option("--model", flags->model,
                    "Name, size, directory or .gguf file whose shapes are timed most")

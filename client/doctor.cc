@@ -121,7 +121,8 @@ Finding ExamineDataDirectory() {
 }
 
 Finding ExamineCalibration() {
-  const auto newest = convert::NewestCalibration(convert::DefaultDataDirectory(), "cpu");
+  const auto newest =
+      convert::NewestCalibration(convert::DefaultDataDirectory(), "cpu", planner::Precision::kFp32);
   if (newest) return {"calibration", Health::kOk, StrCat(newest->id, ", of ", newest->measured_at)};
   return {"calibration", Health::kAbsent, "none of this host",
           "run tunesmith calibrate: times then rest on measurements"};

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,9 +17,8 @@
 namespace tunesmith::client {
 namespace {
 
+using convert::NewestCalibrations;
 using convert::StoredCalibration;
-
-using Newest = std::map<std::string, planner::Calibration, std::less<>>;  // by device
 
 constexpr std::string_view kNamePrefix = "calibrations/";
 
@@ -34,7 +31,7 @@ class LocalCalibrations final : public CalibrationLibrary {
       const v1::ListCalibrationsRequest& request) override {
     v1::ListCalibrationsResponse response;
     const std::vector<StoredCalibration> stored = Stored();
-    const Newest newest = convert::NewestByDevice(stored);
+    const NewestCalibrations newest(stored);
     for (const StoredCalibration& file : stored) {
       if (!file.calibration.ok()) return file.calibration.status();
       if (!request.device_name().empty() && file.calibration->device_name != request.device_name())
@@ -50,7 +47,7 @@ class LocalCalibrations final : public CalibrationLibrary {
     const std::vector<StoredCalibration> stored = Stored();
     TUNESMITH_ASSIGN_OR_RETURN(const StoredCalibration file, Find(stored, name));
     v1::GetCalibrationResponse response;
-    *response.mutable_calibration() = RecordOf(*file.calibration, convert::NewestByDevice(stored));
+    *response.mutable_calibration() = RecordOf(*file.calibration, NewestCalibrations(stored));
     return response;
   }
 
@@ -61,7 +58,7 @@ class LocalCalibrations final : public CalibrationLibrary {
     TUNESMITH_RETURN_IF_ERROR(planner::FindHardware(calibration.device_name).status());
     TUNESMITH_RETURN_IF_ERROR(convert::StoreImport(data_directory_, calibration));
     v1::ImportCalibrationResponse response;
-    *response.mutable_calibration() = RecordOf(calibration, convert::NewestByDevice(Stored()));
+    *response.mutable_calibration() = RecordOf(calibration, NewestCalibrations(Stored()));
     return response;
   }
 
@@ -96,14 +93,14 @@ class LocalCalibrations final : public CalibrationLibrary {
   }
 
   static v1::CalibrationRecord RecordOf(const planner::Calibration& calibration,
-                                        const Newest& newest) {
+                                        const NewestCalibrations& newest) {
     v1::CalibrationRecord record;
     record.set_name(StrCat(kNamePrefix, calibration.id));
     *record.mutable_calibration() = convert::ToProto(calibration);
     record.set_point_count(static_cast<int64_t>(
         calibration.gemm.size() + calibration.attention.size() + calibration.rates.size()));
-    const auto used = newest.find(calibration.device_name);
-    const bool is_used = used != newest.end() && used->second.id == calibration.id;
+    const auto* const used = newest.Find(calibration.device_name, calibration.precision);
+    const bool is_used = used != nullptr && used->id == calibration.id;
     record.set_use(!convert::BelongsHere(calibration) ? v1::CALIBRATION_USE_FOREIGN
                    : is_used                          ? v1::CALIBRATION_USE_IN_USE
                                                       : v1::CALIBRATION_USE_OLDER);

@@ -14,6 +14,7 @@
 #include "common/median.h"
 #include "common/status_macros.h"
 #include "common/text.h"
+#include "planner/model/mix_names.h"
 #include "planner/program/build_program.h"
 #include "profiler/busy_share.h"
 #include "profiler/collective_probe.h"
@@ -114,8 +115,10 @@ planner::Calibration Begin(const ProbeOptions& options) {
   calibration.device_name = options.device_name;
   calibration.fingerprint = HostFingerprint();
   calibration.measured_at = absl::FormatTime(absl::RFC3339_sec, begun, absl::UTCTimeZone());
+  calibration.precision = options.precision;
   calibration.id =
-      options.device_name + "-" + absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone());
+      StrCat(options.device_name, "-", planner::NameOf(planner::kPrecisionNames, options.precision),
+             "-", absl::FormatTime("%Y%m%dT%H%M%S", begun, absl::UTCTimeZone()));
   return calibration;
 }
 

@@ -12,6 +12,7 @@
 #include "common/text.h"
 #include "planner/model/catalog.h"
 #include "planner/model/device_names.h"
+#include "planner/model/mix_names.h"
 #include "profiler/collective_probe.h"
 #include "profiler/kept_samples.h"
 #include "profiler/probe.h"
@@ -32,6 +33,7 @@ struct Flags {
   std::string model = "SmolLM2-135M";
   std::string device = "cpu";
   std::string hardware;
+  std::string precision;
   std::string data_directory = convert::DefaultDataDirectory();
   std::string out;
   std::string run_directory;
@@ -47,10 +49,11 @@ std::string CalibrationsDirectory(const Flags& flags) {
 }
 
 // What goes elsewhere than into the data directory is not kept there meanwhile either.
-std::string KeptDirectory(const Flags& flags, const std::string& device_name) {
+std::string KeptDirectory(const Flags& flags, const ProbeOptions& options) {
   if (!flags.out.empty()) return "";
   return StrCat(convert::InDirectory(flags.data_directory, convert::kCalibrationRunsDirectory),
-                "/kept-", device_name);
+                "/kept-", options.device_name, "-",
+                planner::NameOf(planner::kPrecisionNames, options.precision));
 }
 
 absl::StatusOr<planner::ModelSpec> ResolveModel(const std::string& name) {
@@ -84,7 +87,8 @@ void ChooseFreeId(const Flags& flags, planner::Calibration& calibration) {
 
 void WarnOfClock(const Flags& flags, const planner::Calibration& calibration) {
   if (!flags.out.empty()) return;
-  const auto newest = convert::NewestCalibration(flags.data_directory, calibration.device_name);
+  const auto newest = convert::NewestCalibration(flags.data_directory, calibration.device_name,
+                                                 calibration.precision);
   if (newest && newest->id != calibration.id)
     std::fprintf(stderr,
                  "tunesmith-profiler: the clock was set back: %s is dated later, so answers go on "
@@ -117,6 +121,9 @@ absl::StatusOr<ProbeOptions> OptionsOf(const Flags& flags, const trainer::OpCont
     options.device_name = hardware.name;
     options.precision = planner::Precision::kBf16;
   }
+  if (const auto named =
+          planner::ValueNamed<planner::Precision>(planner::kPrecisionNames, flags.precision))
+    options.precision = *named;
   return options;
 }
 
@@ -138,7 +145,7 @@ absl::StatusOr<planner::Calibration> Calibrate(const Flags& flags, ProbeReport r
   options.note = [](const std::string& note) {
     std::fprintf(stderr, "tunesmith-profiler: %s\n", note.c_str());
   };
-  options.kept_directory = KeptDirectory(flags, options.device_name);
+  options.kept_directory = KeptDirectory(flags, options);
   std::optional<FileLock> lock;
   options.rank_binary = std::filesystem::read_symlink("/proc/self/exe").string();
   options.checkpoint_directory =
@@ -186,6 +193,10 @@ int main(int argc, char** argv) {
                  "name of the GPU in the hardware catalog (with --device cuda:N), where what the "
                  "driver calls it "
                  "is not known");
+  app.add_option("--precision", flags.precision,
+                 "fp32 or bf16: what is computed in; by default fp32 on a CPU, bf16 on a GPU")
+      ->check(CLI::IsMember(std::vector<std::string>(tunesmith::planner::kPrecisionNames.begin(),
+                                                     tunesmith::planner::kPrecisionNames.end())));
   app.add_option("--threads", flags.thread_count, "CPU threads; 0: one per processor")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);

@@ -64,7 +64,7 @@ absl::StatusOr<std::string> CalibrationId(const std::string& name) {
   return WithReason(
       absl::InvalidArgumentError(StrCat("\"", name,
                                         "\" is not the name of a calibration, such as "
-                                        "\"calibrations/cpu-20260301T101500\"")),
+                                        "\"calibrations/cpu-fp32-20260301T101500\"")),
       "MALFORMED_NAME");
 }
 

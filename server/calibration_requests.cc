@@ -9,6 +9,7 @@
 #include "google/protobuf/util/time_util.h"
 #include "planner/model/catalog.h"
 #include "proto/convert/calibration_import.h"
+#include "proto/convert/mix.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
 #include "server/job_requests.h"
@@ -30,6 +31,8 @@ v1::CalibrationSpec WithDefaults(v1::CalibrationSpec spec) {
   if (spec.device().empty()) spec.set_device(kCpu);
   if (spec.model_name().empty()) spec.set_model_name(kDefaultModel);
   if (spec.context() == 0) spec.set_context(kDefaultContext);
+  if (spec.precision() == v1::PRECISION_UNSPECIFIED)
+    spec.set_precision(spec.device() == kCpu ? v1::PRECISION_FP32 : v1::PRECISION_BF16);
   if (!spec.has_budget()) spec.mutable_budget()->set_seconds(kDefaultBudgetSeconds);
   return spec;
 }
@@ -56,6 +59,7 @@ void CheckDevice(const v1::CalibrationSpec& spec, Violations& violations) {
 void CheckNumbers(const v1::CalibrationSpec& spec, Violations& violations) {
   violations.AtLeast("spec.context", spec.context(), 1);
   violations.AtLeast("spec.thread_count", spec.thread_count(), 0);
+  (void)convert::PrecisionChoiceFromProto(spec.precision(), "spec.precision", violations);
   const int64_t budget = TimeUtil::DurationToMilliseconds(spec.budget());
   if (budget < kLeastBudgetMilliseconds || budget > kMostBudgetMilliseconds)
     violations.Add("spec.budget", StrCat("is ", budget, " ms, must be 1 s to 1 h"));

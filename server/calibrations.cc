@@ -42,12 +42,15 @@ void Calibrations::LookAgain() {
   directory_nanos_ = -1;
 }
 
-std::optional<planner::Calibration> Calibrations::Find(std::string_view device_name) {
-  if (fixed_ && fixed_->device_name == device_name) return fixed_;
+std::optional<planner::Calibration> Calibrations::Find(std::string_view device_name,
+                                                       planner::Precision precision) {
+  const bool is_fixed = fixed_ && fixed_->device_name == device_name;
+  if (is_fixed && fixed_->precision == precision) return fixed_;
   std::lock_guard lock(mutex_);
   Refresh();
-  const auto found = newest_.find(device_name);
-  return found == newest_.end() ? std::nullopt : std::optional(found->second);
+  if (const auto* const found = newest_.Find(device_name, precision)) return *found;
+  if (is_fixed) return planner::InPrecision(*fixed_, precision);
+  return newest_.FindBest(device_name, precision);
 }
 
 int64_t Calibrations::version() {
@@ -62,7 +65,7 @@ void Calibrations::Refresh() {
       ChangedNanos(convert::InDirectory(data_directory_, convert::kCalibrationsDirectory));
   if (changed != directory_nanos_) {
     const std::vector<StoredCalibration> stored = convert::StoredCalibrations(data_directory_);
-    newest_ = convert::NewestByDevice(stored);
+    newest_ = convert::NewestCalibrations(stored);
     ++version_;
     unstored_.emplace();
     for (const StoredCalibration& file : stored) {
@@ -89,7 +92,7 @@ void Calibrations::StoreHistory() {
 void Calibrations::SetUse(v1::CalibrationRecord& record) {
   if (record.use() == v1::CALIBRATION_USE_DELETED) return;
   const v1::Calibration& c = record.calibration();
-  const std::optional<planner::Calibration> used = Find(c.device_name());
+  const std::optional<planner::Calibration> used = Find(c.device_name(), convert::PrecisionOf(c));
   const bool here = convert::BelongsHere(c.device_name(), c.fingerprint());
   record.set_use(used && used->id == c.id() ? v1::CALIBRATION_USE_IN_USE
                  : here                     ? v1::CALIBRATION_USE_OLDER

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "planner/price/calibration.h"
+#include "proto/convert/data_directory.h"
 #include "server/calibration_history.h"
 #include "tunesmith/v1/calibrations.pb.h"
 
@@ -26,9 +26,9 @@ class Calibrations {
   Calibrations(std::string data_directory, std::optional<planner::Calibration> fixed,
                CalibrationHistory& history, std::function<void(const std::string&)> log);
 
-  // The newest of the device: of `cpu` those of this host only, whose processor they were measured
-  // on.
-  std::optional<planner::Calibration> Find(std::string_view device_name);
+  // The newest of the device in this precision, or what one of another says of it: of `cpu` those of this host only, whose processor they were measured on.
+  std::optional<planner::Calibration> Find(std::string_view device_name,
+                                           planner::Precision precision);
 
   // Grows when the directory changes: answers that were given before may be others now.
   int64_t version();
@@ -54,8 +54,8 @@ class Calibrations {
   const std::function<void(const std::string&)> log_;
   std::mutex mutex_;
   int64_t version_ = 0;
-  int64_t directory_nanos_ = -1;                                     // when it was changed last
-  std::map<std::string, planner::Calibration, std::less<>> newest_;  // by device
+  int64_t directory_nanos_ = -1;  // when it was changed last
+  convert::NewestCalibrations newest_;
   std::optional<std::vector<v1::Calibration>>
       unstored_;                 // files that the history has yet to be told of
   absl::Status history_status_;  // of the last try

@@ -101,6 +101,11 @@ absl::Status Calibrator::Spawn(const v1::CalibrationRun& run) {
   if (!spec.hardware_name().empty()) {
     options.arguments.insert(options.arguments.end(), {"--hardware", spec.hardware_name()});
   }
+  // Runs that an older server was asked for say none.
+  if (spec.precision() != v1::PRECISION_UNSPECIFIED)
+    options.arguments.insert(
+        options.arguments.end(),
+        {"--precision", spec.precision() == v1::PRECISION_BF16 ? "bf16" : "fp32"});
   if (spec.allow_noise()) options.arguments.push_back("--allow-noise");
   absl::Status status = MakeDirectories(directory);
   if (status.ok()) {

@@ -27,6 +27,12 @@ constexpr absl::Duration kLongestSearch = absl::Minutes(1);
 constexpr size_t kMaxWaitingCount = 1024;
 constexpr int64_t kDefaultRankedCount = 8;
 
+convert::CalibrationSource SourceOf(Calibrations& calibrations) {
+  return [&calibrations](std::string_view device, planner::Precision precision) {
+    return calibrations.Find(device, precision);
+  };
+}
+
 absl::Time SearchDeadline(const grpc::CallbackServerContext& context) {
   return std::min(absl::FromChrono(context.deadline()) - kReplyMargin,
                   absl::Now() + kLongestSearch);
@@ -124,7 +130,7 @@ absl::StatusOr<grpc::ByteBuffer> RecommenderService::Search(v1::RecommendRequest
       ProcessMetrics().HistogramOf("tunesmith_search_seconds", "Searches for the best mixes.");
   const Stopwatch stopwatch(seconds);
   catalog_.Resolve(*request.mutable_question());
-  const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
+  const auto source = SourceOf(calibrations_);
   TUNESMITH_ASSIGN_OR_RETURN(v1::RecommendResponse response,
                              convert::AnswerRecommend(request, source, deadline));
   if (const std::string warning = DriftWarning(drift_, response.plan()); !warning.empty())
@@ -204,7 +210,7 @@ grpc::ServerUnaryReactor* RecommenderService::Estimate(grpc::CallbackServerConte
     if (!wanted.ok()) return reactor->Finish(ToGrpcStatus(wanted));
     v1::EstimateRequest resolved = *request;
     catalog_.Resolve(*resolved.mutable_question());
-    const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
+    const auto source = SourceOf(calibrations_);
     absl::StatusOr<v1::EstimateResponse> answer = convert::AnswerEstimate(resolved, source);
     if (answer.ok()) AddDriftNote(drift_, *answer);
     FinishLater(reactor, std::move(answer), response);
@@ -223,7 +229,7 @@ grpc::ServerUnaryReactor* RecommenderService::Size(grpc::CallbackServerContext* 
     if (!wanted.ok()) return reactor->Finish(ToGrpcStatus(wanted));
     v1::SizeRequest resolved = *request;
     catalog_.Resolve(resolved);
-    const auto source = [this](std::string_view device) { return calibrations_.Find(device); };
+    const auto source = SourceOf(calibrations_);
     FinishLater(reactor, convert::AnswerSize(resolved, source, deadline), response);
   });
   if (!accepted) reactor->Finish(ToGrpcStatus(TooMuchWaits()));

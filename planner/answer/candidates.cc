@@ -165,9 +165,7 @@ Backend BackendOf(const Hardware& hardware) {
 }
 
 Precision PrecisionOf(const Question& question) {
-  if (question.precision.has_value()) return *question.precision;
-  return question.devices.hardware.bf16_dense_flops_per_second > 0 ? Precision::kBf16
-                                                                   : Precision::kFp32;
+  return question.precision.value_or(UsualPrecision(question.devices.hardware));
 }
 
 Links LinksOf(const DeviceGroup& devices) {
@@ -326,6 +324,19 @@ RowStatistics RowsFor(const Question& question) {
   return ExpectedRows(question.workload, cpu ? kFlashTile : 1, question.model.sliding_window);
 }
 
+// A sentence for those whose host can be measured.
+std::string HowToMeasure(const Question& question) {
+  const std::string_view precision = NameOf(kPrecisionNames, PrecisionOf(question));
+  if (!question.calibration.device_name.empty())
+    return StrCat(
+        " This device was calibrated in ", NameOf(kPrecisionNames, question.calibration.precision),
+        "; `tunesmith calibrate --precision ", precision, "` measures it in ", precision, ".");
+  if (question.devices.hardware.compute_capability > 0) return "";
+  return StrCat(" `tunesmith calibrate",
+                PrecisionOf(question) == Precision::kFp32 ? "" : StrCat(" --precision ", precision),
+                "` measures this host in two minutes.");
+}
+
 std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows) {
   std::vector<std::string> notes;
   const ModelSpec& model = question.model;
@@ -339,9 +350,10 @@ std::vector<std::string> NotesOn(const Question& question, const RowStatistics& 
         "; time counts these, memory all of them. How tokens spread over experts is not planned, "
         "and adapters leave the experts alone."));
   if (question.calibration.id.empty())
-    notes.push_back(
+    notes.push_back(StrCat(
         "Times come from datasheets, not from measurements: expect them within a factor, not "
-        "within percents.");
+        "within percents.",
+        HowToMeasure(question)));
   const DeviceGroup& devices = question.devices;
   const bool offloads = question.pinned.offload.value_or(Offload::kNone) != Offload::kNone;
   if (devices.hardware.compute_capability > 0 && (devices.device_count > 1 || offloads))

@@ -281,6 +281,7 @@ class ChangeFinder {
     if (PrecisionOf(question_) != Precision::kFp32) return absl::OkStatus();
     Question changed = question_;
     changed.precision = Precision::kBf16;
+    changed.calibration = InPrecision(question_.calibration, Precision::kBf16);
     return TrySwitch({.kind = ChangeKind::kPrecision, .value = "bf16", .semantic = true}, changed,
                      "precision bf16 instead of fp32");
   }

@@ -76,15 +76,27 @@ bool Fits(const MemoryPrediction& m) {
 
 double Seconds(int64_t picoseconds) { return static_cast<double>(picoseconds) * 1e-12; }
 
+// Of the predicted time: the ends of its 90 % interval.
+struct TimeFactors {
+  double low = 1;
+  double high = 1;
+};
+TimeFactors IntervalOf(const PriceTable& prices, bool cpu) {
+  if (cpu && !prices.calibrated())
+    return {.low = 1 / kUnprobedCpuFactor, .high = kUnprobedCpuFactor};
+  const double error =
+      prices.calibrated() ? prices.calibration().relative_error : kDatasheetRelativeError;
+  return {.low = std::max(0.0, 1 - error), .high = 1 + error};
+}
+
 TimePrediction TimeOf(const Program& program, const Question& question, const PriceTable& prices) {
   const StepPrice price = PriceStep(program, prices);
   const bool cpu = question.devices.hardware.compute_capability == 0;
-  const double assumed = cpu ? kUnprobedCpuRelativeError : kDatasheetRelativeError;
-  const double error = prices.calibrated() ? prices.calibration().relative_error : assumed;
   TimePrediction time{.step_picoseconds = price.step_picoseconds,
                       .step_seconds = Seconds(price.step_picoseconds)};
-  time.low_seconds = time.step_seconds * std::max(0.0, 1 - error);
-  time.high_seconds = time.step_seconds * (1 + error);
+  const TimeFactors factors = IntervalOf(prices, cpu);
+  time.low_seconds = time.step_seconds * factors.low;
+  time.high_seconds = time.step_seconds * factors.high;
   time.compute_seconds = Seconds(price.compute_picoseconds);
   time.copy_seconds = Seconds(price.copy_picoseconds);
   time.exposed_copy_seconds = Seconds(price.exposed_copy_picoseconds);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "planner/model/mix.h"
 
 // Devices as their datasheets describe them. Rates are dense (no structured sparsity), per device.
 namespace tunesmith::planner {
@@ -15,7 +16,7 @@ struct Hardware {
   std::string description;
   int64_t memory_bytes = 0;
   double memory_bytes_per_second = 0;
-  double bf16_dense_flops_per_second = 0;  // 0: no bf16 tensor cores (below sm_80)
+  double bf16_dense_flops_per_second = 0;  // 0: no products of bf16 (GPUs below sm_80)
   double fp16_dense_flops_per_second = 0;
   double fp32_dense_flops_per_second = 0;
   // Device to device, one direction: NVLink where there is one, else PCIe.
@@ -26,14 +27,23 @@ struct Hardware {
   std::string source;                // datasheet or whitepaper, with its year
 };
 
+// What is computed in where nobody says: bf16 on GPUs that have it, fp32 elsewhere.
+inline Precision UsualPrecision(const Hardware& hardware) {
+  const bool narrow = hardware.compute_capability > 0 && hardware.bf16_dense_flops_per_second > 0;
+  return narrow ? Precision::kBf16 : Precision::kFp32;
+}
+
 // Whether the host has memory that is not the device's.
 inline bool HasHostMemory(const Hardware& hardware) {
   return hardware.compute_capability > 0 && hardware.host_bytes_per_second > 0;
 }
 
-// Every row, in the order of the tables that people see. `cpu` is this host: memory from the system, rates from conservative defaults that a
-// probe replaces.
+// Every row, in the order of the tables that people see. `cpu` is this host: memory from the system, rates by the width of its vectors
+// until it is calibrated.
 const std::vector<Hardware>& HardwareCatalog();
+
+// Of a socket's memory, where nothing is known of it: eight channels of DDR4-3200 give 205e9 by their datasheet, servers with GPUs have one or two times as many.
+inline constexpr double kAssumedHostMemoryBytesPerSecond = 200e9;
 
 // Exact name, ignoring case. NOT_FOUND with the nearest names.
 absl::StatusOr<Hardware> FindHardware(std::string_view name);

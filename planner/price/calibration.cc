@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 #include <tuple>
+#include <utility>
 
 #include "common/text.h"
 
@@ -101,6 +102,19 @@ void CheckPlaces(const Calibration& calibration, Checker* check) {
 }
 
 }  // namespace
+
+Calibration InPrecision(Calibration calibration, Precision precision) {
+  if (calibration.precision == precision) return calibration;
+  return {.device_name = std::move(calibration.device_name),
+          .fingerprint = std::move(calibration.fingerprint),
+          .measured_at = std::move(calibration.measured_at),
+          .precision = calibration.precision,
+          .outside_arena_bytes = calibration.outside_arena_bytes,
+          .host_memory_bytes_per_second = calibration.host_memory_bytes_per_second,
+          .link_to_device_bytes_per_second = calibration.link_to_device_bytes_per_second,
+          .link_from_device_bytes_per_second = calibration.link_from_device_bytes_per_second,
+          .checkpoint_bytes_per_second = calibration.checkpoint_bytes_per_second};
+}
 
 absl::Status ValidateCalibration(const Calibration& calibration) {
   Checker check;

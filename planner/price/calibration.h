@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "planner/model/hardware.h"
+#include "planner/model/mix.h"
 
 // Rates of one machine: what prices are computed from. Never fitted to one model.
 namespace tunesmith::planner {
@@ -37,10 +38,11 @@ struct OpRate {
 };
 
 struct Calibration {
-  std::string id;           // empty: none, prices come from the datasheet
-  std::string device_name;  // Hardware::name it was measured on
-  std::string fingerprint;  // of the machine: processor, memory, trainer version
-  std::string measured_at;  // RFC 3339
+  std::string id;                          // empty: none, prices come from the datasheet
+  std::string device_name;                 // Hardware::name it was measured on
+  std::string fingerprint;                 // of the machine: processor, memory, trainer version
+  std::string measured_at;                 // RFC 3339
+  Precision precision = Precision::kFp32;  // of the programs that were timed
   std::vector<GemmPoint> gemm;
   std::vector<AttentionPoint> attention;
   std::vector<OpRate> rates;
@@ -64,6 +66,10 @@ struct Calibration {
       0;  // of the profiler's small step (profiler/pace.h) meanwhile, median; 0: not measured
   double clock_hertz = 0;  // of the device meanwhile, median; 0: the system does not tell
 };
+
+// What it says in a precision. In another than its own: what does not depend on what is computed in (memory, disk, links), without an id; rates
+// come from the datasheet then.
+Calibration InPrecision(Calibration calibration, Precision precision);
 
 // INVALID_ARGUMENT naming the entry that is NaN, infinite or outside of what any machine reaches, or at the same place as another of its
 // table. The order of the entries says nothing.

@@ -19,14 +19,13 @@ namespace tunesmith::planner {
 inline constexpr double kDatasheetGemmShare = 0.6;
 inline constexpr double kDatasheetMemoryShare = 0.8;
 inline constexpr double kDatasheetLaunchSeconds = 4e-6;
-// Of a host, where nothing is known of it: eight channels of DDR4-3200 give 205e9 by their datasheet, servers with GPUs have one or two times as many.
-// They have a processor socket, with its channels, per four GPUs (DGX A100, DGX H100 and HGX: two sockets for eight).
-inline constexpr double kAssumedHostMemoryBytesPerSecond = 200e9;
+// Servers have a processor socket, with its memory channels, per four GPUs (DGX A100, DGX H100 and HGX: two sockets for eight).
 inline constexpr int64_t kAssumedDevicesPerSocket = 4;
 // The 90 % interval that such a price deserves: prices from datasheets alone are rarely better.
 inline constexpr double kDatasheetRelativeError = 0.5;
-// A CPU that was not probed is assumed to be slow (hardware_host.cc): one with wide vectors is ten times quicker and more.
-inline constexpr double kUnprobedCpuRelativeError = 0.95;
+// Of a CPU that was not calibrated: so many times quicker or slower (hardware_host.cc). Clocks are 2 to 4 GHz, two processors may be one core's threads or a
+// core each, kernels reach 0.3 to 0.8 of a peak, and neighbours of a virtual machine take their part.
+inline constexpr double kUnprobedCpuFactor = 4;
 
 // Floating-point operations per second of the trainer's own attention kernels, forward or backward, where nothing was measured. On CPUs 0.4 of the fp32
 // rate (measured: 0.55 to 0.6 on one AVX-512 core). On GPUs the eager kernels reach 0.026 to 0.07 of the bf16 rate, and the flash kernels for fp32, without matrix units,

@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/answer/candidates.h"
 #include "planner/answer/search.h"
 #include "planner/model/catalog.h"
 #include "proto/convert/cost.h"
@@ -25,9 +26,11 @@ constexpr int64_t kMaxRankedCount = 1000;
 absl::StatusOr<planner::Question> ResolveQuestion(const v1::Question& proto,
                                                   const CalibrationSource& calibrations) {
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question, QuestionFromProto(proto));
-  if (question.calibration.id.empty()) {
-    if (auto calibration = calibrations(question.devices.hardware.name))
-      question.calibration = *std::move(calibration);
+  const planner::Precision precision = planner::PrecisionOf(question);
+  if (!question.calibration.id.empty()) {
+    question.calibration = planner::InPrecision(std::move(question.calibration), precision);
+  } else if (auto calibration = calibrations(question.devices.hardware.name, precision)) {
+    question.calibration = *std::move(calibration);
   }
   return question;
 }

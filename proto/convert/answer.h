@@ -13,9 +13,9 @@
 // the client for --offline. Thread-safe.
 namespace tunesmith::convert {
 
-// Gives the calibration to price a device with where the question brings none; none: datasheets.
-using CalibrationSource =
-    std::function<std::optional<planner::Calibration>(std::string_view device_name)>;
+// Gives the calibration to price a device with, in a precision, where the question brings none; none: datasheets.
+using CalibrationSource = std::function<std::optional<planner::Calibration>(
+    std::string_view device_name, planner::Precision precision)>;
 
 // Errors are those that recommender.proto states for each method.
 absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest& request,

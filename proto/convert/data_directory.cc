@@ -62,23 +62,36 @@ bool BelongsHere(const planner::Calibration& calibration) {
   return BelongsHere(calibration.device_name, calibration.fingerprint);
 }
 
-std::map<std::string, planner::Calibration, std::less<>> NewestByDevice(
-    const std::vector<StoredCalibration>& stored) {
-  std::map<std::string, planner::Calibration, std::less<>> newest;
+NewestCalibrations::NewestCalibrations(const std::vector<StoredCalibration>& stored) {
   for (const auto& [path, calibration] : stored) {
     if (!calibration.ok() || !BelongsHere(*calibration)) continue;
-    const auto [known, added] = newest.emplace(calibration->device_name, *calibration);
+    const auto [known, added] =
+        newest_.emplace(std::pair(calibration->device_name, calibration->precision), *calibration);
     if (!added && MeasuredAt(*calibration) > MeasuredAt(known->second))
       known->second = *calibration;
   }
-  return newest;
+}
+
+const planner::Calibration* NewestCalibrations::Find(std::string_view device_name,
+                                                     planner::Precision precision) const {
+  const auto found = newest_.find({std::string(device_name), precision});
+  return found == newest_.end() ? nullptr : &found->second;
+}
+
+std::optional<planner::Calibration> NewestCalibrations::FindBest(
+    std::string_view device_name, planner::Precision precision) const {
+  for (const planner::Precision known :
+       {precision, planner::Precision::kFp32, planner::Precision::kBf16}) {
+    if (const planner::Calibration* const found = Find(device_name, known))
+      return planner::InPrecision(*found, precision);
+  }
+  return std::nullopt;
 }
 
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
-                                                      std::string_view device_name) {
-  const auto newest = NewestByDevice(StoredCalibrations(data_directory));
-  const auto found = newest.find(device_name);
-  return found == newest.end() ? std::nullopt : std::optional(found->second);
+                                                      std::string_view device_name,
+                                                      planner::Precision precision) {
+  return NewestCalibrations(StoredCalibrations(data_directory)).FindBest(device_name, precision);
 }
 
 }  // namespace tunesmith::convert

@@ -51,12 +51,26 @@ std::vector<StoredCalibration> StoredCalibrations(const std::string& data_direct
 bool BelongsHere(const planner::Calibration& calibration);
 bool BelongsHere(std::string_view device_name, std::string_view fingerprint);
 
-// Of each device the newest calibration (by measured_at) that belongs here.
-std::map<std::string, planner::Calibration, std::less<>> NewestByDevice(
-    const std::vector<StoredCalibration>& stored);
+// Of each device and precision the newest calibration (by measured_at) that belongs here.
+class NewestCalibrations {
+ public:
+  NewestCalibrations() = default;
+  explicit NewestCalibrations(const std::vector<StoredCalibration>& stored);
 
-// The one of `device_name` in the data directory's calibrations/; none when there is none. Files that do not parse are passed over.
+  // Null when there is none.
+  const planner::Calibration* Find(std::string_view device_name,
+                                   planner::Precision precision) const;
+  // The same; where there is none, what one of another precision says of the device (planner::InPrecision).
+  std::optional<planner::Calibration> FindBest(std::string_view device_name,
+                                               planner::Precision precision) const;
+
+ private:
+  std::map<std::pair<std::string, planner::Precision>, planner::Calibration> newest_;
+};
+
+// FindBest among the data directory's calibrations/. Files that do not parse are passed over.
 std::optional<planner::Calibration> NewestCalibration(const std::string& data_directory,
-                                                      std::string_view device_name);
+                                                      std::string_view device_name,
+                                                      planner::Precision precision);
 
 }  // namespace tunesmith::convert

@@ -1,6 +1,7 @@
 #include "proto/convert/prediction.h"
 
 #include "common/str_cat.h"
+#include "proto/convert/mix.h"
 
 namespace tunesmith::convert {
 namespace {
@@ -202,7 +203,15 @@ v1::Calibration ToProto(const planner::Calibration& calibration) {
   proto.set_clock_hertz(calibration.clock_hertz);
   proto.set_pace_seconds(calibration.pace_seconds);
   proto.set_sharing_factor(calibration.sharing_factor);
+  proto.set_precision(ToProto(std::optional(calibration.precision)));
   return proto;
+}
+
+planner::Precision PrecisionOf(const v1::Calibration& proto) {
+  if (proto.precision() == v1::PRECISION_UNSPECIFIED)
+    return proto.device_name() == "cpu" ? planner::Precision::kFp32 : planner::Precision::kBf16;
+  return proto.precision() == v1::PRECISION_BF16 ? planner::Precision::kBf16
+                                                 : planner::Precision::kFp32;
 }
 
 planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::string_view field,
@@ -244,6 +253,10 @@ planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::str
   calibration.clock_hertz = proto.clock_hertz();
   calibration.pace_seconds = proto.pace_seconds();
   calibration.sharing_factor = proto.sharing_factor();
+  calibration.precision = PrecisionOf(proto);
+  if (!v1::Precision_IsValid(proto.precision()))
+    violations.Add(FieldPath(field, "precision"),
+                   StrCat("is ", static_cast<int>(proto.precision()), ", which is none"));
   if (calibration.id.empty()) violations.Add(FieldPath(field, "id"), "is empty");
   violations.AddStatus(field, planner::ValidateCalibration(calibration));
   return calibration;

@@ -19,6 +19,8 @@ planner::Prediction PredictionFromProto(const v1::Prediction& proto, std::string
                                         Violations& violations);
 
 v1::Calibration ToProto(const planner::Calibration& calibration);
+// What its rates were measured in.
+planner::Precision PrecisionOf(const v1::Calibration& proto);
 planner::Calibration CalibrationFromProto(const v1::Calibration& proto, std::string_view field,
                                           Violations& violations);
 

@@ -23,12 +23,14 @@ constexpr int64_t kDefaultMostDeviceCount = 1024;
 constexpr int64_t kMostKindCount = 64;
 
 // A calibration that came with the question prices the device that it was measured on; a server's own, every device that it has one of.
-planner::Calibration CalibrationOf(const planner::Question& question, const std::string& device,
+planner::Calibration CalibrationOf(const planner::Question& question,
+                                   const planner::Hardware& device,
                                    const CalibrationSource& calibrations) {
-  if (!question.calibration.id.empty())
-    return question.calibration.device_name == device ? question.calibration
-                                                      : planner::Calibration{};
-  return calibrations(device).value_or(planner::Calibration{});
+  const planner::Precision precision = question.precision.value_or(planner::UsualPrecision(device));
+  if (question.calibration.id.empty())
+    return calibrations(device.name, precision).value_or(planner::Calibration{});
+  if (question.calibration.device_name != device.name) return {};
+  return planner::InPrecision(question.calibration, precision);
 }
 
 absl::StatusOr<planner::Hardware> HardwareOf(const v1::SizeKind& proto, const std::string& field,
@@ -88,7 +90,7 @@ absl::StatusOr<planner::SizeQuestion> SizeQuestionFromProto(const v1::SizeReques
   question.mutable_device_group()->set_device_count(1);
   TUNESMITH_ASSIGN_OR_RETURN(size.question, QuestionFromProto(question));
   for (planner::DeviceKind& kind : size.kinds)
-    kind.calibration = CalibrationOf(size.question, kind.hardware.name, calibrations);
+    kind.calibration = CalibrationOf(size.question, kind.hardware, calibrations);
   size.finish_within_seconds = asked.finish_within_seconds();
   size.most_device_count =
       asked.most_device_count() == 0 ? kDefaultMostDeviceCount : asked.most_device_count();
@@ -164,9 +166,7 @@ absl::StatusOr<planner::Question> ContextQuestionFromProto(const v1::SizeRequest
   v1::Question proto = request.question();
   proto.mutable_workload()->set_context(1);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question, QuestionFromProto(proto));
-  if (question.calibration.id.empty())
-    question.calibration =
-        calibrations(question.devices.hardware.name).value_or(planner::Calibration{});
+  question.calibration = CalibrationOf(question, question.devices.hardware, calibrations);
   return question;
 }
 

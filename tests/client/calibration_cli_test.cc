@@ -70,6 +70,17 @@ TEST_F(CalibrationCliTest, OfThisHostCalibrationsAreFiles) {
   EXPECT_EQ(Run({"calibration", "show", "cpu-mine", "-o", "json"}).output,
             ReadFile(scratch_.path() + "/cpu-mine.json").value())
       << "what show prints, import takes";
+  const std::vector<std::string> question = {"--offline", "recommend", "--model",    "SmolLM2-135M",
+                                             "--context", "64",        "--batch",    "1",
+                                             "--top",     "1",         "--precision"};
+  const auto ask = [&](const std::string& precision) {
+    std::vector<std::string> arguments = question;
+    arguments.push_back(precision);
+    return Run(arguments).output;
+  };
+  EXPECT_THAT(ask("fp32"), HasSubstr("measured here"));
+  EXPECT_THAT(ask("bf16"), AllOf(HasSubstr("datasheet"), HasSubstr("was calibrated in fp32"),
+                                 HasSubstr("tunesmith calibrate --precision bf16")));
   EXPECT_EQ(Run({"calibration", "import", File("cpu-mine", 2e9)}).status, kExitError);
   EXPECT_THAT(Run({"calibration", "import", File("cpu-none", -1)}).errors,
               HasSubstr("rates[0].bytes_per_second (rms_norm) is -1"));

@@ -36,6 +36,22 @@ TEST(CalibrationTest, ValidAndEmptyPass) {
   EXPECT_TRUE(ValidateCalibration(Calibration()).ok());
 }
 
+TEST(CalibrationTest, InAnotherPrecisionOnlyTheMachineIsKnown) {
+  Calibration calibration = Valid();
+  calibration.outside_arena_bytes = 5;
+  calibration.host_memory_bytes_per_second = 6;
+  calibration.sharing_factor = 1.5;
+  EXPECT_EQ(InPrecision(calibration, Precision::kFp32).gemm.size(), 1u);
+  const Calibration other = InPrecision(calibration, Precision::kBf16);
+  EXPECT_EQ(other.id, "");
+  EXPECT_EQ(other.device_name, "cpu");
+  EXPECT_EQ(other.precision, Precision::kFp32) << "what was measured, for those who ask";
+  EXPECT_TRUE(other.gemm.empty() && other.rates.empty());
+  EXPECT_EQ(other.outside_arena_bytes, 5);
+  EXPECT_EQ(other.host_memory_bytes_per_second, 6);
+  EXPECT_EQ(other.sharing_factor, 0) << "of ops, so of the precision";
+}
+
 TEST(CalibrationTest, NamesEveryBadEntry) {
   Calibration bad = Valid();
   bad.device_name = "";

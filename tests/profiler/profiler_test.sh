@@ -30,9 +30,16 @@ calibrate --budget 0.001s --run-dir "$DATA/calibration-runs/run-2"
 [[ $(field run-2 resumed_probe_count) == "$DONE" ]] || fail "$(field run-2 resumed_probe_count) of $DONE programs were taken up"
 ID=$(field run-2 calibration_id)
 [[ -f $DATA/calibrations/$ID.json ]] || fail "there is no calibration '$ID'"
-[[ ! -e $DATA/calibration-runs/kept-cpu ]] || fail "samples of a stored calibration were kept"
+[[ -z $(find "$DATA/calibration-runs" -name "kept-*") ]] || fail "samples of a stored calibration were kept"
 if calibrate --run-dir "$DATA/calibration-runs/run-2" 2>"$DATA/again"; then fail "a run directory was used twice"; fi
 grep -q 'was run in' "$DATA/again" || fail "said $(cat "$DATA/again")"
+
+# In another precision: a calibration of its own, of programs of its own.
+calibrate --budget 0.001s --precision bf16 --run-dir "$DATA/calibration-runs/run-bf16"
+ID_BF16=$(field run-bf16 calibration_id)
+grep -q '"precision": "PRECISION_BF16"' "$DATA/calibrations/$ID_BF16.json" || fail "$ID_BF16 is not of bf16"
+grep -q '"precision": "PRECISION_FP32"' "$DATA/calibrations/$ID.json" || fail "$ID is not of fp32"
+[[ $(field run-bf16 resumed_probe_count || true) != [1-9]* ]] || fail "programs of fp32 were taken up for bf16"
 
 # A clock that was set back: what is dated later goes on to be used, which is said.
 sed "s/\"measured_at\": \"[0-9]*/\"measured_at\": \"2999/; s/\"id\": \"[^\"]*/\"id\": \"cpu-later/" "$DATA/calibrations/$ID.json" >"$DATA/calibrations/cpu-later.json"

@@ -21,9 +21,11 @@ using ::testing::HasSubstr;
 
 class CalibrationsTest : public ::testing::Test {
  protected:
-  void Put(const std::string& id) const {
+  void Put(const std::string& id, planner::Precision precision = planner::Precision::kFp32) const {
     planner::Calibration calibration;
     calibration.id = id;
+    calibration.precision = precision;
+    calibration.outside_arena_bytes = 17;
     calibration.device_name = "cpu";
     calibration.fingerprint = HostFingerprint();
     calibration.measured_at = "2026-03-01T10:15:00Z";
@@ -37,6 +39,9 @@ class CalibrationsTest : public ::testing::Test {
     const absl::Status status =
         store_->pool().Write([&](Database& database) { return database.Execute(sql); });
     ASSERT_TRUE(status.ok()) << status;
+  }
+  std::optional<planner::Calibration> Find(planner::Precision precision) {
+    return calibrations_.Find("cpu", precision);
   }
   size_t RememberedCount() {
     const auto list = history_.List({});
@@ -56,12 +61,12 @@ class CalibrationsTest : public ::testing::Test {
 TEST_F(CalibrationsTest, AHistoryThatCouldNotBeWrittenIsWrittenLater) {
   Put("cpu-1");
   Raw("ALTER TABLE calibrations RENAME TO elsewhere");
-  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1") << "answers need no history";
+  EXPECT_EQ(Find(planner::Precision::kFp32)->id, "cpu-1") << "answers need no history";
   const int64_t version = calibrations_.version();
   EXPECT_THAT(log_, ElementsAre(HasSubstr("the history of calibrations")))
       << "told once, not at every look";
   Raw("ALTER TABLE elsewhere RENAME TO calibrations");
-  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1");
+  EXPECT_EQ(Find(planner::Precision::kFp32)->id, "cpu-1");
   EXPECT_EQ(RememberedCount(), 1u);
   EXPECT_EQ(calibrations_.version(), version) << "answers are what they were";
 }
@@ -69,9 +74,38 @@ TEST_F(CalibrationsTest, AHistoryThatCouldNotBeWrittenIsWrittenLater) {
 TEST_F(CalibrationsTest, AFileThatCannotBeReadIsPassedOverAndTold) {
   Put("cpu-1");
   ASSERT_TRUE(WriteFileAtomically(scratch_.path() + "/calibrations/cpu-2.json", "{\"id\":").ok());
-  EXPECT_EQ(calibrations_.Find("cpu")->id, "cpu-1");
+  EXPECT_EQ(Find(planner::Precision::kFp32)->id, "cpu-1");
   EXPECT_THAT(log_, ElementsAre(HasSubstr("cpu-2.json")));
   EXPECT_EQ(RememberedCount(), 1u);
+}
+
+// Rates of one precision say nothing of another's; how much memory a process holds does not depend on it.
+TEST_F(CalibrationsTest, RatesServeTheirPrecision) {
+  using planner::Precision;
+  Put("cpu-fp32");
+  const auto shared = Find(Precision::kBf16);
+  ASSERT_TRUE(shared.has_value());
+  EXPECT_EQ(shared->id, "") << "rates come from the datasheet";
+  EXPECT_EQ(shared->outside_arena_bytes, 17);
+  Put("cpu-bf16", Precision::kBf16);
+  EXPECT_EQ(Find(Precision::kBf16)->id, "cpu-bf16");
+  EXPECT_EQ(Find(Precision::kFp32)->id, "cpu-fp32");
+  const auto list = calibrations_.List({});
+  ASSERT_TRUE(list.ok()) << list.status();
+  for (const v1::CalibrationRecord& record : list->calibrations())
+    EXPECT_EQ(record.use(), v1::CALIBRATION_USE_IN_USE) << record.name();
+}
+
+TEST_F(CalibrationsTest, AFixedOneIsForItsPrecision) {
+  using planner::Precision;
+  planner::Calibration fixed;
+  fixed.id = "cpu-fixed";
+  fixed.device_name = "cpu";
+  Calibrations calibrations(scratch_.path(), fixed, history_, [](const std::string&) {});
+  EXPECT_EQ(calibrations.Find("cpu", Precision::kFp32)->id, "cpu-fixed");
+  EXPECT_EQ(calibrations.Find("cpu", Precision::kBf16)->id, "");
+  Put("cpu-bf16", Precision::kBf16);
+  EXPECT_EQ(calibrations.Find("cpu", Precision::kBf16)->id, "cpu-bf16");
 }
 
 }  // namespace

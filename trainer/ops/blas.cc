@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "common/str_cat.h"
 #include "common/units.h"
+#include "common/vector_unit.h"
 #include "trainer/ops/packed_gemm.h"
 
 namespace tunesmith::trainer::cpu {
@@ -21,8 +22,8 @@ constexpr char kCoreTypeVariable[] = "OPENBLAS_CORETYPE";
 const char* CoreType() {
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx512bf16")) return "Cooperlake";
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) return "SkylakeX";
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return "Haswell";
+  if (WidestVectorUnit() == VectorUnit::k512) return "SkylakeX";
+  if (WidestVectorUnit() == VectorUnit::k256) return "Haswell";
 #endif
   return nullptr;
 }

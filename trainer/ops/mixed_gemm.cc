@@ -1,12 +1,14 @@
 #include "trainer/ops/mixed_gemm.h"
 
 #include <algorithm>
+#include <cassert>
 #include <type_traits>
 
 #include "common/str_cat.h"
 #include "common/units.h"
 #include "planner/program/linear_workspace.h"
 #include "trainer/ops/grain.h"
+#include "trainer/ops/pair_product.h"
 #include "trainer/ops/vector_math.h"
 
 namespace tunesmith::trainer::cpu {
@@ -60,42 +62,86 @@ struct Part {
   int64_t column = 0, columns = 0;
 };
 
-// The sum over slices of k, into `product`.
+// A slice of k of a tile.
+struct Slice {
+  Part part;
+  int64_t k = 0, depth = 0;
+};
+
 template <typename S, typename A>
-void MultiplyTile(const Blas& blas, const MixedGemm<S, A>& g, const LinearTile& tile,
-                  const Part& part, float* scratch, float* product, int64_t product_stride) {
+const S* SliceOfA(const MixedGemm<S, A>& g, const Slice& s) {
+  return g.a + (g.transpose_a ? s.k * g.a_stride + s.part.row : s.part.row * g.a_stride + s.k);
+}
+
+template <typename S, typename A>
+const S* SliceOfB(const MixedGemm<S, A>& g, const Slice& s) {
+  return g.b +
+         (g.transpose_b ? s.part.column * g.b_stride + s.k : s.k * g.b_stride + s.part.column);
+}
+
+// product (part.rows, part.columns) += alpha * the slice's product; the first slice overwrites it.
+template <typename S, typename A>
+void MultiplyWidened(const Blas& blas, const MixedGemm<S, A>& g, const LinearTile& tile,
+                     const Slice& s, float* scratch, float* product) {
+  const Part& part = s.part;
   float* const scratch_b = scratch + tile.rows * tile.depth;
-  for (int64_t k = 0; k < g.k; k += tile.depth) {
-    const int64_t depth = std::min(tile.depth, g.k - k);
-    const Operand a =
-        g.transpose_a
-            ? Widen(g.a + k * g.a_stride + part.row, g.a_stride, depth, part.rows, scratch)
-            : Widen(g.a + part.row * g.a_stride + k, g.a_stride, part.rows, depth, scratch);
-    const Operand b =
-        g.transpose_b
-            ? Widen(g.b + part.column * g.b_stride + k, g.b_stride, part.columns, depth, scratch_b)
-            : Widen(g.b + k * g.b_stride + part.column, g.b_stride, depth, part.columns, scratch_b);
-    RunGemm(blas, Gemm<float>{.transpose_a = g.transpose_a,
-                              .transpose_b = g.transpose_b,
-                              .m = part.rows,
-                              .n = part.columns,
-                              .k = depth,
-                              .alpha = g.alpha,
-                              .a = a.data,
-                              .a_stride = a.stride,
-                              .b = b.data,
-                              .b_stride = b.stride,
-                              .beta = k == 0 ? 0.0f : 1.0f,
-                              .c = product,
-                              .c_stride = product_stride});
+  const Operand a = g.transpose_a ? Widen(SliceOfA(g, s), g.a_stride, s.depth, part.rows, scratch)
+                                  : Widen(SliceOfA(g, s), g.a_stride, part.rows, s.depth, scratch);
+  const Operand b = g.transpose_b
+                        ? Widen(SliceOfB(g, s), g.b_stride, part.columns, s.depth, scratch_b)
+                        : Widen(SliceOfB(g, s), g.b_stride, s.depth, part.columns, scratch_b);
+  RunGemm(blas, Gemm<float>{.transpose_a = g.transpose_a,
+                            .transpose_b = g.transpose_b,
+                            .m = part.rows,
+                            .n = part.columns,
+                            .k = s.depth,
+                            .alpha = g.alpha,
+                            .a = a.data,
+                            .a_stride = a.stride,
+                            .b = b.data,
+                            .b_stride = b.stride,
+                            .beta = s.k == 0 ? 0.0f : 1.0f,
+                            .c = product,
+                            .c_stride = part.columns});
+}
+
+// The same where both operands are bf16 and the processor multiplies them. Tiles are no smaller than 16 by 16: what is packed takes no more scratch than what
+// would be widened.
+template <typename A>
+void MultiplyPairs(const MixedGemm<Bf16, A>& g, const Slice& s, float* scratch, float* product) {
+  RunPairProduct({.transpose_a = g.transpose_a,
+                  .transpose_b = g.transpose_b,
+                  .m = s.part.rows,
+                  .n = s.part.columns,
+                  .k = s.depth,
+                  .alpha = g.alpha,
+                  .a = SliceOfA(g, s),
+                  .a_stride = g.a_stride,
+                  .b = SliceOfB(g, s),
+                  .b_stride = g.b_stride,
+                  .accumulate = s.k > 0,
+                  .c = product,
+                  .c_stride = s.part.columns},
+                 scratch);
+}
+
+template <typename S, typename A>
+void MultiplySlice(const Blas& blas, const MixedGemm<S, A>& g, const LinearTile& tile,
+                   const Slice& s, float* scratch, float* product) {
+  if constexpr (std::is_same_v<S, Bf16>) {
+    assert(PairScratchElements(s.part.rows, s.depth) <=
+           tile.rows * tile.depth + tile.depth * tile.columns);
+    if (HasPairProducts()) return MultiplyPairs(g, s, scratch, product);
   }
+  MultiplyWidened(blas, g, tile, s, scratch, product);
 }
 
 template <typename S, typename A>
 void ComputeTile(const Blas& blas, const MixedGemm<S, A>& g, const LinearTile& tile,
                  const Part& part, float* scratch) {
   float* const product = scratch + tile.rows * tile.depth + tile.depth * tile.columns;
-  MultiplyTile(blas, g, tile, part, scratch, product, part.columns);
+  for (int64_t k = 0; k < g.k; k += tile.depth)
+    MultiplySlice(blas, g, tile, {part, k, std::min(tile.depth, g.k - k)}, scratch, product);
   for (int64_t i = 0; i < part.rows; ++i) {
     const A* addend =
         g.addend == nullptr ? nullptr : g.addend + (part.row + i) * g.addend_stride + part.column;

@@ -9,8 +9,8 @@
 #include "trainer/ops/storage.h"
 #include "trainer/thread_pool.h"
 
-// Matrix products where an operand or the result is bf16: operands are widened to f32 tile by tile in scratch, multiplied by OpenBLAS in
-// f32, and the result is rounded once.
+// Matrix products where an operand or the result is bf16: tile by tile, with f32 sums that are rounded once. Operands of bf16 are multiplied as they are where the
+// processor can (pair_product.h), else widened to f32 in scratch and multiplied by OpenBLAS.
 namespace tunesmith::trainer::cpu {
 
 // C (m, n) = alpha * op(A) op(B) + addend, row-major; op transposes where asked, so A is (m, k), or (k, m) if transposed. Any size may be

@@ -1,10 +1,11 @@
 #include "trainer/ops/packed_gemm.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "common/units.h"
+#include "common/vector_unit.h"
 #include "trainer/ops/register_block.h"
+#include "trainer/ops/turn_square.h"
 
 // C is cut into parts, each part's k into slices; a slice of op(B) is packed into strips of two vectors' width, so that the innermost loop
 // (register_block.h) walks through a strip in the first-level cache while it takes rows of op(A) from the second. op(A) is read where it lies
@@ -114,43 +115,6 @@ TUNESMITH_INLINE PackedRows PackA(const Gemm<float>& g, Range rows, Range depth,
   for (int64_t i = 0; i < rows.size(); ++i)
     std::copy_n(from + i * g.a_stride, depth.size(), to + i * stride);
   return {to, stride, 1, kRows * stride};
-}
-
-// One step of turning kLanes vectors round: lanes whose index has the bit kDistance change places with those of the partner that has not.
-template <int kLanes, int kDistance, int... kLane>
-TUNESMITH_INLINE void SwapLanes(Vector<float, kLanes>& low, Vector<float, kLanes>& high,
-                                std::integer_sequence<int, kLane...>) {
-  const Vector<float, kLanes> a = low, b = high;
-  low = __builtin_shufflevector(a, b,
-                                ((kLane & kDistance) == 0 ? kLane : kLanes + kLane - kDistance)...);
-  high = __builtin_shufflevector(
-      a, b, ((kLane & kDistance) == 0 ? kLane + kDistance : kLanes + kLane)...);
-}
-
-template <int kLanes, int kDistance>
-TUNESMITH_INLINE void SwapAll(Vector<float, kLanes>* rows) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) {
-    if ((i & kDistance) == 0)
-      SwapLanes<kLanes, kDistance>(rows[i], rows[i + kDistance],
-                                   std::make_integer_sequence<int, kLanes>());
-  }
-}
-
-// to[l * to_stride + j] = from[j * from_stride + l], kLanes x kLanes.
-template <int kLanes>
-TUNESMITH_INLINE void TurnSquare(const float* from, int64_t from_stride, float* to,
-                                 int64_t to_stride) {
-  using V = Vector<float, kLanes>;
-  V rows[kLanes];
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) rows[i] = *reinterpret_cast<const V*>(from + i * from_stride);
-  SwapAll<kLanes, 1>(rows);
-  SwapAll<kLanes, 2>(rows);
-  SwapAll<kLanes, 4>(rows);
-  if constexpr (kLanes > 8) SwapAll<kLanes, 8>(rows);
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) *reinterpret_cast<V*>(to + i * to_stride) = rows[i];
 }
 
 // A strip: to[l * width + j] = op(B)[depth.begin + l][column + j], zero beyond `count` columns.
@@ -327,10 +291,8 @@ using Function = void (*)(const Gemm<float>&, Range, Range);
 
 Function Choose() {
 #if TUNESMITH_X86_TARGETS
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw"))
-    return MultiplyV4;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return MultiplyV3;
+  if (WidestVectorUnit() == VectorUnit::k512) return MultiplyV4;
+  if (WidestVectorUnit() == VectorUnit::k256) return MultiplyV3;
 #endif
   return nullptr;
 }

@@ -1,5 +1,6 @@
 #include "trainer/ops/tile_product.h"
 
+#include "common/vector_unit.h"
 #include "trainer/ops/register_block.h"
 
 namespace tunesmith::trainer::cpu {
@@ -44,10 +45,8 @@ using Function = void (*)(const TileProduct<T>&);
 template <typename T>
 Function<T> Choose() {
 #if TUNESMITH_X86_TARGETS
-  if (__builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512bw"))
-    return MultiplyV4<T>;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return MultiplyV3<T>;
+  if (WidestVectorUnit() == VectorUnit::k512) return MultiplyV4<T>;
+  if (WidestVectorUnit() == VectorUnit::k256) return MultiplyV3<T>;
 #endif
   return MultiplyAnywhere<T>;
 }
