@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
 #include "common/file.h"
 #include "common/median.h"
 #include "common/meminfo.h"
@@ -19,6 +18,7 @@
 #include "common/text.h"
 #include "trainer/comm/rank_loss.h"
 #include "trainer/cuda/cuda_context.h"
+#include "trainer/job/announcement.h"
 #include "trainer/job/checkpoint.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
@@ -53,7 +53,8 @@ class JobRunner {
       : setup_(std::move(setup)), ranks_(ranks), reporter_(reporter), stop_(stop) {}
 
   absl::StatusOr<v1::JobExit> Run() {
-    step_count_ = StepCountOf(setup_.spec.training(), setup_.data.training, Rows());
+    step_count_ =
+        StepCountOf(training(), setup_.data.training, setup_.plan.question.workload.rows_per_step);
     TUNESMITH_RETURN_IF_ERROR(Announce());
     TUNESMITH_RETURN_IF_ERROR(Resume());
     TUNESMITH_RETURN_IF_ERROR(PrepareOutput());
@@ -74,56 +75,13 @@ class JobRunner {
 
  private:
   const planner::Mix& mix() const { return setup_.plan.prediction.mix; }
-  int64_t Rows() const {
-    return mix().micro_batch * mix().accumulation_count * mix().data_parallel;
-  }
   const v1::Training& training() const { return setup_.spec.training(); }
 
   absl::Status Announce() {
-    const Loader& data = setup_.data.training;
-    const int64_t context = setup_.plan.question.workload.context;
-    const double filled = static_cast<double>(data.token_count()) /
-                          static_cast<double>(data.rows_in_epoch() * context);
-    TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-        v1::LOG_SEVERITY_INFO,
-        StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(),
-               " documents, ", data.token_count(), " tokens, ", data.predicted_token_count(),
-               " of them learned, in ", data.rows_in_epoch(), " rows of ", context, " (",
-               absl::StrFormat("%.1f", 100 * filled), " % filled); ", step_count_, " steps of ",
-               Rows(), " rows")));
-    if (setup_.data.skipped_row_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(setup_.data.skipped_row_count, " rows could not be used and were skipped")));
-    if (setup_.data.held_out_document_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(
-          reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("held out: ", HeldOutText(setup_.data))));
-    if (data.unlearned_document_count() > 0)
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.unlearned_document_count(),
-                 " documents have no token to learn within the context and are left out")));
-    if (data.masked_document_count() > 0) {
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.masked_document_count(), " documents have more tokens to predict than the ",
-                 setup_.plan.question.workload.loss_token_capacity,
-                 " of a row that the plan allows: ", data.masked_token_count(), " of ",
-                 data.predicted_token_count() + data.masked_token_count(),
-                 " are not learned; a plan with a larger --loss-tokens-per-row would learn them")));
-    }
-    if (data.dropped_document_count() > 0) {
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.dropped_document_count(),
-                 " documents are longer than the context and were dropped; a longer context would "
-                 "keep them")));
-    }
-    if (data.cut_document_count() == 0) return absl::OkStatus();
-    return reporter_.Log(
-        v1::LOG_SEVERITY_WARNING,
-        StrCat(data.cut_document_count(), " documents are longer than the context and were cut (",
-               data.cut_token_count(), " tokens left out); a longer context would keep them"));
+    for (const LogLine& line :
+         AnnouncementOf(mix(), setup_.plan.question.workload, setup_.data, step_count_))
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(line.severity, line.text));
+    return absl::OkStatus();
   }
 
   absl::Status Resume() {
