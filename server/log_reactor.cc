@@ -6,20 +6,18 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
-#include "server/grpc_status.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr size_t kChunkBytes = size_t{64} << 10;
 constexpr absl::Duration kLookInterval = absl::Milliseconds(200);
-constexpr char kShuttingDown[] =
-    "the server is shutting down; the job goes on, read its log again later";
 
 int64_t SizeOf(const std::string& path) {
   struct stat info = {};
@@ -61,43 +59,37 @@ absl::Status CheckOffset(int64_t offset, int64_t tail, const std::string& path) 
 }  // namespace
 
 LogReactor::LogReactor(Store& store, EventHub& hub, const v1::StreamLogsRequest& request)
-    : store_(store), hub_(hub), name_(request.name()), follow_(request.follow()) {
-  const bool added = hub_.Add(name_, this);
-  std::lock_guard lock(mutex_);
-  if (added) {
-    Start(request);
-  } else {
-    End(absl::UnavailableError(kShuttingDown));
-  }
+    : JobStream(hub, request.name(), "read its log again later"), store_(store), request_(request) {
+  Begin();
 }
 
-void LogReactor::Start(const v1::StreamLogsRequest& request) {
-  const absl::StatusOr<JobRecord> record = store_.GetRecord(name_);
-  if (!record.ok()) return End(record.status());
-  path_ = convert::InDirectory(record->job.run_directory(), convert::kTrainerLogFile);
-  const absl::Status status = CheckOffset(request.offset(), request.tail_bytes(), path_);
-  if (!status.ok()) return End(status);
-  offset_ = request.tail_bytes() > 0 ? TailStart(path_, request.tail_bytes()) : request.offset();
-  Pump();
+absl::Status LogReactor::Start() {
+  TUNESMITH_ASSIGN_OR_RETURN(const JobRecord record, store_.GetRecord(name()));
+  path_ = convert::InDirectory(record.job.run_directory(), convert::kTrainerLogFile);
+  const int64_t tail = request_.tail_bytes();
+  TUNESMITH_RETURN_IF_ERROR(CheckOffset(request_.offset(), tail, path_));
+  offset_ = tail > 0 ? TailStart(path_, tail) : request_.offset();
+  return absl::OkStatus();
 }
 
-void LogReactor::Pump() {
-  // The hub may call before Start has found the log.
-  if (path_.empty() || writing_ || ended_) return;
+absl::Status LogReactor::Pump() {
   // In this order: what a job wrote before it ended is read after its end was seen.
-  const absl::StatusOr<JobRecord> record = store_.GetRecord(name_);
-  if (!record.ok()) return End(record.status());
-  absl::StatusOr<std::string> text = ReadChunk(path_, offset_, kChunkBytes);
-  if (!text.ok()) return End(text.status());
-  if (text->empty()) {
-    if (!follow_ || IsTerminal(record->job.state())) return End(absl::OkStatus());
-    return LookAgainSoon();
+  TUNESMITH_ASSIGN_OR_RETURN(const JobRecord record, store_.GetRecord(name()));
+  TUNESMITH_ASSIGN_OR_RETURN(std::string text, ReadChunk(path_, offset_, kChunkBytes));
+  if (text.empty()) {
+    if (request_.follow() && !IsTerminal(record.job.state())) {
+      LookAgainSoon();
+    } else {
+      End(absl::OkStatus());
+    }
+    return absl::OkStatus();
   }
-  offset_ += static_cast<int64_t>(text->size());
-  chunk_.set_data(*std::move(text));
-  chunk_.set_next_offset(offset_);
-  writing_ = true;
-  StartWrite(&chunk_);
+  offset_ += static_cast<int64_t>(text.size());
+  v1::StreamLogsResponse chunk;
+  chunk.set_data(std::move(text));
+  chunk.set_next_offset(offset_);
+  Write(std::move(chunk));
+  return absl::OkStatus();
 }
 
 void LogReactor::LookAgainSoon() {
@@ -112,42 +104,14 @@ void LogReactor::OnAlarm() {
     std::lock_guard lock(mutex_);
     alarm_set_ = false;
     delete_now = done_;
-    Pump();
+    Continue();
   }
   if (delete_now) delete this;
 }
 
-void LogReactor::End(const absl::Status& status) {
-  if (ended_) return;
-  ended_ = true;
-  Finish(ToGrpcStatus(status));
-}
-
-void LogReactor::OnJobChanged() {
-  std::lock_guard lock(mutex_);
-  Pump();
-}
-
-void LogReactor::OnHubClosed() {
-  std::lock_guard lock(mutex_);
-  End(absl::UnavailableError(kShuttingDown));
-}
-
-void LogReactor::OnWriteDone(bool ok) {
-  std::lock_guard lock(mutex_);
-  writing_ = false;
-  if (!ok) return End(absl::CancelledError("the stream is broken"));
-  Pump();
-}
-
-void LogReactor::OnCancel() {
-  std::lock_guard lock(mutex_);
-  End(absl::CancelledError("the client went away"));
-}
-
 // The alarm may still come; the last of the two ends the object.
 void LogReactor::OnDone() {
-  hub_.Remove(name_, this);
+  LeaveHub();
   bool alarm_comes = false;
   {
     std::lock_guard lock(mutex_);

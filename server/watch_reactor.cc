@@ -4,14 +4,11 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
-#include "server/grpc_status.h"
 
 namespace tunesmith::server {
 namespace {
 
 constexpr int64_t kBatchCount = 128;
-constexpr char kShuttingDown[] =
-    "the server is shutting down; the job goes on, watch it again later";
 
 absl::Status CheckStart(int64_t after_sequence, int64_t last_sequence) {
   if (after_sequence >= 0 && after_sequence <= last_sequence) return absl::OkStatus();
@@ -22,86 +19,50 @@ absl::Status CheckStart(int64_t after_sequence, int64_t last_sequence) {
 }  // namespace
 
 WatchReactor::WatchReactor(Store& store, EventHub& hub, const v1::WatchJobRequest& request)
-    : store_(store), hub_(hub), name_(request.name()), sent_sequence_(request.after_sequence()) {
-  const bool added = hub_.Add(name_, this);
-  std::lock_guard lock(mutex_);
-  if (added) {
-    Start();
-  } else {
-    End(absl::UnavailableError(kShuttingDown));
-  }
+    : JobStream(hub, request.name(), "watch it again later"),
+      store_(store),
+      sent_sequence_(request.after_sequence()) {
+  Begin();
 }
 
-void WatchReactor::Start() {
-  absl::StatusOr<v1::Job> job = store_.GetJob(name_);
-  absl::Status status = job.status();
-  if (status.ok()) status = CheckStart(sent_sequence_, job->last_sequence());
-  if (!status.ok()) return End(status);
-  *outbox_.emplace_back().mutable_snapshot() = *std::move(job);
-  Pump();
+absl::Status WatchReactor::Start() {
+  TUNESMITH_ASSIGN_OR_RETURN(v1::Job job, store_.GetJob(name()));
+  TUNESMITH_RETURN_IF_ERROR(CheckStart(sent_sequence_, job.last_sequence()));
+  *outbox_.emplace_back().mutable_snapshot() = std::move(job);
+  return absl::OkStatus();
 }
 
-void WatchReactor::Pump() {
-  if (writing_ || ended_) return;
-  if (outbox_.empty() && !last_snapshot_queued_) {
-    if (const absl::Status status = Fill(); !status.ok()) return End(status);
-  }
+absl::Status WatchReactor::Pump() {
+  if (outbox_.empty() && !last_snapshot_queued_) TUNESMITH_RETURN_IF_ERROR(Fill());
   if (!outbox_.empty()) {
-    writing_ = true;
-    StartWrite(&outbox_.front());
+    v1::WatchJobResponse next = std::move(outbox_.front());
+    outbox_.pop_front();
+    Write(std::move(next));
   } else if (last_snapshot_queued_) {
     End(absl::OkStatus());
   }
+  return absl::OkStatus();
 }
 
 absl::Status WatchReactor::Fill() {
   TUNESMITH_ASSIGN_OR_RETURN(std::vector<v1::Event> events,
-                             store_.EventsAfter(name_, sent_sequence_, kBatchCount));
+                             store_.EventsAfter(name(), sent_sequence_, kBatchCount));
   for (v1::Event& event : events) {
     sent_sequence_ = event.sequence();
     *outbox_.emplace_back().mutable_event() = std::move(event);
   }
   if (!events.empty()) return absl::OkStatus();
-  TUNESMITH_ASSIGN_OR_RETURN(const JobRecord record, store_.GetRecord(name_));
+  TUNESMITH_ASSIGN_OR_RETURN(const JobRecord record, store_.GetRecord(name()));
   // An event that came between the two reads is sent first; its notification waits for our lock.
   if (!IsTerminal(record.job.state()) || record.job.last_sequence() != sent_sequence_)
     return absl::OkStatus();
-  TUNESMITH_ASSIGN_OR_RETURN(*outbox_.emplace_back().mutable_snapshot(), store_.GetJob(name_));
+  TUNESMITH_ASSIGN_OR_RETURN(*outbox_.emplace_back().mutable_snapshot(), store_.GetJob(name()));
   last_snapshot_queued_ = true;
   return absl::OkStatus();
 }
 
-void WatchReactor::End(const absl::Status& status) {
-  if (ended_) return;
-  ended_ = true;
-  Finish(ToGrpcStatus(status));
-}
-
-void WatchReactor::OnJobChanged() {
-  std::lock_guard lock(mutex_);
-  Pump();
-}
-
-void WatchReactor::OnHubClosed() {
-  std::lock_guard lock(mutex_);
-  End(absl::UnavailableError(kShuttingDown));
-}
-
-void WatchReactor::OnWriteDone(bool ok) {
-  std::lock_guard lock(mutex_);
-  writing_ = false;
-  outbox_.pop_front();
-  if (!ok) return End(absl::CancelledError("the stream is broken"));
-  Pump();
-}
-
-void WatchReactor::OnCancel() {
-  std::lock_guard lock(mutex_);
-  End(absl::CancelledError("the client went away"));
-}
-
 void WatchReactor::OnDone() {
-  hub_.Remove(name_, this);
+  LeaveHub();
   delete this;
 }
 

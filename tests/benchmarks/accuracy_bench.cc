@@ -25,7 +25,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -35,6 +34,7 @@
 #include "tests/benchmarks/accuracy_axes.h"
 #include "tests/benchmarks/accuracy_measure.h"
 #include "tests/benchmarks/accuracy_points.h"
+#include "tests/benchmarks/flags.h"
 #include "tests/benchmarks/timed_step.h"
 #include "trainer/open_device.h"
 
@@ -124,41 +124,18 @@ absl::Status Run(const Options& options) {
   return absl::OkStatus();
 }
 
-absl::Status SetOption(Options& options, const std::string& flag, const std::string& value) {
-  const std::map<std::string, std::string*> texts = {{"--device", &options.device},
-                                                     {"--axes", &options.axes},
-                                                     {"--calibration", &options.calibration_path},
-                                                     {"--save", &options.measure.save_path},
-                                                     {"--replay", &options.replay_path}};
-  if (const auto text = texts.find(flag); text != texts.end()) {
-    *text->second = value;
-    return absl::OkStatus();
-  }
-  bool valid = true;
-  if (flag == "--budget") {
-    valid = absl::SimpleAtod(value, &options.budget_seconds);
-  } else if (flag == "--seconds") {
-    valid = absl::SimpleAtod(value, &options.measure.most_seconds);
-  } else if (flag == "--points") {
-    valid = absl::SimpleAtoi(value, &options.measure.point_count);
-  } else if (flag == "--rounds") {
-    valid = absl::SimpleAtoi(value, &options.measure.round_count);
-  } else if (flag == "--seed") {
-    valid = absl::SimpleAtoi(value, &options.measure.seed);
-  } else {
-    return absl::InvalidArgumentError(StrCat("unknown flag ", flag));
-  }
-  if (valid) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat(flag, " ", value, ": not a number"));
-}
-
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
-  for (size_t i = 0; i < arguments.size(); i += 2) {
-    if (i + 1 == arguments.size())
-      return absl::InvalidArgumentError(StrCat(arguments[i], ": no value"));
-    TUNESMITH_RETURN_IF_ERROR(SetOption(options, arguments[i], arguments[i + 1]));
-  }
+  TUNESMITH_RETURN_IF_ERROR(ReadFlags(arguments, {{"--device", &options.device},
+                                                  {"--axes", &options.axes},
+                                                  {"--calibration", &options.calibration_path},
+                                                  {"--save", &options.measure.save_path},
+                                                  {"--replay", &options.replay_path},
+                                                  {"--budget", &options.budget_seconds},
+                                                  {"--seconds", &options.measure.most_seconds},
+                                                  {"--points", &options.measure.point_count},
+                                                  {"--rounds", &options.measure.round_count},
+                                                  {"--seed", &options.measure.seed}}));
   return options;
 }
 

@@ -32,6 +32,7 @@
 #include "planner/model/mix.h"
 #include "planner/program/build_program.h"
 #include "tests/benchmarks/attention_engines.h"
+#include "tests/benchmarks/flags.h"
 #include "tests/benchmarks/op_case.h"
 #include "tests/benchmarks/stopwatch.h"
 #include "trainer/cuda/cuda_context.h"
@@ -164,35 +165,19 @@ struct Options {
 
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
-  for (size_t i = 0; i < arguments.size(); i += 2) {
-    const std::string& name = arguments[i];
-    if (i + 1 == arguments.size()) return absl::InvalidArgumentError(StrCat(name, ": no value"));
-    const std::string& value = arguments[i + 1];
-    bool valid = true;
-    if (name == "--device") {
-      options.device = value;
-    } else if (name == "--model") {
-      options.model = value;
-    } else if (name == "--mix") {
-      options.mix = value;
-    } else if (name == "--out") {
-      options.out = value;
-    } else if (name == "--compare") {
-      if (value != "attention") {
-        return absl::InvalidArgumentError(StrCat("--compare ", value, ": expected attention"));
-      }
-      options.compare = value;
-    } else if (name == "--context") {
-      valid = absl::SimpleAtoi(value, &options.context);
-    } else if (name == "--threads") {
-      valid = absl::SimpleAtoi(value, &options.threads) && options.threads > 0;
-    } else if (name == "--seconds") {
-      valid = absl::SimpleAtod(value, &options.seconds);
-    } else {
-      return absl::InvalidArgumentError(StrCat("unknown option ", name));
-    }
-    if (!valid) return absl::InvalidArgumentError(StrCat(name, " ", value, ": not a number"));
-  }
+  TUNESMITH_RETURN_IF_ERROR(ReadFlags(arguments, {{"--device", &options.device},
+                                                  {"--model", &options.model},
+                                                  {"--mix", &options.mix},
+                                                  {"--out", &options.out},
+                                                  {"--compare", &options.compare},
+                                                  {"--context", &options.context},
+                                                  {"--threads", &options.threads},
+                                                  {"--seconds", &options.seconds}}));
+  if (!options.compare.empty() && options.compare != "attention")
+    return absl::InvalidArgumentError(
+        StrCat("--compare ", options.compare, ": expected attention"));
+  if (options.threads < 1)
+    return absl::InvalidArgumentError(StrCat("--threads ", options.threads, ": below 1"));
   return options;
 }
 

@@ -35,6 +35,7 @@
 #include "grpcpp/grpcpp.h"
 #include "server/sqlite.h"
 #include "tests/benchmarks/wire_mutations.h"
+#include "tests/server/api_calls.h"
 #include "tests/server/process_use.h"
 #include "tests/server/server_process.h"
 

@@ -18,7 +18,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "common/median.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
@@ -28,6 +27,7 @@
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
 #include "proto/convert/plan.h"
+#include "tests/benchmarks/flags.h"
 #include "tests/benchmarks/op_case.h"
 #include "trainer/executor.h"
 #include "trainer/open_device.h"
@@ -205,23 +205,13 @@ struct Options {
 
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
   Options options;
-  for (size_t i = 0; i < arguments.size(); i += 2) {
-    const std::string& name = arguments[i];
-    if (i + 1 == arguments.size()) return absl::InvalidArgumentError(StrCat(name, ": no value"));
-    const std::string& value = arguments[i + 1];
-    bool valid = true;
-    if (name == "--plan") {
-      options.plan = value;
-    } else if (name == "--threads") {
-      valid = absl::SimpleAtoi(value, &options.threads) && options.threads > 0;
-    } else if (name == "--steps") {
-      valid = absl::SimpleAtoi(value, &options.steps) && options.steps >= 0;
-    } else {
-      return absl::InvalidArgumentError(StrCat("unknown option ", name));
-    }
-    if (!valid) return absl::InvalidArgumentError(StrCat(name, " ", value, ": not a count"));
-  }
+  TUNESMITH_RETURN_IF_ERROR(ReadFlags(
+      arguments,
+      {{"--plan", &options.plan}, {"--threads", &options.threads}, {"--steps", &options.steps}}));
   if (options.plan.empty()) return absl::InvalidArgumentError("--plan FILE is missing");
+  if (options.threads < 1 || options.steps < 0)
+    return absl::InvalidArgumentError(StrCat("--threads ", options.threads, " --steps ",
+                                             options.steps, ": at least 1 thread and 0 steps"));
   return options;
 }
 

@@ -5,7 +5,6 @@
 
 #include "absl/time/clock.h"
 #include "common/host_fingerprint.h"
-#include "grpc/health/v1/health.grpc.pb.h"
 #include "tunesmith/v1/calibrations.pb.h"
 #include "tunesmith/v1/clusters.pb.h"
 #include "tunesmith/v1/measurements.pb.h"
@@ -309,16 +308,6 @@ bool IsProper(grpc::StatusCode code, bool parses) {
     default:
       return false;
   }
-}
-
-bool IsHealthy(const std::shared_ptr<grpc::Channel>& channel) {
-  const auto stub = grpc::health::v1::Health::NewStub(channel);
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(5)));
-  context.set_wait_for_ready(true);
-  grpc::health::v1::HealthCheckResponse response;
-  return stub->Check(&context, grpc::health::v1::HealthCheckRequest(), &response).ok() &&
-         response.status() == grpc::health::v1::HealthCheckResponse::SERVING;
 }
 
 }  // namespace tunesmith::server

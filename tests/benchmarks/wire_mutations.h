@@ -37,6 +37,4 @@ grpc::Status CallBytes(grpc::GenericStub& stub, const std::string& method, const
 // that lies in it, not in the server.
 bool IsProper(grpc::StatusCode code, bool parses);
 
-bool IsHealthy(const std::shared_ptr<grpc::Channel>& channel);
-
 }  // namespace tunesmith::server

@@ -9,7 +9,7 @@
 #include "common/file.h"
 #include "common/host_fingerprint.h"
 #include "proto/convert/json.h"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 #include "tunesmith/v1/calibration.pb.h"
 
 // `tunesmith calibrate` and `calibration`, on this host and on a server.
@@ -17,7 +17,6 @@ namespace tunesmith::client {
 namespace {
 
 using server::ProcessResult;
-using server::RunProcess;
 using server::ServerProcess;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -33,10 +32,9 @@ class CalibrationCliTest : public ::testing::Test {
   }
   ProcessResult Run(std::vector<std::string> arguments,
                     std::map<std::string, std::string> environment = {}) const {
-    arguments.insert(arguments.begin(), server::BinaryPath("tunesmith"));
     environment["XDG_STATE_HOME"] = scratch_.path();
     environment["TUNESMITH_CONFIG"] = config_;
-    return RunProcess(arguments, environment);
+    return Tunesmith(std::move(arguments), environment);
   }
   // A file that import takes.
   std::string File(const std::string& id, double rate = 1e9) const {

@@ -8,7 +8,7 @@
 
 #include "client/manual.h"
 #include "common/file.h"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 namespace tunesmith::client {
 namespace {
@@ -158,21 +158,20 @@ TEST(JobCompletionTest, AsksTheServerThatIsConfigured) {
   const std::string file = scratch.File("config.yaml", "server: \"" + server.address() + "\"\n");
   for (const auto& environment : {std::map<std::string, std::string>{{"TUNESMITH_CONFIG", file}},
                                   {{"TUNESMITH_SERVER", server.address()}}}) {
-    const ProcessResult result =
-        RunProcess({BinaryPath("tunesmith"), "__complete", "jobs", "get", "jobs/"}, environment);
+    const ProcessResult result = Tunesmith({"__complete", "jobs", "get", "jobs/"}, environment);
     EXPECT_THAT(result.output, HasSubstr(made.job().name() + "\t"));
   }
 }
 
 TEST(CompletionCommandTest, OtherShellsAreRefused) {
-  const ProcessResult result = RunProcess({BinaryPath("tunesmith"), "completion", "tcsh"});
+  const ProcessResult result = Tunesmith({"completion", "tcsh"});
   EXPECT_EQ(result.status, 2);
   EXPECT_THAT(result.errors, HasSubstr("tcsh"));
 }
 
 // What is committed is what the binary knows.
 TEST(ReferenceTest, TheCommittedPageIsCurrent) {
-  const ProcessResult result = RunProcess({BinaryPath("tunesmith"), "__reference"});
+  const ProcessResult result = Tunesmith({"__reference"});
   ASSERT_EQ(result.status, 0) << result.errors;
   const auto committed = ReadFile(std::string(TUNESMITH_SOURCE_DIR) + "/docs/reference/cli.md");
   ASSERT_TRUE(committed.ok()) << committed.status();
@@ -184,7 +183,7 @@ TEST(ManPageTest, EveryPageIsCleanForMan) {
   if (RunProcess({"/usr/bin/env", "man", "--version"}).status != 0)
     GTEST_SKIP() << "man-db is not installed";
   const ScratchDirectory scratch;
-  ASSERT_EQ(RunProcess({BinaryPath("tunesmith"), "__man-pages", scratch.path()}).status, 0);
+  ASSERT_EQ(Tunesmith({"__man-pages", scratch.path()}).status, 0);
   int page_count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(scratch.path())) {
     const ProcessResult result =

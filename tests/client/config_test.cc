@@ -3,15 +3,13 @@
 
 #include "common/file.h"
 #include "nlohmann/json.hpp"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 // Settings and contexts as users have them.
 namespace tunesmith::client {
 namespace {
 
-using server::BinaryPath;
 using server::ProcessResult;
-using server::RunProcess;
 using server::ScratchDirectory;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
@@ -30,9 +28,8 @@ class ConfigTest : public ::testing::Test {
  protected:
   ProcessResult Tunesmith(std::vector<std::string> arguments,
                           std::map<std::string, std::string> environment = {}) {
-    arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
     environment.emplace("TUNESMITH_CONFIG", path_);
-    return RunProcess(arguments, environment);
+    return client::Tunesmith(std::move(arguments), environment);
   }
 
   // "VALUE from ORIGIN" of a setting.

@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <iterator>
 
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
+#include "tests/server/certificates.h"
 
 // What people see who are not let in: exit status 4 and words that name the cure.
 namespace tunesmith::client {
 namespace {
 
 using server::BinaryPath;
+using server::Certificate;
 using server::ProcessResult;
 using server::RunProcess;
 using server::ScratchDirectory;
@@ -22,17 +24,6 @@ using ::testing::Not;
 
 class CredentialsTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    certificates_ = new ScratchDirectory;
-    ASSERT_EQ(RunProcess({CERTIFICATES_SCRIPT, certificates_->path()}).status, 0);
-  }
-  static void TearDownTestSuite() {
-    delete certificates_;
-    certificates_ = nullptr;
-  }
-
-  static std::string Cert(const std::string& name) { return certificates_->path() + "/" + name; }
-
   // A file with a new token of that role, as an administrator makes it.
   std::string TokenFile(const std::string& role) {
     const ProcessResult made = RunProcess({BinaryPath("tunesmithd"), "--access-file", Access(),
@@ -46,22 +37,18 @@ class CredentialsTest : public ::testing::Test {
 
   static ProcessResult Ask(const std::string& server, std::vector<std::string> flags,
                            const std::map<std::string, std::string>& environment = {}) {
-    std::vector<std::string> arguments = {BinaryPath("tunesmith"), "--server", server, "--timeout",
-                                          "10"};
+    std::vector<std::string> arguments = {"--server", server, "--timeout", "10"};
     if (std::find(flags.begin(), flags.end(), "jobs") == flags.end()) flags.push_back("gpus");
     arguments.insert(arguments.end(), flags.begin(), flags.end());
-    return RunProcess(arguments, environment);
+    return Tunesmith(std::move(arguments), environment);
   }
   static void ExpectRefused(const ProcessResult& result, const std::string& words) {
     EXPECT_EQ(result.status, 4) << result.errors;
     EXPECT_THAT(result.errors, HasSubstr(words));
   }
 
-  static ScratchDirectory* certificates_;
   ScratchDirectory scratch_;
 };
-
-ScratchDirectory* CredentialsTest::certificates_ = nullptr;
 
 std::shared_ptr<grpc::ChannelCredentials> Trusting(const std::string& authority_path) {
   return grpc::SslCredentials(
@@ -98,20 +85,21 @@ TEST_F(CredentialsTest, ATokenDoesNotCrossTheNetworkInTheClear) {
 
 TEST_F(CredentialsTest, WhatIsWrongWithCertificatesIsToldByItsName) {
   const std::string reader = TokenFile("reader");
-  ServerProcess server(
-      scratch_.path() + "/data", {},
-      {"--access-file", Access(), "--tls-cert", Cert("server.crt"), "--tls-key", Cert("server.key"),
-       "--tls-client-ca", Cert("ca.crt"), "--tls-crl-dir", Cert("crl")},
-      "127.0.0.1:0", Trusting(Cert("ca.crt")));
+  ServerProcess server(scratch_.path() + "/data", {},
+                       {"--access-file", Access(), "--tls-cert", Certificate("server.crt"),
+                        "--tls-key", Certificate("server.key"), "--tls-client-ca",
+                        Certificate("ca.crt"), "--tls-crl-dir", Certificate("crl")},
+                       "127.0.0.1:0", Trusting(Certificate("ca.crt")));
   const auto ask = [&](std::vector<std::string> flags) {
     flags.insert(flags.end(), {"--token-file", reader});
     return Ask(server.address(), flags);
   };
-  EXPECT_EQ(ask({"--tls-ca", Cert("ca.crt")}).status, 0);
-  ExpectRefused(ask({"--tls-ca", Cert("other-ca.crt")}), "of another authority than --tls-ca");
+  EXPECT_EQ(ask({"--tls-ca", Certificate("ca.crt")}).status, 0);
+  ExpectRefused(ask({"--tls-ca", Certificate("other-ca.crt")}),
+                "of another authority than --tls-ca");
   const auto shows = [&](const std::string& name) {
-    return ask({"--tls-ca", Cert("ca.crt"), "--tls-cert", Cert(name + ".crt"), "--tls-key",
-                Cert(name + ".key")});
+    return ask({"--tls-ca", Certificate("ca.crt"), "--tls-cert", Certificate(name + ".crt"),
+                "--tls-key", Certificate(name + ".key")});
   };
   EXPECT_EQ(shows("alice").status, 0);
   ExpectRefused(shows("alice-expired"), "expired at 2020-01-02");
@@ -124,29 +112,30 @@ TEST_F(CredentialsTest, WhatIsWrongWithCertificatesIsToldByItsName) {
 
 TEST_F(CredentialsTest, ACertificateThatIsWrongForTheServerIsRefused) {
   const auto with = [](const std::string& name) {
-    return std::vector<std::string>{"--tls-cert", Cert(name + ".crt"), "--tls-key",
-                                    Cert(name + ".key")};
+    return std::vector<std::string>{"--tls-cert", Certificate(name + ".crt"), "--tls-key",
+                                    Certificate(name + ".key")};
   };
   {
     ServerProcess server(scratch_.path() + "/data", {}, with("server-other"), "127.0.0.1:0",
-                         Trusting(Cert("other-ca.crt")));
-    ExpectRefused(Ask(server.address(), {"--tls-ca", Cert("ca.crt")}), "of another authority");
+                         Trusting(Certificate("other-ca.crt")));
+    ExpectRefused(Ask(server.address(), {"--tls-ca", Certificate("ca.crt")}),
+                  "of another authority");
   }
   ServerProcess plain(scratch_.path() + "/plain");
-  const ProcessResult result = Ask(plain.address(), {"--tls-ca", Cert("ca.crt")});
+  const ProcessResult result = Ask(plain.address(), {"--tls-ca", Certificate("ca.crt")});
   EXPECT_EQ(result.status, 1);
   EXPECT_THAT(result.errors, HasSubstr("does not speak TLS; leave --tls-ca out"));
 }
 
 TEST_F(CredentialsTest, AClientWithoutACertificateIsToldThatTheServerWantsOne) {
-  const grpc::SslCredentialsOptions alice = {.pem_root_certs = Slurp(Cert("ca.crt")),
-                                             .pem_private_key = Slurp(Cert("alice.key")),
-                                             .pem_cert_chain = Slurp(Cert("alice.crt"))};
+  const grpc::SslCredentialsOptions alice = {.pem_root_certs = Slurp(Certificate("ca.crt")),
+                                             .pem_private_key = Slurp(Certificate("alice.key")),
+                                             .pem_cert_chain = Slurp(Certificate("alice.crt"))};
   ServerProcess server(scratch_.path() + "/data", {},
-                       {"--tls-cert", Cert("server.crt"), "--tls-key", Cert("server.key"),
-                        "--tls-client-ca", Cert("ca.crt")},
+                       {"--tls-cert", Certificate("server.crt"), "--tls-key",
+                        Certificate("server.key"), "--tls-client-ca", Certificate("ca.crt")},
                        "127.0.0.1:0", grpc::SslCredentials(alice));
-  ExpectRefused(Ask(server.address(), {"--tls-ca", Cert("ca.crt")}),
+  ExpectRefused(Ask(server.address(), {"--tls-ca", Certificate("ca.crt")}),
                 "hangs up on a client without a certificate");
 }
 

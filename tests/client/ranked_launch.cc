@@ -5,19 +5,13 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 namespace tunesmith::client {
 namespace {
 
 using server::BinaryPath;
 using server::ProcessResult;
-
-ProcessResult Tunesmith(std::vector<std::string> arguments,
-                        const std::map<std::string, std::string>& environment = {}) {
-  arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
-  return server::RunProcess(arguments, environment);
-}
 
 // What the run's logs say.
 std::string Logs(const std::string& run) {

@@ -3,7 +3,7 @@
 
 #include "common/file.h"
 #include "nlohmann/json.hpp"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 // explain, compare, report, export and pictures as users have them.
 namespace tunesmith::client {
@@ -18,11 +18,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-ProcessResult Tunesmith(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
-  return RunProcess(arguments);
-}
 
 std::vector<std::string> Ask(const std::string& verb, const std::vector<std::string>& more = {}) {
   std::vector<std::string> arguments = {verb,        "--offline", "--model", "SmolLM2-135M",
@@ -121,8 +116,7 @@ TEST_F(ReportTest, CompareTakesPlansAndMixes) {
   EXPECT_THAT(result.output, AllOf(HasSubstr("lora:r16"), HasSubstr("block:30"),
                                    HasSubstr("step, to the first"), HasSubstr(plan)));
   arguments.insert(arguments.end(), {"-o", "json"});
-  const auto json = nlohmann::json::parse(Tunesmith(arguments).output, nullptr, false);
-  ASSERT_FALSE(json.is_discarded());
+  const nlohmann::json json = Json(Tunesmith(arguments));
   EXPECT_EQ(json["compared"].size(), 2u);
   const ProcessResult one = Tunesmith({"compare", "--offline", "--plan", plan});
   EXPECT_EQ(one.status, 2);

@@ -5,28 +5,26 @@
 
 #include "common/file.h"
 #include "nlohmann/json.hpp"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 // recommend --runtime: exit statuses, output and the files that it writes; by the linked planner and by a server.
 namespace tunesmith::client {
 namespace {
 
-using server::BinaryPath;
 using server::ProcessResult;
-using server::RunProcess;
 using server::ScratchDirectory;
 using server::ServerProcess;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 ProcessResult Recommend(std::vector<std::string> more, const std::string& server = "") {
-  std::vector<std::string> arguments = {BinaryPath("tunesmith")};
+  std::vector<std::string> arguments;
   if (server.empty()) arguments.emplace_back("--offline");
   for (const char* argument :
        {"recommend", "--model", "Llama-2-7b-hf", "--context", "2048", "--batch", "64"})
     arguments.emplace_back(argument);
   arguments.insert(arguments.end(), more.begin(), more.end());
-  return RunProcess(arguments, {{"TUNESMITH_SERVER", server}});
+  return Tunesmith(arguments, {{"TUNESMITH_SERVER", server}});
 }
 
 const std::vector<std::string> kStudy = {"--runtime", "deepspeed", "--gpus",      "8xA100-80GB",
@@ -55,7 +53,7 @@ TEST(RuntimeCliTest, ServerAndLinkedPlannerSayTheSame) {
   const ProcessResult served = Recommend(Study({"-o", "json"}), server.address());
   EXPECT_EQ(served.status, 0) << served.errors;
   EXPECT_EQ(served.output, linked.output);
-  const nlohmann::json answer = nlohmann::json::parse(served.output)["runtime_answer"];
+  const nlohmann::json answer = Json(served)["runtime_answer"];
   EXPECT_EQ(answer["ranked"][0]["mix"]["tuning"], "RUNTIME_TUNING_LORA");
   EXPECT_EQ(answer["ranked"][0]["mix"]["zero_stage"], "2");
   EXPECT_EQ(answer["ranked"].size(), 8u);
@@ -77,8 +75,7 @@ TEST(RuntimeCliTest, PinsAreObeyed) {
       {"--runtime", "fsdp", "--gpus", "8xA100-80GB", "--method", "qlora", "--zero-stage", "3",
        "--offload", "all", "--checkpointing", "on", "--micro-batch", "2", "-o", "json"});
   EXPECT_EQ(result.status, 0) << result.errors;
-  const nlohmann::json mix =
-      nlohmann::json::parse(result.output)["runtime_answer"]["ranked"][0]["mix"];
+  const nlohmann::json mix = Json(result)["runtime_answer"]["ranked"][0]["mix"];
   EXPECT_EQ(mix["kind"], "RUNTIME_KIND_FSDP");
   EXPECT_EQ(mix["tuning"], "RUNTIME_TUNING_QLORA");
   EXPECT_EQ(mix["offload"], "RUNTIME_OFFLOAD_ALL");
@@ -87,9 +84,9 @@ TEST(RuntimeCliTest, PinsAreObeyed) {
 }
 
 TEST(RuntimeCliTest, ModelsThatOnlyOtherRuntimesHaveAndNothingFits) {
-  const ProcessResult result = RunProcess(
-      {BinaryPath("tunesmith"), "--offline", "recommend", "--runtime", "hf", "--model",
-       "falcon-180B", "--gpus", "T4", "--context", "512", "--batch", "4", "--method", "qlora"});
+  const ProcessResult result =
+      Tunesmith({"--offline", "recommend", "--runtime", "hf", "--model", "falcon-180B", "--gpus",
+                 "T4", "--context", "512", "--batch", "4", "--method", "qlora"});
   EXPECT_EQ(result.status, 3) << result.errors;
   EXPECT_THAT(result.output, HasSubstr("nothing fits"));
   EXPECT_THAT(result.output, HasSubstr("T4 has no bf16"));

@@ -2,15 +2,13 @@
 #include <gtest/gtest.h>
 
 #include "nlohmann/json.hpp"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 // tunesmith size, and recommend with prices and clusters: exit statuses and output, by the linked planner and by a server.
 namespace tunesmith::client {
 namespace {
 
-using server::BinaryPath;
 using server::ProcessResult;
-using server::RunProcess;
 using server::ScratchDirectory;
 using server::ServerProcess;
 using ::testing::HasSubstr;
@@ -19,31 +17,25 @@ using ::testing::Not;
 
 using Arguments = std::vector<std::string>;
 
-ProcessResult Tunesmith(const std::string& command, const Arguments& more,
-                        const std::string& server = "") {
-  Arguments arguments = {BinaryPath("tunesmith"), command};
-  if (server.empty()) arguments.insert(arguments.begin() + 1, "--offline");
+ProcessResult Ask(const std::string& command, const Arguments& more,
+                  const std::string& server = "") {
+  Arguments arguments = {command};
+  if (server.empty()) arguments.insert(arguments.begin(), "--offline");
   arguments.insert(arguments.end(), {"--model", "SmolLM2-135M", "--batch", "32"});
   arguments.insert(arguments.end(), more.begin(), more.end());
-  return RunProcess(arguments, {{"TUNESMITH_SERVER", server}});
+  return Tunesmith(arguments, {{"TUNESMITH_SERVER", server}});
 }
 
 ProcessResult Size(Arguments more, const std::string& server = "") {
   more.insert(more.begin(), {"--context", "512", "--method", "lora"});
-  return Tunesmith("size", more, server);
-}
-
-nlohmann::json Json(const ProcessResult& result) {
-  const auto json = nlohmann::json::parse(result.output, nullptr, false);
-  EXPECT_FALSE(json.is_discarded()) << result.output << result.errors;
-  return json;
+  return Ask("size", more, server);
 }
 
 // Hours of the only count of devices that is asked about.
 double Hours(const char* devices) {
   const ProcessResult result =
-      Tunesmith("recommend", {"--context", "512", "--method", "lora", "--gpus", devices,
-                              "--dataset-tokens", "1000000000", "-o", "json"});
+      Ask("recommend", {"--context", "512", "--method", "lora", "--gpus", devices,
+                        "--dataset-tokens", "1000000000", "-o", "json"});
   EXPECT_EQ(result.status, 0) << result.errors;
   return Json(result)["ranked"][0]["prediction"]["time"]["total_hours"].get<double>();
 }
@@ -117,24 +109,24 @@ TEST(SizeCliTest, PricesMayBeAFile) {
 
 TEST(SizeCliTest, LongestContextSaysWhatBinds) {
   const ProcessResult whole =
-      Tunesmith("size", {"--longest-context", "--method", "lora", "--gpus", "A100-80GB"});
+      Ask("size", {"--longest-context", "--method", "lora", "--gpus", "A100-80GB"});
   EXPECT_EQ(whole.status, 0) << whole.errors;
   EXPECT_THAT(whole.output, HasSubstr("longest context: 8192 tokens"));
   EXPECT_THAT(whole.output, HasSubstr("The model's own limit binds, not memory: 8192 tokens."));
   const Arguments little = {"--longest-context", "--method",        "lora",   "--gpus",
                             "A100-80GB",         "--memory-budget", "1060MiB"};
-  const ProcessResult result = Tunesmith("size", little);
+  const ProcessResult result = Ask("size", little);
   EXPECT_EQ(result.status, 0) << result.errors;
   EXPECT_THAT(result.output, HasSubstr("tokens the smallest mix needs"));
   Arguments as_json = little;
   as_json.insert(as_json.end(), {"-o", "json"});
-  const nlohmann::json answer = Json(Tunesmith("size", as_json))["longest_context"];
+  const nlohmann::json answer = Json(Ask("size", as_json))["longest_context"];
   const int64_t context = std::stoll(answer["context"].get<std::string>());
   EXPECT_EQ(context % 256, 0);
   for (const int64_t at : {context, context + 256}) {
-    const ProcessResult there = Tunesmith(
-        "recommend", {"--context", std::to_string(at), "--documents-per-row", "64", "--method",
-                      "lora", "--gpus", "A100-80GB", "--memory-budget", "1060MiB"});
+    const ProcessResult there =
+        Ask("recommend", {"--context", std::to_string(at), "--documents-per-row", "64", "--method",
+                          "lora", "--gpus", "A100-80GB", "--memory-budget", "1060MiB"});
     EXPECT_EQ(there.status, at == context ? 0 : 3) << at << there.errors;
   }
 }
@@ -148,7 +140,7 @@ TEST(SizeCliTest, ServerAndLinkedPlannerSayTheSame) {
   EXPECT_EQ(served.status, 0) << served.errors;
   EXPECT_EQ(served.output, Size(counts).output);
   const Arguments context = {"--longest-context", "--gpus", "L4", "-o", "json"};
-  EXPECT_EQ(Tunesmith("size", context, server.address()).output, Tunesmith("size", context).output);
+  EXPECT_EQ(Ask("size", context, server.address()).output, Ask("size", context).output);
   const ProcessResult bad = Size({"--gpus", "H10", "--max-devices", "4"}, server.address());
   EXPECT_EQ(bad.status, 7);
   EXPECT_THAT(bad.errors, HasSubstr("did you mean"));
@@ -192,16 +184,16 @@ TEST(SizeCliTest, RecommendTellsTheCostWhereAPriceIsGiven) {
   const Arguments asked = WithData({"--context", "512", "--gpus", "2xL4"});
   Arguments priced = asked;
   priced.insert(priced.end(), {"--price", "0.7"});
-  EXPECT_THAT(Tunesmith("recommend", priced).output, HasSubstr("device-hours, cost "));
-  EXPECT_THAT(Tunesmith("recommend", asked).output, Not(HasSubstr("cost")));
+  EXPECT_THAT(Ask("recommend", priced).output, HasSubstr("device-hours, cost "));
+  EXPECT_THAT(Ask("recommend", asked).output, Not(HasSubstr("cost")));
   priced.insert(priced.end(), {"-o", "json"});
-  for (const nlohmann::json& mix : Json(Tunesmith("recommend", priced))["ranked"]) {
+  for (const nlohmann::json& mix : Json(Ask("recommend", priced))["ranked"]) {
     const double hours = mix["prediction"]["time"]["total_hours"].get<double>();
     EXPECT_DOUBLE_EQ(mix["device_hours"].get<double>(), 2 * hours);
     EXPECT_DOUBLE_EQ(mix["cost"].get<double>(), 2 * hours * 0.7);
   }
   const ProcessResult unsized =
-      Tunesmith("recommend", {"--context", "512", "--gpus", "L4", "--price", "1"});
+      Ask("recommend", {"--context", "512", "--gpus", "L4", "--price", "1"});
   EXPECT_EQ(unsized.status, 2);
   EXPECT_THAT(unsized.errors, HasSubstr("--price needs the size of the data set"));
 }
@@ -213,13 +205,13 @@ TEST(SizeCliTest, AClusterIsAskedKindByKind) {
     {"name": "b", "device": "L4", "device_count": 4, "network_gigabits_per_second": 100,
      "host_memory_gib": 64}]})");
   const Arguments asked = {"--context", "512", "--cluster", path};
-  const ProcessResult both = Tunesmith("recommend", asked);
+  const ProcessResult both = Ask("recommend", asked);
   EXPECT_EQ(both.status, 0) << both.errors;
   EXPECT_THAT(both.output, HasSubstr("== 2 nodes of 2 x H100-SXM\n"));
   EXPECT_THAT(both.output, HasSubstr("== a node of 4 x L4\n"));
   Arguments as_json = asked;
   as_json.insert(as_json.end(), {"-o", "json"});
-  const nlohmann::json answers = Json(Tunesmith("recommend", as_json));
+  const nlohmann::json answers = Json(Ask("recommend", as_json));
   ASSERT_EQ(answers.size(), 2u);
   EXPECT_EQ(answers[0]["inputs"]["devices"]["network_bytes_per_second"], 50e9);
   EXPECT_EQ(answers[1]["inputs"]["host_memory_budget_bytes"], std::to_string(int64_t{16} << 30));
@@ -234,7 +226,7 @@ TEST(SizeCliTest, AClusterIsAskedKindByKind) {
   const std::string bad = scratch.File("bad.json", R"({"nodes": [
     {"name": "a", "device": "H100", "network_gigabits_per_second": 400},
     {"name": "gpu7", "device": "H100"}]})");
-  const ProcessResult refused = Tunesmith("recommend", {"--context", "512", "--cluster", bad});
+  const ProcessResult refused = Ask("recommend", {"--context", "512", "--cluster", bad});
   EXPECT_EQ(refused.status, 2);
   EXPECT_THAT(refused.errors, HasSubstr("node 2 'gpu7' has no network"));
 }
@@ -249,8 +241,8 @@ TEST(SizeCliTest, APlanOfTheChoiceIsWritten) {
 
 TEST(SizeCliTest, MoreDevicesAreOfferedWhereNothingFits) {
   const ProcessResult result =
-      RunProcess({BinaryPath("tunesmith"), "--offline", "recommend", "--model", "Llama-3.1-8B",
-                  "--context", "4096", "--gpus", "A100-80GB", "--method", "full", "--batch", "16"});
+      Tunesmith({"--offline", "recommend", "--model", "Llama-3.1-8B", "--context", "4096", "--gpus",
+                 "A100-80GB", "--method", "full", "--batch", "16"});
   EXPECT_EQ(result.status, 3) << result.errors;
   EXPECT_THAT(result.output, HasSubstr("devices instead of 1."));
 }

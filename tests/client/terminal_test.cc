@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "absl/time/clock.h"
-#include "tests/server/server_process.h"
+#include "tests/client/command.h"
 
 // Watching and waiting for jobs, as on a terminal and as in scripts.
 namespace tunesmith::client {
@@ -14,7 +14,6 @@ namespace {
 
 using server::BinaryPath;
 using server::ProcessResult;
-using server::RunProcess;
 using server::ScratchDirectory;
 using server::ServerProcess;
 using ::testing::AllOf;
@@ -76,9 +75,8 @@ class TerminalTest : public ::testing::Test {
   }
 
   ProcessResult Ask(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), BinaryPath("tunesmith"));
     arguments.insert(arguments.end(), {"--server", server_.address()});
-    return RunProcess(arguments);
+    return Tunesmith(std::move(arguments));
   }
 
   ScratchDirectory scratch_;

@@ -8,7 +8,6 @@
 
 #include "absl/time/clock.h"
 #include "common/private_file.h"
-#include "google/protobuf/descriptor.h"
 #include "server/call_watch.h"
 #include "server/security/access_list.h"
 #include "server/security/call_limits.h"
@@ -16,9 +15,11 @@
 #include "server/security/path_roots.h"
 #include "server/security/roles.h"
 #include "server/security/token.h"
+#include "tests/server/api_calls.h"
+#include "tests/server/certificates.h"
 #include "tests/server/server_process.h"
 
-// The parts of the door by themselves. The server as a whole is attacked in security_test.cc.
+// The parts of the door by themselves. The server as a whole is attacked in security_access_test.cc and those beside it.
 namespace tunesmith::server {
 namespace {
 
@@ -30,22 +31,10 @@ const std::string kHash = HashText(HashToken("a token"));
 std::string Refusal(const absl::Status& status) { return std::string(status.message()); }
 
 TEST(RolesTest, TheTableHasEveryMethodOfEveryService) {
-  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  int service_count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(PROTO_DIR)) {
-    if (entry.path().extension() != ".proto") continue;
-    const std::string name = "tunesmith/v1/" + entry.path().filename().string();
-    const auto* file = pool->FindFileByName(name);
-    for (int s = 0; file != nullptr && s < file->service_count(); ++s) {
-      ++service_count;
-      for (int m = 0; m < file->service(s)->method_count(); ++m) {
-        const std::string method =
-            "/" + file->service(s)->full_name() + "/" + file->service(s)->method(m)->name();
-        EXPECT_TRUE(HasRole(method)) << method << " needs a line in server/security/roles.cc";
-      }
-    }
-  }
-  EXPECT_GE(service_count, 4);
+  for (const auto* method : AllMethods())
+    EXPECT_TRUE(HasRole(PathOf(*method)))
+        << PathOf(*method) << " needs a line in server/security/roles.cc";
+  EXPECT_GE(AllServices().size(), 4u);
 }
 
 TEST(RolesTest, AMethodThatTheTableDoesNotHaveNeedsAnAdmin) {
@@ -233,12 +222,10 @@ TEST(ListenersTest, BeyondLoopbackNeedsTlsAndAnAccessFileOrInsecure) {
 }
 
 TEST(ListenersTest, ClientCertificatesBeyondLoopbackNeedTheirRolesTold) {
-  const ScratchDirectory certificates;
-  ASSERT_EQ(RunProcess({CERTIFICATES_SCRIPT, certificates.path()}).status, 0);
   ListenOptions options{.addresses = {"0.0.0.0:1"},
-                        .tls = {.certificate_path = certificates.path() + "/server.crt",
-                                .key_path = certificates.path() + "/server.key",
-                                .client_authority_path = certificates.path() + "/ca.crt",
+                        .tls = {.certificate_path = Certificate("server.crt"),
+                                .key_path = Certificate("server.key"),
+                                .client_authority_path = Certificate("ca.crt"),
                                 .revocation_directory = {}}};
   EXPECT_THAT(Refusal(PlanListeners(options).status()),
               HasSubstr("without --access-file: it says what each client may do"));

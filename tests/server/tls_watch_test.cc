@@ -8,9 +8,10 @@
 
 #include "absl/time/clock.h"
 #include "server/operations/server_metrics.h"
+#include "tests/server/certificates.h"
 #include "tests/server/server_process.h"
 
-// Which of the TLS files that lie there are served. (Over the wire: security_test.)
+// Which of the TLS files that lie there are served. (Over the wire: security_tls_test.)
 namespace tunesmith::server {
 namespace {
 
@@ -20,8 +21,6 @@ using ::testing::HasSubstr;
 class TlsWatchTest : public ::testing::Test {
  protected:
   TlsWatchTest() {
-    const ProcessResult made = RunProcess({CERTIFICATES_SCRIPT, certificates_.path()});
-    EXPECT_EQ(made.status, 0) << made.errors;
     Install("server");
     fs::create_directories(Lists());
   }
@@ -30,13 +29,13 @@ class TlsWatchTest : public ::testing::Test {
   std::string Lists() const { return Live("crl"); }
   void Install(const std::string& from) const {
     for (const char* end : {".key", ".crt"})
-      fs::copy_file(certificates_.path() + "/" + from + end, Live("server") + end,
+      fs::copy_file(Certificate(from + end), Live("server") + end,
                     fs::copy_options::overwrite_existing);
   }
   std::unique_ptr<TlsWatch> Watch() {
     auto watch = TlsWatch::Start({.certificate_path = Live("server.crt"),
                                   .key_path = Live("server.key"),
-                                  .client_authority_path = certificates_.path() + "/ca.crt",
+                                  .client_authority_path = Certificate("ca.crt"),
                                   .revocation_directory = Lists()},
                                  [this](const std::string& line) {
                                    std::lock_guard lock(mutex_);
@@ -56,7 +55,6 @@ class TlsWatchTest : public ::testing::Test {
     return Log();
   }
 
-  ScratchDirectory certificates_;
   ScratchDirectory live_;
   std::mutex mutex_;
   std::vector<std::string> log_;
@@ -72,7 +70,7 @@ TEST_F(TlsWatchTest, TheMetricTellsOfWhatIsServed) {
   EXPECT_THAT(AwaitLog(1).front(), HasSubstr("TLS stays as it was"));
   CollectCertificate(metrics, watch->copies().certificate_path);
   EXPECT_EQ(metrics.Text(), before) << "an expired certificate lies there and is not served";
-  EXPECT_EQ(Slurp(watch->copies().certificate_path), Slurp(certificates_.path() + "/server.crt"));
+  EXPECT_EQ(Slurp(watch->copies().certificate_path), Slurp(Certificate("server.crt")));
 }
 
 // What it lacked was not in the files.
@@ -85,8 +83,7 @@ TEST_F(TlsWatchTest, WhatWasRefusedIsTriedAgain) {
   EXPECT_EQ(Log().size(), 1u) << "what lasts is told once";
   fs::rename(Live("away"), Lists());
   EXPECT_THAT(AwaitLog(2).back(), HasSubstr("were taken up"));
-  EXPECT_EQ(Slurp(watch->copies().certificate_path),
-            Slurp(certificates_.path() + "/server-other.crt"));
+  EXPECT_EQ(Slurp(watch->copies().certificate_path), Slurp(Certificate("server-other.crt")));
 }
 
 }  // namespace

@@ -1,17 +1,11 @@
 #include "trainer/job/run_job.h"
 
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_format.h"
-#include "common/file.h"
 #include "common/median.h"
 #include "common/meminfo.h"
 #include "common/numbers.h"
@@ -19,12 +13,12 @@
 #include "common/text.h"
 #include "trainer/comm/rank_loss.h"
 #include "trainer/cuda/cuda_context.h"
+#include "trainer/job/announcement.h"
 #include "trainer/job/checkpoint.h"
+#include "trainer/job/job_output.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
 #include "trainer/job/job_world.h"
-#include "trainer/job/merge_adapter.h"
-#include "trainer/job/model_card.h"
 #include "trainer/job/rank_group.h"
 #include "trainer/job/run_limits.h"
 #include "trainer/job/save_result.h"
@@ -53,10 +47,11 @@ class JobRunner {
       : setup_(std::move(setup)), ranks_(ranks), reporter_(reporter), stop_(stop) {}
 
   absl::StatusOr<v1::JobExit> Run() {
-    step_count_ = StepCountOf(setup_.spec.training(), setup_.data.training, Rows());
+    step_count_ =
+        StepCountOf(training(), setup_.data.training, setup_.plan.question.workload.rows_per_step);
     TUNESMITH_RETURN_IF_ERROR(Announce());
     TUNESMITH_RETURN_IF_ERROR(Resume());
-    TUNESMITH_RETURN_IF_ERROR(PrepareOutput());
+    if (ranks_.is_first()) TUNESMITH_RETURN_IF_ERROR(PrepareOutput(Output()));
     if (state_.step == 0) {
       TUNESMITH_ASSIGN_OR_RETURN(loss_before_, EvaluateHeldOut());
       TUNESMITH_RETURN_IF_ERROR(Sample());
@@ -74,56 +69,14 @@ class JobRunner {
 
  private:
   const planner::Mix& mix() const { return setup_.plan.prediction.mix; }
-  int64_t Rows() const {
-    return mix().micro_batch * mix().accumulation_count * mix().data_parallel;
-  }
   const v1::Training& training() const { return setup_.spec.training(); }
+  std::string Output() const { return OutputDirectory(setup_.spec, reporter_.run_directory()); }
 
   absl::Status Announce() {
-    const Loader& data = setup_.data.training;
-    const int64_t context = setup_.plan.question.workload.context;
-    const double filled = static_cast<double>(data.token_count()) /
-                          static_cast<double>(data.rows_in_epoch() * context);
-    TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-        v1::LOG_SEVERITY_INFO,
-        StrCat("plan: ", planner::FormatMix(mix()), "; data: ", data.document_count(),
-               " documents, ", data.token_count(), " tokens, ", data.predicted_token_count(),
-               " of them learned, in ", data.rows_in_epoch(), " rows of ", context, " (",
-               absl::StrFormat("%.1f", 100 * filled), " % filled); ", step_count_, " steps of ",
-               Rows(), " rows")));
-    if (setup_.data.skipped_row_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(setup_.data.skipped_row_count, " rows could not be used and were skipped")));
-    if (setup_.data.held_out_document_count > 0)
-      TUNESMITH_RETURN_IF_ERROR(
-          reporter_.Log(v1::LOG_SEVERITY_INFO, StrCat("held out: ", HeldOutText(setup_.data))));
-    if (data.unlearned_document_count() > 0)
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.unlearned_document_count(),
-                 " documents have no token to learn within the context and are left out")));
-    if (data.masked_document_count() > 0) {
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.masked_document_count(), " documents have more tokens to predict than the ",
-                 setup_.plan.question.workload.loss_token_capacity,
-                 " of a row that the plan allows: ", data.masked_token_count(), " of ",
-                 data.predicted_token_count() + data.masked_token_count(),
-                 " are not learned; a plan with a larger --loss-tokens-per-row would learn them")));
-    }
-    if (data.dropped_document_count() > 0) {
-      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(
-          v1::LOG_SEVERITY_WARNING,
-          StrCat(data.dropped_document_count(),
-                 " documents are longer than the context and were dropped; a longer context would "
-                 "keep them")));
-    }
-    if (data.cut_document_count() == 0) return absl::OkStatus();
-    return reporter_.Log(
-        v1::LOG_SEVERITY_WARNING,
-        StrCat(data.cut_document_count(), " documents are longer than the context and were cut (",
-               data.cut_token_count(), " tokens left out); a longer context would keep them"));
+    for (const LogLine& line :
+         AnnouncementOf(mix(), setup_.plan.question.workload, setup_.data, step_count_))
+      TUNESMITH_RETURN_IF_ERROR(reporter_.Log(line.severity, line.text));
+    return absl::OkStatus();
   }
 
   absl::Status Resume() {
@@ -138,20 +91,6 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(setup_.data.training.Restore(state_.loader));
     return reporter_.Log(v1::LOG_SEVERITY_INFO,
                          StrCat("goes on from the checkpoint of step ", state_.step));
-  }
-
-  std::string OutputDirectory() const {
-    if (!setup_.spec.output_dir().empty()) return setup_.spec.output_dir();
-    return convert::InDirectory(reporter_.run_directory(), convert::kOutputDirectory);
-  }
-
-  // The output directory is looked at before the first step, so that no training ends where nothing can be written.
-  absl::Status PrepareOutput() {
-    if (!ranks_.is_first()) return absl::OkStatus();
-    const std::string output = OutputDirectory();
-    TUNESMITH_RETURN_IF_ERROR(MakeDirectories(output));
-    if (access(output.c_str(), W_OK) == 0) return absl::OkStatus();
-    return absl::ErrnoToStatus(errno, StrCat("cannot write into the output directory ", output));
   }
 
   absl::Status TakeStep() {
@@ -333,60 +272,18 @@ class JobRunner {
       loss_after = state_.history.best()->loss;
     }
     TUNESMITH_RETURN_IF_ERROR(Sample());
-    const std::string output = OutputDirectory();
     TUNESMITH_RETURN_IF_ERROR(
-        SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), output));
-    if (ranks_.is_first()) {
-      if (setup_.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(output));
-      TUNESMITH_RETURN_IF_ERROR(WriteCard(output, output_step, loss_after));
-    }
+        SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), Output()));
+    if (ranks_.is_first())
+      TUNESMITH_RETURN_IF_ERROR(CompleteOutput(CardOf(output_step, loss_after), Output()));
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_SUCCEEDED);
     exit.set_last_step(state_.step);
-    TUNESMITH_ASSIGN_OR_RETURN(*exit.mutable_summary(), SummaryOf(output, output_step, loss_after));
+    TUNESMITH_ASSIGN_OR_RETURN(*exit.mutable_summary(), SummaryOf(output_step, loss_after));
     v1::Event event;
     *event.mutable_finished() = exit.summary();
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
     return exit;
-  }
-
-  absl::StatusOr<v1::Finished> SummaryOf(const std::string& output, int64_t output_step,
-                                         const std::optional<double>& loss_after) {
-    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
-                               setup_.session->executor().arena().CountUsedBytes());
-    v1::Finished summary;
-    summary.set_step(state_.step);
-    if (loss_before_) summary.set_held_out_loss_before(*loss_before_);
-    if (loss_after) summary.set_held_out_loss_after(*loss_after);
-    summary.set_predicted_arena_bytes(setup_.plan.prediction.memory.arena_bytes);
-    summary.set_used_arena_bytes(used_bytes);
-    summary.set_predicted_step_seconds(setup_.plan.prediction.time.step_seconds);
-    summary.set_measured_step_seconds(SteadyStepSeconds());
-    summary.set_adapter_dir(output);
-    if (setup_.spec.merge_output()) summary.set_merged_dir(MergedDirectory(output));
-    summary.set_token_count(state_.token_count);
-    summary.set_final_loss(last_loss_);
-    summary.set_peak_resident_bytes(PeakResidentBytes());
-    summary.set_skipped_row_count(setup_.data.skipped_row_count);
-    summary.set_output_step(output_step);
-    summary.set_stopped_early(state_.step < step_count_);
-    summary.set_held_out_document_count(setup_.data.held_out_document_count);
-    summary.set_held_out_share(setup_.data.held_out_share);
-    return summary;
-  }
-
-  static std::string MergedDirectory(const std::string& output) { return output + "/merged"; }
-
-  // The base model with the adapter that was just written.
-  absl::Status SaveMerged(const std::string& output) const {
-    TUNESMITH_ASSIGN_OR_RETURN(Adapter adapter, ReadAdapter(output));
-    const BaseForm form = adapter.base_form;
-    TUNESMITH_ASSIGN_OR_RETURN(auto base, OpenWeights(setup_.spec, setup_.plan.question.model));
-    TUNESMITH_ASSIGN_OR_RETURN(const auto merged,
-                               MergeAdapter(std::move(base), form, std::move(adapter)));
-    const bool bf16 = mix().precision == planner::Precision::kBf16;
-    return SaveModel(*merged, setup_.spec.model_path(), bf16 ? DType::kBF16 : DType::kF32,
-                     MergedDirectory(output));
   }
 
   // What is written is what the model was after `step`.
@@ -398,23 +295,40 @@ class JobRunner {
                                 state_.step, " steps, is written"));
   }
 
-  // The model card, and the chat template that the job's conversations were written by, where it is not the model's own.
-  absl::Status WriteCard(const std::string& output, int64_t output_step,
-                         const std::optional<double>& loss_after) const {
-    if (!setup_.spec.chat_template_path().empty()) {
-      TUNESMITH_ASSIGN_OR_RETURN(const std::string source,
-                                 ReadFile(setup_.spec.chat_template_path()));
-      TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(output + "/chat_template.jinja", source));
-    }
-    return WriteFileAtomically(output + "/README.md",
-                               FormatModelCard({.plan = setup_.plan,
-                                                .spec = setup_.spec,
-                                                .data = setup_.data,
-                                                .step_count = output_step,
-                                                .token_count = state_.token_count,
-                                                .final_loss = last_loss_,
-                                                .held_out_loss_before = loss_before_,
-                                                .held_out_loss_after = loss_after}));
+  ModelCard CardOf(int64_t output_step, const std::optional<double>& loss_after) const {
+    return {.plan = setup_.plan,
+            .spec = setup_.spec,
+            .data = setup_.data,
+            .step_count = output_step,
+            .token_count = state_.token_count,
+            .final_loss = last_loss_,
+            .held_out_loss_before = loss_before_,
+            .held_out_loss_after = loss_after};
+  }
+
+  absl::StatusOr<v1::Finished> SummaryOf(int64_t output_step,
+                                         const std::optional<double>& loss_after) {
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t used_bytes,
+                               setup_.session->executor().arena().CountUsedBytes());
+    v1::Finished summary;
+    summary.set_step(state_.step);
+    if (loss_before_) summary.set_held_out_loss_before(*loss_before_);
+    if (loss_after) summary.set_held_out_loss_after(*loss_after);
+    summary.set_predicted_arena_bytes(setup_.plan.prediction.memory.arena_bytes);
+    summary.set_used_arena_bytes(used_bytes);
+    summary.set_predicted_step_seconds(setup_.plan.prediction.time.step_seconds);
+    summary.set_measured_step_seconds(SteadyStepSeconds());
+    summary.set_adapter_dir(Output());
+    if (setup_.spec.merge_output()) summary.set_merged_dir(MergedDirectory(Output()));
+    summary.set_token_count(state_.token_count);
+    summary.set_final_loss(last_loss_);
+    summary.set_peak_resident_bytes(PeakResidentBytes());
+    summary.set_skipped_row_count(setup_.data.skipped_row_count);
+    summary.set_output_step(output_step);
+    summary.set_stopped_early(state_.step < step_count_);
+    summary.set_held_out_document_count(setup_.data.held_out_document_count);
+    summary.set_held_out_share(setup_.data.held_out_share);
+    return summary;
   }
 
   // The median step, the first left out: it touches its memory for the first time.

@@ -34,6 +34,7 @@
 #include "tests/benchmarks/soak/growth.h"
 #include "tests/benchmarks/soak/visitors.h"
 #include "tests/benchmarks/wire_mutations.h"
+#include "tests/server/api_calls.h"
 #include "tests/server/http_reader.h"
 #include "tests/server/process_use.h"
 #include "tests/server/slurm_cluster.h"

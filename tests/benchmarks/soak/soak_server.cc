@@ -12,6 +12,7 @@
 #include "proto/convert/data_directory.h"
 #include "proto/convert/run_directory.h"
 #include "server/security/token.h"
+#include "tests/server/certificates.h"
 
 namespace tunesmith::server {
 namespace {
@@ -23,8 +24,6 @@ constexpr char kLoopback[] = "127.0.0.1:";
 }  // namespace
 
 SoakServer::SoakServer(std::vector<std::string> flags) : flags_(std::move(flags)) {
-  const ProcessResult made = RunProcess({CERTIFICATES_SCRIPT, certificates_.path()});
-  EXPECT_EQ(made.status, 0) << made.errors;
   Install("server", "server");
   token_ = NewToken().value();
   const std::string access = scratch_.path() + "/access";
@@ -40,7 +39,7 @@ std::string SoakServer::DatabasePath() const {
 
 std::shared_ptr<grpc::ChannelCredentials> SoakServer::Credentials() const {
   return grpc::CompositeChannelCredentials(
-      grpc::SslCredentials({.pem_root_certs = Slurp(certificates_.path() + "/ca.crt"),
+      grpc::SslCredentials({.pem_root_certs = Slurp(Certificate("ca.crt")),
                             .pem_private_key = {},
                             .pem_cert_chain = {}}),
       grpc::AccessTokenCredentials(token_));
@@ -84,8 +83,7 @@ void SoakServer::Kill() {
 void SoakServer::Install(const std::string& certificate, const std::string& key) const {
   const auto put = [&](const std::string& from, const std::string& name) {
     const std::string path = scratch_.path() + "/" + name;
-    fs::copy_file(certificates_.path() + "/" + from, path + ".new",
-                  fs::copy_options::overwrite_existing);
+    fs::copy_file(Certificate(from), path + ".new", fs::copy_options::overwrite_existing);
     fs::rename(path + ".new", path);
   };
   put(certificate + ".crt", "server.crt");

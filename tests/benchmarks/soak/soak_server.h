@@ -39,7 +39,6 @@ class SoakServer {
   std::shared_ptr<grpc::ChannelCredentials> Credentials() const;
 
   ScratchDirectory scratch_;
-  ScratchDirectory certificates_;
   const std::vector<std::string> flags_;
   std::string token_;
   int port_ = 0;

@@ -413,36 +413,25 @@ TEST(AdamW, NamesWhatDoesNotFit) {
   CpuContext context;
   HostTensor<float> p({4}), wrong({5}), clip({1});
   auto scalars = StepScalars(1);
-  ExpectInvalid(AdamW(context, {.gradient = wrong,
-                                .clip_factor = clip,
-                                .step_scalars = scalars,
-                                .parameter = p,
-                                .moment1 = p,
-                                .moment2 = p}),
-                "adamw: gradient is (5) f32, expected (4) f32");
-  ExpectInvalid(AdamW(context, {.gradient = p,
-                                .clip_factor = clip,
-                                .step_scalars = p,
-                                .parameter = p,
-                                .moment1 = p,
-                                .moment2 = p}),
-                "adamw: step_scalars");
-  ExpectInvalid(AdamW(context, {.gradient = p,
-                                .clip_factor = clip,
-                                .step_scalars = scalars,
-                                .parameter = p,
-                                .moment1 = p,
-                                .moment2 = p,
-                                .master = wrong}),
-                "adamw: master");
+  const AdamWArgs fits = {.gradient = p,
+                          .clip_factor = clip,
+                          .step_scalars = scalars,
+                          .parameter = p,
+                          .moment1 = p,
+                          .moment2 = p};
+  AdamWArgs args = fits;
+  args.gradient = wrong;
+  ExpectInvalid(AdamW(context, args), "adamw: gradient is (5) f32, expected (4) f32");
+  args = fits;
+  args.step_scalars = p;
+  ExpectInvalid(AdamW(context, args), "adamw: step_scalars");
+  args = fits;
+  args.master = wrong;
+  ExpectInvalid(AdamW(context, args), "adamw: master");
   HostTensor<uint8_t> codes({4});
-  ExpectInvalid(AdamW(context, {.gradient = p,
-                                .clip_factor = clip,
-                                .step_scalars = scalars,
-                                .parameter = p,
-                                .moment1 = codes,
-                                .moment2 = codes}),
-                "adamw: moment1_scale");
+  args = fits;
+  args.moment1 = args.moment2 = codes;
+  ExpectInvalid(AdamW(context, args), "adamw: moment1_scale");
   HostTensor<Bf16> narrow({4});
   ExpectInvalid(
       Sgd(context,
