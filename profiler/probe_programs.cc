@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "planner/answer/candidates.h"
 #include "planner/model/model_tensors.h"
 #include "planner/program/layer_parameters.h"
 
@@ -38,7 +39,8 @@ planner::ProgramInputs InputsOf(const ModelSpec& model, const Shape& shape,
   in.mix = {.method = shape.method,
             .lora = {.rank = shape.rank, .targets = AllProjections(model)},
             .precision = precision,
-            .attention = shape.attention,
+            .attention = planner::HasEagerAttention(backend, precision) ? shape.attention
+                                                                        : AttentionKernel::kFlash,
             .loss = planner::LossKernel::kChunked,
             .micro_batch = shape.micro_batch,
             .accumulation_count = shape.accumulation};

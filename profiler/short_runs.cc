@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "common/random.h"
+#include "planner/answer/candidates.h"
 #include "planner/model/model_tensors.h"
 #include "planner/program/build_program.h"
 #include "planner/program/memory_plan.h"
@@ -144,6 +145,8 @@ planner::ProgramInputs DrawRun(Draws& draws, planner::Precision precision,
   planner::ProgramInputs in;
   in.model = DrawModel(draws, cpu);
   in.mix = DrawMix(draws, precision);
+  if (!planner::HasEagerAttention(backend, precision))
+    in.mix.attention = planner::AttentionKernel::kFlash;
   in.workload = {.context = DrawContext(draws, cpu),
                  .rows_per_step = in.mix.micro_batch * in.mix.accumulation_count,
                  .evaluates = false,

@@ -164,6 +164,10 @@ Backend BackendOf(const Hardware& hardware) {
           .compute_capability = hardware.compute_capability};
 }
 
+bool HasEagerAttention(const Backend& backend, Precision precision) {
+  return backend.kind == BackendKind::kCuda || precision == Precision::kFp32;
+}
+
 Precision PrecisionOf(const Question& question) {
   return question.precision.value_or(UsualPrecision(question.devices.hardware));
 }
@@ -216,10 +220,8 @@ std::vector<Mix> FamiliesOf(const Question& question) {
     for (AttentionKernel attention : attention_kernels) {
       for (LossKernel loss : OnlyPinned({LossKernel::kFull, LossKernel::kChunked}, pinned.loss)) {
         for (const BatchSplit& batch : batches) {
-          // The CPU's baseline kernel is not built for narrow storage.
           if (attention == AttentionKernel::kEager && !pinned.attention &&
-              PrecisionOf(question) == Precision::kBf16 &&
-              BackendOf(question.devices.hardware).kind == BackendKind::kCpu)
+              !HasEagerAttention(BackendOf(question.devices.hardware), PrecisionOf(question)))
             continue;
           // One chunk holds everything: the two loss kernels are the same program.
           if (loss == LossKernel::kChunked && !pinned.loss &&

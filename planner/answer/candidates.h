@@ -17,6 +17,9 @@ Links LinksOf(const DeviceGroup& devices);
 
 Backend BackendOf(const Hardware& hardware);
 
+// Whether the trainer's eager attention runs there: the CPU's is not built for narrow storage.
+bool HasEagerAttention(const Backend& backend, Precision precision);
+
 // How many ranks may share a micro-batch, ascending: what is pinned, else numbers whose groups lie in one node, and where none of these divides the question's
 // rows as it must, others. Empty: the question cannot be met.
 std::vector<int64_t> SequenceParallelsOf(const Question& question);

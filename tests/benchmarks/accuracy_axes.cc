@@ -46,6 +46,14 @@ PointAxes OfCpus() {
           .measures_pace = true};
 }
 
+PointAxes OfCpusInBf16() {
+  PointAxes axes = OfCpus();
+  axes.states = {OptimizerState::kFp32, OptimizerState::kBf16};
+  axes.attention = {AttentionKernel::kFlash};  // the other is not built for bf16
+  axes.precision = planner::Precision::kBf16;
+  return axes;
+}
+
 // Models that people fine-tune on one GPU, other than the one whose shapes the calibration runs (deploy/bundle/gpu-check). A point takes six steps and some tenths of a
 // second to set up.
 PointAxes OfGpus() {
@@ -91,10 +99,11 @@ PointAxes OfEmulation() {
 
 absl::StatusOr<PointAxes> AxesOf(std::string_view name) {
   if (name == "cpu") return OfCpus();
+  if (name == "cpu-bf16") return OfCpusInBf16();
   if (name == "gpu") return OfGpus();
   if (name == "tiny") return OfEmulation();
   return absl::InvalidArgumentError(
-      StrCat("there are no points '", name, "': give cpu, gpu or tiny"));
+      StrCat("there are no points '", name, "': give cpu, cpu-bf16, gpu or tiny"));
 }
 
 // One value is no draw, so that an axis that a device does not have changes none of the others.
@@ -107,8 +116,6 @@ T PointDraws::Of(const std::vector<T>& values) {
 
 absl::StatusOr<MeasuredStep> PointDraws::Next(const PointAxes& axes) {
   static const std::vector<int64_t> kRanks = {4, 8, 16, 64};
-  static const std::vector<AttentionKernel> kKernels = {
-      AttentionKernel::kFlash, AttentionKernel::kFlash, AttentionKernel::kEager};
   static const std::vector<planner::LossKernel> kLosses = {planner::LossKernel::kFull,
                                                            planner::LossKernel::kChunked};
   const ModelChoice choice = Of(axes.models);
@@ -118,7 +125,7 @@ absl::StatusOr<MeasuredStep> PointDraws::Next(const PointAxes& axes) {
   planner::Mix mix = {.method = Of(Methods()),
                       .lora = {.rank = Of(kRanks)},
                       .precision = axes.precision,
-                      .attention = Of(kKernels),
+                      .attention = Of(axes.attention),
                       .loss = Of(kLosses),
                       .micro_batch = Of(axes.micro_batches),
                       .accumulation_count = Of(axes.accumulations)};

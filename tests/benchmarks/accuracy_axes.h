@@ -25,6 +25,9 @@ struct PointAxes {
   std::vector<int64_t> accumulations;
   std::vector<planner::Rung> rungs;  // of half of the layers
   std::vector<planner::OptimizerState> states;
+  std::vector<planner::AttentionKernel> attention = {planner::AttentionKernel::kFlash,
+                                                     planner::AttentionKernel::kFlash,
+                                                     planner::AttentionKernel::kEager};
   planner::Precision precision;
   // Steps that are measured: neither too long nor too short, and of so many bytes at most, on the device and of its host.
   double least_seconds, most_seconds;
@@ -34,7 +37,7 @@ struct PointAxes {
   bool measures_pace;  // between rounds (profiler/pace.h)
 };
 
-// "cpu", "gpu", or "tiny" for emulated devices. INVALID_ARGUMENT for another name.
+// "cpu", "cpu-bf16", "gpu", or "tiny" for emulated devices. INVALID_ARGUMENT for another name.
 absl::StatusOr<PointAxes> AxesOf(std::string_view name);
 
 // The points of a seed, one after the other, without end; not each can be trained. `seconds` and `pace_seconds` are the caller's to measure.

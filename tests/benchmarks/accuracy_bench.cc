@@ -1,6 +1,6 @@
 // How far predictions are from what this device does: calibrates it, then measures training steps of models, methods, mixes and contexts that the calibration did not see.
 //
-//   tunesmith-bench-accuracy [--device cpu|cuda:N] [--calibration FILE] [--budget 120] [--points 64] [--rounds 5] [--seconds S] [--seed 1] [--save FILE] [--axes cpu|gpu|tiny]
+//   tunesmith-bench-accuracy [--device cpu|cuda:N] [--calibration FILE] [--budget 120] [--points 64] [--rounds 5] [--seconds S] [--seed 1] [--save FILE] [--axes cpu|cpu-bf16|gpu|tiny]
 //   tunesmith-bench-accuracy --replay FILE [--calibration FILE]
 //
 // Without a calibration the device is calibrated first, within the budget in seconds; --save keeps it with what was measured, to be predicted again by later formulas: by --replay, and by a test. Points are
@@ -109,9 +109,9 @@ absl::Status Run(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device,
                              trainer::OpenDevice::Open(options.device, 0));
   TUNESMITH_ASSIGN_OR_RETURN(const PointAxes axes, AxesFor(options, device.context()));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const planner::Calibration calibration,
-      CalibrationOf(options.calibration_path, options.budget_seconds, device.context()));
+  TUNESMITH_ASSIGN_OR_RETURN(const planner::Calibration calibration,
+                             CalibrationOf(options.calibration_path, options.budget_seconds,
+                                           axes.precision, device.context()));
   const double calibrated = profiler::MonotonicSeconds();
   TUNESMITH_ASSIGN_OR_RETURN(const MeasuredPoints measured,
                              MeasurePoints(options.measure, axes, calibration, device.context()));

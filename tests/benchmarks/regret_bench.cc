@@ -181,8 +181,9 @@ class Bench {
 
 absl::Status Run(const std::string& calibration_path, double budget_seconds) {
   TUNESMITH_ASSIGN_OR_RETURN(const trainer::OpenDevice device, trainer::OpenDevice::Open("cpu", 0));
-  TUNESMITH_ASSIGN_OR_RETURN(planner::Calibration calibration,
-                             CalibrationOf(calibration_path, budget_seconds, device.context()));
+  TUNESMITH_ASSIGN_OR_RETURN(
+      planner::Calibration calibration,
+      CalibrationOf(calibration_path, budget_seconds, planner::Precision::kFp32, device.context()));
   Bench bench(std::move(calibration), device.context());
   for (const Asked& asked : kQuestions) TUNESMITH_RETURN_IF_ERROR(bench.Ask(asked));
   bench.Print();

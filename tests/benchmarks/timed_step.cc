@@ -6,8 +6,10 @@
 
 #include "common/median.h"
 #include "common/status_macros.h"
+#include "common/str_cat.h"
 #include "planner/model/catalog.h"
 #include "planner/model/device_names.h"
+#include "planner/model/mix_names.h"
 #include "planner/program/build_program.h"
 #include "profiler/fill_with_data.h"
 #include "profiler/probe.h"
@@ -53,7 +55,6 @@ absl::StatusOr<profiler::ProbeOptions> ProbeOptionsOf(const trainer::OpContext& 
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Hardware hardware,
                              planner::FindHardwareOfDevice(context.cuda->info().name));
   probe.device_name = hardware.name;
-  probe.precision = planner::Precision::kBf16;
   probe.context = 2048;
   return probe;
 }
@@ -61,10 +62,17 @@ absl::StatusOr<profiler::ProbeOptions> ProbeOptionsOf(const trainer::OpContext& 
 }  // namespace
 
 absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
+                                                   planner::Precision precision,
                                                    const trainer::OpContext& context) {
-  if (!path.empty()) return convert::ReadCalibrationFile(path);
-  TUNESMITH_ASSIGN_OR_RETURN(const profiler::ProbeOptions probe,
-                             ProbeOptionsOf(context, budget_seconds));
+  if (!path.empty()) {
+    absl::StatusOr<planner::Calibration> kept = convert::ReadCalibrationFile(path);
+    if (kept.ok() && kept->precision != precision)
+      return absl::InvalidArgumentError(
+          StrCat(path, " is not of ", planner::NameOf(planner::kPrecisionNames, precision)));
+    return kept;
+  }
+  TUNESMITH_ASSIGN_OR_RETURN(profiler::ProbeOptions probe, ProbeOptionsOf(context, budget_seconds));
+  probe.precision = precision;
   return profiler::Probe(probe, context, [](const v1::CalibrationProgress& progress) {
     std::fprintf(stderr, "%s\n", profiler::ShowProgress(progress).c_str());
   });

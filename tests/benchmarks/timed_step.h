@@ -34,8 +34,10 @@ class TimedStep {
   std::vector<double> seconds_;
 };
 
-// The calibration in the file at `path`; without one, this device's, measured now. NOT_FOUND: a GPU that the hardware catalog does not have.
+// The calibration in the file at `path`; without one, this device's in this precision, measured now. NOT_FOUND: a GPU that the hardware catalog does not have.
+// INVALID_ARGUMENT: the file's is of another precision.
 absl::StatusOr<planner::Calibration> CalibrationOf(const std::string& path, double budget_seconds,
+                                                   planner::Precision precision,
                                                    const trainer::OpContext& context);
 
 }  // namespace tunesmith

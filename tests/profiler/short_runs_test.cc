@@ -35,6 +35,12 @@ TEST(ShortRunsTest, AreTheSameEachTimeAndNoTwoAlike) {
   }
 }
 
+// The CPU's eager attention is not built for bf16.
+TEST(ShortRunsTest, RunOnlyKernelsThatThereAre) {
+  for (const planner::ProgramInputs& in : ShortRuns(planner::Precision::kBf16, {}))
+    EXPECT_EQ(in.mix.attention, planner::AttentionKernel::kFlash);
+}
+
 TEST(ShortRunsTest, SpreadOverWhatIsAsked) {
   for (const BackendKind kind : {BackendKind::kCpu, BackendKind::kCuda}) {
     std::set<planner::Method> methods;

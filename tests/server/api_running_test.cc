@@ -5,10 +5,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "absl/time/clock.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/process.h"
+#include "tests/common/eventually.h"
 #include "tests/server/api_fixture.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
@@ -41,13 +41,14 @@ TEST_F(ApiTest, JobsRunBesideEachOtherAndTheClusterTellsWhatIsFree) {
   for (int i = 0; i < 3; ++i) Create(server, JobRequest(10000));
   server.WaitFor("jobs/job-1", v1::JOB_STATE_RUNNING);
   server.WaitFor("jobs/job-2", v1::JOB_STATE_RUNNING);
-  absl::SleepFor(absl::Milliseconds(300));
   v1::GetJobRequest get;
   get.set_name("jobs/job-3");
   v1::GetJobResponse third;
-  ASSERT_TRUE(Call(server.jobs(), &v1::JobService::Stub::GetJob, get, &third).ok());
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_TRUE(Call(server.jobs(), &v1::JobService::Stub::GetJob, get, &third).ok());
+    return third.job().reason().find("waits for 1 threads; 0 are free") != std::string::npos;
+  })) << third.job().reason();
   EXPECT_EQ(third.job().state(), v1::JOB_STATE_QUEUED);
-  EXPECT_THAT(third.job().reason(), HasSubstr("waits for 1 threads; 0 are free"));
   v1::ListClustersResponse clusters;
   ASSERT_TRUE(Call(server.clusters(), &v1::ClusterService::Stub::ListClusters,
                    v1::ListClustersRequest(), &clusters)
@@ -132,7 +133,7 @@ TEST_F(ApiTest, AnAttemptThatSomebodyElseStopsIsPreemptedAndGoesOn) {
   ServerProcess server(DataDirectory(), {{"FAKE_STEP_MILLISECONDS", "20"}});
   const std::string name = Create(server, JobRequest(30)).name();
   const v1::Job running = server.WaitFor(name, v1::JOB_STATE_RUNNING);
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(AwaitStep(running.run_directory()));
   const v1::ShimHandle handle = HandleOf(running);
   SignalProcess(handle.pid(), handle.start_ticks(), SIGTERM);
   const v1::Job job = server.WaitFor(name);

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "server/security/roles.h"
 #include "server/security/token.h"
+#include "tests/common/eventually.h"
 #include "tests/server/api_calls.h"
 #include "tests/server/security_fixture.h"
 
@@ -121,7 +122,7 @@ TEST_F(SecurityTest, WhatIsDoneAndWhatIsRefusedIsAuditedWithoutSecrets) {
   context.AddMetadata("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
   v1::CreateJobResponse response;
   ASSERT_TRUE(server.jobs().CreateJob(&context, request, &response).ok());
-  absl::SleepFor(absl::Milliseconds(100));
+  EXPECT_TRUE(Eventually([&] { return Slurp(audit).find("CreateJob") != std::string::npos; }));
   const std::vector<nlohmann::json> lines = Lines(audit);
   ASSERT_GE(lines.size(), 3u);
   EXPECT_LE(lines.size(), 32u) << "nobody fills the disk by guessing";

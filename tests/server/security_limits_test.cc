@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "proto/convert/run_directory.h"
 #include "server/security/connections.h"
+#include "tests/common/eventually.h"
 #include "tests/server/api_calls.h"
 #include "tests/server/process_use.h"
 #include "tests/server/security_fixture.h"
@@ -76,8 +77,8 @@ TEST_F(SecurityTest, StreamsCountAsCallsInProgress) {
   while (readers[0]->Read(&update)) {
   }
   (void)readers[0]->Finish();
-  absl::SleepFor(absl::Milliseconds(200));
-  EXPECT_TRUE(CallAny(channel, kReaderMethod).ok()) << "a stream that ended counts no more";
+  EXPECT_TRUE(Eventually([&] { return CallAny(channel, kReaderMethod).ok(); }))
+      << "a stream that ended counts no more";
   for (int i = 1; i < 3; ++i) contexts[static_cast<size_t>(i)]->TryCancel();
   for (int i = 1; i < 3; ++i) (void)readers[static_cast<size_t>(i)]->Finish();
 }
