@@ -80,12 +80,13 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program prog
                                                            const Options& options) {
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
-  TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   if (context.device == planner::BackendKind::kCuda) {
+    // Products are measured on numbers, not on what memory happens to hold. The host's memory takes no part: there may be a hundred gigabytes, seconds to write.
+    TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary(planner::Space::kDevice));
     TUNESMITH_RETURN_IF_ERROR(
         context.cuda->TuneProducts([&executor] { return executor->RunProducts(); }));
-    TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   }
+  TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->ClearResident());
   return executor;
 }
