@@ -68,12 +68,8 @@ absl::Status Arena::ClearResident() {
 }
 
 absl::Status Arena::FillCanary() {
-  TUNESMITH_RETURN_IF_ERROR(FillCanary(planner::Space::kHost));
-  return FillCanary(planner::Space::kDevice);
-}
-
-absl::Status Arena::FillCanary(planner::Space space) {
-  TUNESMITH_RETURN_IF_ERROR(memory(space).Fill(0, memory(space).size_bytes(), kCanaryByte));
+  for (const auto& memory : memory_)
+    TUNESMITH_RETURN_IF_ERROR(memory->Fill(0, memory->size_bytes(), kCanaryByte));
   return memory().Synchronize();
 }
 

@@ -33,7 +33,6 @@ class Arena {
 
   // Observed use: fill with a canary before the first write, count later how many bytes lie in words that no longer hold it.
   absl::Status FillCanary();
-  absl::Status FillCanary(planner::Space space);
   absl::StatusOr<int64_t> CountUsedBytes(planner::Space space = planner::Space::kDevice);
 
   const planner::MemoryPlan& plan() const { return plan_; }
