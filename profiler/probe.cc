@@ -200,7 +200,7 @@ class Prober {
     const double until = MonotonicSeconds() + std::max(left, 0.0) / static_cast<double>(left_count);
     absl::StatusOr<Sample> sample = ProbeProgram(task.program, context_, until);
     TellNotes();
-    if (CanBeLeftOut(sample.status())) return absl::OkStatus();
+    if (CanBeLeftOut(sample.status(), cudnn)) return absl::OkStatus();
     TUNESMITH_RETURN_IF_ERROR(sample.status());
     // The times of other kernels would pass for cuDNN's.
     if (cudnn && context_.cuda->LacksCudnn()) return absl::OkStatus();
@@ -212,12 +212,13 @@ class Prober {
     return absl::OkStatus();
   }
 
-  // What does not fit says nothing of what does; nor does what a device has no kernel for, which is told.
-  bool CanBeLeftOut(const absl::Status& status) const {
-    if (samples_.empty()) return false;
-    if (absl::IsUnimplemented(status))
-      options_.note(StrCat("a program was left out: ", std::string(status.message())));
-    return absl::IsResourceExhausted(status) || absl::IsUnimplemented(status);
+  // What does not fit says nothing of what does; nor does what a device has no kernel for, nor how another library fails, which are told.
+  bool CanBeLeftOut(const absl::Status& status, bool cudnn) const {
+    if (samples_.empty() || status.ok()) return false;
+    if (absl::IsResourceExhausted(status)) return true;
+    if (!cudnn && !absl::IsUnimplemented(status)) return false;
+    options_.note(StrCat("a program was left out: ", std::string(status.message())));
+    return true;
   }
 
   void TellNotes() {

@@ -8,11 +8,9 @@ namespace tunesmith::profiler {
 namespace {
 
 using planner::Segment;
-using planner::SegmentKind;
 
-bool IsOfAMicroBatch(SegmentKind kind) {
-  return kind == SegmentKind::kMicroFirst || kind == SegmentKind::kMicroMiddle ||
-         kind == SegmentKind::kMicroLast;
+bool RunsInStep(const Segment& segment) {
+  return segment.repeat_count > 0 && planner::IsOfStep(segment.kind);
 }
 
 }  // namespace
@@ -24,7 +22,7 @@ double MonotonicSeconds() {
 absl::StatusOr<double> RunStep(trainer::Executor& executor) {
   const double start = MonotonicSeconds();
   for (const Segment& segment : executor.program().segments) {
-    if (!IsOfAMicroBatch(segment.kind) && segment.kind != SegmentKind::kOptimizer) continue;
+    if (!RunsInStep(segment)) continue;
     for (int64_t i = 0; i < segment.repeat_count; ++i)
       TUNESMITH_RETURN_IF_ERROR(executor.Run(segment.kind));
   }
@@ -33,10 +31,11 @@ absl::StatusOr<double> RunStep(trainer::Executor& executor) {
 }
 
 absl::Status WarmUp(trainer::Executor& executor) {
+  const bool gpu = executor.context().device == planner::BackendKind::kCuda;
   for (const Segment& segment : executor.program().segments) {
-    if (!IsOfAMicroBatch(segment.kind) || segment.repeat_count == 0) continue;
+    if (!RunsInStep(segment)) continue;
     TUNESMITH_RETURN_IF_ERROR(executor.Run(segment.kind));
-    break;
+    if (!gpu) break;
   }
   return executor.Synchronize();
 }

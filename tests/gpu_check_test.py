@@ -128,6 +128,39 @@ class GpuCheckTest(unittest.TestCase):
         self.assertEqual(self.check("--stage", "parity", "--only", "200 steps fp32").returncode, 1)
         self.assertEqual(self.rows()["losses of 200 steps in fp32 against the CPU: largest difference"]["measured"], 0.5)
 
+    def test_what_failed_tests_said_first_is_kept(self):
+        cases = [{"classname": "DTypes/GemmTest", "name": "CublasLt/%d" % i, "result": "COMPLETED", "failures": [{"failure": "difference %d" % i + "x" * 5000}]} for i in range(20)]
+        result = {"testsuites": [{"testsuite": cases + [{"classname": "A", "name": "b", "result": "COMPLETED"}]}]}
+        self.script("tunesmith-gpu-tests", "#!/bin/sh\nfor a; do case $a in --gtest_output=json:*) echo '%s' > \"${a#*json:}\";; esac; done\nexit 1\n" % json.dumps(result))
+        self.assertEqual(self.check("--stage", "ops", "--only", "tests").returncode, 1)
+        step = self.report()["stages"]["ops"]["tests"]
+        self.assertEqual((step["status"], step["result"]["test_count"], len(step["result"]["failed"])), ("failed", 21, 20))
+        self.assertEqual(len(step["result"]["messages"]), 6)
+        self.assertTrue(step["result"]["messages"][0].startswith("difference 0x"))
+
+    def test_tests_that_are_cut_off_say_how_far_they_came(self):
+        self.script("tunesmith-gpu-tests", "#!/bin/sh\nprintf '[ RUN      ] A.b/f32\\n[       OK ] A.b/f32 (3 ms)\\n[ RUN      ] A.c\\n[  FAILED  ] A.c, where GetParam() = 1 (2 ms)\\n[ RUN      ] A.d\\n'\nkill -9 $$\n")
+        self.assertEqual(self.check("--stage", "ops", "--only", "tests").returncode, 1)
+        self.assertEqual(self.report()["stages"]["ops"]["tests"]["result"], {"test_count": 2, "failed": ["A.c"], "unfinished": ["A.d"]})
+
+    def test_skipped_tests_fail_unless_their_library_may_be_missing(self):
+        result = {"testsuites": [{"testsuite": [{"classname": "DTypes/CudnnAttentionTest", "name": "Groups", "result": "SKIPPED"}]}]}
+        self.script("tunesmith-gpu-tests", "#!/bin/sh\nfor a; do case $a in --gtest_output=json:*) echo '%s' > \"${a#*json:}\";; esac; done\n" % json.dumps(result))
+        self.assertEqual(self.check("--stage", "ops", "--only", "tests").returncode, 1)
+        steps = self.report()["stages"]["ops"]
+        self.assertEqual((steps["tests"]["status"], steps["tests of cuDNN"]["status"]), ("failed", "passed"))
+
+    def test_rows_of_ops_survive_the_end_of_their_time(self):
+        row = {"op": "linear", "shapes": "(1)", "median_seconds": 1e-3, "bytes": 1 << 24, "bytes_per_second": 1e12, "flops_per_second": 5e14, "of_ceiling": 0.9}
+        table = {"copy_bytes_per_second": 3e12, "product_flops_per_second": 7e14, "ops": [row], "failed": [{"op": "rope", "why": "no reason"}]}
+        self.script("tunesmith-bench-ops", "#!/bin/sh\nwhile [ $# -gt 1 ]; do [ $1 = --out ] && echo '%s' > $2; shift; done\nexec sleep 60\n" % json.dumps(table))
+        done = self.check("--stage", "ops", "--only", "bench Llama", "--seconds", "10.5")
+        self.assertEqual(done.returncode, 1)
+        step = self.report()["stages"]["ops"]["bench Llama-3.1-8B bf16"]
+        self.assertEqual((step["status"], step["result"]), ("failed", table))
+        self.assertEqual(self.rows()["GEMMs of the step, Llama-3.1-8B LoRA shapes, median over shapes"]["measured"], 0.9)
+        self.assertIn("- rope failed: no reason", (self.out / "nvidia-h100-80gb-hbm3.md").read_text())
+
     def test_the_budget_ends_a_stage(self):
         self.plan("tunesmith-selftest", stdout=STEP, sleep=3)
         done = self.check("--stage", "speed", "--seconds", "11")

@@ -12,6 +12,7 @@
 #include "planner/program/collectives.h"
 #include "planner/program/gemm_shape.h"
 #include "trainer/cuda/cuda_context.h"
+#include "trainer/noise_weights.h"
 #include "trainer/ops/run_op.h"
 
 namespace tunesmith::trainer {
@@ -80,12 +81,13 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program prog
                                                            const Options& options) {
   auto executor = std::unique_ptr<Executor>(new Executor(std::move(program), context, options));
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
-  TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   if (context.device == planner::BackendKind::kCuda) {
+    // Products are measured on numbers that differ: a device is quicker, and other algorithms with it, where all are alike.
+    TUNESMITH_RETURN_IF_ERROR(FillWithNoise(context, executor->arena_->memory()));
     TUNESMITH_RETURN_IF_ERROR(
         context.cuda->TuneProducts([&executor] { return executor->RunProducts(); }));
-    TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   }
+  TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->ClearResident());
   return executor;
 }

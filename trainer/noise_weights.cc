@@ -9,6 +9,7 @@
 #include "common/dtype.h"
 #include "common/random.h"
 #include "common/status_macros.h"
+#include "trainer/ops/elementwise.h"
 #include "trainer/ops/nf4.h"
 #include "trainer/pieces.h"
 
@@ -123,5 +124,25 @@ class NoiseFiller {
 }  // namespace
 
 absl::Status FillWithNoise(Arena& arena) { return NoiseFiller(arena).Fill(); }
+
+absl::Status FillWithNoise(const OpContext& context, DeviceMemory& memory) {
+  const Stretch noise(DrawStretch());
+  const int64_t element_bytes = SizeOf(DType::kBF16),
+                size = memory.size_bytes() / element_bytes * element_bytes;
+  const auto elements = [&](int64_t first_byte, int64_t bytes) {
+    return Tensor{.data = memory.data() + first_byte,
+                  .dtype = DType::kBF16,
+                  .dims = {bytes / element_bytes, 1, 1},
+                  .rank = 1};
+  };
+  int64_t done = std::min(size, kStretch * element_bytes);
+  TUNESMITH_RETURN_IF_ERROR(memory.CopyFromHost(0, noise.data(DType::kBF16), done));
+  while (done < size) {
+    const int64_t more = std::min(done, size - done);
+    TUNESMITH_RETURN_IF_ERROR(Copy(context, {.x = elements(0, more), .y = elements(done, more)}));
+    done += more;
+  }
+  return memory.Synchronize();
+}
 
 }  // namespace tunesmith::trainer

@@ -10,4 +10,7 @@ namespace tunesmith::trainer {
 // Moments keep their values. Errors as Arena::Write.
 absl::Status FillWithNoise(Arena& arena);
 
+// The same stretch in bf16 over all of a device's memory, small numbers where it is read as f32 too: what matrix products are measured on. Errors of DeviceMemory.
+absl::Status FillWithNoise(const OpContext& context, DeviceMemory& memory);
+
 }  // namespace tunesmith::trainer

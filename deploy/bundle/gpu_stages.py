@@ -1,10 +1,12 @@
 """What each stage of gpu-check runs, most valuable first. Plain data.
 
-A step is (name, most seconds, command). In commands {device}, {out} and {calibration}, a file that the stage calibrate made, are filled in; so are {budget}, the seconds
-of a calibration, and {left}, those that a step has to measure in. Variables may come in front, as in a shell.
+A step is (name, most seconds, command). In commands {device}, {out} and {calibration}, a file that the stage calibrate made, are filled in; so are {result}, where a
+step's result belongs, {budget}, the seconds of a calibration, and {left}, those that a step has to measure in. Variables may come in front, as in a shell.
 """
 
-BENCH = ["tunesmith-bench-ops", "--device", "{device}", "--seconds", "0.1"]
+BENCH = ["tunesmith-bench-ops", "--device", "{device}", "--seconds", "0.1", "--out", "{result}"]
+# Tests of what a host may lack, whose kernels are compiled first: half a second to three for each.
+OPTIONAL_TESTS = "*CudnnAttentionTest*"
 SELFTEST = ["tunesmith-selftest", "--device", "{device}"]
 PARITY = SELFTEST + ["--compare", "cpu"]
 
@@ -20,6 +22,10 @@ def graphs(command):
 
 def bench(model, context, mix):
     return BENCH + ["--model", model, "--context", context, "--mix", mix]
+
+
+def tests(name, seconds, chosen):
+    return (name, seconds, ["tunesmith-gpu-tests", "--gtest_output=json:{result}", "--gtest_filter=" + chosen])
 
 
 def parity(name, mix, *more):
@@ -49,7 +55,8 @@ def once(name, model, method, context, layers):
 
 STAGES = {
     "ops": [
-        ("tests", 300, ["tunesmith-gpu-tests", "--gtest_brief=1", "--gtest_output=json:{out}/gtest.json"]),
+        tests("tests", 240, "-" + OPTIONAL_TESTS),
+        tests("tests of cuDNN", 240, OPTIONAL_TESTS),
         ("bench SmolLM2-135M bf16", 120, bench("SmolLM2-135M", "1024", "method=full precision=bf16 loss=chunked batch=8x1")),
         ("bench SmolLM2-135M fp32", 120, bench("SmolLM2-135M", "1024", "method=full precision=fp32 loss=chunked batch=8x1")),
         ("bench Llama-3.1-8B bf16", 120, bench("Llama-3.1-8B", "2048", "method=lora:r16 precision=bf16 loss=chunked batch=2x1")),

@@ -5,7 +5,7 @@
 //
 // Without a calibration the device is calibrated first, within the budget in seconds; --save keeps it with what was measured, to be predicted again by later formulas: by --replay, and by a test. Points are
 // drawn at random from axes (accuracy_axes.h), by default those of the kind of device, those left out that would take too long or too much memory. Points of a group are held at once and take
-// turns, one step each, so that what else the host does meets all alike; a point's time is the median of its rounds after a warm-up. No group is begun after --seconds. The table names every
+// turns, one step each, so that what else the host does meets all alike; a point's time is the median of its rounds after a warm-up. No group is begun that would not end within --seconds if it took as long as the longest before. The table names every
 // point; the last line of stdout is one JSON object:
 //   point_count, time_mape, time_worst     |predicted / measured - 1|: mean and largest
 //   time_bias                              mean of predicted / measured - 1

@@ -66,11 +66,15 @@ class PointMeter {
 
   absl::StatusOr<MeasuredPoints> Measure(std::vector<Point> points) {
     const double start = profiler::MonotonicSeconds();
+    double now = start, longest = 0;  // of a group
     size_t begin = 0;
-    for (; begin < points.size() && !IsLate(profiler::MonotonicSeconds() - start);) {
+    while (begin < points.size() && !IsLate(now - start + longest)) {
+      const double group_start = now;
       TUNESMITH_ASSIGN_OR_RETURN(const size_t end, GroupEnd(points, begin));
       TUNESMITH_RETURN_IF_ERROR(MeasureGroup(points, begin, end));
       begin = end;
+      now = profiler::MonotonicSeconds();
+      longest = std::max(longest, now - group_start);
       if (!options_.save_path.empty())
         TUNESMITH_RETURN_IF_ERROR(WriteMeasuredHost(measured_.host, options_.save_path));
     }

@@ -16,8 +16,9 @@ struct MeasureOptions {
   size_t point_count = 64;
   int round_count = 5;
   uint64_t seed = 1;
-  double most_seconds = 0;  // no group of points is begun after that; 0: all are measured
-  std::string save_path;    // written anew after each group; empty: nowhere
+  double most_seconds =
+      0;  // no group of points is begun that would, as the longest before, end after that; 0: all are measured
+  std::string save_path;  // written anew after each group; empty: nowhere
 };
 
 struct MeasuredPoints {

@@ -206,20 +206,20 @@ absl::StatusOr<std::vector<Json>> Compare(const OpContext& context, Stopwatch& w
 
 }  // namespace
 
-absl::StatusOr<Json> CompareAttentionEngines(const OpContext& context, Stopwatch& watch) {
+absl::Status CompareAttentionEngines(const OpContext& context, Stopwatch& watch,
+                                     absl::FunctionRef<absl::Status(const Json& row)> told) {
   if (context.device != planner::BackendKind::kCuda) {
     return absl::InvalidArgumentError(
         "engines of attention are compared on a CUDA device; use --device cuda:0");
   }
-  Json rows = Json::array();
   for (const EngineCase& c : kCases) {
-    TUNESMITH_ASSIGN_OR_RETURN(const std::vector<Json> of_case, Compare(context, watch, c));
-    for (const Json& row : of_case) {
+    TUNESMITH_ASSIGN_OR_RETURN(const std::vector<Json> rows, Compare(context, watch, c));
+    for (const Json& row : rows) {
       Print(row);
-      rows.push_back(row);
+      TUNESMITH_RETURN_IF_ERROR(told(row));
     }
   }
-  return rows;
+  return absl::OkStatus();
 }
 
 }  // namespace tunesmith::trainer

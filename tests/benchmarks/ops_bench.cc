@@ -5,9 +5,10 @@
 //   tunesmith-bench-ops --compare attention --device cuda:N [--seconds S] [--out FILE]
 //
 // The second form times the project's own flash attention beside cuDNN's instead (attention_engines.h).
-// Prints a table to stderr and, as the last line of stdout, one JSON object; --out writes the object to a file as well. Two ceilings are
-// measured first, a large copy and a large matrix product; "of ceiling" is the time that the op's bytes or its flops (whichever take longer)
-// would take at those rates, over its time. Exit status 1, with the reason, where the device is not usable or an op fails.
+// Products run by the algorithms that a step would run them by, measured first. Prints a table to stderr and, as the last line of stdout, one JSON object; --out writes the object to
+// a file as well, anew after every row, so that what was measured is there when the run is cut off. Two ceilings are measured first, a large copy and a large matrix product; "of ceiling" is
+// the time that the op's bytes or its flops (whichever take longer) would take at those rates, over its time. Ops that fail are listed, with the reason, under "failed". Exit status 1, with
+// the reason, where the device is not usable or an op fails.
 #include "tests/benchmarks/ops_bench.h"
 
 #include <algorithm>
@@ -31,6 +32,7 @@
 #include "planner/model/catalog.h"
 #include "planner/model/mix.h"
 #include "planner/program/build_program.h"
+#include "planner/program/gemm_shape.h"
 #include "tests/benchmarks/attention_engines.h"
 #include "tests/benchmarks/flags.h"
 #include "tests/benchmarks/op_case.h"
@@ -94,6 +96,12 @@ absl::StatusOr<OpCase> CaseOf(const planner::Program& program, const planner::Op
   return OpCase::Create(program, op, context, context.cuda == nullptr ? 0 : kRotatedBytes);
 }
 
+// As the executor does before the first step.
+absl::Status TuneProduct(const OpContext& context, const OpCase& op_case) {
+  if (!planner::IsLinear(op_case.call().kind)) return absl::OkStatus();
+  return context.cuda->TuneProducts([&] { return RunOp(context, op_case.call()); });
+}
+
 // Of one call.
 absl::StatusOr<double> Measure(const OpContext& context, Stopwatch& watch, const OpCase& op_case) {
   if (context.cuda == nullptr) return watch.Measure([&] { return RunOp(context, op_case.call()); });
@@ -103,7 +111,8 @@ absl::StatusOr<double> Measure(const OpContext& context, Stopwatch& watch, const
     }
     return absl::OkStatus();
   };
-  // Before they are captured: kernels are loaded, algorithms picked.
+  TUNESMITH_RETURN_IF_ERROR(TuneProduct(context, op_case));
+  // Before they are captured: kernels are loaded.
   TUNESMITH_RETURN_IF_ERROR(run_all());
   TUNESMITH_RETURN_IF_ERROR(context.cuda->Synchronize());
   TUNESMITH_ASSIGN_OR_RETURN(const auto graph, CudaGraph::Capture(*context.cuda, run_all));
@@ -214,6 +223,32 @@ std::vector<planner::Op> DistinctOps(const planner::Program& program) {
   return ops;
 }
 
+// To --out, where it is given.
+absl::Status Keep(const Options& options, const Json& result) {
+  if (options.out.empty()) return absl::OkStatus();
+  return WriteFileAtomically(options.out, result.dump());
+}
+
+absl::StatusOr<Json> MeasuredRow(const planner::Program& program, const planner::Op& op,
+                                 const OpContext& context, Stopwatch& watch,
+                                 const Ceilings& ceilings) {
+  TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, CaseOf(program, op, context));
+  TUNESMITH_ASSIGN_OR_RETURN(const double seconds, Measure(context, watch, op_case));
+  return Row(op_case, seconds, ceilings);
+}
+
+// An op that fails is no reason to lose the others.
+void AddRow(const planner::Op& op, const absl::StatusOr<Json>& row, Json& result) {
+  if (row.ok()) {
+    PrintRow(*row);
+    result["ops"].push_back(*row);
+    return;
+  }
+  const std::string name(planner::OpKindName(op.kind)), why(row.status().message());
+  std::fprintf(stderr, "%-26s failed: %s\n", name.c_str(), why.c_str());
+  result["failed"].push_back({{"op", name}, {"why", why}});
+}
+
 absl::StatusOr<Json> Benchmark(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const Device device, OpenDevice(options.device, options.threads));
   TUNESMITH_ASSIGN_OR_RETURN(const planner::Program program, ProgramOf(options, device.context));
@@ -224,36 +259,47 @@ absl::StatusOr<Json> Benchmark(const Options& options) {
                              MeasureCeilings(device.context, watch, dtype));
   std::fprintf(stderr, "%s: copy %.1f GB/s, product %.2f TFLOP/s\n", device.name.c_str(),
                ceilings.bytes_per_second * 1e-9, ceilings.flops_per_second * 1e-12);
-  Json rows = Json::array();
+  Json result = {{"device", device.name},
+                 {"model", options.model},
+                 {"mix", planner::FormatMix(program.inputs.mix)},
+                 {"context", options.context},
+                 {"copy_bytes_per_second", ceilings.bytes_per_second},
+                 {"product_flops_per_second", ceilings.flops_per_second},
+                 {"ops", Json::array()},
+                 {"failed", Json::array()}};
   for (const planner::Op& op : DistinctOps(program)) {
-    TUNESMITH_ASSIGN_OR_RETURN(const OpCase op_case, CaseOf(program, op, device.context));
-    TUNESMITH_ASSIGN_OR_RETURN(const double seconds, Measure(device.context, watch, op_case));
-    rows.push_back(Row(op_case, seconds, ceilings));
-    PrintRow(rows.back());
+    AddRow(op, MeasuredRow(program, op, device.context, watch, ceilings), result);
+    TUNESMITH_RETURN_IF_ERROR(Keep(options, result));
   }
-  return Json{{"device", device.name},
-              {"model", options.model},
-              {"mix", planner::FormatMix(program.inputs.mix)},
-              {"context", options.context},
-              {"copy_bytes_per_second", ceilings.bytes_per_second},
-              {"product_flops_per_second", ceilings.flops_per_second},
-              {"ops", rows}};
+  return result;
 }
 
 absl::StatusOr<Json> CompareAttention(const Options& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const Device device, OpenDevice(options.device, options.threads));
   TUNESMITH_ASSIGN_OR_RETURN(Stopwatch watch, Stopwatch::Create(device.context, options.seconds));
-  TUNESMITH_ASSIGN_OR_RETURN(const Json rows, CompareAttentionEngines(device.context, watch));
-  return Json{{"device", device.name}, {"attention_engines", rows}};
+  Json result = {{"device", device.name}, {"attention_engines", Json::array()}};
+  TUNESMITH_RETURN_IF_ERROR(CompareAttentionEngines(device.context, watch, [&](const Json& row) {
+    result["attention_engines"].push_back(row);
+    return Keep(options, result);
+  }));
+  return result;
+}
+
+absl::Status StatusOf(const Json& result) {
+  const Json failed = result.value("failed", Json::array());
+  if (failed.empty()) return absl::OkStatus();
+  return absl::InternalError(StrCat(failed.size(), " ops failed, ",
+                                    failed[0]["op"].get<std::string>(),
+                                    " first: ", failed[0]["why"].get<std::string>()));
 }
 
 absl::Status Main(const std::vector<std::string>& arguments) {
   TUNESMITH_ASSIGN_OR_RETURN(const Options options, ParseOptions(arguments));
   TUNESMITH_ASSIGN_OR_RETURN(
       const Json result, options.compare.empty() ? Benchmark(options) : CompareAttention(options));
-  const std::string text = result.dump();
-  std::printf("%s\n", text.c_str());
-  return options.out.empty() ? absl::OkStatus() : WriteFileAtomically(options.out, text);
+  std::printf("%s\n", result.dump().c_str());
+  TUNESMITH_RETURN_IF_ERROR(Keep(options, result));
+  return StatusOf(result);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -43,6 +44,19 @@ int64_t ZeroWords(Arena& arena, const std::vector<Piece>& pieces) {
 }
 
 bool IsMoment(const std::string& name) { return name.find(".moment") != std::string::npos; }
+
+TEST(NoiseWeightsTest, AllOfAMemoryIsSmallNumbers) {
+  const auto device = OpenDevice::Open("cpu", 1).value();
+  const auto memory = DeviceMemory::Allocate(device.context(), 7'000'004).value();
+  ASSERT_TRUE(FillWithNoise(device.context(), *memory).ok());
+  const auto* const numbers = reinterpret_cast<const float*>(memory->data());
+  const int64_t count = memory->size_bytes() / 4;
+  EXPECT_TRUE(std::all_of(numbers, numbers + count,
+                          [](float x) { return x != 0 && std::abs(x) <= 0.021f; }));
+  std::vector<float> sorted(numbers, numbers + count);
+  std::sort(sorted.begin(), sorted.end());
+  EXPECT_GT(std::unique(sorted.begin(), sorted.end()) - sorted.begin(), 100'000);
+}
 
 TEST(NoiseWeightsTest, NoWeightOrMasterCopyIsLeftAtZero) {
   for (const char* mix : {"method=full precision=bf16 attention=flash batch=1x2",

@@ -83,6 +83,11 @@ CudaContext::Impl::~Impl() {
   if (lt_handle != nullptr) lt->destroy(lt_handle);
 }
 
+absl::Status CudaContext::Impl::AwaitHostMemory(cudaStream_t copying) const {
+  if (has_pageable_memory) CUDA_RETURN_IF_ERROR(cudaStreamSynchronize(copying));
+  return absl::OkStatus();
+}
+
 CudaContext::CudaContext(CudaDeviceInfo info)
     : info_(std::move(info)), impl_(std::make_unique<Impl>()) {}
 

@@ -47,6 +47,11 @@ struct CudaContext::Impl {
   Stream host;    // carries work of the host's processors alone
   Event reached;  // the point of a stream that another waits for
   HostErrors host_errors;
+  // Some of the host's memory that streams copy from and to is not locked.
+  bool has_pageable_memory = false;
+
+  // Before a copy from the host's memory is queued: what lies in pageable memory the driver may read then and there, so that what is queued before has to have written it.
+  absl::Status AwaitHostMemory(cudaStream_t copying) const;
 
   cudaStream_t StreamOf(StreamKind kind) const {
     switch (kind) {

@@ -11,8 +11,9 @@
 namespace tunesmith::trainer {
 namespace {
 
-// Before it are 9.10.0 and 9.10.1, whose attention has known faults, and versions that want a gradient's accumulator cleared (before 9.6).
-constexpr int64_t kOldestVersion = 91002;
+// From here on backward reads no memory that is not its own where a CUDA graph runs it over a context that is no multiple of 128 (notes of cudnn-frontend 1.16). Before it are also 9.10.0 and
+// 9.10.1, whose attention NVIDIA's frontend refuses, large heads in backward (9.11 and 9.12), and versions that want a gradient's accumulator cleared (before 9.6).
+constexpr int64_t kOldestVersion = 91501;
 
 absl::StatusOr<Cudnn> Load() {
   TUNESMITH_ASSIGN_OR_RETURN(void* library,
@@ -59,8 +60,8 @@ absl::Status CheckCudnnVersion(int64_t version) {
   if (version >= kOldestVersion && version / 10000 == CUDNN_MAJOR) return absl::OkStatus();
   return absl::FailedPreconditionError(
       StrCat("cuDNN ", version / 10000, ".", version / 100 % 100, ".", version % 100,
-             " is not used: attention is faulty in 9.10.0 and 9.10.1, and older or other major "
-             "versions are not known to work; install cuDNN 9.10.2 or a newer 9.x"));
+             " is not used: attention has faults in versions before 9.15.1, and other major "
+             "versions are not known to work; install cuDNN 9.15.1 or a newer 9.x"));
 }
 
 absl::Status CudnnStatus(const Cudnn& cudnn, cudnnStatus_t status, const char* call) {

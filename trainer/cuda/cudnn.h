@@ -32,7 +32,7 @@ struct Cudnn {
 // its version is refused.
 absl::StatusOr<const Cudnn*> LoadCudnn();
 
-// FAILED_PRECONDITION, with the cure, for versions whose attention is faulty or that nobody has tried: what is not 9.x, 9.10.1 and older. `version` is
+// FAILED_PRECONDITION, with the cure, for versions whose attention is faulty or that nobody has tried: what is not 9.x, 9.15.0 and older. `version` is
 // cudnnGetVersion's, 91900 for 9.19.0.
 absl::Status CheckCudnnVersion(int64_t version);
 

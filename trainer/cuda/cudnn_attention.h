@@ -33,7 +33,8 @@ class CudnnAttention {
   // (planner/program/cudnn_attention.h). Allocates nothing on the device beside cuDNN's handle and the kernels.
   //
   // Callers use their own kernels on UNIMPLEMENTED (no engine takes the shape, or planner::CheckCudnnTakes), UNAVAILABLE (no cuDNN), FAILED_PRECONDITION (a
-  // version that is refused) and RESOURCE_EXHAUSTED (every engine needs more than is planned); each says why.
+  // version that is refused), RESOURCE_EXHAUSTED (every engine needs more than is planned) and INTERNAL (cuDNN fails: parts of it are missing, or its compiler);
+  // each says why. INVALID_ARGUMENT: sizes that make no shape.
   static absl::StatusOr<std::unique_ptr<CudnnAttention>> Create(CudaContext& cuda,
                                                                 const CudnnAttentionShape& shape);
 

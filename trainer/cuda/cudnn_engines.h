@@ -14,8 +14,8 @@ namespace tunesmith::trainer {
 // The engines of attention that the ops of a context have asked for. Not thread safe.
 class CudnnEngines {
  public:
-  // Owned by this. Null where cuDNN is missing or does not take the shape: the project's kernels run then, and a note of the context tells why, once for each reason. The first question of a shape
-  // compiles its kernels, which takes seconds. Other errors are those of CudnnAttention::Create.
+  // Owned by this. Null where cuDNN is missing, does not work or does not take the shape: the project's kernels run then, and a note of the context tells why, once for each reason. The first
+  // question of a shape compiles its kernels, which takes seconds. INVALID_ARGUMENT as CudnnAttention::Create.
   absl::StatusOr<const CudnnAttention*> Find(CudaContext& cuda, const CudnnAttentionShape& shape);
 
   // Whether some shape was not taken.

@@ -16,7 +16,7 @@ absl::StatusOr<std::unique_ptr<Collectives>> OpenDeviceCollectives(CudaContext& 
                                                                    Communicator& ranks);
 
 // Through pinned memory of the host, a part at a time, and `ranks`: slow, with the same bits as on CPUs, for any number of ranks on a device. RESOURCE_EXHAUSTED:
-// the host locks no memory. While calls are queued, nobody else may use `ranks`.
+// the host has no memory for it. While calls are queued, nobody else may use `ranks`.
 absl::StatusOr<std::unique_ptr<Collectives>> MakeStagedCollectives(CudaContext& cuda,
                                                                    Communicator& ranks);
 

@@ -81,11 +81,12 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocatePageableMemory(CudaContext
                                                                      int64_t size_bytes) {
   TUNESMITH_ASSIGN_OR_RETURN(std::shared_ptr<DeviceMemory> memory,
                              DeviceMemory::Allocate({}, size_bytes));
+  context.impl().has_pageable_memory = true;
   context.AddNote(StrCat(
       "the host locked no ", FormatBytes(size_bytes),
       " of memory: what is copied between device and host goes through pageable memory, takes "
-      "longer "
-      "than planned and holds computation up; raise the limit (ulimit -l), or plan with a smaller "
+      "longer than planned and holds computation up; raise the limit (ulimit -l), or plan with a "
+      "smaller "
       "--pinned-memory"));
   std::byte* const data = memory->data();
   return std::make_unique<HostMemory>(context, data, size_bytes, std::move(memory));

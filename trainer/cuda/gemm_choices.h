@@ -10,7 +10,7 @@
 
 namespace tunesmith::trainer {
 
-// What a product is known by: shapes, dtypes, strides, alignments, epilogue (gemm_plans.h).
+// What a product is known by: shapes, dtypes, strides, alignments, that of a bias among them (gemm_plans.h).
 inline constexpr size_t kGemmKeySize = 21;
 using GemmKey = std::array<int64_t, kGemmKeySize>;
 // An algorithm of cublasLt, opaque to us.

@@ -24,6 +24,17 @@ uint32_t AlignmentOf(const GemmOperand& operand, DType dtype) {
   return static_cast<uint32_t>(LowestBit(bits));
 }
 
+// The same of a bias, which the heuristic looks at too; 0: there is none.
+int64_t BiasAlignment(const GemmArgs& args) {
+  return args.bias == nullptr ? 0 : AlignmentOf({.data = args.bias}, args.output_dtype);
+}
+
+// Where a product's depth is split, its parts are added up in f32, whatever the result is rounded to.
+uint32_t ReductionSchemes(DType output) {
+  if (output == DType::kF32) return CUBLASLT_REDUCTION_SCHEME_MASK;
+  return CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+}
+
 cudaDataType_t CudaType(DType dtype) { return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F; }
 
 cublasOperation_t Operation(bool transpose) { return transpose ? CUBLAS_OP_T : CUBLAS_OP_N; }
@@ -92,6 +103,8 @@ absl::StatusOr<LtPointer<cublasLtMatmulPreference_t>> MakePreference(const Cubla
   LtPointer<cublasLtMatmulPreference_t> preference(raw, {lt.preference_destroy});
   absl::Status status = SetPreference(lt, raw, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                       static_cast<uint64_t>(workspace_bytes));
+  status.Update(SetPreference(lt, raw, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                              ReductionSchemes(args.output_dtype)));
   // cublasLt assumes 256 bytes unless it is told: heads inside a row are aligned to less.
   status.Update(SetPreference(lt, raw, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
                               AlignmentOf(args.b, args.input_dtype)));
@@ -153,7 +166,7 @@ GemmKey GemmPlans::KeyOf(const GemmArgs& args) {
           AlignmentOf(args.b, args.input_dtype),
           AlignmentOf(c, args.output_dtype),
           AlignmentOf(args.d, args.output_dtype),
-          args.bias != nullptr};
+          BiasAlignment(args)};
 }
 
 absl::StatusOr<std::optional<GemmPlan>> GemmPlans::Make(cublasLtHandle_t handle,

@@ -23,12 +23,17 @@ class GemmTuner {
   static absl::StatusOr<std::unique_ptr<GemmTuner>> Create(CudaContext& cuda, std::string path);
 
   // `run` puts the product on the compute stream by one of the candidates, the likeliest first. Those whose run fails are passed over; where all do, the first is
-  // chosen. Errors are of the device.
+  // chosen. Beside the loading of kernels this takes about a tenth of a second at most, or as long as the first four take. Errors are of the device.
   absl::StatusOr<cublasLtMatmulAlgo_t> Choose(
       const GemmKey& key, absl::Span<const cublasLtMatmulAlgo_t> candidates,
       absl::FunctionRef<absl::Status(const cublasLtMatmulAlgo_t&)> run);
 
   absl::Status Save() { return choices_.Save(); }
+
+  struct Measured {
+    const cublasLtMatmulAlgo_t* candidate;
+    std::vector<double> seconds;
+  };
 
  private:
   GemmTuner(CudaContext& cuda, std::string path, std::unique_ptr<DeviceTimer> timer)
@@ -36,6 +41,9 @@ class GemmTuner {
 
   using Run = absl::FunctionRef<absl::Status(const cublasLtMatmulAlgo_t&)>;
   absl::StatusOr<double> Measure(const cublasLtMatmulAlgo_t& candidate, Run run);
+  // In the order of `candidates`: those that run and are not far from the quickest.
+  absl::StatusOr<std::vector<Measured>> MeasureAll(
+      absl::Span<const cublasLtMatmulAlgo_t> candidates, Run run);
 
   CudaContext& cuda_;
   GemmChoices choices_;

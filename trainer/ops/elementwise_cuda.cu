@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/status_macros.h"
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/elementwise_cuda.h"
@@ -120,7 +121,9 @@ absl::Status Copy(CudaContext& cuda, const CopyArgs& args) {
   if (count == 0) return absl::OkStatus();
   const cudaStream_t stream = cuda.impl().StreamOf(args.stream);
   if (args.x.dtype == args.y.dtype) {
-    // Either side may be pinned memory of the host: the addresses tell.
+    if (args.stream == StreamKind::kHostToDevice)
+      TUNESMITH_RETURN_IF_ERROR(cuda.impl().AwaitHostMemory(stream));
+    // Either side may be memory of the host: the addresses tell.
     CUDA_RETURN_IF_ERROR(cudaMemcpyAsync(args.y.data, args.x.data,
                                          static_cast<size_t>(count * SizeOf(args.x.dtype)),
                                          cudaMemcpyDefault, stream));

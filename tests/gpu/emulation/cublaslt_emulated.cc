@@ -25,7 +25,9 @@ struct EmulatedLayout {
   int32_t batch_count = 1;
   int64_t batch_stride = 0;
 };
-struct EmulatedPreference {};
+struct EmulatedPreference {
+  uint32_t reduction_schemes = CUBLASLT_REDUCTION_SCHEME_MASK;
+};
 
 namespace tunesmith::emulation {
 
@@ -95,8 +97,9 @@ struct Task {
 
   void Run() const {
     EmulatedAlgorithms& algorithms = Algorithms();
-    ++algorithms.run_counts[algorithm];
-    std::this_thread::sleep_for(std::chrono::milliseconds(algorithms.delays_ms[algorithm]));
+    const bool is_loaded = algorithms.run_counts[algorithm]++ > 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(
+        algorithms.delays_ms[algorithm] + (is_loaded ? 0 : algorithms.load_ms[algorithm])));
     for (int64_t batch = 0; batch < d_layout.batch_count; ++batch) RunOne(batch);
   }
 
@@ -123,6 +126,13 @@ struct Task {
     }
   }
 };
+
+// What the heuristic takes from a bias's address: an algorithm may read so many bytes at once.
+uint64_t AlignmentOf(const void* bias) {
+  constexpr uint64_t kMost = 16;
+  const uint64_t bits = reinterpret_cast<uintptr_t>(bias) | kMost;
+  return bits & -bits;
+}
 
 bool Takes(const EmulatedLayout& layout) {
   return layout.stride * BytesOf(layout.type) % kStrideBytes == 0 &&
@@ -151,7 +161,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
                               const cublasLtMatmulAlgo_t* algorithm, void*, size_t,
                               cudaStream_t stream) {
   const auto index = static_cast<int>(algorithm->data[0]);
-  if (index >= Algorithms().count || Algorithms().delays_ms[index] < 0)
+  if (index >= Algorithms().count || Algorithms().delays_ms[index] < 0 ||
+      tunesmith::emulation::AlignmentOf(desc->bias) < algorithm->data[1])
     return CUBLAS_STATUS_NOT_SUPPORTED;
   const tunesmith::emulation::Task task = {.product = *desc,
                                            .a_layout = *a_layout,
@@ -168,19 +179,22 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
   tunesmith::emulation::PutTask(stream, [task] { task.Run(); });
   return CUBLAS_STATUS_SUCCESS;
 }
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t,
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                              cublasLtMatmulPreference_t, int requested,
+                                              cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results,
                                               int* found) {
   *found = 0;
+  Algorithms().reduction_schemes = preference->reduction_schemes;
   for (const cublasLtMatrixLayout_t layout : {a, b, c, d}) {
     if (!tunesmith::emulation::Takes(*layout)) return CUBLAS_STATUS_NOT_SUPPORTED;
   }
   *found = std::min(requested, Algorithms().count);
   for (int i = 0; i < *found; ++i)
-    results[i] = {.algo = {{static_cast<uint64_t>(i)}}, .state = CUBLAS_STATUS_SUCCESS};
+    results[i] = {
+        .algo = {{static_cast<uint64_t>(i), tunesmith::emulation::AlignmentOf(desc->bias)}},
+        .state = CUBLAS_STATUS_SUCCESS};
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t,
@@ -227,9 +241,11 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* prefer
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
   return Unmake(preference);
 }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
-                                                    cublasLtMatmulPreferenceAttributes_t,
-                                                    const void*, size_t) {
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void* value, size_t bytes) {
+  if (attribute == CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK)
+    return Store(preference->reduction_schemes, value, bytes);
   return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -1,10 +1,11 @@
 // cuDNN's backend where CUDA is emulated: it takes every graph by one engine, which computes it operation by operation (cudnn_interpreter.h) as a task of its stream. It
 // knows nothing of patterns and of what devices support; that is asked of cuDNN itself in tests/trainer/cuda/cudnn_plans_test.cc. Its workspace holds nothing, and
-// is overwritten before and after, so that what else lies there shows. For tests.
+// is overwritten before and after, so that what else lies there shows. With TUNESMITH_EMULATED_CUDNN_COMPILES_NONE set it has no compiler. For tests.
 #include <cuda_runtime.h>
 #include <cudnn_graph.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
@@ -108,7 +109,12 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t descriptor)
   delete &At(descriptor);
   return CUDNN_STATUS_SUCCESS;
 }
-cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t) { return CUDNN_STATUS_SUCCESS; }
+cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t descriptor) {
+  if (At(descriptor).type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR &&
+      std::getenv("TUNESMITH_EMULATED_CUDNN_COMPILES_NONE") != nullptr)
+    return CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED;
+  return CUDNN_STATUS_SUCCESS;
+}
 
 cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t descriptor,
                                        cudnnBackendAttributeName_t name,

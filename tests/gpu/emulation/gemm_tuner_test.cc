@@ -92,6 +92,39 @@ TEST_F(GemmTunerTest, TheQuickestRuns) {
   EXPECT_EQ(RunsBy(Product(8)), 0);  // another product was not tuned
 }
 
+// As a device does with a kernel that it has not run yet.
+TEST_F(GemmTunerTest, WhatLoadingTakesDoesNotCount) {
+  Algorithms().load_ms[2] = 40;
+  ASSERT_TRUE(Tune(Product()).ok());
+  EXPECT_EQ(RunsBy(Product()), 2);
+}
+
+TEST_F(GemmTunerTest, LongProductsAreMeasuredOnce) {
+  Algorithms() = {.count = 4, .delays_ms = {30, 30, 20, 30}};
+  ASSERT_TRUE(Tune(Product()).ok());
+  EXPECT_EQ(Runs(), 2 * 4);  // once to load
+  EXPECT_EQ(RunsBy(Product()), 2);
+}
+
+TEST_F(GemmTunerTest, PartsOfASplitDepthAreAddedUpInF32) {
+  GemmArgs args = Product();
+  ASSERT_TRUE(Tune(args).ok());
+  EXPECT_EQ(Algorithms().reduction_schemes, uint32_t{CUBLASLT_REDUCTION_SCHEME_MASK});
+  args.input_dtype = args.output_dtype = DType::kBF16;
+  ASSERT_TRUE(Tune(args).ok());
+  EXPECT_EQ(Algorithms().reduction_schemes, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+}
+
+// An algorithm that was chosen for a bias may not read one that is aligned to less.
+TEST_F(GemmTunerTest, BiasesOfOtherAlignmentsAreOtherProducts) {
+  GemmArgs args = Product();
+  args.bias = memory_.data();
+  ASSERT_TRUE(Tune(args).ok());
+  EXPECT_EQ(RunsBy(args), 2);
+  args.bias = memory_.data() + 4;
+  EXPECT_TRUE(Gemm(*cuda_, args).ok());
+}
+
 TEST_F(GemmTunerTest, ChoicesAreReadBack) {
   ASSERT_TRUE(Tune(Product()).ok());
   Restart();

@@ -40,6 +40,7 @@ struct Case {
   const char* placement;
   const char* method;
   const char* collectives;  // how ranks exchange what they have
+  bool locks_memory = true;
 };
 
 std::string Line(const char* method, const char* placement) {
@@ -64,8 +65,10 @@ class EmulatedRanksTest : public testing::TestWithParam<Case> {
     setenv("TUNESMITH_COLLECTIVES", GetParam().collectives, 1);
     setenv("TUNESMITH_NCCL", TUNESMITH_EMULATED_NCCL, 1);
     setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
+    if (!GetParam().locks_memory) setenv("TUNESMITH_EMULATED_HOST_LOCKS_NONE", "1", 1);
     const RanksRun ranks = RunRanks(Launcher::kShell, static_cast<int>(RankCount(files.mix())),
                                     StrCat(TUNESMITH_EMULATED_TRAINER, " run --run-dir ", run));
+    unsetenv("TUNESMITH_EMULATED_HOST_LOCKS_NONE");
     EXPECT_EQ(ranks.status, 0) << ranks.output;
     const v1::JobExit exit = ExitOf(run);
     EXPECT_EQ(exit.state(), v1::JOB_STATE_SUCCEEDED) << exit.reason();
@@ -85,6 +88,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"all_on_the_host", "offload=all recompute=host:2 loss=chunked batch=2x2", kFull,
              "host"},
         Case{"zero_0", "recompute=keep:2 batch=2x1x2", kFull, "host"},
+        Case{"zero_1_unlocked", "zero_stage=1 offload=optimizer recompute=keep:2 batch=1x2x2",
+             kFull, "host", false},
         Case{"zero_2_nccl", "zero_stage=2 recompute=block:2 batch=1x2x2", kFull, "nccl"},
         Case{"zero_3_nccl", "zero_stage=3 recompute=keep:1,block:1 batch=1x2x2", kFull, "nccl"},
         Case{"zero_3_qlora", "zero_stage=3 recompute=keep:2 batch=2x1x2", kQlora, "nccl"},

@@ -244,23 +244,6 @@ cudaError_t cudaMemcpyAsync(void* target, const void* source, size_t bytes, cuda
   return TakeLastError();
 }
 
-// Both sides are memory that streams may reach when they like.
-cudaError_t cudaMemcpy2DAsync(void* target, size_t target_pitch, const void* source,
-                              size_t source_pitch, size_t width, size_t height, cudaMemcpyKind,
-                              cudaStream_t stream) {
-  const std::lock_guard lock(mutex);
-  if (IsPageable(target) || IsPageable(source))
-    return Error(cudaErrorInvalidValue, "cudaMemcpy2D of pageable memory is not emulated");
-  if (width > target_pitch || width > source_pitch)
-    return Error(cudaErrorInvalidValue, "rows that are wider than they are apart");
-  Put(stream, [=] {
-    for (size_t row = 0; row < height; ++row)
-      std::memcpy(static_cast<std::byte*>(target) + row * target_pitch,
-                  static_cast<const std::byte*>(source) + row * source_pitch, width);
-  });
-  return cudaSuccess;
-}
-
 void tunesmith::emulation::PutTask(EmulatedStream* stream, std::function<void()> task) {
   const std::lock_guard lock(mutex);
   Put(stream, std::move(task));

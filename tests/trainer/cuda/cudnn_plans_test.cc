@@ -21,11 +21,11 @@ using ::testing::HasSubstr;
 
 TEST(CudnnVersionTest, RefusesWhatIsFaultyOrUnknown) {
   EXPECT_TRUE(CheckCudnnVersion(91900).ok());
-  EXPECT_TRUE(CheckCudnnVersion(91002).ok());
-  for (const int64_t version : {91001, 91000, 90501, 8907, 100000}) {
+  EXPECT_TRUE(CheckCudnnVersion(91501).ok());
+  for (const int64_t version : {91500, 91400, 91000, 90501, 8907, 100000}) {
     const absl::Status status = CheckCudnnVersion(version);
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << version;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("install cuDNN 9.10.2"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("install cuDNN 9.15.1"));
   }
 }
 
