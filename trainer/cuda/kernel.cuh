@@ -135,7 +135,8 @@ struct LaunchShape {
 template <typename... Parameters, typename... Arguments>
 absl::Status LaunchKernel(void (*kernel)(Parameters...), const LaunchShape& shape,
                           cudaStream_t stream, Arguments... arguments) {
-  constexpr int64_t kSharedBytesUnasked = 48 << 10;  // what every kernel may have
+  // Every kernel may have 48 KiB unasked, with its objects of static size, which are few.
+  constexpr int64_t kSharedBytesUnasked = 32 << 10;
   if (shape.shared_bytes > kSharedBytesUnasked) {
     CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                               static_cast<int>(shape.shared_bytes)));
