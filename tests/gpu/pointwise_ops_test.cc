@@ -98,7 +98,8 @@ TEST_P(PointwiseTest, Activations) {
                                             .dx = pick(dy),  // in dy's storage
                                             .activation = activation});
       });
-      ExpectClose(dy, Tolerance(T(), 0, 16));
+      // What is left of 1 - sigmoid is multiplied by up to 30.
+      ExpectClose(dy, Tolerance(T(), 0, 256));
     }
   }
 }
