@@ -141,14 +141,18 @@ struct RowGradient {
     }
   }
   __device__ void Store(int32_t token) const {
+    Pack<A, N>* const out = k.dweight + int64_t{token} * k.packs + first;
+    Pack<A, N> values[kColumnPacks];
+#pragma unroll
+    for (int c = 0; c < kColumnPacks; ++c) {
+      if (Exists(c)) values[c] = out[c * kWarpSize];
+    }
 #pragma unroll
     for (int c = 0; c < kColumnPacks; ++c) {
       if (!Exists(c)) continue;
-      Pack<A, N>* const out = k.dweight + int64_t{token} * k.packs + first + c * kWarpSize;
-      Pack<A, N> values = *out;
       for (int j = 0; j < N; ++j)
-        values.values[j] = FromFloat<A>(ToFloat(values.values[j]) + k.scale * sums[c][j]);
-      *out = values;
+        values[c].values[j] = FromFloat<A>(ToFloat(values[c].values[j]) + k.scale * sums[c][j]);
+      out[c * kWarpSize] = values[c];
     }
   }
 };
