@@ -48,10 +48,12 @@ class CrossEntropyTest : public TwinTest {
 };
 INSTANTIATE_FOR_CUDA_DTYPES(CrossEntropyTest);
 
-// Of one token; odd; packs; a loop of several turns, in packs and one by one; and rows that fill half of a multiprocessor's shared memory, all of it, and
-// more (bf16: 96, 128 and 251 KiB; f32: twice that).
-const std::vector<Shape> kLogits = {{1, 1},     {5, 33},    {300, 64},   {19, 5003},
-                                    {3, 49152}, {2, 65536}, {1, 128256}, {1, 65537}};
+// Of one token; odd; packs; more rows than their losses have threads to add them; a loop of several turns, in packs and one by one; rows that fill the 48 KiB of
+// shared memory that every kernel may have (of f32, and of bf16); and rows that fill half of a multiprocessor's shared memory, all of it, and more (bf16: 96, 128
+// and 251 KiB; f32: twice that).
+const std::vector<Shape> kLogits = {{1, 1},     {5, 33},     {300, 64},  {1100, 3},
+                                    {19, 5003}, {2, 12288},  {2, 24576}, {3, 49152},
+                                    {2, 65536}, {1, 128256}, {1, 65537}};
 
 TEST_P(CrossEntropyTest, Loss) {
   for (const Shape shape : kLogits) CheckLoss(shape);

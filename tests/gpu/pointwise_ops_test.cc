@@ -2,6 +2,7 @@
 
 #include "planner/program/program.h"
 #include "tests/gpu/twins.h"
+#include "trainer/ops/activation.h"
 #include "trainer/ops/adamw.h"
 #include "trainer/ops/elementwise.h"
 #include "trainer/ops/gradient_norm.h"
@@ -75,6 +76,31 @@ TEST_P(PointwiseTest, SwiGluBackward) {
     });
     ExpectClose(dgate, Tolerance(T(), 0, 8));
     ExpectClose(dy, Tolerance(T(), 0, 4));
+  }
+}
+
+TEST_P(PointwiseTest, Activations) {
+  using planner::Activation;
+  for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,
+                                      Activation::kQuickGelu, Activation::kRelu}) {
+    for (const Shape shape : kShapes) {
+      Misalign(shape.d1 == 64);
+      Twin& x = Random("x", shape, T(), 3.0);
+      Twin& y = Poisoned("y", shape, T());
+      Twin& dy = Random("dy", shape, T());
+      RunBoth([&](const OpContext& context, auto pick) {
+        return ApplyActivation(context, {.x = pick(x), .y = pick(y), .activation = activation});
+      });
+      ExpectClose(y, Tolerance(T(), 0, 16));
+      RunBoth([&](const OpContext& context, auto pick) {
+        return ActivationBackward(context, {.dy = pick(dy),
+                                            .x = pick(x),
+                                            .dx = pick(dy),  // in dy's storage
+                                            .activation = activation});
+      });
+      // What is left of 1 - sigmoid is multiplied by up to 30.
+      ExpectClose(dy, Tolerance(T(), 0, 256));
+    }
   }
 }
 

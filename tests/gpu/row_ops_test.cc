@@ -14,8 +14,8 @@ namespace {
 class RowTest : public TwinTest {};
 INSTANTIATE_FOR_CUDA_DTYPES(RowTest);
 
-// Rows and columns: one of each, odd, and more columns than a block has threads.
-const std::vector<Shape> kShapes = {{1, 1}, {5, 33}, {300, 64}, {19, 1537}};
+// Rows and columns: one of each, odd, more columns than a block has threads, and more than it keeps in registers.
+const std::vector<Shape> kShapes = {{1, 1}, {5, 33}, {300, 64}, {19, 1537}, {3, 20000}};
 
 TEST_P(RowTest, Embedding) {
   for (const bool accumulate : {false, true}) {
@@ -165,8 +165,9 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
   struct Case {
     int64_t rows, columns, width, part_count;
   };
-  for (const Case c : {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4},
-                       Case{64, 576, 288, 2}, Case{7, 576, 288, 2}, Case{5, 64, 32, 8}}) {
+  for (const Case c :
+       {Case{1, 2, 1, 2}, Case{9, 33, 11, 3}, Case{65, 128, 64, 4}, Case{64, 576, 288, 2},
+        Case{7, 576, 288, 2}, Case{5, 64, 32, 8}, Case{3, 2502, 1251, 4}}) {
     Misalign(c.rows == 64);
     Twin& x = Random("x", {c.rows, c.columns}, T());
     Twin& parts = Poisoned("parts", {c.part_count * c.rows, c.width}, T());
@@ -221,7 +222,7 @@ TEST_P(RopeTest, BothDirections) {
   }
 }
 
-// One token, a last block that is not full, heads of one block's whole table, and parts of heads that stay.
+// One token, a last block that is not full, heads of one block's whole table, parts of heads that stay, and more heads than a block has threads for.
 TEST_P(RopeTest, Shapes) {
   for (const RopeCase& c : {RopeCase{1, 1, 2, 0},
                             {1, 9, 64, 0},
@@ -229,6 +230,7 @@ TEST_P(RopeTest, Shapes) {
                             {3, 2, 512, 0},
                             {9, 3, 80, 32},
                             {9, 3, 20, 16},
+                            {17, 40, 64, 0},
                             {300, 1, 2, 0}}) {
     Check(Rope, c);
     Check(RopeBackward, c);
@@ -247,8 +249,8 @@ class DequantizeNf4Test : public TwinTest {
 INSTANTIATE_FOR_CUDA_DTYPES(DequantizeNf4Test);
 
 TEST_P(DequantizeNf4Test, BothForms) {
-  // The last block is not full, and has an odd number of packs of the widest kind.
-  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{301, 70}, {128, 256}}) {
+  // The last block is not full, and has an odd number of packs of the widest kind; threads that have all of their packs, some, and none.
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{301, 70}, {130, 256}}) {
     const int64_t blocks = CeilDivide(rows * columns, planner::kNf4BlockSize);
     Twin& codes = Codes("codes", {rows, columns / 2}, RandomCodes(rows * columns / 2));
     Twin& y = Poisoned("y", {rows, columns}, T());

@@ -72,6 +72,13 @@ __device__ __forceinline__ float PowerOfTwo(float x) {
   return y;
 }
 
+// The root with some 23 bits.
+__device__ __forceinline__ float SquareRoot(float x) {
+  float y;
+  asm("sqrt.approx.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // Leaves `word` as it is, of which the compiler knows nothing then: what was computed from it before is computed again rather than kept in registers.
 __device__ __forceinline__ void MakeOpaque(uint32_t& word) { asm volatile("" : "+r"(word)); }
 

@@ -124,6 +124,18 @@ __device__ inline int64_t GlobalThread() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 
+// f(l, i) for this thread's packs i among `count`, of which each thread of the grid has kLoads. With a call that loads them all and another that uses them, so many
+// are under way at once: 32 to 64 bytes a thread keep a large GPU's memory busy.
+template <int kLoads, typename F>
+__device__ void ForThreadPacks(int64_t count, F f) {
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kLoads * kBlockSize + threadIdx.x;
+#pragma unroll
+  for (int l = 0; l < kLoads; ++l) {
+    const int64_t i = first + l * kBlockSize;
+    if (i < count) f(l, i);
+  }
+}
+
 struct LaunchShape {
   dim3 grid;
   dim3 block = dim3(kBlockSize);
@@ -135,7 +147,8 @@ struct LaunchShape {
 template <typename... Parameters, typename... Arguments>
 absl::Status LaunchKernel(void (*kernel)(Parameters...), const LaunchShape& shape,
                           cudaStream_t stream, Arguments... arguments) {
-  constexpr int64_t kSharedBytesUnasked = 48 << 10;  // what every kernel may have
+  // Every kernel may have 48 KiB unasked, with its objects of static size, which are few.
+  constexpr int64_t kSharedBytesUnasked = 32 << 10;
   if (shape.shared_bytes > kSharedBytesUnasked) {
     CUDA_RETURN_IF_ERROR(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                               static_cast<int>(shape.shared_bytes)));

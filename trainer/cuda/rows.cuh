@@ -41,9 +41,35 @@ inline RowThreads RowThreadsFor(int64_t pack_count) {
   return threads;
 }
 
+// Rows in packs of N, and the threads that have them.
+template <typename T, int N>
+struct RowPacks {
+  RowThreads threads;
+  int64_t count;  // of rows
+  int packs;      // of a row
+
+  LaunchShape launch_shape() const { return threads.ShapeFor(count); }
+};
+
+// visitor(RowPacks<T, N>) for `count` rows of `width` elements, whose packs are of 16 bytes where the width and the addresses allow. Nothing where there are no elements.
+template <typename Visitor>
+absl::Status VisitRows(DType dtype, int64_t count, int64_t width,
+                       std::initializer_list<const void*> addresses, Visitor visitor) {
+  if (count * width == 0) return absl::OkStatus();
+  return VisitFloat(dtype, [&](auto element) {
+    using T = decltype(element);
+    return VisitPacks<T>(width, addresses, [&](auto pack) {
+      const int64_t packs = width / pack.value;
+      return visitor(RowPacks<T, pack.value>{RowThreadsFor(packs), count, static_cast<int>(packs)});
+    });
+  });
+}
+
 // One row each of kRows matrices, or what they share, as a thread sees them: it reads its packs at once, keeps them, and goes over them any number of times. What is
-// beyond kHeldPacks is read from memory each time; so outputs may be in a row's storage, as each thread writes only what it has read.
-template <typename T, int N, int kRows>
+// beyond kHeldPacks is read from memory each time; so outputs may be in a row's storage, as each thread writes only what it has read. Outputs that are added to are
+// rows, too: the compiler moves no load before a store, which may be to the same place, and a loop of both would wait for memory in each of its turns.
+// The last kOptional rows may be null: their packs hold anything.
+template <typename T, int N, int kRows, int kOptional = 0>
 class HeldRows {
  public:
   using Packs = Pack<T, N>[kRows];
@@ -56,7 +82,9 @@ class HeldRows {
     for (int j = 0; j < kHeldPacks; ++j) {
       if (IndexOf(j) >= count_) continue;
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) held_[j][r] = LoadedPack<T, N>(rows_[r][IndexOf(j)]);
+      for (int r = 0; r < kRows; ++r) {
+        if (Exists(r)) held_[j][r] = LoadedPack<T, N>(rows_[r][IndexOf(j)]);
+      }
     }
   }
 
@@ -77,13 +105,16 @@ class HeldRows {
     for (int i = IndexOf(kHeldPacks); i < count_; i += step_) {
       Packs packs;
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) packs[r] = rows_[r][i];
+      for (int r = 0; r < kRows; ++r) {
+        if (Exists(r)) packs[r] = rows_[r][i];
+      }
       f(i, packs);
     }
   }
 
  private:
   __device__ int IndexOf(int j) const { return first_ + j * step_; }
+  __device__ bool Exists(int row) const { return row < kRows - kOptional || rows_[row] != nullptr; }
 
   const Pack<T, N>* rows_[kRows];
   int count_, first_, step_;

@@ -7,15 +7,18 @@
 namespace tunesmith::trainer::cuda {
 namespace {
 
+constexpr int kForwardLoads = 2;  // packs of a thread
+
 template <typename T, int N>
 __global__ void ForwardKernel(int64_t pack_count, planner::Activation activation,
                               const Pack<T, N>* x, Pack<T, N>* y) {
-  const int64_t i = GlobalThread();
-  if (i >= pack_count) return;
-  Pack<T, N> values = x[i];
-  for (int j = 0; j < N; ++j)
-    values.values[j] = FromFloat<T>(Activate(activation, ToFloat(values.values[j])).value);
-  y[i] = values;
+  Pack<T, N> packs[kForwardLoads];
+  ForThreadPacks<kForwardLoads>(pack_count, [&](int l, int64_t i) { packs[l] = x[i]; });
+  ForThreadPacks<kForwardLoads>(pack_count, [&](int l, int64_t i) {
+    for (T& value : packs[l].values)
+      value = FromFloat<T>(Activate(activation, ToFloat(value)).value);
+    y[i] = packs[l];
+  });
 }
 
 template <typename T, int N>
@@ -36,8 +39,8 @@ template <typename T, int N>
 absl::Status LaunchForward(const ActivationArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
   const int64_t pack_count = args.y.element_count() / N;
-  return LaunchKernel(ForwardKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
-                      args.activation, args.x.as<const P>(), args.y.as<P>());
+  return LaunchKernel(ForwardKernel<T, N>, {BlockCount(pack_count, kForwardLoads * kBlockSize)},
+                      stream, pack_count, args.activation, args.x.as<const P>(), args.y.as<P>());
 }
 
 template <typename T, int N>
@@ -57,10 +60,8 @@ absl::Status ApplyActivation(CudaContext& cuda, const ActivationArgs& args) {
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(count, {args.x.data, args.y.data}))
-      return LaunchForward<T, kPack>(args, stream);
-    return LaunchForward<T, 1>(args, stream);
+    return VisitPacks<T>(count, {args.x.data, args.y.data},
+                         [&](auto pack) { return LaunchForward<T, pack.value>(args, stream); });
   });
 }
 
@@ -70,10 +71,8 @@ absl::Status ActivationBackward(CudaContext& cuda, const ActivationBackwardArgs&
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(count, {args.dy.data, args.x.data, args.dx.data}))
-      return LaunchBackward<T, kPack>(args, stream);
-    return LaunchBackward<T, 1>(args, stream);
+    return VisitPacks<T>(count, {args.dy.data, args.x.data, args.dx.data},
+                         [&](auto pack) { return LaunchBackward<T, pack.value>(args, stream); });
   });
 }
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cfloat>
 
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
@@ -47,7 +48,8 @@ struct Rule {
     e.moment1 = beta1 * e.moment1 + (1.0f - beta1) * g;
     e.moment2 = beta2 * e.moment2 + (1.0f - beta2) * g * g;
     e.parameter *= kept;
-    e.parameter -= step * e.moment1 / (sqrtf(e.moment2) * root_scale + epsilon);
+    // Approximate root and quotient, good to some units in the last place: with the exact ones, and random bits beside them, the kernel waits for arithmetic.
+    e.parameter -= __fdividef(step * e.moment1, SquareRoot(e.moment2) * root_scale + epsilon);
     return e;
   }
 };
@@ -58,28 +60,26 @@ __global__ void AdamWKernel(KernelArgs<P, G, M, N> k) {
   if (i >= k.pack_count) return;
   const Rule rule(k.clip_factor, k.scalars, k.decays);
   const ElementBits bits(k.key);
+  const bool has_master = k.master != nullptr;
   const Pack<G, N> gradient = k.gradient[i];
-  Pack<P, N> parameter = k.parameter[i];
   Pack<M, N> moment1 = k.moment1[i];
   Pack<M, N> moment2 = k.moment2[i];
-  Pack<float, N> master = {};
-  if (k.master != nullptr) master = k.master[i];
+  Pack<float, N> values = ParametersAt(k.master, k.parameter, i);
+  Pack<P, N> parameter;
   for (int j = 0; j < N; ++j) {
-    const float p = k.master != nullptr ? master.values[j] : ToFloat(parameter.values[j]);
-    const Element e = rule.Update({p, ToFloat(moment1.values[j]), ToFloat(moment2.values[j])},
-                                  ToFloat(gradient.values[j]));
+    const Element e =
+        rule.Update({values.values[j], ToFloat(moment1.values[j]), ToFloat(moment2.values[j])},
+                    ToFloat(gradient.values[j]));
     const uint64_t random = bits.Of(i * N + j);
-    master.values[j] = e.parameter;
-    parameter.values[j] = k.master != nullptr
-                              ? FromFloat<P>(e.parameter)
-                              : RoundStochastic<P>(e.parameter, random >> kParameterShift);
+    values.values[j] = e.parameter;
+    parameter.values[j] = StoredParameter<P>(e.parameter, has_master, random);
     moment1.values[j] = RoundStochastic<M>(e.moment1, random >> kMoment1Shift);
     moment2.values[j] = RoundStochastic<M>(e.moment2, random >> kMoment2Shift);
   }
   k.parameter[i] = parameter;
   k.moment1[i] = moment1;
   k.moment2[i] = moment2;
-  if (k.master != nullptr) k.master[i] = master;
+  if (has_master) k.master[i] = values;
 }
 
 template <typename P, typename G, typename M, int N>
@@ -186,6 +186,10 @@ struct CodedArgs {
 constexpr int kCodedPack = 4;            // 16 bytes of f32
 constexpr int64_t kMaxCodedGrid = 1056;  // thread blocks: each loads the trees once
 
+// What moments of a scale are multiplied by for their codes: quotients would be a tenth of the kernel's instructions, for which it waits. Where the inverse would be infinite
+// the moments are nothing beside epsilon.
+__device__ float CodeFactor(float scale) { return scale >= FLT_MIN ? 1.0f / scale : 1.0f; }
+
 // One lane's packs of the elements that share a scale, with moments as they are stored and then as the update made them.
 template <typename P, typename G, int N>
 class CodedPacks {
@@ -204,7 +208,7 @@ class CodedPacks {
       if (!Exists(p)) continue;
       const Pack<G, N> gradient = k_.gradient[Index(p)];
       const Pack<uint8_t, N> code1 = k_.moment1[Index(p)], code2 = k_.moment2[Index(p)];
-      const Pack<float, N> parameter = Parameter(Index(p));
+      const Pack<float, N> parameter = ParametersAt(k_.master, k_.parameter, Index(p));
       for (int j = 0; j < N; ++j) {
         const float moment1 = trees.first.ValueOf(code1.values[j]) * scale1_;
         const float moment2 = trees.second.ValueOf(code2.values[j]) * scale2_;
@@ -233,15 +237,14 @@ class CodedPacks {
   }
 
   __device__ void StoreCodes(const CodeTrees& trees) const {
-    const float divisor1 = scale1_ > 0.0f ? scale1_ : 1.0f;
-    const float divisor2 = scale2_ > 0.0f ? scale2_ : 1.0f;
+    const float factor1 = CodeFactor(scale1_), factor2 = CodeFactor(scale2_);
 #pragma unroll
     for (int p = 0; p < kPacks; ++p) {
       if (!Exists(p)) continue;
       Pack<uint8_t, N> code1, code2;
       for (int j = 0; j < N; ++j) {
-        code1.values[j] = trees.first.CodeOf(elements_[p][j].moment1 / divisor1);
-        code2.values[j] = trees.second.PositiveCodeOf(elements_[p][j].moment2 / divisor2);
+        code1.values[j] = trees.first.CodeOf(elements_[p][j].moment1 * factor1);
+        code2.values[j] = trees.second.PositiveCodeOf(elements_[p][j].moment2 * factor2);
       }
       k_.moment1[Index(p)] = code1;
       k_.moment2[Index(p)] = code2;
@@ -257,9 +260,7 @@ class CodedPacks {
       for (int j = 0; j < N; ++j) {
         const float value = master.values[j] = elements_[p][j].parameter;
         const uint64_t random = bits.Of(Index(p) * N + j);
-        parameter.values[j] = k_.master != nullptr
-                                  ? FromFloat<P>(value)
-                                  : RoundStochastic<P>(value, random >> kParameterShift);
+        parameter.values[j] = StoredParameter<P>(value, k_.master != nullptr, random);
       }
       k_.parameter[Index(p)] = parameter;
       if (k_.master != nullptr) k_.master[Index(p)] = master;
@@ -269,13 +270,6 @@ class CodedPacks {
  private:
   __device__ int64_t Index(int p) const { return first_ + p * kWarpSize; }
   __device__ bool Exists(int p) const { return Index(p) < k_.pack_count; }
-  __device__ Pack<float, N> Parameter(int64_t i) const {
-    if (k_.master != nullptr) return k_.master[i];
-    const Pack<P, N> parameter = k_.parameter[i];
-    Pack<float, N> values;
-    for (int j = 0; j < N; ++j) values.values[j] = ToFloat(parameter.values[j]);
-    return values;
-  }
 
   const CodedArgs<P, G, N>& k_;
   int64_t first_;

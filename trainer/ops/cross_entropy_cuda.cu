@@ -177,8 +177,9 @@ __global__ void __launch_bounds__(1024) GradientKernel(GradientArgs<T, N> k) {
       });
 }
 
-// One block.
-__global__ void AddLossesKernel(int64_t count, const double* losses, double* loss_sum) {
+// One block, whose threads wait for few loads each.
+__global__ void __launch_bounds__(1024)
+    AddLossesKernel(int64_t count, const double* losses, double* loss_sum) {
   double sum = 0.0;
   for (int64_t n = threadIdx.x; n < count; n += blockDim.x) sum += losses[n];
   sum = BlockSum(sum);
@@ -187,7 +188,7 @@ __global__ void AddLossesKernel(int64_t count, const double* losses, double* los
 
 absl::Status AddLosses(int64_t count, const double* losses, const Tensor& loss_sum,
                        cudaStream_t stream) {
-  return LaunchKernel(AddLossesKernel, {1}, stream, count, losses, loss_sum.as<double>());
+  return LaunchKernel(AddLossesKernel, {1, 1024}, stream, count, losses, loss_sum.as<double>());
 }
 
 // How a block treats a row of gradients.

@@ -29,40 +29,34 @@ absl::Status LaunchAdd(int64_t count, const void* x, void* y, cudaStream_t strea
                       static_cast<const Pack<T, N>*>(x), static_cast<Pack<T, N>*>(y));
 }
 
+constexpr int kCapLoads = 2;  // packs of a thread
+
 template <typename T, int N>
 __global__ void CapKernel(int64_t pack_count, float cap, Pack<T, N>* x) {
-  const int64_t i = GlobalThread();
-  if (i >= pack_count) return;
   const float inverse = 1.0f / cap;
-  Pack<T, N> pack = x[i];
-  for (int j = 0; j < N; ++j)
-    pack.values[j] = FromFloat<T>(cap * tanhf(ToFloat(pack.values[j]) * inverse));
-  x[i] = pack;
+  Pack<T, N> packs[kCapLoads];
+  ForThreadPacks<kCapLoads>(pack_count, [&](int l, int64_t i) { packs[l] = x[i]; });
+  ForThreadPacks<kCapLoads>(pack_count, [&](int l, int64_t i) {
+    for (T& value : packs[l].values) value = FromFloat<T>(cap * tanhf(ToFloat(value) * inverse));
+    x[i] = packs[l];
+  });
 }
 
-// The wider of both types is 16 bytes in a pack, so that a warp reads and writes whole lines; a thread loads several before it writes the first.
+// The wider of both types is 16 bytes in a pack, so that a warp reads and writes whole lines.
 template <typename From, typename To>
 constexpr int kConvertPack = 16 / std::max(sizeof(From), sizeof(To));
-constexpr int kConvertLoads = 4;
+constexpr int kConvertLoads = 4;  // packs of a thread
 
 template <typename From, typename To, int N>
 __global__ void ConvertKernel(int64_t pack_count, const Pack<From, N>* x, Pack<To, N>* y) {
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kConvertLoads * kBlockSize + threadIdx.x;
   Pack<From, N> packs[kConvertLoads];
-#pragma unroll
-  for (int l = 0; l < kConvertLoads; ++l) {
-    const int64_t i = first + l * kBlockSize;
-    if (i < pack_count) packs[l] = x[i];
-  }
-#pragma unroll
-  for (int l = 0; l < kConvertLoads; ++l) {
-    const int64_t i = first + l * kBlockSize;
-    if (i >= pack_count) return;
+  ForThreadPacks<kConvertLoads>(pack_count, [&](int l, int64_t i) { packs[l] = x[i]; });
+  ForThreadPacks<kConvertLoads>(pack_count, [&](int l, int64_t i) {
     Pack<To, N> out;
     for (int j = 0; j < N; ++j)
       out.values[j] = static_cast<To>(static_cast<float>(packs[l].values[j]));
     y[i] = out;
-  }
+  });
 }
 
 template <typename From, typename To, int N>
@@ -101,7 +95,8 @@ absl::Status SoftCap(CudaContext& cuda, const SoftCapArgs& args) {
     using T = decltype(element);
     return VisitPacks<T>(count, {args.x.data}, [&](auto pack) {
       const int64_t pack_count = count / pack.value;
-      return LaunchKernel(CapKernel<T, pack.value>, {BlockCount(pack_count)},
+      return LaunchKernel(CapKernel<T, pack.value>,
+                          {BlockCount(pack_count, kCapLoads * kBlockSize)},
                           cuda.impl().stream.get(), pack_count, static_cast<float>(args.cap),
                           args.x.as<Pack<T, pack.value>>());
     });

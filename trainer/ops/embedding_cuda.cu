@@ -10,9 +10,8 @@ namespace {
 
 template <typename T, int N>
 struct ForwardArgs {
-  RowThreads threads;
-  int64_t token_count, vocab;
-  int packs;  // of a row
+  RowPacks<T, N> rows;  // of tokens
+  int64_t vocab;
   const int32_t* tokens;
   const Pack<T, N>* weight;
   Pack<T, N>* y;
@@ -23,21 +22,23 @@ struct ForwardArgs {
 // A token outside the table gives NaN, which the loss then shows, rather than a read outside it.
 template <typename T, int N>
 __global__ void ForwardKernel(ForwardArgs<T, N> k) {
-  const RowPlace place = k.threads.Place();
-  if (place.row >= k.token_count) return;
+  const RowPlace place = k.rows.threads.Place();
+  if (place.row >= k.rows.count) return;
   const int64_t token = k.tokens[place.row];
   const bool known = token >= 0 && token < k.vocab;
-#pragma unroll 4
-  for (int i = place.thread; i < k.packs; i += place.threads) {
-    Pack<T, N> in = {}, out = {};
-    if (known) in = k.weight[token * k.packs + i];
-    if (k.accumulate) out = k.y[place.row * k.packs + i];
+  const int packs_of_row = k.rows.packs;
+  Pack<T, N>* const y = k.y + place.row * packs_of_row;
+  HeldRows<T, N, 2, 2> row(
+      {known ? k.weight + token * packs_of_row : nullptr, k.accumulate ? y : nullptr}, packs_of_row,
+      place);
+  row.ForEach([&](int i, const auto& packs) {
+    Pack<T, N> out;
     for (int j = 0; j < N; ++j) {
-      const float value = known ? k.scale * ToFloat(in.values[j]) : NAN;
-      out.values[j] = FromFloat<T>(k.accumulate ? ToFloat(out.values[j]) + value : value);
+      const float value = known ? k.scale * ToFloat(packs[0].values[j]) : NAN;
+      out.values[j] = FromFloat<T>(k.accumulate ? ToFloat(packs[1].values[j]) + value : value);
     }
-    k.y[place.row * k.packs + i] = out;
-  }
+    y[i] = out;
+  });
 }
 
 // As the activations' type holds it.
@@ -140,14 +141,18 @@ struct RowGradient {
     }
   }
   __device__ void Store(int32_t token) const {
+    Pack<A, N>* const out = k.dweight + int64_t{token} * k.packs + first;
+    Pack<A, N> values[kColumnPacks];
+#pragma unroll
+    for (int c = 0; c < kColumnPacks; ++c) {
+      if (Exists(c)) values[c] = out[c * kWarpSize];
+    }
 #pragma unroll
     for (int c = 0; c < kColumnPacks; ++c) {
       if (!Exists(c)) continue;
-      Pack<A, N>* const out = k.dweight + int64_t{token} * k.packs + first + c * kWarpSize;
-      Pack<A, N> values = *out;
       for (int j = 0; j < N; ++j)
-        values.values[j] = FromFloat<A>(ToFloat(values.values[j]) + k.scale * sums[c][j]);
-      *out = values;
+        values[c].values[j] = FromFloat<A>(ToFloat(values[c].values[j]) + k.scale * sums[c][j]);
+      out[c * kWarpSize] = values[c];
     }
   }
 };
@@ -230,25 +235,18 @@ absl::Status ClearTensor(const Tensor& tensor, cudaStream_t stream) {
 }  // namespace
 
 absl::Status Embedding(CudaContext& cuda, const EmbeddingArgs& args) {
-  const int64_t token_count = args.tokens.element_count(), width = args.weight.dims[1];
-  if (args.y.element_count() == 0) return absl::OkStatus();
-  return VisitFloat(args.weight.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(width, {args.weight.data, args.y.data}, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const ForwardArgs<T, pack.value> k = {.threads = RowThreadsFor(width / pack.value),
-                                            .token_count = token_count,
-                                            .vocab = args.weight.dims[0],
-                                            .packs = static_cast<int>(width / pack.value),
-                                            .tokens = args.tokens.as<const int32_t>(),
-                                            .weight = args.weight.as<const P>(),
-                                            .y = args.y.as<P>(),
-                                            .scale = RoundedScale<T>(args.scale),
-                                            .accumulate = args.accumulate};
-      return LaunchKernel(ForwardKernel<T, pack.value>, k.threads.ShapeFor(token_count),
-                          cuda.impl().stream.get(), k);
-    });
-  });
+  return VisitRows(
+      args.weight.dtype, args.tokens.element_count(), args.weight.dims[1],
+      {args.weight.data, args.y.data}, [&]<typename T, int N>(const RowPacks<T, N>& rows) {
+        const ForwardArgs<T, N> k = {.rows = rows,
+                                     .vocab = args.weight.dims[0],
+                                     .tokens = args.tokens.as<const int32_t>(),
+                                     .weight = args.weight.as<const Pack<T, N>>(),
+                                     .y = args.y.as<Pack<T, N>>(),
+                                     .scale = RoundedScale<T>(args.scale),
+                                     .accumulate = args.accumulate};
+        return LaunchKernel(ForwardKernel<T, N>, rows.launch_shape(), cuda.impl().stream.get(), k);
+      });
 }
 
 absl::Status EmbeddingBackward(CudaContext& cuda, const EmbeddingBackwardArgs& args) {

@@ -134,31 +134,13 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     ForwardKernel(FlashDims d, FlashForwardArgs<Bf16> a) {
   constexpr int kHeadSize = S::kHeadSize, kKeys = S::kKeys;
   auto* const q_tile = reinterpret_cast<Bf16*>(DynamicShared());
-  // Stages of keys, then values.
-  Bf16* const kv_tiles = q_tile + S::kQueryElements;
 
-  // The last queries see the most keys; they go first, so that blocks end together. Heads of a group are neighbours, which share keys in the L2.
-  const int matrices = d.rows * d.heads;
-  const int block = static_cast<int>(blockIdx.x);
-  const int matrix = block % matrices;
-  const int row = matrix / d.heads, head = matrix % d.heads;
-  const int tiles = (d.context + S::kQueries - 1) / S::kQueries;
-  const int q0 = (tiles - 1 - block / matrices) * S::kQueries;
-  const int last_query = min(q0 + S::kQueries, d.context) - 1;
-  const int32_t* const starts = a.document_starts + int64_t{row} * d.context;
-  const FlashVectors k = VectorsOf(d, a.k, d.kv_heads, row, head / d.group);
-  const FlashVectors v = VectorsOf(d, a.v, d.kv_heads, row, head / d.group);
-  const auto start_keys = [&](int k0, int stage) {
-    Bf16* const tile = kv_tiles + stage * 2 * S::kKeyElements;
-    StartTile<kHeadSize, kKeys>(d, k, k0, tile);
-    StartTile<kHeadSize, kKeys>(d, v, k0, tile + S::kKeyElements);
-  };
-
-  // Document starts ascend, so that the first query sees the first key, and the last has the last first.
-  const int k_begin = d.FirstVisible(starts[q0], q0) / kKeys * kKeys;
-  const int all_visible_from = d.FirstVisible(starts[last_query], last_query);
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, row, head), q0, q_tile);
-  start_keys(k_begin, 0);
+  const QueryTile<S::kQueries> tile(d, a.document_starts);
+  const KeyStages<kHeadSize, kKeys> keys(d, a, tile.row, tile.head, q_tile + S::kQueryElements);
+  const int k_begin = tile.first_key / kKeys * kKeys;
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, tile.row, tile.head), tile.q0,
+                                    q_tile);
+  keys.Start(d, k_begin, 0);
   CommitCopies();
 
   const int warp_row = 16 * S::kRowTiles * WarpOfBlock();
@@ -175,26 +157,25 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     }
   }
   int stage = 0;
-  for (int k0 = k_begin; k0 <= last_query; k0 += kKeys, stage ^= 1) {
+  for (int k0 = k_begin; k0 <= tile.last_query; k0 += kKeys, stage ^= 1) {
     WaitForCopies<0>();
     // This tile is there for every thread, and every thread is done with the one before.
     __syncthreads();
-    if (k0 + kKeys <= last_query) start_keys(k0 + kKeys, stage ^ 1);
+    if (k0 + kKeys <= tile.last_query) keys.Start(d, k0 + kKeys, stage ^ 1);
     CommitCopies();
-    const Bf16* const k_tile = kv_tiles + stage * 2 * S::kKeyElements;
     FlashFragment<S::kScoreTiles> scores[S::kRowTiles];
-    MultiplyTransposed<kHeadSize>(q_tile, warp_row, k_tile, scores);
-    if (changed) ChangeScores<S>(d, head, q0 + warp_row, k0, scores);
-    if (k0 < all_visible_from || k0 + kKeys > q0 + 1 || last_query + 1 < q0 + S::kQueries)
-      HideScores<S>(d, starts, q0 + warp_row, k0, scores);
+    MultiplyTransposed<kHeadSize>(q_tile, warp_row, keys.Keys(stage), scores);
+    if (changed) ChangeScores<S>(d, tile.head, tile.q0 + warp_row, k0, scores);
+    if (tile.template Hides<kKeys>(k0))
+      HideScores<S>(d, tile.starts, tile.q0 + warp_row, k0, scores);
     Softmax<S>(factor, scores, state, o);
-    MultiplyAccumulate<kHeadSize>(scores, k_tile + S::kKeyElements, 0, o);
+    MultiplyAccumulate<kHeadSize>(scores, keys.Values(stage), 0, o);
   }
 
   const int lane = LaneOfWarp();
 #pragma unroll
   for (int m = 0; m < S::kRowTiles; ++m) {
-    const int64_t t0 = q0 + warp_row + 16 * m;
+    const int64_t t0 = tile.q0 + warp_row + 16 * m;
     float inverses[2];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -202,12 +183,13 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       const int query = t0 + lane / 4 + 8 * half;
       inverses[half] = 1.0f / sum;
       if (lane % 4 == 0 && query < d.context) {
-        a.log_sum_exp[int64_t{matrix} * d.context + query] =
+        a.log_sum_exp[int64_t{tile.matrix} * d.context + query] =
             state.maxima[m][half] * factor * kLn2 + logf(sum);
       }
     }
     StoreRows<kHeadSize>(d, o[m], inverses, q_tile, warp_row + 16 * m, 0, t0,
-                         a.o + VectorAt(d, d.heads, row, head, 0), int64_t{d.heads} * d.head_size);
+                         a.o + VectorAt(d, d.heads, tile.row, tile.head, 0),
+                         int64_t{d.heads} * d.head_size);
   }
 }
 

@@ -76,30 +76,15 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   constexpr int kHeadSize = S::kHeadSize, kKeys = S::kKeys;
   auto* const q_tile = reinterpret_cast<Bf16*>(DynamicShared());
   Bf16* const d_o_tile = q_tile + S::kQueryElements;
-  // Stages of keys, then values.
-  Bf16* const kv_tiles = d_o_tile + S::kQueryElements;
 
-  // As in forward.
-  const int matrices = d.rows * d.heads;
-  const int block = static_cast<int>(blockIdx.x);
-  const int matrix = block % matrices;
-  const int row = matrix / d.heads, head = matrix % d.heads;
-  const int tiles = (d.context + S::kQueries - 1) / S::kQueries;
-  const int q0 = (tiles - 1 - block / matrices) * S::kQueries;
-  const int last_query = min(q0 + S::kQueries, d.context) - 1;
-  const int32_t* const starts = a.document_starts + int64_t{row} * d.context;
-  const FlashVectors k = VectorsOf(d, a.k, d.kv_heads, row, head / d.group);
-  const FlashVectors v = VectorsOf(d, a.v, d.kv_heads, row, head / d.group);
-  const auto start_keys = [&](int k0, int stage) {
-    Bf16* const tile = kv_tiles + stage * 2 * S::kKeyElements;
-    StartTile<kHeadSize, kKeys>(d, k, k0, tile);
-    StartTile<kHeadSize, kKeys>(d, v, k0, tile + S::kKeyElements);
-  };
-  const int k_begin = d.FirstVisible(starts[q0], q0) / kKeys * kKeys;
-  const int all_visible_from = d.FirstVisible(starts[last_query], last_query);
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, row, head), q0, q_tile);
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.d_o, d.heads, row, head), q0, d_o_tile);
-  start_keys(k_begin, 0);
+  const QueryTile<S::kQueries> tile(d, a.document_starts);
+  const KeyStages<kHeadSize, kKeys> keys(d, a, tile.row, tile.head, d_o_tile + S::kQueryElements);
+  const int k_begin = tile.first_key / kKeys * kKeys;
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, tile.row, tile.head), tile.q0,
+                                    q_tile);
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.d_o, d.heads, tile.row, tile.head), tile.q0,
+                                    d_o_tile);
+  keys.Start(d, k_begin, 0);
   CommitCopies();
 
   const int warp_row = 16 * S::kRowTiles * WarpOfBlock();
@@ -108,38 +93,37 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   for (int m = 0; m < S::kRowTiles; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int query = q0 + warp_row + 16 * m + LaneOfWarp() / 4 + 8 * half;
-      const int64_t at = int64_t{matrix} * d.context + min(query, d.context - 1);
+      const int query = tile.q0 + warp_row + 16 * m + LaneOfWarp() / 4 + 8 * half;
+      const int64_t at = int64_t{tile.matrix} * d.context + min(query, d.context - 1);
       queries[m][half] = {query, a.log_sum_exp[at] * kLog2E, a.deltas[at]};
     }
   }
   const bool changed = d.changes_scores();
   FlashFragment<S::kSumTiles> dq[S::kRowTiles] = {};
   int stage = 0;
-  for (int k0 = k_begin; k0 <= last_query; k0 += kKeys, stage ^= 1) {
+  for (int k0 = k_begin; k0 <= tile.last_query; k0 += kKeys, stage ^= 1) {
     WaitForCopies<0>();
     // This tile is there for every thread, and every thread is done with the one before.
     __syncthreads();
-    if (k0 + kKeys <= last_query) start_keys(k0 + kKeys, stage ^ 1);
+    if (k0 + kKeys <= tile.last_query) keys.Start(d, k0 + kKeys, stage ^ 1);
     CommitCopies();
-    const Bf16* const k_tile = kv_tiles + stage * 2 * S::kKeyElements;
     FlashFragment<S::kScoreTiles> scores[S::kRowTiles], gradients[S::kRowTiles];
-    MultiplyTransposed<kHeadSize>(q_tile, warp_row, k_tile, scores);
-    MultiplyTransposed<kHeadSize>(d_o_tile, warp_row, k_tile + S::kKeyElements, gradients);
-    const bool hides =
-        k0 < all_visible_from || k0 + kKeys > q0 + 1 || last_query + 1 < q0 + S::kQueries;
+    MultiplyTransposed<kHeadSize>(q_tile, warp_row, keys.Keys(stage), scores);
+    MultiplyTransposed<kHeadSize>(d_o_tile, warp_row, keys.Values(stage), gradients);
+    const bool hides = tile.template Hides<kKeys>(k0);
     if (changed) {
-      ScoreGradients<S, true>(d, starts, head, k0, hides, queries, scores, gradients);
+      ScoreGradients<S, true>(d, tile.starts, tile.head, k0, hides, queries, scores, gradients);
     } else {
-      ScoreGradients<S, false>(d, starts, head, k0, hides, queries, scores, gradients);
+      ScoreGradients<S, false>(d, tile.starts, tile.head, k0, hides, queries, scores, gradients);
     }
-    MultiplyAccumulate<kHeadSize>(gradients, k_tile, 0, dq);
+    MultiplyAccumulate<kHeadSize>(gradients, keys.Keys(stage), 0, dq);
   }
   const float factors[2] = {d.scale, d.scale};
 #pragma unroll
   for (int m = 0; m < S::kRowTiles; ++m) {
-    StoreRows<kHeadSize>(d, dq[m], factors, q_tile, warp_row + 16 * m, 0, q0 + warp_row + 16 * m,
-                         a.dq + VectorAt(d, d.heads, row, head, 0), int64_t{d.heads} * d.head_size);
+    StoreRows<kHeadSize>(
+        d, dq[m], factors, q_tile, warp_row + 16 * m, 0, tile.q0 + warp_row + 16 * m,
+        a.dq + VectorAt(d, d.heads, tile.row, tile.head, 0), int64_t{d.heads} * d.head_size);
   }
 }
 

@@ -13,6 +13,38 @@ inline constexpr int kFlashThreads = kFlashWarps * kWarpSize;
 inline constexpr float kLog2E = 1.44269504f;
 inline constexpr float kLn2 = 0.693147181f;
 
+// A block's tile of queries of a head, and the keys that they see. The last queries see the most keys; their blocks go first, so that blocks end together.
+// Heads of a group are neighbours, which share keys in the L2.
+template <int kQueries>
+struct QueryTile {
+  int matrix, row, head;
+  int q0, last_query;
+  const int32_t* starts;  // of the row
+  int first_key;          // that any of the queries sees
+  int all_visible_from;   // the keys from here on up to q0 are seen by all of them
+
+  __device__ QueryTile(const FlashDims& d, const int32_t* document_starts) {
+    const int matrices = d.rows * d.heads;
+    const int block = static_cast<int>(blockIdx.x);
+    const int tiles = (d.context + kQueries - 1) / kQueries;
+    matrix = block % matrices;
+    row = matrix / d.heads;
+    head = matrix % d.heads;
+    q0 = (tiles - 1 - block / matrices) * kQueries;
+    last_query = min(q0 + kQueries, d.context) - 1;
+    starts = document_starts + int64_t{row} * d.context;
+    // Document starts ascend, so that the first query sees the first key, and the last has the last first.
+    first_key = d.FirstVisible(starts[q0], q0);
+    all_visible_from = d.FirstVisible(starts[last_query], last_query);
+  }
+
+  // Whether some query does not see some of the kKeys keys from k0 on, or does not exist.
+  template <int kKeys>
+  __device__ bool Hides(int k0) const {
+    return k0 < all_visible_from || k0 + kKeys > q0 + 1 || last_query + 1 < q0 + kQueries;
+  }
+};
+
 // Rows of kHeadSize bf16, in chunks of 16 bytes. Chunks of a row change places, so that the eight rows that a matrix load reads at once, and the
 // eight that a warp stores to at once, lie in different banks: with N chunks to a row, rows r and s of the same chunk would meet where
 // (r - s) N is a multiple of 8.
@@ -61,6 +93,28 @@ __device__ void StartTile(const FlashDims& d, const FlashVectors& x, int t0, Bf1
                 exists);
   }
 }
+
+// Two stages of tiles of kKeys keys and their values.
+template <int kHeadSize, int kKeys>
+struct KeyStages {
+  static constexpr int kElements = kKeys * kHeadSize;
+  FlashVectors k, v;
+  Bf16* tiles;
+
+  template <typename Args>
+  __device__ KeyStages(const FlashDims& d, const Args& a, int row, int head, Bf16* shared)
+      : k(VectorsOf(d, a.k, d.kv_heads, row, head / d.group)),
+        v(VectorsOf(d, a.v, d.kv_heads, row, head / d.group)),
+        tiles(shared) {}
+
+  // Starts copying those from k0 on. By all threads of the block.
+  __device__ void Start(const FlashDims& d, int k0, int stage) const {
+    StartTile<kHeadSize, kKeys>(d, k, k0, tiles + stage * 2 * kElements);
+    StartTile<kHeadSize, kKeys>(d, v, k0, tiles + (stage * 2 + 1) * kElements);
+  }
+  __device__ const Bf16* Keys(int stage) const { return tiles + stage * 2 * kElements; }
+  __device__ const Bf16* Values(int stage) const { return Keys(stage) + kElements; }
+};
 
 __device__ inline int LaneOfWarp() { return static_cast<int>(threadIdx.x) % kWarpSize; }
 __device__ inline int WarpOfBlock() { return static_cast<int>(threadIdx.x) / kWarpSize; }

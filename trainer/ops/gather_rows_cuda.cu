@@ -5,61 +5,44 @@
 namespace tunesmith::trainer::cuda {
 namespace {
 
-struct Dims {
-  RowThreads threads;
-  int64_t named, height;  // rows that are named, and that the matrix has
-  int packs;              // of a row
-};
-
-// An index beyond the matrix gives NaN, which the loss then shows, rather than a read outside it.
+// An index beyond the matrix gives NaN, which the loss then shows, rather than a read outside it. `height`: rows that the matrix has.
 template <typename T, int N>
-__global__ void GatherKernel(Dims d, const int32_t* rows, const Pack<T, N>* x, Pack<T, N>* y) {
-  const RowPlace place = d.threads.Place();
-  if (place.row >= d.named) return;
+__global__ void GatherKernel(RowPacks<T, N> named, int64_t height, const int32_t* rows,
+                             const Pack<T, N>* x, Pack<T, N>* y) {
+  const RowPlace place = named.threads.Place();
+  if (place.row >= named.count) return;
   const int64_t row = rows[place.row];
-  const bool exists = row >= 0 && row < d.height;
+  const bool exists = row >= 0 && row < height;
   Pack<T, N> other;
   for (T& value : other.values) value = FromFloat<T>(row < 0 ? 0.0f : NAN);
-#pragma unroll 4
-  for (int i = place.thread; i < d.packs; i += place.threads)
-    y[place.row * d.packs + i] = exists ? x[row * d.packs + i] : other;
+  HeldRows<T, N, 1, 1> held({exists ? x + row * named.packs : nullptr}, named.packs, place);
+  held.ForEach([&](int i, const auto& packs) {
+    y[place.row * named.packs + i] = exists ? packs[0] : other;
+  });
 }
 
 // Into a matrix that was cleared.
 template <typename T, int N>
-__global__ void ScatterKernel(Dims d, const int32_t* rows, const Pack<T, N>* dy, Pack<T, N>* dx) {
-  const RowPlace place = d.threads.Place();
-  if (place.row >= d.named) return;
+__global__ void ScatterKernel(RowPacks<T, N> named, int64_t height, const int32_t* rows,
+                              const Pack<T, N>* dy, Pack<T, N>* dx) {
+  const RowPlace place = named.threads.Place();
+  if (place.row >= named.count) return;
   const int64_t row = rows[place.row];
-  if (row < 0 || row >= d.height) return;
-#pragma unroll 4
-  for (int i = place.thread; i < d.packs; i += place.threads)
-    dx[row * d.packs + i] = dy[place.row * d.packs + i];
-}
-
-template <int N>
-Dims DimsFor(const Tensor& named, const Tensor& matrix) {
-  const int64_t packs = matrix.dims[1] / N;
-  return {.threads = RowThreadsFor(packs),
-          .named = named.dims[0],
-          .height = matrix.dims[0],
-          .packs = static_cast<int>(packs)};
+  if (row < 0 || row >= height) return;
+  HeldRows<T, N, 1> held({dy + place.row * named.packs}, named.packs, place);
+  held.ForEach([&](int i, const auto& packs) { dx[row * named.packs + i] = packs[0]; });
 }
 
 }  // namespace
 
 absl::Status GatherRows(CudaContext& cuda, const GatherRowsArgs& args) {
-  if (args.y.element_count() == 0) return absl::OkStatus();
-  return VisitFloat(args.y.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(args.y.dims[1], {args.x.data, args.y.data}, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const Dims d = DimsFor<pack.value>(args.y, args.x);
-      return LaunchKernel(GatherKernel<T, pack.value>, d.threads.ShapeFor(d.named),
-                          cuda.impl().stream.get(), d, args.rows.as<const int32_t>(),
-                          args.x.as<const P>(), args.y.as<P>());
-    });
-  });
+  return VisitRows(args.y.dtype, args.y.dims[0], args.y.dims[1], {args.x.data, args.y.data},
+                   [&]<typename T, int N>(const RowPacks<T, N>& named) {
+                     return LaunchKernel(GatherKernel<T, N>, named.launch_shape(),
+                                         cuda.impl().stream.get(), named, args.x.dims[0],
+                                         args.rows.as<const int32_t>(),
+                                         args.x.as<const Pack<T, N>>(), args.y.as<Pack<T, N>>());
+                   });
 }
 
 absl::Status ScatterRows(CudaContext& cuda, const ScatterRowsArgs& args) {
@@ -67,16 +50,12 @@ absl::Status ScatterRows(CudaContext& cuda, const ScatterRowsArgs& args) {
   const int64_t bytes = args.dx.element_count() * SizeOf(args.dx.dtype);
   if (bytes == 0) return absl::OkStatus();
   CUDA_RETURN_IF_ERROR(cudaMemsetAsync(args.dx.data, 0, static_cast<size_t>(bytes), stream));
-  if (args.dy.element_count() == 0) return absl::OkStatus();
-  return VisitFloat(args.dy.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(args.dy.dims[1], {args.dy.data, args.dx.data}, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const Dims d = DimsFor<pack.value>(args.dy, args.dx);
-      return LaunchKernel(ScatterKernel<T, pack.value>, d.threads.ShapeFor(d.named), stream, d,
-                          args.rows.as<const int32_t>(), args.dy.as<const P>(), args.dx.as<P>());
-    });
-  });
+  return VisitRows(args.dy.dtype, args.dy.dims[0], args.dy.dims[1], {args.dy.data, args.dx.data},
+                   [&]<typename T, int N>(const RowPacks<T, N>& named) {
+                     return LaunchKernel(ScatterKernel<T, N>, named.launch_shape(), stream, named,
+                                         args.dx.dims[0], args.rows.as<const int32_t>(),
+                                         args.dy.as<const Pack<T, N>>(), args.dx.as<Pack<T, N>>());
+                   });
 }
 
 }  // namespace tunesmith::trainer::cuda

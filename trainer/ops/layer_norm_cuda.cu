@@ -8,9 +8,7 @@ namespace {
 
 template <typename T, int N>
 struct ForwardArgs {
-  RowThreads threads;
-  int64_t rows;
-  int packs;  // of a row
+  RowPacks<T, N> rows;
   const Pack<T, N>* x;
   const Pack<T, N>* weight;
   const Pack<T, N>* bias;  // null: none
@@ -20,18 +18,19 @@ struct ForwardArgs {
   float epsilon;
 };
 
+// One block at least: for two the compiler would put some of what is held in local memory.
 template <typename T, int N>
-__global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N> k) {
-  const RowPlace place = k.threads.Place();
-  const bool exists = place.row < k.rows;
-  const int64_t first = place.row * k.packs;
-  HeldRows<T, N, 2> row({k.x + first, k.weight}, exists ? k.packs : 0, place);
-  const float width = static_cast<float>(k.packs * N);
+__global__ void __launch_bounds__(kMaxRowThreads, 1) ForwardKernel(ForwardArgs<T, N> k) {
+  const RowPlace place = k.rows.threads.Place();
+  const bool exists = place.row < k.rows.count;
+  const int64_t first = place.row * k.rows.packs;
+  HeldRows<T, N, 3, 1> row({k.x + first, k.weight, k.bias}, exists ? k.rows.packs : 0, place);
+  const float width = static_cast<float>(k.rows.packs * N);
   float sums[1] = {};
   row.ForEach([&](int, const auto& packs) {
     for (int j = 0; j < N; ++j) sums[0] += ToFloat(packs[0].values[j]);
   });
-  SumOverRow(k.threads, sums);
+  SumOverRow(k.rows.threads, sums);
   const float mean = sums[0] / width;
   float squares[1] = {};
   row.ForEach([&](int, const auto& packs) {
@@ -40,18 +39,17 @@ __global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N
       squares[0] += value * value;
     }
   });
-  SumOverRow(k.threads, squares);
+  SumOverRow(k.rows.threads, squares);
   const float r = 1.0f / sqrtf(squares[0] / width + k.epsilon);
   if (exists && place.thread == 0) {
     k.mean[place.row] = mean;
     k.rstd[place.row] = r;
   }
   row.ForEach([&](int i, const auto& packs) {
-    Pack<T, N> out, bias;
-    if (k.bias != nullptr) bias = k.bias[i];
+    Pack<T, N> out;
     for (int j = 0; j < N; ++j) {
       float value = (ToFloat(packs[0].values[j]) - mean) * r * ToFloat(packs[1].values[j]);
-      if (k.bias != nullptr) value += ToFloat(bias.values[j]);
+      if (k.bias != nullptr) value += ToFloat(packs[2].values[j]);
       out.values[j] = FromFloat<T>(value);
     }
     k.y[first + i] = out;
@@ -60,9 +58,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N
 
 template <typename T, int N>
 struct BackwardArgs {
-  RowThreads threads;
-  int64_t rows;
-  int packs;  // of a row
+  RowPacks<T, N> rows;
   const Pack<T, N>* dy;
   const Pack<T, N>* x;
   const Pack<T, N>* weight;
@@ -74,10 +70,12 @@ struct BackwardArgs {
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T, N> k) {
-  const RowPlace place = k.threads.Place();
-  const bool exists = place.row < k.rows;
-  const int64_t first = place.row * k.packs;
-  HeldRows<T, N, 3> row({k.dy + first, k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const RowPlace place = k.rows.threads.Place();
+  const bool exists = place.row < k.rows.count;
+  const int64_t first = place.row * k.rows.packs;
+  HeldRows<T, N, 4, 1> row(
+      {k.dy + first, k.x + first, k.weight, k.accumulate ? k.dx + first : nullptr},
+      exists ? k.rows.packs : 0, place);
   const float mean = exists ? k.mean[place.row] : 0.0f;
   const float r = exists ? k.rstd[place.row] : 0.0f;
   const auto gradient = [&](const auto& packs, int j) {
@@ -94,15 +92,14 @@ __global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T,
       sums[1] += g * normed(packs, j);
     }
   });
-  SumOverRow(k.threads, sums);
-  const float mean_plain = sums[0] / static_cast<float>(k.packs * N);
-  const float mean_normed = sums[1] / static_cast<float>(k.packs * N);
+  SumOverRow(k.rows.threads, sums);
+  const float mean_plain = sums[0] / static_cast<float>(k.rows.packs * N);
+  const float mean_normed = sums[1] / static_cast<float>(k.rows.packs * N);
   row.ForEach([&](int i, const auto& packs) {
     Pack<T, N> out;
-    if (k.accumulate) out = k.dx[first + i];
     for (int j = 0; j < N; ++j) {
       float value = r * (gradient(packs, j) - mean_plain - normed(packs, j) * mean_normed);
-      if (k.accumulate) value += ToFloat(out.values[j]);
+      if (k.accumulate) value += ToFloat(packs[3].values[j]);
       out.values[j] = FromFloat<T>(value);
     }
     k.dx[first + i] = out;
@@ -138,57 +135,43 @@ struct WeightGradient {
 }  // namespace
 
 absl::Status LayerNorm(CudaContext& cuda, const LayerNormArgs& args) {
-  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
-  if (args.x.element_count() == 0) return absl::OkStatus();
-  const std::initializer_list<const void*> addresses = {args.x.data, args.weight.data,
-                                                        args.bias.data, args.y.data};
-  return VisitFloat(args.x.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(width, addresses, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const ForwardArgs<T, pack.value> k = {
-          .threads = RowThreadsFor(width / pack.value),
-          .rows = rows,
-          .packs = static_cast<int>(width / pack.value),
-          .x = args.x.as<const P>(),
-          .weight = args.weight.as<const P>(),
-          .bias = args.bias.as<const P>(),
-          .y = args.y.as<P>(),
-          .mean = args.mean.as<float>(),
-          .rstd = args.rstd.as<float>(),
-          .epsilon = static_cast<float>(args.epsilon),
-      };
-      return LaunchKernel(ForwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
-                          cuda.impl().stream.get(), k);
-    });
-  });
+  return VisitRows(args.x.dtype, args.x.dims[0], args.x.dims[1],
+                   {args.x.data, args.weight.data, args.bias.data, args.y.data},
+                   [&]<typename T, int N>(const RowPacks<T, N>& rows) {
+                     using P = Pack<T, N>;
+                     const ForwardArgs<T, N> k = {
+                         .rows = rows,
+                         .x = args.x.as<const P>(),
+                         .weight = args.weight.as<const P>(),
+                         .bias = args.bias.as<const P>(),
+                         .y = args.y.as<P>(),
+                         .mean = args.mean.as<float>(),
+                         .rstd = args.rstd.as<float>(),
+                         .epsilon = static_cast<float>(args.epsilon),
+                     };
+                     return LaunchKernel(ForwardKernel<T, N>, rows.launch_shape(),
+                                         cuda.impl().stream.get(), k);
+                   });
 }
 
 absl::Status LayerNormBackward(CudaContext& cuda, const LayerNormBackwardArgs& args) {
-  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
-  if (args.x.element_count() == 0) return absl::OkStatus();
-  const std::initializer_list<const void*> addresses = {args.dy.data, args.x.data, args.weight.data,
-                                                        args.dx.data};
-  return VisitFloat(args.x.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(width, addresses, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const BackwardArgs<T, pack.value> k = {
-          .threads = RowThreadsFor(width / pack.value),
-          .rows = rows,
-          .packs = static_cast<int>(width / pack.value),
-          .dy = args.dy.as<const P>(),
-          .x = args.x.as<const P>(),
-          .weight = args.weight.as<const P>(),
-          .mean = args.mean.as<const float>(),
-          .rstd = args.rstd.as<const float>(),
-          .dx = args.dx.as<P>(),
-          .accumulate = args.accumulate,
-      };
-      return LaunchKernel(BackwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
-                          cuda.impl().stream.get(), k);
-    });
-  });
+  return VisitRows(args.x.dtype, args.x.dims[0], args.x.dims[1],
+                   {args.dy.data, args.x.data, args.weight.data, args.dx.data},
+                   [&]<typename T, int N>(const RowPacks<T, N>& rows) {
+                     using P = Pack<T, N>;
+                     const BackwardArgs<T, N> k = {
+                         .rows = rows,
+                         .dy = args.dy.as<const P>(),
+                         .x = args.x.as<const P>(),
+                         .weight = args.weight.as<const P>(),
+                         .mean = args.mean.as<const float>(),
+                         .rstd = args.rstd.as<const float>(),
+                         .dx = args.dx.as<P>(),
+                         .accumulate = args.accumulate,
+                     };
+                     return LaunchKernel(BackwardKernel<T, N>, rows.launch_shape(),
+                                         cuda.impl().stream.get(), k);
+                   });
 }
 
 absl::Status LayerNormBackwardWeight(CudaContext& cuda, const LayerNormBackwardWeightArgs& args) {

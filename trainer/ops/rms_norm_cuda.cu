@@ -8,9 +8,7 @@ namespace {
 
 template <typename T, int N>
 struct ForwardArgs {
-  RowThreads threads;
-  int64_t rows;
-  int packs;  // of a row
+  RowPacks<T, N> rows;
   const Pack<T, N>* x;
   const Pack<T, N>* weight;
   Pack<T, N>* y;
@@ -20,10 +18,10 @@ struct ForwardArgs {
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N> k) {
-  const RowPlace place = k.threads.Place();
-  const bool exists = place.row < k.rows;
-  const int64_t first = place.row * k.packs;
-  HeldRows<T, N, 2> row({k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const RowPlace place = k.rows.threads.Place();
+  const bool exists = place.row < k.rows.count;
+  const int64_t first = place.row * k.rows.packs;
+  HeldRows<T, N, 2> row({k.x + first, k.weight}, exists ? k.rows.packs : 0, place);
   float squares[1] = {};
   row.ForEach([&](int, const auto& packs) {
     for (int j = 0; j < N; ++j) {
@@ -31,8 +29,8 @@ __global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N
       squares[0] += x * x;
     }
   });
-  SumOverRow(k.threads, squares);
-  const float r = 1.0f / sqrtf(squares[0] / static_cast<float>(k.packs * N) + k.epsilon);
+  SumOverRow(k.rows.threads, squares);
+  const float r = 1.0f / sqrtf(squares[0] / static_cast<float>(k.rows.packs * N) + k.epsilon);
   if (exists && place.thread == 0) k.rstd[place.row] = r;
   row.ForEach([&](int i, const auto& packs) {
     Pack<T, N> out;
@@ -46,9 +44,7 @@ __global__ void __launch_bounds__(kMaxRowThreads) ForwardKernel(ForwardArgs<T, N
 
 template <typename T, int N>
 struct BackwardArgs {
-  RowThreads threads;
-  int64_t rows;
-  int packs;  // of a row
+  RowPacks<T, N> rows;
   const Pack<T, N>* dy;
   const Pack<T, N>* x;
   const Pack<T, N>* weight;
@@ -60,10 +56,12 @@ struct BackwardArgs {
 
 template <typename T, int N>
 __global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T, N> k) {
-  const RowPlace place = k.threads.Place();
-  const bool exists = place.row < k.rows;
-  const int64_t first = place.row * k.packs;
-  HeldRows<T, N, 3> row({k.dy + first, k.x + first, k.weight}, exists ? k.packs : 0, place);
+  const RowPlace place = k.rows.threads.Place();
+  const bool exists = place.row < k.rows.count;
+  const int64_t first = place.row * k.rows.packs;
+  HeldRows<T, N, 4, 1> row(
+      {k.dy + first, k.x + first, k.weight, k.accumulate ? k.dx + first : nullptr},
+      exists ? k.rows.packs : 0, place);
   const float r = exists ? k.rstd[place.row] : 0.0f;
   const auto gradient = [&](const auto& packs, int j) {
     return (k.offset + ToFloat(packs[2].values[j])) * ToFloat(packs[0].values[j]);
@@ -72,14 +70,13 @@ __global__ void __launch_bounds__(kMaxRowThreads) BackwardKernel(BackwardArgs<T,
   row.ForEach([&](int, const auto& packs) {
     for (int j = 0; j < N; ++j) products[0] += gradient(packs, j) * ToFloat(packs[1].values[j]) * r;
   });
-  SumOverRow(k.threads, products);
-  const float mean = products[0] / static_cast<float>(k.packs * N);
+  SumOverRow(k.rows.threads, products);
+  const float mean = products[0] / static_cast<float>(k.rows.packs * N);
   row.ForEach([&](int i, const auto& packs) {
     Pack<T, N> out;
-    if (k.accumulate) out = k.dx[first + i];
     for (int j = 0; j < N; ++j) {
       float value = r * (gradient(packs, j) - ToFloat(packs[1].values[j]) * r * mean);
-      if (k.accumulate) value += ToFloat(out.values[j]);
+      if (k.accumulate) value += ToFloat(packs[3].values[j]);
       out.values[j] = FromFloat<T>(value);
     }
     k.dx[first + i] = out;
@@ -114,54 +111,41 @@ struct WeightGradient {
 }  // namespace
 
 absl::Status RmsNorm(CudaContext& cuda, const RmsNormArgs& args) {
-  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
-  if (args.x.element_count() == 0) return absl::OkStatus();
-  return VisitFloat(args.x.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(width, {args.x.data, args.weight.data, args.y.data}, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const ForwardArgs<T, pack.value> k = {
-          .threads = RowThreadsFor(width / pack.value),
-          .rows = rows,
-          .packs = static_cast<int>(width / pack.value),
-          .x = args.x.as<const P>(),
-          .weight = args.weight.as<const P>(),
-          .y = args.y.as<P>(),
-          .rstd = args.rstd.as<float>(),
-          .epsilon = static_cast<float>(args.epsilon),
-          .offset = static_cast<float>(args.weight_offset),
-      };
-      return LaunchKernel(ForwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
-                          cuda.impl().stream.get(), k);
-    });
-  });
+  return VisitRows(
+      args.x.dtype, args.x.dims[0], args.x.dims[1], {args.x.data, args.weight.data, args.y.data},
+      [&]<typename T, int N>(const RowPacks<T, N>& rows) {
+        using P = Pack<T, N>;
+        const ForwardArgs<T, N> k = {
+            .rows = rows,
+            .x = args.x.as<const P>(),
+            .weight = args.weight.as<const P>(),
+            .y = args.y.as<P>(),
+            .rstd = args.rstd.as<float>(),
+            .epsilon = static_cast<float>(args.epsilon),
+            .offset = static_cast<float>(args.weight_offset),
+        };
+        return LaunchKernel(ForwardKernel<T, N>, rows.launch_shape(), cuda.impl().stream.get(), k);
+      });
 }
 
 absl::Status RmsNormBackward(CudaContext& cuda, const RmsNormBackwardArgs& args) {
-  const int64_t rows = args.x.dims[0], width = args.x.dims[1];
-  if (args.x.element_count() == 0) return absl::OkStatus();
-  const std::initializer_list<const void*> addresses = {args.dy.data, args.x.data, args.weight.data,
-                                                        args.dx.data};
-  return VisitFloat(args.x.dtype, [&](auto element) {
-    using T = decltype(element);
-    return VisitPacks<T>(width, addresses, [&](auto pack) {
-      using P = Pack<T, pack.value>;
-      const BackwardArgs<T, pack.value> k = {
-          .threads = RowThreadsFor(width / pack.value),
-          .rows = rows,
-          .packs = static_cast<int>(width / pack.value),
-          .dy = args.dy.as<const P>(),
-          .x = args.x.as<const P>(),
-          .weight = args.weight.as<const P>(),
-          .rstd = args.rstd.as<const float>(),
-          .dx = args.dx.as<P>(),
-          .offset = static_cast<float>(args.weight_offset),
-          .accumulate = args.accumulate,
-      };
-      return LaunchKernel(BackwardKernel<T, pack.value>, k.threads.ShapeFor(rows),
-                          cuda.impl().stream.get(), k);
-    });
-  });
+  return VisitRows(args.x.dtype, args.x.dims[0], args.x.dims[1],
+                   {args.dy.data, args.x.data, args.weight.data, args.dx.data},
+                   [&]<typename T, int N>(const RowPacks<T, N>& rows) {
+                     using P = Pack<T, N>;
+                     const BackwardArgs<T, N> k = {
+                         .rows = rows,
+                         .dy = args.dy.as<const P>(),
+                         .x = args.x.as<const P>(),
+                         .weight = args.weight.as<const P>(),
+                         .rstd = args.rstd.as<const float>(),
+                         .dx = args.dx.as<P>(),
+                         .offset = static_cast<float>(args.weight_offset),
+                         .accumulate = args.accumulate,
+                     };
+                     return LaunchKernel(BackwardKernel<T, N>, rows.launch_shape(),
+                                         cuda.impl().stream.get(), k);
+                   });
 }
 
 absl::Status RmsNormBackwardWeight(CudaContext& cuda, const RmsNormBackwardWeightArgs& args) {

@@ -5,7 +5,8 @@
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/rope_cuda.h"
 
-// A block has a few whole tokens: it computes the sine and cosine of each angle once, one to a thread, and turns all heads by them.
+// A block has a few whole tokens: it computes the sine and cosine of each angle once, one to a thread, and turns all heads by them. A thread's next pair of
+// packs is on its way while it computes angles and turns the pair before.
 namespace tunesmith::trainer::cuda {
 namespace {
 
@@ -58,32 +59,52 @@ struct Rotations {
   alignas(32) float sines[kPairs];
 };
 
-// One packed pair: elements i of a head and i + half.
-template <typename T, int N>
-__device__ void RotatePair(Pack<T, N>& low, Pack<T, N>& high, Pack<float, N> cosines,
-                           Pack<float, N> sines) {
-  for (int j = 0; j < N; ++j) {
-    const float a = ToFloat(low.values[j]);
-    const float b = ToFloat(high.values[j]);
-    low.values[j] = FromFloat<T>(a * cosines.values[j] - b * sines.values[j]);
-    high.values[j] = FromFloat<T>(b * cosines.values[j] + a * sines.values[j]);
-  }
-}
-
 template <typename P, typename Element>
 __device__ P& PackAt(Element* elements) {
   return *reinterpret_cast<P*>(elements);
 }
 
+// Elements from i on of a head, and those from i + half on.
+template <typename T, int N>
+struct HeadPair {
+  LoadedPack<T, N> low, high;
+
+  // Turned by the angles from `angle` on.
+  __device__ void Store(const Rotations& table, int angle, T* low_at, T* high_at) const {
+    const auto cosines = PackAt<const Pack<float, N>>(table.cosines + angle);
+    const auto sines = PackAt<const Pack<float, N>>(table.sines + angle);
+    Pack<T, N> a = low.Unpacked(), b = high.Unpacked();
+    for (int j = 0; j < N; ++j) {
+      const float x = ToFloat(a.values[j]), y = ToFloat(b.values[j]);
+      a.values[j] = FromFloat<T>(x * cosines.values[j] - y * sines.values[j]);
+      b.values[j] = FromFloat<T>(y * cosines.values[j] + x * sines.values[j]);
+    }
+    PackAt<Pack<T, N>>(low_at) = a;
+    PackAt<Pack<T, N>>(high_at) = b;
+  }
+};
+
 template <typename T, int N>
 __global__ void RotateKernel(RotateDims d, T* x, const int32_t* positions,
                              Frequencies frequencies) {
-  using P = Pack<T, N>;
+  using P = const Pack<T, N>;
   auto& table = Shared<Rotations>();
   const int64_t first_token = static_cast<int64_t>(blockIdx.x) * d.tokens_per_block;
   const int token_count =
       static_cast<int>(min(d.token_count - first_token, int64_t{d.tokens_per_block}));
+  T* const rows = x + first_token * d.head_count * d.head_size;
+  const int packs = d.half / N;  // of half a head
+  const int count = token_count * d.head_count * packs;
+  // Heads are those of all of the block's tokens.
+  const auto low_at = [&](int i) { return rows + i / packs * d.head_size + i % packs * N; };
+  const auto load = [&](int i) {
+    T* const low = low_at(i);
+    return HeadPair<T, N>{LoadedPack<T, N>(PackAt<P>(low)),
+                          LoadedPack<T, N>(PackAt<P>(low + d.half))};
+  };
   const int mine = threadIdx.x;
+  HeadPair<T, N> next;
+  if (mine < count) next = load(mine);
   if (mine < token_count * d.half) {
     const auto position = static_cast<float>(positions[first_token + mine / d.half]);
     const Rotation rotation = RotationBy(position * frequencies.values[mine % d.half]);
@@ -91,20 +112,12 @@ __global__ void RotateKernel(RotateDims d, T* x, const int32_t* positions,
     table.sines[mine] = rotation.sine * d.amplitude * d.direction;
   }
   __syncthreads();
-  T* const rows = x + first_token * d.head_count * d.head_size;
-  const int packs = d.half / N;  // of half a head
-  const int count = token_count * d.head_count * packs;
+#pragma unroll 1
   for (int i = mine; i < count; i += kBlockSize) {
-    const int head = i / packs;  // of all heads of the block's tokens
-    const int pair = i % packs * N;
-    T* const low = rows + head * d.head_size + pair;
-    T* const high = low + d.half;
-    P a = PackAt<P>(low), b = PackAt<P>(high);
-    const int angle = head / d.head_count * d.half + pair;
-    RotatePair(a, b, PackAt<const Pack<float, N>>(table.cosines + angle),
-               PackAt<const Pack<float, N>>(table.sines + angle));
-    PackAt<P>(low) = a;
-    PackAt<P>(high) = b;
+    const HeadPair<T, N> pair = next;
+    if (i + kBlockSize < count) next = load(i + kBlockSize);
+    T* const low = low_at(i);
+    pair.Store(table, i / packs / d.head_count * d.half + i % packs * N, low, low + d.half);
   }
 }
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/sgd_cuda.h"
@@ -24,27 +26,19 @@ __global__ void SgdKernel(KernelArgs<P, G, N> k) {
   const int64_t i = GlobalThread();
   if (i >= k.pack_count) return;
   const Pack<G, N> gradient = k.gradient[i];
-  Pack<P, N> parameter;
-  Pack<float, N> master;
-  if (k.master != nullptr) {
-    master = k.master[i];
-  } else {
-    parameter = k.parameter[i];
-    for (int j = 0; j < N; ++j) master.values[j] = ToFloat(parameter.values[j]);
-  }
+  Pack<float, N> values = ParametersAt(k.master, k.parameter, i);
   const ElementBits bits(k.key);
   const float learning_rate = k.scalars[planner::kLearningRate];
   const float step = learning_rate * *k.clip_factor;
   const float kept = k.decays ? 1.0f - learning_rate * k.scalars[planner::kWeightDecay] : 1.0f;
+  Pack<P, N> parameter;
   for (int j = 0; j < N; ++j) {
-    const float p = master.values[j] * kept - step * ToFloat(gradient.values[j]);
-    master.values[j] = p;
-    parameter.values[j] = k.master != nullptr
-                              ? FromFloat<P>(p)
-                              : RoundStochastic<P>(p, bits.Of(i * N + j) >> kParameterShift);
+    const float p = values.values[j] * kept - step * ToFloat(gradient.values[j]);
+    values.values[j] = p;
+    parameter.values[j] = StoredParameter<P>(p, k.master != nullptr, bits.Of(i * N + j));
   }
   k.parameter[i] = parameter;
-  if (k.master != nullptr) k.master[i] = master;
+  if (k.master != nullptr) k.master[i] = values;
 }
 
 template <typename P, typename G, int N>
@@ -62,11 +56,10 @@ absl::Status Launch(const SgdArgs& args, cudaStream_t stream) {
   return LaunchKernel(SgdKernel<P, G, N>, {BlockCount(k.pack_count)}, stream, k);
 }
 
-// Four elements: at most 16 bytes of any of the tensors.
-constexpr int kPack = 4;
-
 template <typename P, typename G>
 absl::Status LaunchPacked(const SgdArgs& args, cudaStream_t stream) {
+  // 16 bytes of the wider of both, as for AdamW.
+  constexpr int kPack = 16 / std::max(sizeof(P), sizeof(G));
   const int64_t count = args.parameter.element_count();
   if (CanPack<P, kPack>(count, {args.parameter.data}) &&
       CanPack<G, kPack>(count, {args.gradient.data}) &&

@@ -69,10 +69,8 @@ absl::Status SwiGlu(CudaContext& cuda, const SwiGluArgs& args) {
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(count, {args.gate.data, args.up.data, args.y.data}))
-      return LaunchForward<T, kPack>(args, stream);
-    return LaunchForward<T, 1>(args, stream);
+    return VisitPacks<T>(count, {args.gate.data, args.up.data, args.y.data},
+                         [&](auto pack) { return LaunchForward<T, pack.value>(args, stream); });
   });
 }
 
@@ -82,11 +80,9 @@ absl::Status SwiGluBackward(CudaContext& cuda, const SwiGluBackwardArgs& args) {
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
-    constexpr int kPack = 16 / sizeof(T);
-    if (CanPack<T, kPack>(
-            count, {args.dy.data, args.gate.data, args.up.data, args.dgate.data, args.dup.data}))
-      return LaunchBackward<T, kPack>(args, stream);
-    return LaunchBackward<T, 1>(args, stream);
+    return VisitPacks<T>(
+        count, {args.dy.data, args.gate.data, args.up.data, args.dgate.data, args.dup.data},
+        [&](auto pack) { return LaunchBackward<T, pack.value>(args, stream); });
   });
 }
 

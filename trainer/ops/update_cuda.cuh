@@ -55,4 +55,21 @@ __device__ inline Bf16 RoundStochastic<Bf16>(float value, uint64_t random) {
   return __ushort_as_bfloat16(Bf16FromFloatStochastic(value, static_cast<uint16_t>(random)));
 }
 
+// Pack i of the parameters as an update takes them: of their master copy, where there is one.
+template <typename P, int N>
+__device__ Pack<float, N> ParametersAt(const Pack<float, N>* master, const Pack<P, N>* parameters,
+                                       int64_t i) {
+  if (master != nullptr) return master[i];
+  const Pack<P, N> own = parameters[i];
+  Pack<float, N> values;
+  for (int j = 0; j < N; ++j) values.values[j] = ToFloat(own.values[j]);
+  return values;
+}
+
+// A parameter as it is stored: beside a master copy rounded to nearest, else stochastically.
+template <typename P>
+__device__ P StoredParameter(float value, bool has_master, uint64_t random) {
+  return has_master ? FromFloat<P>(value) : RoundStochastic<P>(value, random >> kParameterShift);
+}
+
 }  // namespace tunesmith::trainer::cuda

@@ -238,6 +238,10 @@ class Launch {
     if (is_new) {
       it->second = MakeShared(bytes, alignment);
       Poison(it->second);
+      object_bytes_ += bytes;
+      const int64_t in_all = object_bytes_ + grid_.shared_bytes;
+      if (in_all > grid_.shared_limit)
+        Fail(StrCat(in_all, " bytes of shared memory where ", grid_.shared_limit, " are allowed"));
     }
     return it->second.data;
   }
@@ -394,6 +398,7 @@ class Launch {
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   std::map<const void*, SharedBlock> shared_;
+  int64_t object_bytes_ = 0;  // of these
   SharedBlock dynamic_;
   Extent block_;
   int64_t current_ = 0;

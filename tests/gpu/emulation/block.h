@@ -14,7 +14,7 @@
 // - threads of a block wait for different barriers, or for threads that have ended;
 // - lanes of a warp meet at different operations, with different masks, or with masks that do not name themselves;
 // - 8- or 16-byte accesses are misaligned;
-// - the launch asks for more threads, blocks or shared memory than an sm_90 has.
+// - the launch asks for more threads, blocks or shared memory than an sm_90 has, or for shared memory that it should have asked for by an attribute.
 // AddressSanitizer, with which all of it is compiled, ends the process at an access out of bounds, and the kernel's name is printed. Shared memory
 // holds NaNs when a block starts, as device memory does when it is allocated: what is read before it was written shows in results.
 namespace tunesmith::emulation {
@@ -30,7 +30,8 @@ struct Extent {
 struct Grid {
   std::string kernel;  // its name
   Extent blocks, threads;
-  int64_t shared_bytes = 0;
+  int64_t shared_bytes = 0;    // that the launch asks for
+  int64_t shared_limit = 0;    // of these and the kernel's own objects
   std::function<void()> body;  // of every thread
   // Tells the kernel where it runs, before its thread goes on.
   void (*enter)(const Extent& thread, const Extent& block) = nullptr;

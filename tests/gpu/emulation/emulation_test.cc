@@ -273,6 +273,19 @@ TEST(EmulationTest, RefusesWhatAnSm90Does) {
   EXPECT_NE(cudaLaunchKernelEx(&unasked, EarlyEndKernel), cudaSuccess);
 }
 
+// Objects of static size count as well.
+TEST(EmulationTest, SharedMemoryBeyondTheUnaskedIsAskedFor) {
+  constexpr int kLimit = 48 << 10;
+  const LaunchShape shape = {dim3(1), dim3(kThreads), kLimit - int{sizeof(Exchanged)} + 1};
+  const cudaLaunchConfig_t unasked = {.gridDim = shape.grid,
+                                      .blockDim = shape.block,
+                                      .dynamicSmemBytes = static_cast<size_t>(shape.shared_bytes)};
+  EXPECT_NE(cudaLaunchKernelEx(&unasked, SharedIndexKernel, 0), cudaSuccess);
+  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure),
+              HasSubstr("49153 bytes of shared memory where 49152 are allowed"));
+  EXPECT_TRUE(LaunchKernel(SharedIndexKernel, shape, nullptr, 0).ok());
+}
+
 // ---- Matrix instructions ------------------------------------------------------------------------
 
 // One warp: c (16, 8) = a (16, 16) times b (16, 8), or b's transpose (8, 16), through shared memory.

@@ -104,16 +104,17 @@ void EnterThread(const Extent& thread, const Extent& block) {
 cudaError_t LaunchGrid(const cudaLaunchConfig_t& config, const void* kernel,
                        std::function<void()> body) {
   const std::lock_guard lock(mutex);
+  const auto limit = shared_limits.find(kernel);
+  const bool asked = limit != shared_limits.end();
   const Grid grid = {.kernel = NameOf(kernel),
                      .blocks = ExtentOf(config.gridDim),
                      .threads = ExtentOf(config.blockDim),
                      .shared_bytes = static_cast<int64_t>(config.dynamicSmemBytes),
+                     .shared_limit = asked ? kMaxSharedBytes : kSharedBytes,
                      .body = std::move(body),
                      .enter = EnterThread};
-  const auto limit = shared_limits.find(kernel);
-  const std::string problem =
-      ProblemWith(grid.blocks, grid.threads, grid.shared_bytes,
-                  limit == shared_limits.end() ? kSharedBytes : limit->second);
+  const std::string problem = ProblemWith(grid.blocks, grid.threads, grid.shared_bytes,
+                                          asked ? limit->second : kSharedBytes);
   if (!problem.empty())
     return Error(cudaErrorInvalidConfiguration, "kernel " + grid.kernel + ": " + problem);
   Put(config.stream, [grid, config] {

@@ -101,6 +101,8 @@ inline uint32_t PackBf16(float low, float high) {
 
 inline float PowerOfTwo(float x) { return std::exp2(x); }
 
+inline float SquareRoot(float x) { return std::sqrt(x); }
+
 inline void MakeOpaque(uint32_t&) {}
 
 inline void CopyAsync16(void* shared, const void* global, bool exists) {
