@@ -39,7 +39,9 @@ TEST(HardwareCatalogTest, TrainerRunsFromAmpereOn) {
     const bool is_cpu = row.compute_capability == 0;
     const bool has_bf16 = row.compute_capability >= 80;
     EXPECT_EQ(row.trainer_runs, is_cpu || has_bf16);
-    if (!is_cpu) EXPECT_EQ(row.bf16_dense_flops_per_second > 0, has_bf16);
+    if (!is_cpu) {
+      EXPECT_EQ(row.bf16_dense_flops_per_second > 0, has_bf16);
+    }
     EXPECT_EQ(row.fp16_dense_flops_per_second > 0, !is_cpu);
   }
 }

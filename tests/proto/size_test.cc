@@ -8,7 +8,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::optional<planner::Calibration> NoCalibration(std::string_view) { return std::nullopt; }
+std::optional<planner::Calibration> NoCalibration(std::string_view, planner::Precision) {
+  return std::nullopt;
+}
 
 v1::SizeRequest CountsRequest() {
   v1::SizeRequest request;
@@ -50,7 +52,8 @@ TEST(SizeTest, AnswersWithRanksCostsAndAPlan) {
 }
 
 TEST(SizeTest, EveryKindIsPricedWithItsOwnCalibration) {
-  const auto fast = [](std::string_view device) -> std::optional<planner::Calibration> {
+  const auto fast = [](std::string_view device,
+                       planner::Precision) -> std::optional<planner::Calibration> {
     if (device != "L4") return std::nullopt;
     return planner::Calibration{
         .id = "c", .device_name = "L4", .step_factor = 1.0, .relative_error = 0.1};
