@@ -1,5 +1,6 @@
 #include "server/calibration_history.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -8,6 +9,8 @@
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/calibration_import.h"
+#include "proto/convert/mix.h"
+#include "proto/convert/prediction.h"
 #include "proto/convert/violations.h"
 #include "server/error_info.h"
 #include "server/job_requests.h"
@@ -28,6 +31,8 @@ absl::StatusOr<v1::CalibrationRecord> RecordOf(const Statement& row) {
   v1::Calibration& calibration = *record.mutable_calibration();
   if (!calibration.ParseFromString(row.Bytes(4)))
     return absl::DataLossError("a stored calibration does not parse; restore a backup");
+  // Those of before calibrations had one.
+  calibration.set_precision(convert::ToProto(std::optional(convert::PrecisionOf(calibration))));
   record.set_name(CalibrationName(calibration.id()));
   record.set_source(row.Bytes(1));
   *record.mutable_create_time() = TimeUtil::MicrosecondsToTimestamp(row.Integer(2));

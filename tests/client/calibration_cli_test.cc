@@ -44,6 +44,7 @@ class CalibrationCliTest : public ::testing::Test {
     calibration.set_fingerprint(HostFingerprint());
     calibration.set_measured_at("2026-03-01T10:15:00Z");
     calibration.set_step_factor(1);
+    calibration.set_precision(v1::PRECISION_FP32);
     calibration.set_relative_error(0.12);
     v1::OpRate& point = *calibration.add_rates();
     point.set_op_kind("rms_norm");
@@ -107,7 +108,7 @@ TEST_F(CalibrationCliTest, AServerThatIsNamedMeasuresItsHost) {
 }
 
 TEST_F(CalibrationCliTest, RunsAreLeftAndCancelled) {
-  const auto server = Serve({{"FAKE_PROBE_MILLISECONDS", "500"}});
+  const auto server = Serve({{"FAKE_PROBE_MILLISECONDS", "20000"}});
   const std::map<std::string, std::string> named = {{"TUNESMITH_SERVER", server->address()}};
   EXPECT_EQ(Run({"calibrate", "--detach"}, named).output, "calibrationRuns/1\n");
   const ProcessResult second = Run({"calibrate"}, named);

@@ -79,6 +79,22 @@ TEST_F(CalibrationsTest, AFileThatCannotBeReadIsPassedOverAndTold) {
   EXPECT_EQ(RememberedCount(), 1u);
 }
 
+// What is imported again after an upgrade is what the history has.
+TEST_F(CalibrationsTest, OneOfBeforePrecisionsIsOfItsDevicesUsual) {
+  for (const auto& [device, precision] :
+       {std::pair("cpu", v1::PRECISION_FP32), std::pair("H100-SXM", v1::PRECISION_BF16)}) {
+    v1::Calibration before;
+    before.set_id(device);
+    before.set_device_name(device);
+    before.set_fingerprint(HostFingerprint());
+    before.set_measured_at("2026-03-01T10:15:00Z");
+    ASSERT_TRUE(history_.Add(before, "file").ok());
+    const auto record = calibrations_.Get(CalibrationName(device));
+    ASSERT_TRUE(record.ok()) << record.status();
+    EXPECT_EQ(record->calibration().precision(), precision);
+  }
+}
+
 // Rates of one precision say nothing of another's; how much memory a process holds does not depend on it.
 TEST_F(CalibrationsTest, RatesServeTheirPrecision) {
   using planner::Precision;
