@@ -13,6 +13,7 @@
 #include "client/local_binary.h"
 #include "common/meminfo.h"
 #include "common/str_cat.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "nlohmann/json.hpp"
 #include "proto/convert/data_directory.h"
@@ -121,9 +122,14 @@ Finding ExamineDataDirectory() {
 }
 
 Finding ExamineCalibration() {
-  const auto newest =
-      convert::NewestCalibration(convert::DefaultDataDirectory(), "cpu", planner::Precision::kFp32);
-  if (newest) return {"calibration", Health::kOk, StrCat(newest->id, ", of ", newest->measured_at)};
+  const convert::NewestCalibrations newest(
+      convert::StoredCalibrations(convert::DefaultDataDirectory()));
+  std::vector<std::string> found;
+  for (const auto precision : {planner::Precision::kFp32, planner::Precision::kBf16}) {
+    if (const planner::Calibration* const calibration = newest.Find("cpu", precision))
+      found.push_back(StrCat(calibration->id, ", of ", calibration->measured_at));
+  }
+  if (!found.empty()) return {"calibration", Health::kOk, StrJoin(found, "; ")};
   return {"calibration", Health::kAbsent, "none of this host",
           "run tunesmith calibrate: times then rest on measurements"};
 }

@@ -4,6 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <cstdlib>
+
+#include "common/file.h"
+#include "common/host_fingerprint.h"
+#include "proto/convert/json.h"
+#include "proto/convert/prediction.h"
+#include "tests/common/temporary_directory.h"
 
 namespace tunesmith::client {
 namespace {
@@ -33,6 +40,27 @@ TEST(DoctorTest, WhateverIsNotRightHasACure) {
     EXPECT_THAT(finding.cure, HasSubstr("tunesmithd"));
   }
   EXPECT_TRUE(saw_server);
+}
+
+TEST(DoctorTest, ACalibrationOfEitherPrecisionIsNamed) {
+  const TemporaryDirectory state;
+  planner::Calibration calibration;
+  calibration.id = "cpu-narrow";
+  calibration.device_name = "cpu";
+  calibration.fingerprint = HostFingerprint();
+  calibration.measured_at = "2026-03-01T10:15:00Z";
+  calibration.precision = planner::Precision::kBf16;
+  const std::string directory = state.path() + "/tunesmith/calibrations";
+  ASSERT_TRUE(MakeDirectories(directory).ok());
+  ASSERT_TRUE(
+      convert::WriteJsonFile(directory + "/cpu-narrow.json", convert::ToProto(calibration)).ok());
+  setenv("XDG_STATE_HOME", state.path().c_str(), 1);
+  for (const Finding& finding : ExamineHost({})) {
+    if (finding.subject != "calibration") continue;
+    EXPECT_EQ(finding.health, Health::kOk);
+    EXPECT_EQ(finding.found, "cpu-narrow, of 2026-03-01T10:15:00Z");
+  }
+  unsetenv("XDG_STATE_HOME");
 }
 
 TEST(DoctorTest, CuresStandBelowTheTable) {
