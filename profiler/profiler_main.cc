@@ -119,7 +119,7 @@ absl::StatusOr<ProbeOptions> OptionsOf(const Flags& flags, const trainer::OpCont
                                    ? planner::FindHardwareOfDevice(context.cuda->info().name)
                                    : planner::FindHardware(flags.hardware));
     options.device_name = hardware.name;
-    options.precision = planner::Precision::kBf16;
+    options.precision = planner::UsualPrecision(hardware);
   }
   if (const auto named =
           planner::ValueNamed<planner::Precision>(planner::kPrecisionNames, flags.precision))

@@ -83,9 +83,11 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(planner::Program prog
   TUNESMITH_ASSIGN_OR_RETURN(executor->arena_, Arena::Create(executor->program_, context));
   if (context.device == planner::BackendKind::kCuda) {
     // Products are measured on numbers that differ: a device is quicker, and other algorithms with it, where all are alike.
-    TUNESMITH_RETURN_IF_ERROR(FillWithNoise(context, executor->arena_->memory()));
-    TUNESMITH_RETURN_IF_ERROR(
-        context.cuda->TuneProducts([&executor] { return executor->RunProducts(); }));
+    const auto products = [&]() -> absl::Status {
+      TUNESMITH_RETURN_IF_ERROR(FillWithNoise(context, executor->arena_->memory()));
+      return executor->RunProducts();
+    };
+    TUNESMITH_RETURN_IF_ERROR(context.cuda->TuneProducts(products));
   }
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->FillCanary());
   TUNESMITH_RETURN_IF_ERROR(executor->arena_->ClearResident());

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kMemoryWhenUnknown = kGiB;
 
 // The fp32 peak of a processor: two multiply-add units of its vectors' width at 2.6 GHz. Of that the trainer's products were measured to reach 0.5 on Zen 4 (whose
-// 512-bit units are half as many) and 0.77 on Sapphire Rapids (docs/benchmarks/accuracy.md).
+// 512-bit units are half as many) and 0.77 on Sapphire Rapids (tests/profiler/testdata).
 double PeakFlopsPerSecond(VectorUnit unit) {
   constexpr double kHertz = 2.6e9, kFlopsPerLane = 2 * 2;
   const double lanes = unit == VectorUnit::k512 ? 16 : unit == VectorUnit::k256 ? 8 : 4;

@@ -26,12 +26,7 @@ constexpr int64_t kMaxRankedCount = 1000;
 absl::StatusOr<planner::Question> ResolveQuestion(const v1::Question& proto,
                                                   const CalibrationSource& calibrations) {
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question, QuestionFromProto(proto));
-  const planner::Precision precision = planner::PrecisionOf(question);
-  if (!question.calibration.id.empty()) {
-    question.calibration = planner::InPrecision(std::move(question.calibration), precision);
-  } else if (auto calibration = calibrations(question.devices.hardware.name, precision)) {
-    question.calibration = *std::move(calibration);
-  }
+  ChooseCalibration(calibrations, question);
   return question;
 }
 
@@ -113,6 +108,15 @@ absl::StatusOr<v1::RecommendResponse> AnswerRuntimeRequest(const v1::RecommendRe
 }
 
 }  // namespace
+
+void ChooseCalibration(const CalibrationSource& calibrations, planner::Question& question) {
+  const planner::Precision precision = planner::PrecisionOf(question);
+  if (!question.calibration.id.empty()) {
+    question.calibration = planner::InPrecision(std::move(question.calibration), precision);
+  } else if (auto calibration = calibrations(question.devices.hardware.name, precision)) {
+    question.calibration = *std::move(calibration);
+  }
+}
 
 absl::StatusOr<v1::RecommendResponse> AnswerRecommend(const v1::RecommendRequest& request,
                                                       const CalibrationSource& calibrations,

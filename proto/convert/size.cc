@@ -166,7 +166,7 @@ absl::StatusOr<planner::Question> ContextQuestionFromProto(const v1::SizeRequest
   v1::Question proto = request.question();
   proto.mutable_workload()->set_context(1);
   TUNESMITH_ASSIGN_OR_RETURN(planner::Question question, QuestionFromProto(proto));
-  question.calibration = CalibrationOf(question, question.devices.hardware, calibrations);
+  ChooseCalibration(calibrations, question);
   return question;
 }
 

@@ -55,11 +55,11 @@ TEST(DoctorTest, ACalibrationOfEitherPrecisionIsNamed) {
   ASSERT_TRUE(
       convert::WriteJsonFile(directory + "/cpu-narrow.json", convert::ToProto(calibration)).ok());
   setenv("XDG_STATE_HOME", state.path().c_str(), 1);
+  std::string found;
   for (const Finding& finding : ExamineHost({})) {
-    if (finding.subject != "calibration") continue;
-    EXPECT_EQ(finding.health, Health::kOk);
-    EXPECT_EQ(finding.found, "cpu-narrow, of 2026-03-01T10:15:00Z");
+    if (finding.subject == "calibration") found = finding.found;
   }
+  EXPECT_EQ(found, "cpu-narrow, of 2026-03-01T10:15:00Z");
   unsetenv("XDG_STATE_HOME");
 }
 

@@ -108,6 +108,7 @@ TEST_F(CalibrationsTest, RatesServeTheirPrecision) {
   EXPECT_EQ(Find(Precision::kFp32)->id, "cpu-fp32");
   const auto list = calibrations_.List({});
   ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_EQ(list->calibrations_size(), 2);
   for (const v1::CalibrationRecord& record : list->calibrations())
     EXPECT_EQ(record.use(), v1::CALIBRATION_USE_IN_USE) << record.name();
 }
