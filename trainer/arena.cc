@@ -40,7 +40,8 @@ Tensor Arena::At(planner::BufferRef ref, int64_t run_index) const {
                   RankOffset(b),
           .dtype = b.dtype,
           .dims = b.dims,
-          .rank = b.rank};
+          .rank = b.rank,
+          .stride = b.row_stride};
 }
 
 absl::Status Arena::Write(int32_t buffer, int64_t instance, const void* host, int64_t bytes,

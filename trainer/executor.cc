@@ -18,19 +18,17 @@
 namespace tunesmith::trainer {
 namespace {
 
-int64_t BytesOf(const Tensor& tensor) { return tensor.element_count() * SizeOf(tensor.dtype); }
-
 // Opens the call's tensors for the time of one op; everything else in the arena stays poisoned. A no-op without AddressSanitizer.
 class ScopedAccess {
  public:
   explicit ScopedAccess(const OpCall& call) : call_(call) {
     ForEachTensor([](const Tensor& t) {
-      ASAN_UNPOISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t)));
+      ASAN_UNPOISON_MEMORY_REGION(t.data, static_cast<size_t>(t.span_bytes()));
     });
   }
   ~ScopedAccess() {
     ForEachTensor([](const Tensor& t) {
-      ASAN_POISON_MEMORY_REGION(t.data, static_cast<size_t>(BytesOf(t)));
+      ASAN_POISON_MEMORY_REGION(t.data, static_cast<size_t>(t.span_bytes()));
     });
   }
   ScopedAccess(const ScopedAccess&) = delete;

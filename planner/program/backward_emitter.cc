@@ -18,15 +18,15 @@ BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype,
   return {.buffer = id};
 }
 
-BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, Shape shape) {
+BufferRef AddPartView(Program& program, BufferRef matrix, const Value& part) {
   Buffer view = program.buffers[static_cast<size_t>(matrix.buffer)];
-  const int64_t row_bytes = InstanceBytes(view) / view.dims[0];
-  view.name = view.name.With("_rows");
-  view.dims = shape.dims;
-  view.rank = shape.rank;
+  view.name = view.name.With("_part");
+  view.dims = part.shape.dims;
+  view.rank = part.shape.rank;
   view.region = Region::kView;
   view.view_of = matrix.buffer;
-  view.view_offset_bytes = begin * row_bytes;
+  view.view_offset_bytes = part.part_first * SizeOf(view.dtype);
+  view.row_stride = part.row_stride;
   view.view_stride_bytes = 0;
   view.ring_count = 0;
   program.buffers.push_back(view);
@@ -47,7 +47,7 @@ BackwardEmitter::BackwardEmitter(Program& program, const ForwardGraph& graph)
       gradients_(graph.values().size()),
       recomputed_(graph.values().size()),
       storage_local_(graph.values().size()),
-      rows_(graph.values().size()) {}
+      parts_(graph.values().size()) {}
 
 void BackwardEmitter::EmitAll() {
   for (size_t i = 0; i < graph_.values().size(); ++i) {
@@ -59,23 +59,22 @@ void BackwardEmitter::EmitAll() {
   }
 }
 
-BufferRef BackwardEmitter::UseRows(ValueId id) {
-  const BufferRef whole = Use(graph_.value(id).rows_of);
-  BufferRef& rows = rows_[static_cast<size_t>(id)];
-  if (graph_.value(graph_.value(id).rows_of).fleeting) rows = {};
-  if (block_ != nullptr && rows.buffer < 0) rows = RowsOf(whole, id);
-  return rows;
+BufferRef BackwardEmitter::UsePart(ValueId id) {
+  const BufferRef whole = Use(graph_.value(id).part_of);
+  BufferRef& part = parts_[static_cast<size_t>(id)];
+  if (graph_.value(graph_.value(id).part_of).fleeting) part = {};
+  if (block_ != nullptr && part.buffer < 0) part = PartOf(whole, id);
+  return part;
 }
 
-BufferRef BackwardEmitter::RowsOf(BufferRef whole, ValueId id) {
-  const Value& rows = graph_.value(id);
+BufferRef BackwardEmitter::PartOf(BufferRef whole, ValueId id) {
   if (block_ == nullptr) return whole;
-  return AddRowsView(program_, whole, rows.row_begin, rows.shape);
+  return AddPartView(program_, whole, graph_.value(id));
 }
 
 BufferRef BackwardEmitter::Use(ValueId id) {
   const Value& value = graph_.value(id);
-  if (value.rows_of != kNoValue) return UseRows(id);
+  if (value.part_of != kNoValue) return UsePart(id);
   if (block_ == nullptr) reads_.push_back(id);
   if (value.bound.buffer >= 0) return value.bound;
   if (block_ == nullptr) return {};
@@ -92,8 +91,8 @@ BufferRef BackwardEmitter::Use(ValueId id) {
 
 BufferRef BackwardEmitter::Gradient(ValueId id) {
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
-  const ValueId whole = graph_.value(id).rows_of;
-  if (gradient.buffer < 0 && whole != kNoValue) gradient = RowsOf(Gradient(whole), id);
+  const ValueId whole = graph_.value(id).part_of;
+  if (gradient.buffer < 0 && whole != kNoValue) gradient = PartOf(Gradient(whole), id);
   assert(gradient.buffer >= 0 || block_ == nullptr);
   return gradient;
 }
@@ -108,48 +107,49 @@ BufferRef BackwardEmitter::GradientPlace(ValueId id) {
   return gradient;
 }
 
-BackwardEmitter::Target BackwardEmitter::ParameterTarget(int32_t parameter) const {
-  const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
-  return {.ref = {.buffer = p.gradient},
+BackwardEmitter::Target BackwardEmitter::ParameterTarget(const Value& weight) const {
+  const Parameter& p = program_.parameters[static_cast<size_t>(weight.parameter)];
+  return {.ref = weight.bound_gradient.buffer >= 0 ? weight.bound_gradient
+                                                   : BufferRef{.buffer = p.gradient},
           .accumulate = gradients_exist_ && p.birth == GradientBirth::kHead,
           .accumulate_later = true};
 }
 
-// Each of the rows is written once before anything is added to it; together they are the whole.
-BackwardEmitter::Target BackwardEmitter::RowsGradientTarget(ValueId id) {
+// Each of the parts is written once before anything is added to it; together they are the whole.
+BackwardEmitter::Target BackwardEmitter::PartGradientTarget(ValueId id) {
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
   if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
-  const int32_t parameter = graph_.value(graph_.value(id).rows_of).parameter;
-  if (parameter >= 0) {
-    Target target = ParameterTarget(parameter);
-    target.ref = gradient = RowsOf(target.ref, id);
+  const Value& whole = graph_.value(graph_.value(id).part_of);
+  if (whole.parameter >= 0) {
+    Target target = ParameterTarget(whole);
+    target.ref = gradient = PartOf(target.ref, id);
     return target;
   }
-  gradient = RowsOf(GradientPlace(graph_.value(id).rows_of), id);
+  gradient = PartOf(GradientPlace(graph_.value(id).part_of), id);
   return {.ref = gradient};
 }
 
 BackwardEmitter::Target BackwardEmitter::GradientTarget(ValueId id) {
   const Value& value = graph_.value(id);
-  if (value.rows_of != kNoValue) return RowsGradientTarget(id);
+  if (value.part_of != kNoValue) return PartGradientTarget(id);
   BufferRef& gradient = gradients_[static_cast<size_t>(id)];
   if (gradient.buffer >= 0) return {.ref = gradient, .accumulate = true};
   if (value.parameter < 0) return {.ref = GradientPlace(id)};
-  const Target target = ParameterTarget(value.parameter);
+  const Target target = ParameterTarget(value);
   gradient = target.ref;
   return target;
 }
 
-// Where rows of one matrix are shared with the same rows of another, so are in the end all.
-void BackwardEmitter::ShareRowsGradient(ValueId to, ValueId from) {
-  BufferRef& whole = gradients_[static_cast<size_t>(graph_.value(to).rows_of)];
-  if (whole.buffer < 0) whole = Gradient(graph_.value(from).rows_of);
-  assert(block_ == nullptr || whole == Gradient(graph_.value(from).rows_of));
+// Where parts of one matrix are shared with the same parts of another, so are in the end all.
+void BackwardEmitter::SharePartGradient(ValueId to, ValueId from) {
+  BufferRef& whole = gradients_[static_cast<size_t>(graph_.value(to).part_of)];
+  if (whole.buffer < 0) whole = Gradient(graph_.value(from).part_of);
+  assert(block_ == nullptr || whole == Gradient(graph_.value(from).part_of));
   gradients_[static_cast<size_t>(to)] = Gradient(from);
 }
 
 void BackwardEmitter::ShareGradient(ValueId to, ValueId from) {
-  if (graph_.value(to).rows_of != kNoValue) return ShareRowsGradient(to, from);
+  if (graph_.value(to).part_of != kNoValue) return SharePartGradient(to, from);
   BufferRef& target = gradients_[static_cast<size_t>(to)];
   const BufferRef source = Gradient(from);
   if (target.buffer < 0) {

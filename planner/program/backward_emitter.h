@@ -50,13 +50,13 @@ class BackwardEmitter {
   BufferRef AddLocal(Name name, DType dtype, Shape shape, MemoryClass memory_class);
   BufferRef LocalOfStorage(const Value& value);
   void Recompute(const ForwardOp& op);
-  BufferRef UseRows(ValueId id);
-  Target RowsGradientTarget(ValueId id);
-  Target ParameterTarget(int32_t parameter) const;
-  void ShareRowsGradient(ValueId to, ValueId from);
+  BufferRef UsePart(ValueId id);
+  Target PartGradientTarget(ValueId id);
+  Target ParameterTarget(const Value& weight) const;
+  void SharePartGradient(ValueId to, ValueId from);
   // The buffer of d(value), made where there is none yet; says nothing of its contents.
   BufferRef GradientPlace(ValueId value);
-  BufferRef RowsOf(BufferRef whole, ValueId rows);
+  BufferRef PartOf(BufferRef whole, ValueId part);
 
   Program& program_;
   const ForwardGraph& graph_;
@@ -66,7 +66,7 @@ class BackwardEmitter {
   std::vector<BufferRef> gradients_;      // by value; buffer -1: none yet
   std::vector<BufferRef> recomputed_;     // by value; buffer -1: not (or no longer) there
   std::vector<BufferRef> storage_local_;  // by storage, of recomputed values
-  std::vector<BufferRef> rows_;           // by value that is rows of another, recomputed or saved
+  std::vector<BufferRef> parts_;          // by value that is a part of another, recomputed or saved
   std::vector<ValueId> reads_;
 };
 
@@ -77,7 +77,7 @@ void EmitBackward(const ForwardOp& op, BackwardEmitter& emitter);
 BufferRef AddLocalBuffer(Program& program, Block& block, Name name, DType dtype, Shape shape,
                          MemoryClass memory_class);
 
-// Appends a view of a matrix from row `begin` on, as a matrix of this shape. Views of locals get their instances with those.
-BufferRef AddRowsView(Program& program, BufferRef matrix, int64_t begin, Shape shape);
+// Appends a view of the part of a matrix that `part` is of another value. Views of locals get their instances with those.
+BufferRef AddPartView(Program& program, BufferRef matrix, const Value& part);
 
 }  // namespace tunesmith::planner

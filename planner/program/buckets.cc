@@ -221,8 +221,20 @@ class BucketBuilder {
                                        : AddView(name, unit, whole, weight_slot_);
       AddWeightShard(bucket, name.With(".shard"), unit, instances);
     }
-    for (const BucketPart& part : bucket.parts)
-      MakeView(part.buffer, bucket.weights, part.first * SizeOf(unit));
+    for (const BucketPart& part : bucket.parts) {
+      const int64_t offset_bytes = part.first * SizeOf(unit);
+      MakeView(part.buffer, bucket.weights, offset_bytes);
+      if (const WeightStack* stack = StackFrom(part); stack != nullptr)
+        MakeView(stack->weight, bucket.weights, offset_bytes);
+    }
+  }
+
+  // The stack that begins with a part; null where none does.
+  const WeightStack* StackFrom(const BucketPart& part) const {
+    for (const WeightStack& stack : program_.stacks) {
+      if (stack.parameters[0] == part.parameter) return &stack;
+    }
+    return nullptr;
   }
 
   void AddGradients(Bucket& bucket, Name name) {
@@ -243,9 +255,13 @@ class BucketBuilder {
     if (OffloadsStates(inputs()))
       bucket.host_gradients = AddOnHost(gradient.With(".host"), dtype, HostCount(bucket),
                                         MemoryClass::kGradients, instances);
-    for (const BucketPart& part : bucket.parts)
+    for (const BucketPart& part : bucket.parts) {
+      const int64_t offset_bytes = part.first * SizeOf(dtype);
       MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,
-               part.first * SizeOf(dtype));
+               offset_bytes);
+      if (const WeightStack* stack = StackFrom(part); stack != nullptr)
+        MakeView(stack->gradient, bucket.gradients, offset_bytes);
+    }
   }
 
   // A slot where what comes from the host waits to be gathered, where the host keeps weights: of one rank alone it is the whole.

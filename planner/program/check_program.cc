@@ -128,7 +128,7 @@ class Checker {
       const BufferRef ref = op.outputs[static_cast<size_t>(i)];
       if (Accumulates(op, kind)) TUNESMITH_RETURN_IF_ERROR(CheckRead(ref, run_index));
       const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
-                    end = begin + InstanceBytes(buffer(ref.buffer));
+                    end = begin + SpanBytes(buffer(ref.buffer));
       if (begin < 0 || end > plan_.arena_bytes[static_cast<size_t>(buffer(ref.buffer).space)])
         return absl::InternalError(
             absl::StrCat("output ", buffer(ref.buffer).name.Text(), " lies outside the arena"));
@@ -167,7 +167,7 @@ class Checker {
 
   absl::Status CheckRead(BufferRef ref, int64_t run_index) {
     const int64_t begin = OffsetOf(program_, plan_, ref, run_index),
-                  end = begin + InstanceBytes(buffer(ref.buffer));
+                  end = begin + SpanBytes(buffer(ref.buffer));
     if (OwnerIn(ref).Owns(begin, end, OwnerOf(ref, run_index))) return absl::OkStatus();
     return absl::InternalError(absl::StrCat("reads ", buffer(ref.buffer).name.Text(), " (instance ",
                                             InstanceOf(buffer(ref.buffer), ref, run_index),

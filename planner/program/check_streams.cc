@@ -138,7 +138,7 @@ class Checker {
                                         " memory, which its stream does not reach"));
     const int64_t begin = OffsetOf(program_, plan_, ref, execution.run_index);
     return memory_[static_cast<size_t>(b.space)].ForEach(
-        begin, begin + InstanceBytes(b), [&](Bytes& bytes) -> absl::Status {
+        begin, begin + SpanBytes(b), [&](Bytes& bytes) -> absl::Status {
           TUNESMITH_RETURN_IF_ERROR(CheckAfter(execution, bytes.writer, b));
           if (!writes) {
             bytes.readers[IndexOf(execution.op->stream)] = execution;

@@ -114,18 +114,25 @@ class LayerBuilder {
                              ? graph_.LinearBias(base_name, x, w, rows(p.bias), role, addend)
                              : graph_.Linear(base_name, x, w, role, 1.0, addend);
     if (!adapted) return base;
-    return graph_.Linear(name, LowRank(name, x, p.lora_a), rows(p.lora_b), role,
+    return graph_.Linear(name, LowRank(name, x, p), rows(p.lora_b), role,
                          LoraScale(inputs_.mix.lora), base, /*in_place=*/true);
   }
 
+  ValueId LowRank(Name name, ValueId x, const ProjectionParameters& p) {
+    if (p.stack < 0) return LowRank(name, x, graph_.Weight(p.lora_a), p.lora_a);
+    const WeightStack& stack = graph_.program().stacks[static_cast<size_t>(p.stack)];
+    const ValueId all = LowRank(name, x, graph_.StackedWeights(stack), stack.parameters[0]);
+    return graph_.Columns(all, p.stack_row, inputs_.mix.lora.rank);
+  }
+
   // x A^T, once for all projections that share A.
-  ValueId LowRank(Name name, ValueId x, int32_t lora_a) {
+  ValueId LowRank(Name name, ValueId x, ValueId a, int32_t lora_a) {
     for (const LowRankValue& known : low_rank_) {
-      if (known.x == x && known.lora_a == lora_a) return known.value;
+      if (known.x == x && known.a == a) return known.value;
     }
-    const ValueId low = graph_.Linear(name.With("_low_rank"), Dropped(name, x, lora_a),
-                                      graph_.Weight(lora_a), Role::kOther);
-    low_rank_.push_back({.x = x, .lora_a = lora_a, .value = low});
+    const ValueId low =
+        graph_.Linear(name.With("_low_rank"), Dropped(name, x, lora_a), a, Role::kOther);
+    low_rank_.push_back({.x = x, .a = a, .value = low});
     return low;
   }
 
@@ -238,7 +245,7 @@ class LayerBuilder {
 
   struct LowRankValue {
     ValueId x = kNoValue;
-    int32_t lora_a = -1;
+    ValueId a = kNoValue;
     ValueId value = kNoValue;
   };
   std::vector<LowRankValue> low_rank_;

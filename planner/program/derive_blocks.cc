@@ -32,7 +32,7 @@ class ForwardEmitter {
         saved_(saved),
         block_(block),
         locals_(graph.values().size()),
-        rows_(graph.values().size()) {}
+        parts_(graph.values().size()) {}
 
   void Emit(const ForwardOp& op, Phase phase) {
     Op& emitted = block_.ops.emplace_back();
@@ -48,7 +48,7 @@ class ForwardEmitter {
  private:
   BufferRef Ref(ValueId id) {
     const Value& value = graph_.value(id);
-    if (value.rows_of != kNoValue) return RowsRef(id);
+    if (value.part_of != kNoValue) return PartRef(id);
     if (value.bound.buffer >= 0) return value.bound;
     const int32_t saved = saved_.buffer_of_storage[static_cast<size_t>(value.storage)];
     if (saved >= 0) return {.buffer = saved};
@@ -59,12 +59,11 @@ class ForwardEmitter {
     return local;
   }
 
-  BufferRef RowsRef(ValueId id) {
+  BufferRef PartRef(ValueId id) {
     const Value& value = graph_.value(id);
-    BufferRef& rows = rows_[static_cast<size_t>(id)];
-    if (rows.buffer < 0)
-      rows = AddRowsView(program_, Ref(value.rows_of), value.row_begin, value.shape);
-    return rows;
+    BufferRef& part = parts_[static_cast<size_t>(id)];
+    if (part.buffer < 0) part = AddPartView(program_, Ref(value.part_of), value);
+    return part;
   }
 
   Program& program_;
@@ -72,7 +71,7 @@ class ForwardEmitter {
   const SavedSet& saved_;
   Block& block_;
   std::vector<BufferRef> locals_;  // by storage
-  std::vector<BufferRef> rows_;    // by value
+  std::vector<BufferRef> parts_;   // by value
 };
 
 // Follows BackwardEmitter's Use and Recompute without emitting anything.
@@ -85,7 +84,7 @@ class Recomputation {
 
   void Use(ValueId id) {
     const Value& value = graph_.value(id);
-    if (value.rows_of != kNoValue) return Use(value.rows_of);
+    if (value.part_of != kNoValue) return Use(value.part_of);
     if (value.bound.buffer >= 0 || saved_[static_cast<size_t>(value.storage)] ||
         there_[static_cast<size_t>(id)])
       return;

@@ -63,6 +63,7 @@ void AddBuffer(Hasher& h, const Buffer& b) {
   for (int64_t field : {int64_t{b.view_of}, b.view_offset_bytes, b.view_stride_bytes, b.ring_count})
     h.Add(field);
   if (b.view_rank_stride_bytes != 0) h.Add(b.view_rank_stride_bytes);
+  if (b.row_stride != 0) h.Add(b.row_stride);
 }
 
 int64_t Bits(double value) { return std::bit_cast<int64_t>(value); }

@@ -55,6 +55,18 @@ ValueId ForwardGraph::Weight(int32_t parameter) {
   return id;
 }
 
+ValueId ForwardGraph::StackedWeights(const WeightStack& stack) {
+  ValueId& id = weights_[static_cast<size_t>(stack.parameters[0])];
+  if (id != kNoValue) return id;
+  const Buffer& b = program_.buffers[static_cast<size_t>(stack.weight)];
+  id = AddValue(b.name, b.dtype, {.dims = b.dims, .rank = b.rank});
+  mutable_value(id).bound = {.buffer = stack.weight};
+  mutable_value(id).bound_gradient = {.buffer = stack.gradient};
+  mutable_value(id).parameter = stack.parameters[0];
+  mutable_value(id).needs_gradient = stack.gradient >= 0;
+  return id;
+}
+
 ValueId ForwardGraph::Dequantized(const Parameter& p) {
   const Buffer& codes = program_.buffers[static_cast<size_t>(p.weight)];
   ValueIds inputs = {Bind(codes.name, {.buffer = p.weight})};
@@ -223,15 +235,25 @@ ValueId ForwardGraph::Rows(ValueId matrix, int64_t begin, int64_t count) {
   Shape shape = value(matrix).shape;
   shape.dims[0] = count;
   const ValueId id = Part(matrix, shape);
-  mutable_value(id).row_begin = begin;
+  mutable_value(id).part_first = begin * shape.dims[1];
+  return id;
+}
+
+ValueId ForwardGraph::Columns(ValueId matrix, int64_t begin, int64_t count) {
+  const Shape whole = value(matrix).shape;
+  assert(whole.rank == 2 && begin + count <= whole.dims[1]);
+  if (const ValueId known = FindPart(matrix, begin); known != kNoValue) return known;
+  const ValueId id = Part(matrix, Matrix(whole.dims[0], count));
+  mutable_value(id).part_first = begin;
+  mutable_value(id).row_stride = whole.dims[1];
   return id;
 }
 
 ValueId ForwardGraph::Part(ValueId matrix, Shape shape) {
   const Value whole = value(matrix);
   const ValueId id =
-      AddValue(whole.name.With("_rows"), whole.dtype, shape, whole.role, whole.memory_class);
-  mutable_value(id).rows_of = matrix;
+      AddValue(whole.name.With("_part"), whole.dtype, shape, whole.role, whole.memory_class);
+  mutable_value(id).part_of = matrix;
   mutable_value(id).needs_gradient = whole.needs_gradient;
   return id;
 }
@@ -246,21 +268,26 @@ ValueId ForwardGraph::WholeOfRows(int32_t parameter, int64_t count) {
   return whole;
 }
 
+ValueId ForwardGraph::FindPart(ValueId whole, int64_t first) const {
+  for (size_t i = 0; i < values_.size(); ++i) {
+    if (values_[i].part_of == whole && values_[i].part_first == first)
+      return static_cast<ValueId>(i);
+  }
+  return kNoValue;
+}
+
 ValueId ForwardGraph::WeightRows(int32_t parameter, int64_t begin, int64_t count) {
   const ValueId whole = WholeOfRows(parameter, count);
   if (count == RowCount(whole)) return whole;
-  for (size_t i = 0; i < values_.size(); ++i) {
-    if (values_[i].rows_of == whole && values_[i].row_begin == begin)
-      return static_cast<ValueId>(i);
-  }
-  return Rows(whole, begin, count);
+  const ValueId known = FindPart(whole, begin * value(whole).shape.dims[1]);
+  return known != kNoValue ? known : Rows(whole, begin, count);
 }
 
 void ForwardGraph::BindToRows(ValueId id, ValueId matrix, int64_t begin) {
   for (Value& v : values_) {
     if (v.storage != value(id).storage) continue;
-    v.rows_of = matrix;
-    v.row_begin = begin;
+    v.part_of = matrix;
+    v.part_first = begin * value(matrix).shape.dims[1];
   }
   mutable_value(matrix).needs_gradient |= value(id).needs_gradient;
 }

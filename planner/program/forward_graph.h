@@ -40,9 +40,10 @@ struct Value {
   int32_t parameter = -1;  // index into Program::parameters when the value is a weight
   BufferRef bound = {};    // where it lives when that is not for the block to decide (buffer >= 0)
   BufferRef bound_gradient = {};  // where its gradient lives, likewise
-  // Rows [row_begin, row_begin + its own count) of another value, in that value's memory.
-  ValueId rows_of = kNoValue;
-  int64_t row_begin = 0;
+  // Some rows, or some columns, of another value, in that value's memory: from its element `part_first`, rows `row_stride` elements apart (Buffer).
+  ValueId part_of = kNoValue;
+  int64_t part_first = 0;
+  int64_t row_stride = 0;
   bool transient = false;  // never saved for backward
   bool fleeting = false;   // formed anew for every op that reads it: large, and cheap to form
   bool output = false;     // of the block: its gradient is there when the block's backward starts
@@ -73,6 +74,8 @@ class ForwardGraph {
   ValueId Weight(int32_t parameter);
   // Rows of a weight, likewise; the weight itself where these are all.
   ValueId WeightRows(int32_t parameter, int64_t begin, int64_t count);
+  // The parameters of a stack, likewise, as one matrix. REQUIRES: no other use of them.
+  ValueId StackedWeights(const WeightStack& stack);
 
   // y = scale * x w^T (+ addend). `in_place`: y overwrites addend.
   ValueId Linear(Name name, ValueId x, ValueId w, Role role, double scale = 1.0,
@@ -109,8 +112,9 @@ class ForwardGraph {
 
   // The first elements of a matrix, read as a matrix of this shape.
   ValueId Part(ValueId matrix, Shape shape);
-  // Rows [begin, begin + count) of a matrix, to be read.
+  // Rows [begin, begin + count) of a matrix, to be read; columns, the same value for every use.
   ValueId Rows(ValueId matrix, int64_t begin, int64_t count);
+  ValueId Columns(ValueId matrix, int64_t begin, int64_t count);
   // Makes a produced value live in the rows of `matrix` from `begin`.
   void BindToRows(ValueId value, ValueId matrix, int64_t begin);
   // Values that are added while this is on are never saved for backward.
@@ -125,6 +129,7 @@ class ForwardGraph {
   Value& mutable_value(ValueId id) { return values_[static_cast<size_t>(id)]; }
   ValueId Dequantized(const Parameter& parameter);
   ValueId WholeOfRows(int32_t parameter, int64_t count);
+  ValueId FindPart(ValueId whole, int64_t first) const;
   int64_t RowCount(ValueId x) const { return value(x).shape.dims[0]; }
   DType StatisticOf(ValueId x) const;
   ValueId AllToAll(Name name, ValueId x);

@@ -22,6 +22,8 @@ struct ProjectionParameters {
   int32_t bias = -1;
   int32_t lora_a = -1;
   int32_t lora_b = -1;
+  int32_t stack = -1;     // of Program::stacks, that its A is in; -1: none
+  int64_t stack_row = 0;  // where A's rows begin there
   int64_t first_row = 0;
   int64_t row_count = 0;
 };

@@ -53,6 +53,8 @@ struct Buffer {
   int64_t view_stride_bytes = 0;
   // kView: rank r's view starts so many bytes times r further on. Plans say where rank 0's is.
   int64_t view_rank_stride_bytes = 0;
+  // kView of some columns of a matrix: elements from one row to the next; 0: rows lie one behind another.
+  int64_t row_stride = 0;
   // kCarried, kResident: instance i lies where instance i + ring_count does, so that only so many are held at once; 0: each has a place of its own.
   int64_t ring_count = 0;
   Space space = Space::kDevice;
@@ -64,6 +66,12 @@ struct Buffer {
 inline int64_t ElementCount(const Buffer& buffer) {
   return buffer.dims[0] * buffer.dims[1] * buffer.dims[2];
 }
+// Elements from the first of an instance to past its last.
+inline int64_t SpanCount(const Buffer& buffer) {
+  return buffer.row_stride == 0 ? ElementCount(buffer)
+                                : (buffer.dims[0] - 1) * buffer.row_stride + buffer.dims[1];
+}
+inline int64_t SpanBytes(const Buffer& buffer) { return SpanCount(buffer) * SizeOf(buffer.dtype); }
 // Bytes of one instance, without padding; and with the padding that keeps the next one aligned.
 inline int64_t InstanceBytes(const Buffer& buffer) {
   return ElementCount(buffer) * SizeOf(buffer.dtype);
@@ -146,6 +154,15 @@ struct Parameter {
   GradientBirth birth = GradientBirth::kLayer;
 
   bool operator==(const Parameter&) const = default;
+};
+
+// Parameters of one width that lie one under another in memory, so that a product with all of them is one: adapters' A that read the same input.
+struct WeightStack {
+  int32_t weight = -1;  // all their rows
+  int32_t gradient = -1;
+  std::vector<int32_t> parameters = {};
+
+  bool operator==(const WeightStack&) const = default;
 };
 
 // Where the parameters of a bucket are used.
@@ -268,6 +285,7 @@ struct Program {
   std::vector<Block> blocks;
   std::vector<Segment> segments;
   std::vector<Parameter> parameters;
+  std::vector<WeightStack> stacks;
   std::vector<Bucket> buckets;  // where several ranks share, or the host keeps, parameters
   HostBuffers host;
   int32_t linear_scratch = -1;  // see linear_scratch.h

@@ -101,8 +101,8 @@ const std::vector<std::byte>& PatternOf(Patterns& patterns, const Program& progr
                                         int32_t buffer) {
   const auto [it, is_new] = patterns.try_emplace(buffer);
   if (is_new) {
-    it->second = Pattern(program, buffer,
-                         planner::ElementCount(program.buffers[static_cast<size_t>(buffer)]));
+    it->second =
+        Pattern(program, buffer, planner::SpanCount(program.buffers[static_cast<size_t>(buffer)]));
   }
   return it->second;
 }
@@ -122,14 +122,17 @@ absl::StatusOr<OpCall> PlaceOperands(const Program& program, const planner::Op& 
     const auto [it, is_new] = placed.emplace(std::pair(ref.buffer, ref.shift), nullptr);
     if (is_new) {
       TUNESMITH_ASSIGN_OR_RETURN(auto operand,
-                                 DeviceMemory::Allocate(context, planner::InstanceBytes(buffer)));
+                                 DeviceMemory::Allocate(context, planner::SpanBytes(buffer)));
       TUNESMITH_RETURN_IF_ERROR(
           FillWithPattern(*operand, PatternOf(patterns, program, ref.buffer)));
       it->second = operand->data();
       memory.push_back(std::move(operand));
     }
-    return Tensor{
-        .data = it->second, .dtype = buffer.dtype, .dims = buffer.dims, .rank = buffer.rank};
+    return Tensor{.data = it->second,
+                  .dtype = buffer.dtype,
+                  .dims = buffer.dims,
+                  .rank = buffer.rank,
+                  .stride = buffer.row_stride};
   };
   for (size_t i = 0; i < static_cast<size_t>(op.input_count); ++i) {
     TUNESMITH_ASSIGN_OR_RETURN(call.inputs[i], place(op.inputs[i]));

@@ -85,6 +85,39 @@ TEST_P(LinearTest, BackwardInput) {
   }
 }
 
+// A third of the columns, as of what stacked adapters form.
+Tensor Middle(Tensor tensor) {
+  tensor.stride = tensor.dims[1];
+  tensor.dims[1] /= 3;
+  tensor.data = tensor.as<std::byte>() + tensor.dims[1] * SizeOf(tensor.dtype);
+  return tensor;
+}
+
+TEST_P(LinearTest, ColumnsOfAWiderMatrix) {
+  for (const LinearShape& s : kShapes) {
+    Twin& x = Random("x", {s.rows, 3 * s.in}, T());
+    Twin& weight = Random("weight", {s.out, s.in}, T());
+    Twin& dy = Random("dy", {s.rows, s.out}, T());
+    Twin& y = Poisoned("y", {s.rows, s.out}, T());
+    Twin& dweight = Poisoned("dweight", {s.out, s.in}, T());
+    Twin& dx = Random("dx", {s.rows, 3 * s.in}, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return Linear(context, {.x = Middle(pick(x)), .weight = pick(weight), .y = pick(y)});
+    });
+    RunBoth([&](const OpContext& context, auto pick) {
+      return LinearBackwardWeight(context,
+                                  {.dy = pick(dy), .x = Middle(pick(x)), .dweight = pick(dweight)});
+    });
+    RunBoth([&](const OpContext& context, auto pick) {
+      return LinearBackwardInput(context,
+                                 {.dy = pick(dy), .weight = pick(weight), .dx = Middle(pick(dx))});
+    });
+    ExpectClose(y, Tolerance(T(), 0, static_cast<double>(s.in)));
+    ExpectClose(dweight, Tolerance(T(), 0, static_cast<double>(s.rows)));
+    ExpectClose(dx, Tolerance(T(), 0, static_cast<double>(s.out)));
+  }
+}
+
 TEST_P(LinearTest, BackwardWeightAndBias) {
   for (const LinearShape& s : kShapes) {
     for (const DType gradient : AccumulatorTypes()) {

@@ -129,7 +129,7 @@ inline std::vector<ProgramInputs> FamilyGrid(int64_t layer_count, size_t mixes_p
       const int64_t accumulation = static_cast<int64_t>(turn % 3) + 1;
       grid.push_back(ToyInputs(
           model, {.method = i % 2 == 0 ? Method::kFull : Method::kLora,
-                  .lora = {.rank = 3,
+                  .lora = {.rank = turn / 2 % 2 == 0 ? kStackedRank : kOddRank,
                            .alpha = 6.0,
                            .rank_stabilized = turn % 5 == 0,
                            .dropout = turn % 3 == 1 ? 0.25 : 0.0},

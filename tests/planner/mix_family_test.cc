@@ -194,7 +194,7 @@ TEST(MixFamilyTest, ComposedEqualsWholeOnRandomMixes) {
     model.context_limit = 1 << 20;
     for (int i = 0; i < 100; ++i) {
       Mix mix{.method = kAllMethods[static_cast<size_t>(pick(0, 2))],
-              .lora = {.rank = 5},
+              .lora = {.rank = pick(0, 1) ? 5 : kStateBlockSize},
               .precision = Precision::kBf16,
               .attention = pick(0, 1) ? AttentionKernel::kEager : AttentionKernel::kFlash,
               .loss = pick(0, 1) ? LossKernel::kFull : LossKernel::kChunked,

@@ -24,6 +24,11 @@ inline ModelSpec ToyModel(int64_t layer_count, bool tied_head, bool qkv_bias = f
           .source = "made for tests"};
 }
 
+// Ranks of adapters: too odd to stack A of one input (WeightStack), and so that those of a toy model stack.
+inline constexpr int64_t kOddRank = 3;
+inline constexpr int64_t kStackedRank = 32;
+static_assert(kStackedRank * 24 % kStateBlockSize == 0);
+
 inline ProgramInputs ToyInputs(const ModelSpec& model, Mix mix, int64_t context = 16) {
   if (mix.recompute == decltype(mix.recompute){})
     mix.recompute[static_cast<size_t>(Rung::kKeep)] = model.layer_count;
@@ -72,16 +77,17 @@ inline std::vector<ProgramInputs> ToyGrid(int64_t layer_count) {
             const bool tied = accumulation_count != 2;
             // 32 rows in tiles of 32, of 11, 11 and 10, or of 16.
             const int64_t tile_count = (accumulation_count + (loss == LossKernel::kFull)) % 3 + 1;
-            grid.push_back(ToyInputs(ToyModel(layer_count, tied, !tied),
-                                     {.method = method,
-                                      .lora = {.rank = 3, .alpha = 6.0},
-                                      .double_quantization = accumulation_count != 1,
-                                      .recompute = recompute,
-                                      .attention = attention,
-                                      .loss = loss,
-                                      .mlp_tile_count = tile_count,
-                                      .micro_batch = 2,
-                                      .accumulation_count = accumulation_count}));
+            grid.push_back(
+                ToyInputs(ToyModel(layer_count, tied, !tied),
+                          {.method = method,
+                           .lora = {.rank = tied ? kStackedRank : kOddRank, .alpha = 6.0},
+                           .double_quantization = accumulation_count != 1,
+                           .recompute = recompute,
+                           .attention = attention,
+                           .loss = loss,
+                           .mlp_tile_count = tile_count,
+                           .micro_batch = 2,
+                           .accumulation_count = accumulation_count}));
           }
         }
       }
@@ -103,16 +109,17 @@ inline std::vector<ProgramInputs> SemanticGrid(int64_t layer_count,
           for (Method method : kAllMethods) {
             for (int64_t accumulation_count : {1, 3}) {
               const bool tied = accumulation_count == 1;
-              ProgramInputs inputs = ToyInputs(ToyModel(layer_count, tied, !tied),
-                                               {.method = method,
-                                                .lora = {.rank = 3, .alpha = 6.0},
-                                                .precision = precision,
-                                                .optimizer = optimizer,
-                                                .optimizer_state = state,
-                                                .accumulation_dtype = accumulation,
-                                                .attention = AttentionKernel::kFlash,
-                                                .micro_batch = 2,
-                                                .accumulation_count = accumulation_count});
+              ProgramInputs inputs =
+                  ToyInputs(ToyModel(layer_count, tied, !tied),
+                            {.method = method,
+                             .lora = {.rank = tied ? kStackedRank : kOddRank, .alpha = 6.0},
+                             .precision = precision,
+                             .optimizer = optimizer,
+                             .optimizer_state = state,
+                             .accumulation_dtype = accumulation,
+                             .attention = AttentionKernel::kFlash,
+                             .micro_batch = 2,
+                             .accumulation_count = accumulation_count});
               if (ValidateMix(inputs.mix, layer_count).ok()) grid.push_back(inputs);
             }
           }

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "planner/program/build_program.h"
 #include "planner/program/check_program.h"
@@ -196,6 +199,35 @@ TEST(ProgramTest, LoraSavesNoGradientAndNoStateOfFrozenWeights) {
     adapters += p.trainable;
   }
   EXPECT_EQ(adapters, 14);
+}
+
+// Products with the A of adapters in the forward of a layer, by the rows of A.
+std::vector<int64_t> RowsOfLowRankProducts(const LoraSpec& lora) {
+  Mix mix{.method = Method::kLora, .lora = lora, .micro_batch = 2};
+  const Program program = *BuildProgram(ToyInputs(ToyModel(2, true), mix));
+  const auto layer = std::find_if(program.blocks.begin(), program.blocks.end(),
+                                  [](const Block& block) { return block.name == "layer"; });
+  std::vector<int64_t> rows;
+  for (const Op& op : layer->ops) {
+    const Buffer& weight = program.buffers[static_cast<size_t>(op.inputs[1].buffer)];
+    if (op.kind == OpKind::kLinear && weight.name.Text().find("lora_A") != std::string::npos)
+      rows.push_back(weight.dims[0]);
+  }
+  return rows;
+}
+
+TEST(ProgramTest, AdaptersThatReadOneInputHaveOneProductWithTheirA) {
+  constexpr int64_t kRank = kStackedRank;
+  using Rows = std::vector<int64_t>;
+  // Of q, k and v; o; gate and up; down.
+  EXPECT_EQ(RowsOfLowRankProducts({.rank = kRank}), (Rows{3 * kRank, kRank, 2 * kRank, kRank}));
+  LoraSpec some{.rank = kRank};
+  some.targets = 1u << kProjectionQ | 1u << kProjectionV | 1u << kProjectionUp;
+  EXPECT_EQ(RowsOfLowRankProducts(some), (Rows{2 * kRank, kRank}));
+  // Each drops other elements of its input; these begin at no whole blocks of states.
+  const Rows apart(7, kRank);
+  EXPECT_EQ(RowsOfLowRankProducts({.rank = kRank, .dropout = 0.5}), apart);
+  EXPECT_EQ(RowsOfLowRankProducts({.rank = kOddRank}), Rows(7, kOddRank));
 }
 
 TEST(ProgramTest, DigestTellsMixesApartAndIsStable) {

@@ -233,7 +233,9 @@ TEST(ExecutorTest, GradientsAreThoseOfCentralDifferences) {
     for (Method method : planner::kAllMethods) {
       CheckGradients(planner::ToyInputs(
           planner::ToyModel(2, tied, !tied),
-          {.method = method, .lora = {.rank = 2, .alpha = 3}, .micro_batch = 3}));
+          {.method = method,
+           .lora = {.rank = tied ? planner::kStackedRank : planner::kOddRank, .alpha = 3},
+           .micro_batch = 3}));
     }
   }
 }

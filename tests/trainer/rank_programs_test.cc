@@ -30,7 +30,8 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
           const bool tied = i % 2 == 0;
           const planner::Mix mix = {
               .method = method,
-              .lora = {.rank = 3, .alpha = 6.0},
+              .lora = {.rank = i / 3 % 2 == 0 ? planner::kStackedRank : planner::kOddRank,
+                       .alpha = 6.0},
               .double_quantization = i % 2 == 0,
               .recompute = recomputes[i * 7 % recomputes.size()],
               .attention =

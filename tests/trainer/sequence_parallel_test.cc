@@ -56,7 +56,9 @@ std::vector<ProgramInputs> SequenceGrid(int64_t layer_count) {
         ProgramInputs inputs = planner::ToyInputs(
             ModelOf(a, layer_count, i % 2 == 0, i % 3 == 0),
             {.method = method,
-             .lora = {.rank = 3, .alpha = 6.0, .dropout = i % 4 == 1 ? 0.25 : 0.0},
+             .lora = {.rank = i % 2 == 0 ? planner::kStackedRank : planner::kOddRank,
+                      .alpha = 6.0,
+                      .dropout = i % 4 == 1 ? 0.25 : 0.0},
              .double_quantization = i % 2 == 0,
              .recompute = recomputes[i * 7 % recomputes.size()],
              .attention =

@@ -38,12 +38,23 @@ absl::Status Mismatch(OpKind op, const TensorRule& rule) {
                                            DimsText(rule.dims), " ", DTypesText(rule.dtypes)));
 }
 
+bool RowsFit(const TensorRule& rule) {
+  const Tensor& t = rule.tensor;
+  if (t.stride == 0) return true;
+  return rule.may_be_columns && t.dims[2] == 1 && t.stride >= t.dims[1];
+}
+
 }  // namespace
 
 absl::Status CheckTensors(OpKind op, std::initializer_list<TensorRule> rules) {
   for (const TensorRule& rule : rules) {
     if (!HasDims(rule.tensor, rule.dims) || !rule.dtypes.Contains(rule.tensor.dtype)) {
       return Mismatch(op, rule);
+    }
+    if (!RowsFit(rule)) {
+      return absl::InvalidArgumentError(StrCat(planner::OpKindName(op), ": ", rule.name,
+                                               " has rows ", rule.tensor.stride,
+                                               " elements apart, expected ", rule.tensor.dims[1]));
     }
     if (rule.tensor.data == nullptr && rule.tensor.element_count() > 0) {
       return absl::InvalidArgumentError(

@@ -53,6 +53,7 @@ struct TensorRule {
   const Tensor& tensor;
   Dims dims;
   DTypeSet dtypes;
+  bool may_be_columns = false;  // of a wider matrix (Tensor::stride)
 };
 
 // INVALID_ARGUMENT for the first tensor that breaks its rule: "rms_norm: weight is (577) f32,

@@ -15,7 +15,7 @@ absl::Status Linear(const OpContext& context, const LinearArgs& args) {
   const DType dtype = args.x.dtype;
   TUNESMITH_RETURN_IF_ERROR(
       CheckTensors(OpKind::kLinear, {
-                                        {"x", args.x, {BT, I}, kComputeDTypes},
+                                        {"x", args.x, {BT, I}, kComputeDTypes, true},
                                         {"weight", args.weight, {O, I}, dtype},
                                         {"y", args.y, {BT, O}, dtype},
                                     }));
@@ -50,7 +50,7 @@ absl::Status LinearBackwardInput(const OpContext& context, const LinearBackwardI
       CheckTensors(OpKind::kLinearBackwardInput, {
                                                      {"dy", args.dy, {BT, O}, kComputeDTypes},
                                                      {"weight", args.weight, {O, I}, dtype},
-                                                     {"dx", args.dx, {BT, I}, dtype},
+                                                     {"dx", args.dx, {BT, I}, dtype, true},
                                                  }));
   return Dispatch(context, args, cpu::LinearBackwardInput, cuda::LinearBackwardInput);
 }
@@ -62,7 +62,7 @@ absl::Status LinearBackwardWeight(const OpContext& context, const LinearBackward
       CheckTensors(OpKind::kLinearBackwardWeight,
                    {
                        {"dy", args.dy, {BT, O}, kComputeDTypes},
-                       {"x", args.x, {BT, I}, dtype},
+                       {"x", args.x, {BT, I}, dtype, true},
                        {"dweight", args.dweight, {O, I}, AccumulatorDTypes(dtype)},
                    }));
   return Dispatch(context, args, cpu::LinearBackwardWeight, cuda::LinearBackwardWeight);

@@ -11,7 +11,7 @@
 namespace tunesmith::trainer {
 
 struct LinearArgs {
-  Tensor x;            // (BT, I) T
+  Tensor x;            // (BT, I) T, may be columns of a wider matrix
   Tensor weight;       // (O, I) T
   Tensor addend = {};  // (BT, O) T, or no data: nothing is added
   Tensor y;            // (BT, O) T, out; may be addend's storage
@@ -37,7 +37,7 @@ absl::Status LinearBias(const OpContext& context, const LinearBiasArgs& args);
 struct LinearBackwardInputArgs {
   Tensor dy;      // (BT, O) T
   Tensor weight;  // (O, I) T
-  Tensor dx;      // (BT, I) T, out
+  Tensor dx;      // (BT, I) T, out, may be columns of a wider matrix
   double scale = 1.0;
   bool accumulate = false;
   Tensor workspace = {};
@@ -48,7 +48,7 @@ absl::Status LinearBackwardInput(const OpContext& context, const LinearBackwardI
 
 struct LinearBackwardWeightArgs {
   Tensor dy;       // (BT, O) T
-  Tensor x;        // (BT, I) T
+  Tensor x;        // (BT, I) T, may be columns of a wider matrix
   Tensor dweight;  // (O, I) A, out
   double scale = 1.0;
   bool accumulate = false;

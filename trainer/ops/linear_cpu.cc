@@ -27,7 +27,7 @@ Gemm<T> ForwardGemm(const Tensor& x, const Tensor& weight, const Tensor& y, doub
           .k = I,
           .alpha = static_cast<T>(scale),
           .a = x.as<T>(),
-          .a_stride = I,
+          .a_stride = x.row_stride(),
           .b = weight.as<T>(),
           .b_stride = I,
           .beta = beta,
@@ -45,7 +45,7 @@ MixedGemm<Bf16, Bf16> ForwardMixedGemm(const Tensor& x, const Tensor& weight, co
           .k = I,
           .alpha = static_cast<float>(scale),
           .a = x.as<Bf16>(),
-          .a_stride = I,
+          .a_stride = x.row_stride(),
           .b = weight.as<Bf16>(),
           .b_stride = I,
           .addend = addend.as<Bf16>(),
@@ -146,7 +146,7 @@ absl::Status LinearBackwardInput(ThreadPool& threads, const LinearBackwardInputA
                       .b_stride = I,
                       .beta = args.accumulate ? S{1} : S{0},
                       .c = args.dx.as<S>(),
-                      .c_stride = I});
+                      .c_stride = args.dx.row_stride()});
       return absl::OkStatus();
     } else {
       return RunMixedGemm(OpKind::kLinearBackwardInput, *blas, threads,
@@ -159,9 +159,9 @@ absl::Status LinearBackwardInput(ThreadPool& threads, const LinearBackwardInputA
                                           .b = args.weight.as<S>(),
                                           .b_stride = I,
                                           .addend = args.accumulate ? args.dx.as<S>() : nullptr,
-                                          .addend_stride = I,
+                                          .addend_stride = args.dx.row_stride(),
                                           .c = args.dx.as<S>(),
-                                          .c_stride = I},
+                                          .c_stride = args.dx.row_stride()},
                           args.workspace);
     }
   });
@@ -185,7 +185,7 @@ absl::Status LinearBackwardWeight(ThreadPool& threads, const LinearBackwardWeigh
                           .a = args.dy.as<S>(),
                           .a_stride = O,
                           .b = args.x.as<S>(),
-                          .b_stride = I,
+                          .b_stride = args.x.row_stride(),
                           .beta = args.accumulate ? S{1} : S{0},
                           .c = args.dweight.as<S>(),
                           .c_stride = I});
@@ -201,7 +201,7 @@ absl::Status LinearBackwardWeight(ThreadPool& threads, const LinearBackwardWeigh
                               .a = args.dy.as<S>(),
                               .a_stride = O,
                               .b = args.x.as<S>(),
-                              .b_stride = I,
+                              .b_stride = args.x.row_stride(),
                               .addend = args.accumulate ? args.dweight.as<A>() : nullptr,
                               .addend_stride = I,
                               .c = args.dweight.as<A>(),

@@ -6,9 +6,9 @@
 namespace tunesmith::trainer::cuda {
 namespace {
 
-// A whole (rows, columns) tensor as an operand.
-GemmOperand Whole(const Tensor& tensor) {
-  return {.data = tensor.data, .row_stride = tensor.dims[1]};
+// A (rows, columns) tensor as an operand.
+GemmOperand Matrix(const Tensor& tensor) {
+  return {.data = tensor.data, .row_stride = tensor.row_stride()};
 }
 
 // y = x weight^T scale + addend + bias, where there are these.
@@ -20,11 +20,11 @@ absl::Status Product(CudaContext& cuda, const Tensor& x, const Tensor& weight, c
                      .k = x.dims[1],
                      .input_dtype = x.dtype,
                      .output_dtype = y.dtype,
-                     .a = Whole(x),
-                     .b = Whole(weight),
+                     .a = Matrix(x),
+                     .b = Matrix(weight),
                      .transpose_b = true,
-                     .c = Whole(adds ? addend : y),
-                     .d = Whole(y),
+                     .c = Matrix(adds ? addend : y),
+                     .d = Matrix(y),
                      .bias = bias.data,
                      .alpha = scale,
                      .beta = adds ? 1.0f : 0.0f});
@@ -65,10 +65,10 @@ absl::Status LinearBackwardInput(CudaContext& cuda, const LinearBackwardInputArg
                      .k = args.dy.dims[1],
                      .input_dtype = args.dy.dtype,
                      .output_dtype = args.dx.dtype,
-                     .a = Whole(args.dy),
-                     .b = Whole(args.weight),
-                     .c = Whole(args.dx),
-                     .d = Whole(args.dx),
+                     .a = Matrix(args.dy),
+                     .b = Matrix(args.weight),
+                     .c = Matrix(args.dx),
+                     .d = Matrix(args.dx),
                      .alpha = static_cast<float>(args.scale),
                      .beta = args.accumulate ? 1.0f : 0.0f});
 }
@@ -79,11 +79,11 @@ absl::Status LinearBackwardWeight(CudaContext& cuda, const LinearBackwardWeightA
                      .k = args.dy.dims[0],
                      .input_dtype = args.dy.dtype,
                      .output_dtype = args.dweight.dtype,
-                     .a = Whole(args.dy),
+                     .a = Matrix(args.dy),
                      .transpose_a = true,
-                     .b = Whole(args.x),
-                     .c = Whole(args.dweight),
-                     .d = Whole(args.dweight),
+                     .b = Matrix(args.x),
+                     .c = Matrix(args.dweight),
+                     .d = Matrix(args.dweight),
                      .alpha = static_cast<float>(args.scale),
                      .beta = args.accumulate ? 1.0f : 0.0f});
 }

@@ -14,12 +14,21 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::array<int64_t, 3> dims = {1, 1, 1};
   int rank = 0;
+  // Of a matrix that is some columns of another: elements from one row to the next. 0: rows lie one behind another, which every op but the products asks for.
+  int64_t stride = 0;
 
   template <typename T>
   T* as() const {
     return static_cast<T*>(data);
   }
   int64_t element_count() const { return dims[0] * dims[1] * dims[2]; }
+  int64_t row_stride() const { return stride > 0 ? stride : dims[1] * dims[2]; }
+  // From the first element to past the last.
+  int64_t span_bytes() const {
+    const int64_t count =
+        stride > 0 && dims[0] > 0 ? (dims[0] - 1) * stride + dims[1] : element_count();
+    return count * SizeOf(dtype);
+  }
 };
 
 // One op with its addresses resolved: what the executor hands to the kernels. Inputs and outputs

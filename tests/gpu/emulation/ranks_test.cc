@@ -77,7 +77,7 @@ class EmulatedRanksTest : public testing::TestWithParam<Case> {
   }
 };
 
-constexpr char kFull[] = "method=full", kLora[] = "method=lora:r4", kQlora[] = "method=qlora:r4";
+constexpr char kFull[] = "method=full", kLora[] = "method=lora:r8", kQlora[] = "method=qlora:r8";
 constexpr char kAlone[] = "recompute=keep:2 batch=4x1";
 
 INSTANTIATE_TEST_SUITE_P(

@@ -122,6 +122,54 @@ TEST(Linear, Accumulates) {
   }
 }
 
+// Columns [begin, begin + count) of a matrix.
+template <typename T>
+Tensor Columns(HostTensor<T>& matrix, int64_t begin, int64_t count) {
+  return {.data = matrix.values.data() + begin,
+          .dtype = DTypeOf<T>(),
+          .dims = {matrix.dims[0], count, 1},
+          .rank = 2,
+          .stride = matrix.dims[1]};
+}
+
+template <typename T>
+void ExpectColumnsAreLikeMatrices(int64_t BT, int64_t I, int64_t O) {
+  CpuContext context;
+  Case<T> c(BT, I, O);
+  const int64_t begin = 3, width = I + 5;
+  HostTensor<T> x({BT, width}, NAN), dx({BT, width}, T{7});
+  for (int64_t i = 0; i < BT; ++i)
+    std::copy_n(c.x.values.begin() + i * I, I, x.values.begin() + i * width + begin);
+  HostTensor<T> y({BT, O}, NAN), dweight({O, I}, NAN);
+  EXPECT_OK(Linear(context, {.x = c.x, .weight = c.weight, .y = c.y}));
+  EXPECT_OK(Linear(context, {.x = Columns(x, begin, I), .weight = c.weight, .y = y}));
+  EXPECT_EQ(y.values, c.y.values);
+  EXPECT_OK(LinearBackwardWeight(context, {.dy = c.dy, .x = c.x, .dweight = c.dweight}));
+  EXPECT_OK(
+      LinearBackwardWeight(context, {.dy = c.dy, .x = Columns(x, begin, I), .dweight = dweight}));
+  EXPECT_EQ(dweight.values, c.dweight.values);
+  for (const bool accumulate : {false, true}) {
+    EXPECT_OK(LinearBackwardInput(
+        context, {.dy = c.dy, .weight = c.weight, .dx = c.dx, .accumulate = accumulate}));
+    EXPECT_OK(LinearBackwardInput(
+        context,
+        {.dy = c.dy, .weight = c.weight, .dx = Columns(dx, begin, I), .accumulate = accumulate}));
+    for (int64_t i = 0; i < BT; ++i) {
+      for (int64_t j = 0; j < width; ++j) {
+        const bool inside = j >= begin && j < begin + I;
+        ASSERT_EQ(dx[i * width + j], inside ? c.dx[i * I + j - begin] : T{7}) << i << ", " << j;
+      }
+    }
+  }
+}
+
+TEST(Linear, ColumnsOfAWiderMatrixAreLikeAMatrix) {
+  for (auto [BT, I, O] : {std::tuple{1, 16, 301}, {7, 5, 3}, {300, 16, 310}, {65, 48, 576}}) {
+    ExpectColumnsAreLikeMatrices<float>(BT, I, O);
+    ExpectColumnsAreLikeMatrices<double>(BT, I, O);
+  }
+}
+
 TEST(Linear, SameForAnyThreadCount) {
   ExpectSameForAnyThreadCount<float>([](const OpContext& context) {
     Case<float> c(301, 77, 520);
@@ -152,6 +200,9 @@ TEST(Linear, NamesWhatDoesNotFit) {
   ExpectInvalid(LinearBackwardWeight(context, {.dy = c.dy, .x = c.x, .dweight = c.x}),
                 "linear_backward_weight: dweight");
   ExpectInvalid(BiasBackward(context, {.dy = c.dy, .dbias = c.x}), "bias_backward: dbias");
+  HostTensor<float> wide({5, 6});
+  ExpectInvalid(BiasBackward(context, {.dy = Columns(wide, 1, 3), .dbias = c.dbias}),
+                "bias_backward: dy has rows 6 elements apart, expected 3");
 }
 
 // On processors with vector instructions OpenBLAS must not run its SSE3 kernels.
