@@ -70,6 +70,13 @@ double FormedShare(AttentionKernel kernel, const OpAttributes& a, const PairFact
   return full * 0.5 * pairs.full + (1 - full) * WindowShare(a) * pairs.windowed;
 }
 
+// Of a matrix, the columns that are rotated; the mean over the model's layers.
+double RotatedShare(const Program& program, const Op& op) {
+  const double columns = static_cast<double>(op.attributes.head_count * op.attributes.head_size);
+  return columns / static_cast<double>(BufferOf(program, op.outputs[0]).dims[1]) *
+         (1 - program.inputs.model.unrotated_layers.Share());
+}
+
 }  // namespace
 
 std::optional<AttentionKernel> AttentionKernelOf(OpKind kind) {
@@ -130,7 +137,7 @@ OpCost CostOf(const Program& program, const Op& op, bool accumulates, const Pair
     return {.bytes = RowBytes(program, op)};
   const double bytes = TouchedBytes(program, op, accumulates);
   const bool rotates = op.kind == OpKind::kRope || op.kind == OpKind::kRopeBackward;
-  return {.bytes = rotates ? bytes * (1 - program.inputs.model.unrotated_layers.Share()) : bytes};
+  return {.bytes = rotates ? bytes * RotatedShare(program, op) : bytes};
 }
 
 }  // namespace tunesmith::planner

@@ -65,20 +65,47 @@ class BucketBuilder {
   }
 
   void FillParts(Bucket& bucket) {
-    int64_t end = 0;
     for (size_t i = 0; i < program_.parameters.size(); ++i) {
       const Parameter& p = program_.parameters[i];
+      const int32_t id = static_cast<int32_t>(i);
       if (p.trainable != bucket.trainable || PlaceOf(p) != bucket.place) continue;
-      for (int32_t id : {p.weight, p.absmax, p.absmax_scale, p.absmax_offset}) {
-        if (id < 0) continue;
-        const int64_t count =
-            bucket.trainable ? ElementCount(buffer(id)) : InstanceBytes(buffer(id));
-        bucket.parts.push_back(
-            {.buffer = id, .parameter = static_cast<int32_t>(i), .first = end, .count = count});
-        end = AlignUp(end + count, kStateBlockSize);
+      const WeightStack* const stack = StackOf(id);
+      if (stack == nullptr) {
+        AddParts(bucket, id, kStateBlockSize);
+      } else if (stack->parameters[0] == id) {
+        for (int32_t member : stack->parameters)
+          AddParts(bucket, member, member == id ? kStateBlockSize : 1);
       }
     }
+    const int64_t end = bucket.parts.empty() ? 0 : EndOf(bucket);
     bucket.shard_count = AlignUp(CeilDivide(end, rank_count()), kStateBlockSize);
+  }
+
+  static int64_t EndOf(const Bucket& bucket) {
+    return bucket.parts.back().first + bucket.parts.back().count;
+  }
+
+  // The parts of a parameter behind the others, its first from a multiple of `alignment` units.
+  void AddParts(Bucket& bucket, int32_t parameter, int64_t alignment) {
+    const Parameter& p = program_.parameters[static_cast<size_t>(parameter)];
+    for (int32_t id : {p.weight, p.absmax, p.absmax_scale, p.absmax_offset}) {
+      if (id < 0) continue;
+      const int64_t count = bucket.trainable ? ElementCount(buffer(id)) : InstanceBytes(buffer(id));
+      const int64_t end = bucket.parts.empty() ? 0 : EndOf(bucket);
+      bucket.parts.push_back(
+          {.buffer = id, .parameter = parameter, .first = AlignUp(end, alignment), .count = count});
+      alignment = kStateBlockSize;
+    }
+  }
+
+  // The stack that a parameter is in; null: none.
+  const WeightStack* StackOf(int32_t parameter) const {
+    for (const WeightStack& stack : program_.stacks) {
+      if (std::find(stack.parameters.begin(), stack.parameters.end(), parameter) !=
+          stack.parameters.end())
+        return &stack;
+    }
+    return nullptr;
   }
 
   // The ends of the model are not at work at the same time: their buckets, one for each end, share a place.
@@ -224,17 +251,10 @@ class BucketBuilder {
     for (const BucketPart& part : bucket.parts) {
       const int64_t offset_bytes = part.first * SizeOf(unit);
       MakeView(part.buffer, bucket.weights, offset_bytes);
-      if (const WeightStack* stack = StackFrom(part); stack != nullptr)
+      if (const WeightStack* const stack = StackOf(part.parameter);
+          stack != nullptr && stack->parameters[0] == part.parameter)
         MakeView(stack->weight, bucket.weights, offset_bytes);
     }
-  }
-
-  // The stack that begins with a part; null where none does.
-  const WeightStack* StackFrom(const BucketPart& part) const {
-    for (const WeightStack& stack : program_.stacks) {
-      if (stack.parameters[0] == part.parameter) return &stack;
-    }
-    return nullptr;
   }
 
   void AddGradients(Bucket& bucket, Name name) {
@@ -259,7 +279,8 @@ class BucketBuilder {
       const int64_t offset_bytes = part.first * SizeOf(dtype);
       MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,
                offset_bytes);
-      if (const WeightStack* stack = StackFrom(part); stack != nullptr)
+      if (const WeightStack* const stack = StackOf(part.parameter);
+          stack != nullptr && stack->parameters[0] == part.parameter)
         MakeView(stack->gradient, bucket.gradients, offset_bytes);
     }
   }

@@ -74,9 +74,26 @@ class LayerBuilder {
     if (model_.plain_mlp)
       return graph_.Activate("product", Project("up", normed, kProjectionUp, Role::kGateUp),
                              activation);
+    if (parameters_.gate_up.exist()) {
+      const int64_t width = model_.intermediate_size;
+      const ValueId both = Fused("gate_up", normed, parameters_.gate_up, Role::kGateUp);
+      return graph_.SwiGlu("product", graph_.Columns(both, 0, width),
+                           graph_.Columns(both, width, width), activation);
+    }
     const ValueId gate = Project("gate", normed, kProjectionGate, Role::kGateUp);
     const ValueId up = Project("up", normed, kProjectionUp, Role::kGateUp);
     return graph_.SwiGlu("product", gate, up, activation);
+  }
+
+  // All the projections at once, side by side.
+  ValueId Fused(Name name, ValueId x, const FusedParameters& p, Role role) {
+    const auto of = [this](int32_t parameter, int32_t stack) {
+      return stack < 0 ? graph_.Weight(parameter)
+                       : graph_.StackedWeights(graph_.program().stacks[static_cast<size_t>(stack)]);
+    };
+    const ValueId w = of(p.weight, p.weight_stack);
+    return p.has_bias() ? graph_.LinearBias(name, x, w, of(p.bias, p.bias_stack), role)
+                        : graph_.Linear(name, x, w, role);
   }
 
   // What chooses the experts costs its product; the choice itself is not planned, and nothing is differentiated through it.
@@ -180,14 +197,41 @@ class LayerBuilder {
     return graph_.ToHeads(name.With("_of_rank"), x, HeadsOfRank(head_count) * model_.head_size);
   }
 
-  ValueId Attention(ValueId normed) {
+  struct AttentionInputs {
+    ValueId q = kNoValue, k = kNoValue, v = kNoValue;
+  };
+
+  // Flash kernels alone read heads that lie further apart than their tokens' own; norms of heads, and ranks that exchange them, want them by themselves.
+  bool FusesHeads() const {
+    return parameters_.qkv.exist() && inputs_.mix.attention != AttentionKernel::kEager &&
+           inputs_.mix.sequence_parallel == 1 && parameters_.q_norm < 0 && parameters_.k_norm < 0;
+  }
+
+  AttentionInputs FusedHeads(ValueId normed, ValueId positions) {
+    const int64_t heads = model_.head_count, kv_heads = model_.kv_head_count,
+                  size = model_.head_size;
+    const bool rotates = model_.positions == Positions::kRotary;
+    ValueId all = Fused(rotates ? "qkv_raw" : "qkv", normed, parameters_.qkv, Role::kOther);
+    if (rotates) all = graph_.Rope("qkv", all, positions, heads + kv_heads, model_);
+    return {.q = graph_.Columns(all, 0, heads * size),
+            .k = graph_.Columns(all, heads * size, kv_heads * size),
+            .v = graph_.Columns(all, (heads + kv_heads) * size, kv_heads * size)};
+  }
+
+  AttentionInputs HeadsOf(ValueId normed, ValueId positions) {
     const int64_t heads = model_.head_count, kv_heads = model_.kv_head_count;
-    const ValueId positions = graph_.Bind("positions", bindings_.positions);
+    if (FusesHeads()) return FusedHeads(normed, positions);
     const ValueId q =
         ToHeads("q", Heads("q", normed, kProjectionQ, parameters_.q_norm, heads, positions), heads);
     const ValueId k = ToHeads(
         "k", Heads("k", normed, kProjectionK, parameters_.k_norm, kv_heads, positions), kv_heads);
     const ValueId v = ToHeads("v", Project("v", normed, kProjectionV, Role::kOther), kv_heads);
+    return {.q = q, .k = k, .v = v};
+  }
+
+  ValueId Attention(ValueId normed) {
+    const ValueId positions = graph_.Bind("positions", bindings_.positions);
+    const auto [q, k, v] = HeadsOf(normed, positions);
     const OpAttributes attributes = AttentionAttributes(inputs_, attending_ranks());
     const ValueId o = graph_.AddValue(attending_ranks() > 1 ? "attended_of_rank" : "attended",
                                       graph_.value(q).dtype, graph_.value(q).shape);

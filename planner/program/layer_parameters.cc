@@ -9,6 +9,7 @@
 #include "planner/program/buckets.h"
 #include "planner/program/forward_graph.h"
 #include "planner/program/optimizer_states.h"
+#include "planner/program/weight_stacks.h"
 
 namespace tunesmith::planner {
 namespace {
@@ -97,7 +98,6 @@ class ParameterAdder {
     ForEachLayerTensor(
         model_, [this](const ModelTensor& tensor) { AddTensor(tensor, model_.layer_count); });
     if (model_.tied_head) p_.head = p_.embedding;
-    while (!adapted_.empty()) AddAdapters(NextStack());
     return p_;
   }
 
@@ -154,112 +154,30 @@ class ParameterAdder {
       part.row_count = ShapeOfProjection(model_, tensor.first_projection + i).output_size;
       row += part.row_count;
     }
-    if (!tensor.bias && !full_ &&
-        IsAdapted(model_, program_.inputs.mix.lora, tensor.first_projection))
-      adapted_.push_back(tensor);
+    if (!tensor.bias) AddAdapter(tensor);
   }
 
-  // Those of what reads the same input as the first of the adapted modules, where they can be a stack; else the first alone.
-  std::vector<ModelTensor> NextStack() {
-    const ModelTensor first = adapted_.front();
-    const bool stacks = CanStack(first);
-    std::vector<ModelTensor> stack, others;
-    for (const ModelTensor& tensor : adapted_) {
-      const bool joins = stacks && InputOf(tensor) == InputOf(first);
-      (joins || stack.empty() ? stack : others).push_back(tensor);
-    }
-    adapted_ = std::move(others);
-    return stack;
-  }
-
-  // Adapters that drop read each its own input. In buckets parameters begin at whole blocks.
-  bool CanStack(const ModelTensor& tensor) const {
+  void AddAdapter(const ModelTensor& tensor) {
     const LoraSpec& lora = program_.inputs.mix.lora;
-    return lora.dropout == 0 && lora.rank * tensor.dims[1] % kStateBlockSize == 0;
-  }
-
-  enum class Input : uint8_t { kAttention, kHeads, kMlp, kProduct };
-  static Input InputOf(const ModelTensor& tensor) {
-    switch (tensor.first_projection) {
-      case kProjectionO:
-        return Input::kHeads;
-      case kProjectionGate:
-      case kProjectionUp:
-        return Input::kMlp;
-      case kProjectionDown:
-        return Input::kProduct;
-      default:
-        return Input::kAttention;
-    }
-  }
-
-  // All A one behind another, which as buckets keep them makes them a stack; then all B.
-  void AddAdapters(const std::vector<ModelTensor>& modules) {
-    const int64_t rank = program_.inputs.mix.lora.rank;
-    WeightStack stack;
-    for (const ModelTensor& module : modules)
-      stack.parameters.push_back(
-          AddAdapter(module, ".lora_A.weight", Matrix(rank, module.dims[1])));
-    const bool is_stack = modules.size() > 1;
-    const int32_t index = is_stack ? static_cast<int32_t>(program_.stacks.size()) : -1;
-    for (size_t i = 0; i < modules.size(); ++i) {
-      const ModelTensor& module = modules[i];
-      const int32_t b = AddAdapter(module, ".lora_B.weight", Matrix(module.dims[0], rank));
-      for (int j = 0; j < module.projection_count; ++j) {
-        ProjectionParameters& part =
-            p_.projections[static_cast<size_t>(module.first_projection + j)];
-        part.lora_a = stack.parameters[i];
-        part.lora_b = b;
-        part.stack = index;
-        part.stack_row = is_stack ? static_cast<int64_t>(i) * rank : 0;
-      }
-    }
-    if (is_stack) AddStack(std::move(stack));
-  }
-
-  int32_t AddAdapter(const ModelTensor& module, const char* suffix, Shape shape) {
-    return AddParameter(program_, Name(module.layer).With(module.module).With(suffix), shape,
-                        model_.layer_count, true, true, GradientBirth::kLayer);
-  }
-
-  // Makes the parameters' weights and gradients views of the stack's.
-  void AddStack(WeightStack stack) {
-    const auto of_first = [&](int32_t Parameter::*member) {
-      return program_.parameters[static_cast<size_t>(stack.parameters[0])].*member;
+    if (full_ || !IsAdapted(model_, lora, tensor.first_projection)) return;
+    const Name module = Name(tensor.layer).With(tensor.module);
+    const auto add = [&](const char* suffix, Shape shape) {
+      return AddParameter(program_, module.With(suffix), shape, model_.layer_count, true, true,
+                          GradientBirth::kLayer);
     };
-    stack.weight = AddWhole(of_first(&Parameter::weight), stack);
-    stack.gradient = AddWhole(of_first(&Parameter::gradient), stack);
-    for (size_t i = 0; i < stack.parameters.size(); ++i) {
-      const Parameter& p = program_.parameters[static_cast<size_t>(stack.parameters[i])];
-      MakePart(p.weight, stack.weight, static_cast<int64_t>(i));
-      MakePart(p.gradient, stack.gradient, static_cast<int64_t>(i));
+    const int32_t a = add(".lora_A.weight", Matrix(lora.rank, tensor.dims[1]));
+    const int32_t b = add(".lora_B.weight", Matrix(tensor.dims[0], lora.rank));
+    for (int i = 0; i < tensor.projection_count; ++i) {
+      ProjectionParameters& part = p_.projections[static_cast<size_t>(tensor.first_projection + i)];
+      part.lora_a = a;
+      part.lora_b = b;
     }
-    program_.stacks.push_back(std::move(stack));
-  }
-
-  // As many as there are of a buffer like `part`, under one another; -1 of none.
-  int32_t AddWhole(int32_t part, const WeightStack& stack) {
-    if (part < 0) return -1;
-    Buffer whole = program_.buffers[static_cast<size_t>(part)];
-    whole.name = whole.name.With(".stack");
-    whole.dims[0] *= static_cast<int64_t>(stack.parameters.size());
-    program_.buffers.push_back(whole);
-    return static_cast<int32_t>(program_.buffers.size()) - 1;
-  }
-
-  void MakePart(int32_t id, int32_t whole, int64_t index) {
-    if (id < 0) return;
-    Buffer& part = program_.buffers[static_cast<size_t>(id)];
-    part.region = Region::kView;
-    part.view_of = whole;
-    part.view_offset_bytes = index * InstanceBytes(part);
   }
 
   Program& program_;
   const ModelSpec& model_;
   const bool full_;
   ModelParameters p_;
-  std::vector<ModelTensor> adapted_;  // whose adapters are to be added
 };
 
 // Bits of the projections that the module of `projection` holds.
@@ -329,7 +247,8 @@ DType StatisticDType(const ProgramInputs& inputs) {
 }
 
 ModelParameters AddParameters(Program& program) {
-  const ModelParameters parameters = ParameterAdder(program).Add();
+  ModelParameters parameters = ParameterAdder(program).Add();
+  StackWeights(program, parameters);
   if (HasBuckets(program.inputs)) AddBuckets(program);
   return parameters;
 }

@@ -28,6 +28,17 @@ struct ProjectionParameters {
   int64_t row_count = 0;
 };
 
+// Projections of one input without adapters, as one: of a weight that they share, or of a stack of theirs; -1: none. Neither: they are apart.
+struct FusedParameters {
+  int32_t weight = -1;
+  int32_t weight_stack = -1;
+  int32_t bias = -1;
+  int32_t bias_stack = -1;
+
+  bool exist() const { return weight >= 0 || weight_stack >= 0; }
+  bool has_bias() const { return bias >= 0 || bias_stack >= 0; }
+};
+
 // Whether every projection can be stored in 4 bits: two elements of a row share a byte.
 bool CanQuantize(const ModelSpec& model);
 
@@ -46,6 +57,8 @@ struct ModelParameters {
   int32_t k_norm = -1;
   int32_t router = -1;
   std::array<ProjectionParameters, kProjectionCount> projections = {};
+  FusedParameters qkv = {};
+  FusedParameters gate_up = {};
 };
 
 // Whether an adapter on these targets has a part for the projection: all that a module fuses are targeted as one, experts are not.

@@ -22,7 +22,7 @@ enum class OpKind : uint8_t {
   kLinear,  // x (BT, I), weight (O, I)[, addend (BT, O)] -> y (BT, O) = scale * x weight^T + addend; y may be addend's storage
   // x (BT, I), weight (O, I), bias (O)[, addend (BT, O)] -> y (BT, O) = x weight^T + bias + addend
   kLinearBias,
-  kRope,       // x (BT, heads * D) in place, positions (BT) i32 -> x; rotate-half form
+  kRope,  // x (BT, C) in place, positions (BT) i32 -> x: its first heads * D columns turned; rotate-half form
   kAttention,  // q (BT, H*D), k (BT, K*D), v (BT, K*D), document_starts (BT) i32 -> o (BT, H*D), probabilities (B*H, T, T)
   kFlashAttention,  // q, k, v, document_starts -> o (BT, H*D), log_sum_exp (B*H, T) f32, workspace (see workspace.h)
   // The same by cuDNN: workspace as CudnnWorkspace says. Backward's dq has sums of no fixed order.
@@ -51,7 +51,7 @@ enum class OpKind : uint8_t {
   kLinearBackwardInput,      // dy (BT, O), weight (O, I) -> dx (BT, I) += scale * dy weight
   kLinearBackwardWeight,     // dy (BT, O), x (BT, I) -> dweight (O, I) += scale * dy^T x
   kBiasBackward,             // dy (BT, O) -> dbias (O) += column sums
-  kRopeBackward,             // dx (BT, heads * D) in place, positions -> dx
+  kRopeBackward,             // dx (BT, C) in place, positions -> dx
   kAttentionBackward,        // do, q, k, v, probabilities, document_starts -> dq, dk, dv, workspace
   kFlashAttentionBackward,  // do, q, k, v, o, log_sum_exp, document_starts -> dq, dk, dv, workspace
   kCudnnAttentionBackward,  // likewise

@@ -156,7 +156,8 @@ struct Parameter {
   bool operator==(const Parameter&) const = default;
 };
 
-// Parameters of one width that lie one under another in memory, so that a product with all of them is one: adapters' A that read the same input.
+// Parameters of one width that lie one under another in memory, so that a product with all of them is one: projections of the same input, or their
+// adapters' A; and biases.
 struct WeightStack {
   int32_t weight = -1;  // all their rows
   int32_t gradient = -1;
@@ -198,8 +199,8 @@ struct BucketUpdate {
   bool operator==(const BucketUpdate&) const = default;
 };
 
-// Parameters that ranks exchange and share as one, trainable or frozen: laid out one behind another, each from a multiple of kStateBlockSize units,
-// and filled up to equal shards, one for each rank. A unit is an element of a trainable bucket, a byte of a frozen one. Rank r's shard is the units
+// Parameters that ranks exchange and share as one, trainable or frozen: laid out one behind another, each, or each stack, from a multiple of
+// kStateBlockSize units, and filled up to equal shards, one for each rank. A unit is an element of a trainable bucket, a byte of a frozen one. Rank r's shard is the units
 // [r x shard_count, (r + 1) x shard_count). Buffers are -1 where there are none; of those named `shard` the rank has its own part alone.
 struct Bucket {
   BucketPlace place = BucketPlace::kLayer;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "planner/program/workspace.h"
@@ -32,12 +33,6 @@ class AttentionTest : public TwinTest {
             .scale = 0.3};
   }
 
-  static Shape Queries(const AttentionCase& c) {
-    return {c.rows * c.context, c.heads * c.head_size};
-  }
-  static Shape Keys(const AttentionCase& c) {
-    return {c.rows * c.context, c.kv_heads * c.head_size};
-  }
   static Shape Probabilities(const AttentionCase& c) {
     return {c.rows * c.heads, c.context, c.context};
   }
@@ -46,11 +41,11 @@ INSTANTIATE_FOR_CUDA_DTYPES(AttentionTest);
 
 TEST_P(AttentionTest, Forward) {
   for (const AttentionCase& c : kCases) {
-    Twin& q = Random("q", Queries(c), T());
-    Twin& k = Random("k", Keys(c), T());
-    Twin& v = Random("v", Keys(c), T());
+    Twin& q = Random("q", QueriesOf(c), T());
+    Twin& k = Random("k", KeysOf(c), T());
+    Twin& v = Random("v", KeysOf(c), T());
     Twin& starts = Starts(c);
-    Twin& o = Poisoned("o", Queries(c), T());
+    Twin& o = Poisoned("o", QueriesOf(c), T());
     Twin& probabilities = Poisoned("probabilities", Probabilities(c), T());
     RunBoth([&](const OpContext& context, auto pick) {
       return Attention(context, {.q = pick(q),
@@ -69,11 +64,11 @@ TEST_P(AttentionTest, Forward) {
 
 TEST_P(AttentionTest, Backward) {
   for (const AttentionCase& c : kCases) {
-    Twin& q = Random("q", Queries(c), T());
-    Twin& k = Random("k", Keys(c), T());
-    Twin& v = Random("v", Keys(c), T());
+    Twin& q = Random("q", QueriesOf(c), T());
+    Twin& k = Random("k", KeysOf(c), T());
+    Twin& v = Random("v", KeysOf(c), T());
     Twin& starts = Starts(c);
-    Twin& o = Poisoned("o", Queries(c), T());
+    Twin& o = Poisoned("o", QueriesOf(c), T());
     Twin& probabilities = Poisoned("probabilities", Probabilities(c), T());
     RunBoth([&](const OpContext& context, auto pick) {
       return Attention(context, {.q = pick(q),
@@ -84,10 +79,10 @@ TEST_P(AttentionTest, Backward) {
                                  .probabilities = pick(probabilities),
                                  .shape = ShapeOf(c)});
     });
-    Twin& d_o = Random("d_o", Queries(c), T());
-    Twin& dq = Poisoned("dq", Queries(c), T());
-    Twin& dk = Poisoned("dk", Keys(c), T());
-    Twin& dv = Poisoned("dv", Keys(c), T());
+    Twin& d_o = Random("d_o", QueriesOf(c), T());
+    Twin& dq = Poisoned("dq", QueriesOf(c), T());
+    Twin& dk = Poisoned("dk", KeysOf(c), T());
+    Twin& dv = Poisoned("dv", KeysOf(c), T());
     Twin& workspace =
         Poisoned("workspace", {planner::AttentionBackwardWorkspaceElements(c.context, 2)}, T());
     RunBoth([&](const OpContext& context, auto pick) {
@@ -141,18 +136,18 @@ class FlashTest : public AttentionTest {
 
   // `slack`: on the tolerances; a score's rounding is one of its probability times the score.
   void CheckBoth(const AttentionCase& c, const AttentionShape& shape, Twin& starts,
-                 double slack = 1) {
-    Twin& q = Random("q", Queries(c), T(), 2.0);
-    Twin& k = Random("k", Keys(c), T());
-    Twin& v = Random("v", Keys(c), T());
-    Twin& o = Poisoned("o", Queries(c), T());
+                 double slack = 1, bool side_by_side = false) {
+    const HeadTwins x = MakeHeads(c, side_by_side, [&](const char* name, Shape s) -> Twin& {
+      return Random(name, s, T(), name[0] == 'q' && !side_by_side ? 2.0 : 1.0);
+    });
+    Twin& o = Poisoned("o", QueriesOf(c), T());
     Twin& log_sum_exp = Poisoned("log_sum_exp", {c.rows * c.heads, c.context}, DType::kF32);
     Twin& workspace =
         Poisoned("workspace", {planner::FlashAttentionWorkspaceElements(c.head_size, 2)}, T());
     RunBoth([&](const OpContext& context, auto pick) {
-      return FlashAttention(context, {.q = pick(q),
-                                      .k = pick(k),
-                                      .v = pick(v),
+      return FlashAttention(context, {.q = x.Q(pick),
+                                      .k = x.K(pick),
+                                      .v = x.V(pick),
                                       .document_starts = pick(starts),
                                       .o = pick(o),
                                       .log_sum_exp = pick(log_sum_exp),
@@ -164,28 +159,29 @@ class FlashTest : public AttentionTest {
     const auto terms = static_cast<double>(2 * c.context + c.head_size);
     ExpectClose(o, slack * Tolerance(T(), 1, terms));
     ExpectClose(log_sum_exp, Tolerance(DType::kF32, 0, terms));
-    Twin& d_o = Random("d_o", Queries(c), T());
-    Twin& dq = Poisoned("dq", Queries(c), T());
-    Twin& dk = Poisoned("dk", Keys(c), T());
-    Twin& dv = Poisoned("dv", Keys(c), T());
+    Twin& d_o = Random("d_o", QueriesOf(c), T());
+    const HeadTwins dx = MakeHeads(c, side_by_side, [&](const char* name, Shape s) -> Twin& {
+      return Poisoned(std::string("d") + name, s, T());
+    });
     RunBoth([&](const OpContext& context, auto pick) {
       return FlashAttentionBackward(context, {.d_o = pick(d_o),
-                                              .q = pick(q),
-                                              .k = pick(k),
-                                              .v = pick(v),
+                                              .q = x.Q(pick),
+                                              .k = x.K(pick),
+                                              .v = x.V(pick),
                                               .o = pick(o),
                                               .log_sum_exp = pick(log_sum_exp),
                                               .document_starts = pick(starts),
-                                              .dq = pick(dq),
-                                              .dk = pick(dk),
-                                              .dv = pick(dv),
+                                              .dq = dx.Q(pick),
+                                              .dk = dx.K(pick),
+                                              .dv = dx.V(pick),
                                               .workspace = pick(workspace),
                                               .shape = shape});
     });
-    ExpectClose(dv, Tolerance(T(), 1, terms));
+    if (side_by_side) return ExpectClose(*dx.q, slack * Tolerance(T(), 3, terms));
+    ExpectClose(*dx.v, Tolerance(T(), 1, terms));
     if (c.context == 1) return;  // dq and dk are zero but for roundings
-    ExpectClose(dq, slack * Tolerance(T(), 3, terms));
-    ExpectClose(dk, slack * Tolerance(T(), 3, terms));
+    ExpectClose(*dx.q, slack * Tolerance(T(), 3, terms));
+    ExpectClose(*dx.k, slack * Tolerance(T(), 3, terms));
   }
 };
 INSTANTIATE_FOR_CUDA_DTYPES(FlashTest);
@@ -193,6 +189,13 @@ INSTANTIATE_FOR_CUDA_DTYPES(FlashTest);
 // Sizes that the matrix units do not take, among others.
 TEST_P(FlashTest, OddSizes) {
   for (const AttentionCase& c : kCases) CheckBoth(c, ShapeOf(c), Starts(c));
+}
+
+// As one product forms them: sizes that the matrix units take, and others.
+TEST_P(FlashTest, HeadsOfQueriesKeysAndValuesSideBySide) {
+  for (const AttentionCase& c : {AttentionCase{2, 37, 3, 1, 10}, AttentionCase{2, 80, 4, 2, 64},
+                                 AttentionCase{1, 70, 2, 2, 128}})
+    CheckBoth(c, ShapeOf(c), Starts(c), /*slack=*/1, /*side_by_side=*/true);
 }
 
 // One document: all that causality leaves is seen. Contexts of less than a tile, of whole tiles, and of a part of one.

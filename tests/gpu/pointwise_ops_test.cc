@@ -79,6 +79,30 @@ TEST_P(PointwiseTest, SwiGluBackward) {
   }
 }
 
+TEST_P(PointwiseTest, SwiGluOfColumns) {
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {5, 33}, {70, 64}}) {
+    const Shape one = {rows, width}, both = {rows, 2 * width};
+    Twin& dy = Random("dy", one, T());
+    Twin& x = Random("gate and up", both, T(), 3.0);
+    Twin& y = Poisoned("y", one, T());
+    Twin& dx = Poisoned("their gradients", both, T());
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SwiGlu(context, {.gate = ColumnsOf(pick(x), 0, width),
+                              .up = ColumnsOf(pick(x), width, width),
+                              .y = pick(y)});
+    });
+    RunBoth([&](const OpContext& context, auto pick) {
+      return SwiGluBackward(context, {.dy = pick(dy),
+                                      .gate = ColumnsOf(pick(x), 0, width),
+                                      .up = ColumnsOf(pick(x), width, width),
+                                      .dgate = ColumnsOf(pick(dx), 0, width),
+                                      .dup = ColumnsOf(pick(dx), width, width)});
+    });
+    ExpectClose(y, Tolerance(T(), 0, 4));
+    ExpectClose(dx, Tolerance(T(), 0, 8));
+  }
+}
+
 TEST_P(PointwiseTest, Activations) {
   using planner::Activation;
   for (const Activation activation : {Activation::kSilu, Activation::kGelu, Activation::kGeluTanh,

@@ -187,13 +187,14 @@ TEST_P(SplitColumnsTest, ThereAndBack) {
 
 struct RopeCase {
   int64_t token_count, head_count, head_size, rotary_size;
+  int64_t other_columns = 0;  // of x, behind the heads
 };
 
 class RopeTest : public TwinTest {
  protected:
   template <typename Op>
   void Check(const Op& op, const RopeCase& c, planner::RopeScaling scaling = {}) {
-    Twin& x = Random("x", {c.token_count, c.head_count * c.head_size}, T());
+    Twin& x = Random("x", {c.token_count, c.head_count * c.head_size + c.other_columns}, T());
     Twin& positions =
         Integers("positions", {c.token_count}, RandomIntegers(c.token_count, 0, 8191));
     RunBoth([&](const OpContext& context, auto pick) {
@@ -222,7 +223,7 @@ TEST_P(RopeTest, BothDirections) {
   }
 }
 
-// One token, a last block that is not full, heads of one block's whole table, parts of heads that stay, and more heads than a block has threads for.
+// One token, a last block that is not full, heads of one block's whole table, parts of heads that stay, more heads than a block has threads for, and columns that are no heads.
 TEST_P(RopeTest, Shapes) {
   for (const RopeCase& c : {RopeCase{1, 1, 2, 0},
                             {1, 9, 64, 0},
@@ -231,6 +232,8 @@ TEST_P(RopeTest, Shapes) {
                             {9, 3, 80, 32},
                             {9, 3, 20, 16},
                             {17, 40, 64, 0},
+                            {17, 3, 64, 0, 128},
+                            {9, 3, 20, 16, 7},
                             {300, 1, 2, 0}}) {
     Check(Rope, c);
     Check(RopeBackward, c);

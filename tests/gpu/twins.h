@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -29,6 +30,14 @@ struct Shape {
   int64_t d0 = 1, d1 = 1, d2 = 1;
   int64_t count() const { return d0 * d1 * d2; }
 };
+
+// Columns [begin, begin + count) of a matrix.
+inline Tensor ColumnsOf(Tensor matrix, int64_t begin, int64_t count) {
+  matrix.stride = matrix.row_stride();
+  matrix.dims[1] = count;
+  matrix.data = matrix.as<std::byte>() + begin * SizeOf(matrix.dtype);
+  return matrix;
+}
 
 // A tensor on both devices. The device's copy lies between two guards, whose bytes no op may change.
 struct Twin {

@@ -24,7 +24,15 @@ inline ModelSpec ToyModel(int64_t layer_count, bool tied_head, bool qkv_bias = f
           .source = "made for tests"};
 }
 
-// Ranks of adapters: too odd to stack A of one input (WeightStack), and so that those of a toy model stack.
+// Of sizes that are whole blocks, so that projections of one input are one beside moments of 8 bits, too.
+inline ModelSpec EvenToyModel(int64_t layer_count, bool tied_head) {
+  ModelSpec model = ToyModel(layer_count, tied_head);
+  model.hidden_size = 32;
+  model.head_count = 8;
+  return model;
+}
+
+// Ranks of adapters: too odd to stack A of one input (WeightStack) beside moments of 8 bits, and so that those of a toy model do there, too.
 inline constexpr int64_t kOddRank = 3;
 inline constexpr int64_t kStackedRank = 32;
 static_assert(kStackedRank * 24 % kStateBlockSize == 0);

@@ -201,33 +201,68 @@ TEST(ProgramTest, LoraSavesNoGradientAndNoStateOfFrozenWeights) {
   EXPECT_EQ(adapters, 14);
 }
 
-// Products with the A of adapters in the forward of a layer, by the rows of A.
-std::vector<int64_t> RowsOfLowRankProducts(const LoraSpec& lora) {
-  Mix mix{.method = Method::kLora, .lora = lora, .micro_batch = 2};
-  const Program program = *BuildProgram(ToyInputs(ToyModel(2, true), mix));
+// Outputs of the products of the forward of a layer whose weights' names have `part`, in order.
+std::vector<int64_t> ProductWidths(const ModelSpec& model, const Mix& mix, const char* part) {
+  const Program program = *BuildProgram(ToyInputs(model, mix));
   const auto layer = std::find_if(program.blocks.begin(), program.blocks.end(),
                                   [](const Block& block) { return block.name == "layer"; });
-  std::vector<int64_t> rows;
+  std::vector<int64_t> widths;
   for (const Op& op : layer->ops) {
+    if (op.kind != OpKind::kLinear && op.kind != OpKind::kLinearBias) continue;
     const Buffer& weight = program.buffers[static_cast<size_t>(op.inputs[1].buffer)];
-    if (op.kind == OpKind::kLinear && weight.name.Text().find("lora_A") != std::string::npos)
-      rows.push_back(weight.dims[0]);
+    if (weight.name.Text().find(part) != std::string::npos) widths.push_back(weight.dims[0]);
   }
-  return rows;
+  return widths;
 }
 
+using Widths = std::vector<int64_t>;
+
 TEST(ProgramTest, AdaptersThatReadOneInputHaveOneProductWithTheirA) {
-  constexpr int64_t kRank = kStackedRank;
-  using Rows = std::vector<int64_t>;
+  const auto widths = [](const LoraSpec& lora, OptimizerState state = OptimizerState::kFp32) {
+    return ProductWidths(
+        ToyModel(2, true),
+        {.method = Method::kLora, .lora = lora, .optimizer_state = state, .micro_batch = 2},
+        "lora_A");
+  };
+  constexpr int64_t kRank = kStackedRank, kOdd = kOddRank;
   // Of q, k and v; o; gate and up; down.
-  EXPECT_EQ(RowsOfLowRankProducts({.rank = kRank}), (Rows{3 * kRank, kRank, 2 * kRank, kRank}));
+  EXPECT_EQ(widths({.rank = kOdd}), (Widths{3 * kOdd, kOdd, 2 * kOdd, kOdd}));
+  EXPECT_EQ(widths({.rank = kRank}, OptimizerState::kInt8),
+            (Widths{3 * kRank, kRank, 2 * kRank, kRank}));
   LoraSpec some{.rank = kRank};
   some.targets = 1u << kProjectionQ | 1u << kProjectionV | 1u << kProjectionUp;
-  EXPECT_EQ(RowsOfLowRankProducts(some), (Rows{2 * kRank, kRank}));
+  EXPECT_EQ(widths(some), (Widths{2 * kRank, kRank}));
   // Each drops other elements of its input; these begin at no whole blocks of states.
-  const Rows apart(7, kRank);
-  EXPECT_EQ(RowsOfLowRankProducts({.rank = kRank, .dropout = 0.5}), apart);
-  EXPECT_EQ(RowsOfLowRankProducts({.rank = kOddRank}), Rows(7, kOddRank));
+  EXPECT_EQ(widths({.rank = kRank, .dropout = 0.5}), Widths(7, kRank));
+  EXPECT_EQ(widths({.rank = kOdd}, OptimizerState::kInt8), Widths(7, kOdd));
+}
+
+TEST(ProgramTest, ProjectionsOfOneInputAreOneProduct) {
+  const ModelSpec model = ToyModel(2, true, /*qkv_bias=*/true);
+  const auto widths = [&model](Mix mix) {
+    mix.micro_batch = 2;
+    return ProductWidths(model, mix, "proj.weight");
+  };
+  const int64_t q = 24, kv = 8, hidden = 24, inner = 40;
+  const AttentionKernel flash = AttentionKernel::kFlash;
+  EXPECT_EQ(widths({.method = Method::kFull, .attention = flash}),
+            (Widths{q + 2 * kv, hidden, 2 * inner, hidden}));
+  EXPECT_EQ(widths({.method = Method::kFull, .attention = AttentionKernel::kEager}),
+            (Widths{q, kv, kv, hidden, 2 * inner, hidden}));
+  // Adapters add to each its own.
+  EXPECT_EQ(widths({.method = Method::kLora, .attention = flash}),
+            (Widths{q, kv, kv, hidden, inner, inner, hidden}));
+  LoraSpec attention_only;
+  attention_only.targets = 1u << kProjectionQ;
+  EXPECT_EQ(widths({.method = Method::kLora, .lora = attention_only, .attention = flash}),
+            (Widths{q, kv, kv, hidden, 2 * inner, hidden}));
+  const Mix int8{.method = Method::kFull,
+                 .optimizer_state = OptimizerState::kInt8,
+                 .attention = flash,
+                 .micro_batch = 2};
+  EXPECT_EQ(widths(int8), (Widths{q, kv, kv, hidden, inner, inner, hidden}));
+  EXPECT_EQ(ProductWidths(EvenToyModel(2, true), int8, "proj.weight"),
+            (Widths{32 + 2 * 8, 32, 2 * inner, 32}));
 }
 
 TEST(ProgramTest, DigestTellsMixesApartAndIsStable) {

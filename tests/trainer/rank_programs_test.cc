@@ -41,8 +41,10 @@ std::vector<ProgramInputs> RankGrid(int64_t layer_count) {
               .micro_batch = static_cast<int64_t>(i % 2 + 1),
               .accumulation_count = accumulation,
               .data_parallel = ranks};
-          grid.push_back(planner::ToyInputs(planner::ToyModel(layer_count, tied, i % 3 == 0),
-                                            With(mix, sharing)));
+          const planner::ModelSpec model = i % 4 < 2
+                                               ? planner::EvenToyModel(layer_count, tied)
+                                               : planner::ToyModel(layer_count, tied, i % 3 == 0);
+          grid.push_back(planner::ToyInputs(model, With(mix, sharing)));
         }
       }
     }

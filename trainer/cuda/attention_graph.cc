@@ -26,12 +26,14 @@ constexpr int64_t kKeyAxis = 3;
 struct Layouts {
   explicit Layouts(const AttentionGraphShape& s) : shape(s) {}
 
-  CudnnLayout Heads(int64_t heads) const {
+  CudnnLayout Heads(int64_t heads, int64_t stride) const {
     const int64_t d = shape.head_size;
-    return {{shape.rows, heads, shape.context, d}, {shape.context * heads * d, d, heads * d, 1}};
+    if (stride == 0) stride = heads * d;
+    return {{shape.rows, heads, shape.context, d}, {shape.context * stride, d, stride, 1}};
   }
-  CudnnLayout Queries() const { return Heads(shape.head_count); }
-  CudnnLayout Keys() const { return Heads(shape.kv_head_count); }
+  CudnnLayout Queries() const { return Heads(shape.head_count, shape.query_stride); }
+  CudnnLayout Outputs() const { return Heads(shape.head_count, 0); }
+  CudnnLayout Keys() const { return Heads(shape.kv_head_count, shape.key_stride); }
   CudnnLayout TurnedKeys() const { return Turned(Keys()); }
   // A head after the other: of what exists for cuDNN alone.
   CudnnLayout HeadMajor() const {
@@ -145,7 +147,7 @@ class ForwardBuilder : AttentionBuilder {
     const CudnnTensor q = Memory(AttentionId::kQ, kBF16, layouts_.Queries());
     const CudnnTensor turned_k = Memory(AttentionId::kK, kBF16, layouts_.TurnedKeys());
     const CudnnTensor v = Memory(AttentionId::kV, kBF16, layouts_.Keys());
-    const CudnnTensor o = Memory(AttentionId::kO, kBF16, layouts_.Queries());
+    const CudnnTensor o = Memory(AttentionId::kO, kBF16, layouts_.Outputs());
     graph_.MatmulInto(Probabilities(Masked(Scores(q, turned_k))), v, o);
     return graph_.Finish(handle);
   }
@@ -171,7 +173,7 @@ class BackwardBuilder : AttentionBuilder {
     const CudnnTensor q = Memory(AttentionId::kQ, kBF16, layouts_.Queries());
     const CudnnTensor turned_k = Memory(AttentionId::kK, kBF16, layouts_.TurnedKeys());
     const CudnnTensor turned_v = Memory(AttentionId::kV, kBF16, layouts_.TurnedKeys());
-    const CudnnTensor d_o = Memory(AttentionId::kDO, kBF16, layouts_.Queries());
+    const CudnnTensor d_o = Memory(AttentionId::kDO, kBF16, layouts_.Outputs());
     const CudnnTensor deltas = Deltas(d_o);
     const CudnnTensor probabilities = Probabilities(Scores(q, turned_k));
     KeyGradient(probabilities, d_o, Memory(AttentionId::kDV, kBF16, layouts_.Keys()));
@@ -183,7 +185,7 @@ class BackwardBuilder : AttentionBuilder {
 
  private:
   CudnnTensor Deltas(const CudnnTensor& d_o) {
-    const CudnnTensor o = Memory(AttentionId::kO, kBF16, layouts_.Queries());
+    const CudnnTensor o = Memory(AttentionId::kO, kBF16, layouts_.Outputs());
     const CudnnTensor deltas = Memory(AttentionId::kDeltas, kF32, layouts_.PerQuery());
     const CudnnTensor products = graph_.Pointwise(CUDNN_POINTWISE_MUL, d_o, o, kF32);
     const CudnnTensor sums = Reduced(CUDNN_REDUCE_TENSOR_ADD, products);

@@ -9,7 +9,7 @@
 // construction: nothing is allocated, no device is needed.
 namespace tunesmith::trainer {
 
-// q, o and their gradients are (BT, H * D) bf16, k, v and theirs (BT, K * D) bf16, dense. Causal.
+// q, o and their gradients are (BT, H * D) bf16, k, v and theirs (BT, K * D) bf16. Causal.
 struct AttentionGraphShape {
   int64_t rows = 0;           // B
   int64_t context = 0;        // T
@@ -17,7 +17,10 @@ struct AttentionGraphShape {
   int64_t kv_head_count = 0;  // K, a divisor of H
   int64_t head_size = 0;      // D
   int64_t window = 0;         // keys that a query sees at most, itself among them; 0: no limit
-  bool documents = false;     // keys are seen by the queries before their document's end alone
+  // Elements from a token to the next, in q and dq, and in k, v, dk and dv; 0: they lie one behind another, as in o and d_o.
+  int64_t query_stride = 0;
+  int64_t key_stride = 0;
+  bool documents = false;  // keys are seen by the queries before their document's end alone
 
   int64_t token_count() const { return rows * context; }
   int64_t query_count() const { return rows * head_count * context; }

@@ -17,6 +17,8 @@ AttentionGraphShape GraphShapeOf(const CudnnAttentionShape& shape) {
           .head_size = a.head_size,
           // One that hides nothing would cost a mask.
           .window = a.window < a.context ? a.window : 0,
+          .query_stride = shape.query_stride,
+          .key_stride = shape.key_stride,
           .documents = shape.documents};
 }
 

@@ -16,6 +16,9 @@ namespace tunesmith::trainer {
 struct CudnnAttentionShape {
   AttentionShape attention;
   int64_t rows = 0;  // B
+  // As AttentionGraphShape has them.
+  int64_t query_stride = 0;
+  int64_t key_stride = 0;
   // False: every row is a single document, and document_starts is not read.
   bool documents = true;
 };

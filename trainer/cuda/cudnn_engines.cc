@@ -16,8 +16,9 @@ bool CanDoWithout(const absl::Status& status) { return !absl::IsInvalidArgument(
 
 CudnnEngines::Key CudnnEngines::KeyOf(const CudnnAttentionShape& shape) {
   const AttentionShape& a = shape.attention;
-  return {shape.rows, a.context, a.head_count, a.kv_head_count, a.head_size,
-          a.window,   a.scale,   a.soft_cap,   a.alibi_bias_max};
+  return {shape.rows,   shape.query_stride, shape.key_stride, a.context,
+          a.head_count, a.kv_head_count,    a.head_size,      a.window,
+          a.scale,      a.soft_cap,         a.alibi_bias_max};
 }
 
 absl::StatusOr<const CudnnAttention*> CudnnEngines::Find(CudaContext& cuda,

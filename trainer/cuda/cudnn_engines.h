@@ -22,8 +22,8 @@ class CudnnEngines {
   bool lacks_some() const { return !reasons_.empty(); }
 
  private:
-  using Key =
-      std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, double, double, double>;
+  using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                         double, double, double>;
   static Key KeyOf(const CudnnAttentionShape& shape);
 
   std::map<Key, std::unique_ptr<CudnnAttention>> engines_;

@@ -32,7 +32,7 @@ struct AdamWArgs {
   uint64_t parameter_key = 0;
   int64_t instance = 0;
   int64_t first_element =
-      0;  // of the parameter, that is the tensors' first: a multiple of kStateBlockSize
+      0;  // of the parameter, that is the tensors' first: where the moments are u8, a multiple of kStateBlockSize
 };
 
 // With g = gradient * clip_factor:

@@ -18,7 +18,8 @@ absl::Status CheckHeads(OpKind op, const AttentionShape& shape) {
 }
 
 absl::Status CheckAttention(OpKind op, const AttentionShape& shape, const Tensor& q,
-                            const Tensor& k, const Tensor& v, const Tensor& document_starts) {
+                            const Tensor& k, const Tensor& v, const Tensor& document_starts,
+                            bool columns) {
   const int64_t BT = q.dims[0], D = shape.head_size, T = shape.context;
   TUNESMITH_RETURN_IF_ERROR(CheckHeads(op, shape));
   if (T <= 0 || BT % T != 0) {
@@ -26,9 +27,9 @@ absl::Status CheckAttention(OpKind op, const AttentionShape& shape, const Tensor
                                              " rows, not a multiple of context(", T, ")"));
   }
   return CheckTensors(op, {
-                              {"q", q, {BT, shape.head_count * D}, kComputeDTypes},
-                              {"k", k, {BT, shape.kv_head_count * D}, q.dtype},
-                              {"v", v, {BT, shape.kv_head_count * D}, q.dtype},
+                              {"q", q, {BT, shape.head_count * D}, kComputeDTypes, columns},
+                              {"k", k, {BT, shape.kv_head_count * D}, q.dtype, columns},
+                              {"v", v, {BT, shape.kv_head_count * D}, q.dtype, columns},
                               {"document_starts", document_starts, {BT}, DType::kI32},
                           });
 }

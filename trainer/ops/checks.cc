@@ -40,7 +40,7 @@ absl::Status Mismatch(OpKind op, const TensorRule& rule) {
 
 bool RowsFit(const TensorRule& rule) {
   const Tensor& t = rule.tensor;
-  if (t.stride == 0) return true;
+  if (t.stride == 0 || t.dims[0] <= 1) return true;
   return rule.may_be_columns && t.dims[2] == 1 && t.stride >= t.dims[1];
 }
 

@@ -10,6 +10,8 @@
 // entirely are skipped.
 namespace tunesmith::trainer {
 
+// q, k, v and their gradients may be columns of wider matrices: those of k and v of rows equally far apart, a gradient's as far as those of what it is
+// the gradient of.
 struct FlashAttentionArgs {
   Tensor q;                // (BT, H * D) T
   Tensor k;                // (BT, K * D) T

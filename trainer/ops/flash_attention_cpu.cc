@@ -36,7 +36,7 @@ namespace {
 using planner::kFlashTile;
 using planner::OpKind;
 
-// Rows of a head in a (BT, heads * D) tensor.
+// Rows of a (BT, heads * D) tensor, or of a head in it.
 template <typename S>
 struct Rows {
   S* data;
@@ -47,8 +47,8 @@ struct Rows {
 
 template <typename S>
 Rows<S> HeadRows(const Tensor& x, const AttentionShape& shape, int64_t b, int64_t head) {
-  const int64_t width = x.dims[1];
-  return {x.as<S>() + b * shape.context * width + head * shape.head_size, width};
+  const int64_t stride = x.row_stride();
+  return {x.as<S>() + b * shape.context * stride + head * shape.head_size, stride};
 }
 
 // Tokens [begin, end) of a row.
@@ -311,8 +311,8 @@ void ForwardTile(const FlashAttentionArgs& args, const QueryTile& tile,
 // Where the gradients of keys and values are summed: (BT, K * D) T.
 template <typename T>
 struct KeyGradients {
-  T* dk;
-  T* dv;
+  Rows<T> dk;
+  Rows<T> dv;
 };
 
 template <typename T>
@@ -368,9 +368,8 @@ class BackwardTile {
   }
 
  private:
-  Rows<T> KeyRows(T* sums) const {
-    const int64_t width = shape_.kv_head_count * D_;
-    return {sums + tile_.head.b * shape_.context * width + tile_.head.kv * D_, width};
+  Rows<T> KeyRows(Rows<T> sums) const {
+    return {sums.row(tile_.head.b * shape_.context) + tile_.head.kv * D_, sums.stride};
   }
 
   void LoadQueries() {
@@ -430,9 +429,11 @@ class BackwardTile {
 };
 
 template <typename S>
-void RoundAll(ThreadPool& threads, const Arithmetic<S>* x, const Tensor& y) {
-  threads.ForRanges(y.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
-    StoreScaled(x + begin, end - begin, Arithmetic<S>{1}, y.as<S>() + begin);
+void RoundAll(ThreadPool& threads, Rows<Arithmetic<S>> x, const Tensor& y) {
+  const int64_t width = y.dims[1];
+  threads.ForRanges(y.dims[0], RowGrain(width), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      StoreScaled(x.row(i), width, Arithmetic<S>{1}, y.as<S>() + i * y.row_stride());
   });
 }
 
@@ -495,13 +496,17 @@ absl::Status FlashAttentionBackward(ThreadPool& threads, const FlashAttentionBac
     using S = decltype(storage);
     using T = Arithmetic<S>;
     if constexpr (std::is_same_v<S, T>) {
-      BackwardAll<S>(threads, workers, args, {args.dk.as<T>(), args.dv.as<T>()});
+      BackwardAll<S>(
+          threads, workers, args,
+          {{args.dk.as<T>(), args.dk.row_stride()}, {args.dv.as<T>(), args.dv.row_stride()}});
     } else {
       // Behind the workers' parts.
-      T* const dk = args.workspace.as<T>() + args.workspace.element_count() - gradient_elements;
-      BackwardAll<S>(threads, workers, args, {dk, dk + key_elements});
-      RoundAll<S>(threads, dk, args.dk);
-      RoundAll<S>(threads, dk + key_elements, args.dv);
+      T* const sums = args.workspace.as<T>() + args.workspace.element_count() - gradient_elements;
+      const int64_t width = args.k.dims[1];
+      const KeyGradients<T> wide = {{sums, width}, {sums + key_elements, width}};
+      BackwardAll<S>(threads, workers, args, wide);
+      RoundAll<S>(threads, wide.dk, args.dk);
+      RoundAll<S>(threads, wide.dv, args.dv);
     }
     return absl::OkStatus();
   });

@@ -81,13 +81,13 @@ __global__ void ForwardKernel(FlashDims d, FlashForwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
   if (warp >= d.query_count()) return;
   const Position p = PositionOf(warp, d.heads, d.context);
-  const int64_t at = VectorAt(d, d.heads, p.row, p.head, p.t);
-  const LaneVector q = LoadVector(a.q + at, d.head_size);
+  const LaneVector q =
+      LoadVector(a.q + VectorAt(d, d.query_stride, p.row, p.head, p.t), d.head_size);
   LaneVector o;
   float maximum = -INFINITY;
   float sum = 0.0f;
   for (int64_t j = FirstKey(d, a.document_starts, p); j <= p.t; ++j) {
-    const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
+    const int64_t key = VectorAt(d, d.key_stride, p.row, p.head / d.group, j);
     const float dot = Dot(q, LoadVector(a.k + key, d.head_size));
     const float score = d.change.Apply(d.scale * dot, p.head, p.t - j).score;
     const float new_maximum = fmaxf(maximum, score);
@@ -97,7 +97,7 @@ __global__ void ForwardKernel(FlashDims d, FlashForwardArgs<T> a) {
     sum = sum * correction + weight;
     maximum = new_maximum;
   }
-  StoreVector(o, 1.0f / sum, d.head_size, a.o + at);
+  StoreVector(o, 1.0f / sum, d.head_size, a.o + VectorAt(d, d.output_stride, p.row, p.head, p.t));
   if (threadIdx.x % kWarpSize == 0) a.log_sum_exp[warp] = maximum + logf(sum);
 }
 
@@ -107,14 +107,15 @@ __global__ void QueryGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
   if (warp >= d.query_count()) return;
   const Position p = PositionOf(warp, d.heads, d.context);
-  const int64_t at = VectorAt(d, d.heads, p.row, p.head, p.t);
+  const int64_t at = VectorAt(d, d.query_stride, p.row, p.head, p.t),
+                output = VectorAt(d, d.output_stride, p.row, p.head, p.t);
   const LaneVector q = LoadVector(a.q + at, d.head_size);
-  const LaneVector d_o = LoadVector(a.d_o + at, d.head_size);
-  const float delta = Dot(d_o, LoadVector(a.o + at, d.head_size));
+  const LaneVector d_o = LoadVector(a.d_o + output, d.head_size);
+  const float delta = Dot(d_o, LoadVector(a.o + output, d.head_size));
   if (threadIdx.x % kWarpSize == 0) a.deltas[warp] = delta;
   LaneVector dq;
   for (int64_t j = FirstKey(d, a.document_starts, p); j <= p.t; ++j) {
-    const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head / d.group, j);
+    const int64_t key = VectorAt(d, d.key_stride, p.row, p.head / d.group, j);
     const LaneVector k = LoadVector(a.k + key, d.head_size);
     const ChangedScore changed = d.change.Apply(d.scale * Dot(q, k), p.head, p.t - j);
     const float probability = expf(changed.score - a.log_sum_exp[warp]);
@@ -131,7 +132,7 @@ __global__ void KeyGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   const int64_t warp = GlobalWarp();
   if (warp >= d.key_count()) return;
   const Position p = PositionOf(warp, d.kv_heads, d.context);
-  const int64_t key = VectorAt(d, d.kv_heads, p.row, p.head, p.t);
+  const int64_t key = VectorAt(d, d.key_stride, p.row, p.head, p.t);
   const LaneVector k = LoadVector(a.k + key, d.head_size);
   const LaneVector v = LoadVector(a.v + key, d.head_size);
   const int32_t* const starts = a.document_starts + p.row * d.context;
@@ -139,10 +140,11 @@ __global__ void KeyGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   LaneVector dk, dv;
   for (int64_t head = p.head * d.group; head < (p.head + 1) * d.group; ++head) {
     for (int64_t i = p.t; i < end && starts[i] <= p.t; ++i) {
-      const int64_t at = VectorAt(d, d.heads, p.row, head, i);
       const int64_t query = (p.row * d.heads + head) * d.context + i;
-      const LaneVector q = LoadVector(a.q + at, d.head_size);
-      const LaneVector d_o = LoadVector(a.d_o + at, d.head_size);
+      const LaneVector q =
+          LoadVector(a.q + VectorAt(d, d.query_stride, p.row, head, i), d.head_size);
+      const LaneVector d_o =
+          LoadVector(a.d_o + VectorAt(d, d.output_stride, p.row, head, i), d.head_size);
       const ChangedScore changed = d.change.Apply(d.scale * Dot(q, k), head, i - p.t);
       const float probability = expf(changed.score - a.log_sum_exp[query]);
       Accumulate(dv, 1.0f, d_o, probability);
@@ -153,19 +155,25 @@ __global__ void KeyGradientKernel(FlashDims d, FlashBackwardArgs<T> a) {
   StoreVector(dv, 1.0f, d.head_size, a.dv + key);
 }
 
-absl::StatusOr<FlashDims> DimsOf(const AttentionShape& shape, const Tensor& q) {
+// `args`: of either direction.
+template <typename Args>
+absl::StatusOr<FlashDims> DimsOf(const Args& args) {
+  const AttentionShape& shape = args.shape;
   if (shape.head_size > kMaxPerLane * kWarpSize) {
     return absl::UnimplementedError(StrCat("flash attention on CUDA takes heads of up to ",
                                            kMaxPerLane * kWarpSize, " elements, not ",
                                            shape.head_size, "; use attention=eager"));
   }
-  return FlashDims{.rows = static_cast<int>(q.dims[0] / shape.context),
+  return FlashDims{.rows = static_cast<int>(args.q.dims[0] / shape.context),
                    .context = static_cast<int>(shape.context),
                    .heads = static_cast<int>(shape.head_count),
                    .kv_heads = static_cast<int>(shape.kv_head_count),
                    .group = static_cast<int>(shape.head_count / shape.kv_head_count),
                    .head_size = static_cast<int>(shape.head_size),
                    .window = static_cast<int>(shape.window),
+                   .query_stride = args.q.row_stride(),
+                   .key_stride = args.k.row_stride(),
+                   .output_stride = args.o.row_stride(),
                    .scale = static_cast<float>(shape.scale),
                    .change = ScoreChangeOf(shape)};
 }
@@ -215,6 +223,8 @@ absl::StatusOr<const CudnnAttention*> EngineFor(CudaContext& cuda, const Args& a
   CudnnAttentionShape shape;
   shape.attention = args.shape;
   shape.rows = args.q.dims[0] / args.shape.context;
+  shape.query_stride = args.q.row_stride();
+  shape.key_stride = args.k.row_stride();
   return cuda.impl().cudnn_engines->Find(cuda, shape);
 }
 
@@ -224,7 +234,7 @@ absl::Status FlashAttention(CudaContext& cuda, const FlashAttentionArgs& args) {
   if (args.q.element_count() == 0) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const CudnnAttention* const engine, EngineFor(cuda, args));
   if (engine != nullptr) return engine->Forward(cuda, args);
-  TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args.shape, args.q));
+  TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args));
   return VisitFloat(args.q.dtype, [&](auto element) {
     return Forward<decltype(element)>(d, args, cuda.impl().stream.get());
   });
@@ -234,7 +244,7 @@ absl::Status FlashAttentionBackward(CudaContext& cuda, const FlashAttentionBackw
   if (args.q.element_count() == 0) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const CudnnAttention* const engine, EngineFor(cuda, args));
   if (engine != nullptr) return engine->Backward(cuda, args);
-  TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args.shape, args.q));
+  TUNESMITH_ASSIGN_OR_RETURN(const FlashDims d, DimsOf(args));
   TUNESMITH_ASSIGN_OR_RETURN(float* const deltas, ScratchFor<float>(cuda, d.query_count()));
   return VisitFloat(args.q.dtype, [&](auto element) {
     return Backward<decltype(element)>(d, args, deltas, cuda.impl().stream.get());

@@ -12,6 +12,8 @@ namespace tunesmith::trainer::cuda {
 struct FlashDims {
   int rows, context, heads, kv_heads, group, head_size;
   int window;  // 0: none
+  // Elements from a token to the next: of q and dq; of k, v, dk and dv; of o and d_o.
+  int64_t query_stride, key_stride, output_stride;
   float scale;
   ScoreChange change;
 
@@ -27,10 +29,10 @@ struct FlashDims {
   }
 };
 
-// Where a head's vector of a token starts in a (BT, heads * D) tensor.
-__device__ inline int64_t VectorAt(const FlashDims& d, int heads, int64_t row, int64_t head,
+// Where a head's vector of a token starts in a tensor with tokens so far apart.
+__device__ inline int64_t VectorAt(const FlashDims& d, int64_t stride, int64_t row, int64_t head,
                                    int64_t t) {
-  return ((row * d.context + t) * heads + head) * d.head_size;
+  return (row * d.context + t) * stride + head * d.head_size;
 }
 
 template <typename T>

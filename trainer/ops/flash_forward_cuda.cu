@@ -138,8 +138,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   const QueryTile<S::kQueries> tile(d, a.document_starts);
   const KeyStages<kHeadSize, kKeys> keys(d, a, tile.row, tile.head, q_tile + S::kQueryElements);
   const int k_begin = tile.first_key / kKeys * kKeys;
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, tile.row, tile.head), tile.q0,
-                                    q_tile);
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.query_stride, tile.row, tile.head),
+                                    tile.q0, q_tile);
   keys.Start(d, k_begin, 0);
   CommitCopies();
 
@@ -188,8 +188,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
       }
     }
     StoreRows<kHeadSize>(d, o[m], inverses, q_tile, warp_row + 16 * m, 0, t0,
-                         a.o + VectorAt(d, d.heads, tile.row, tile.head, 0),
-                         int64_t{d.heads} * d.head_size);
+                         a.o + VectorAt(d, d.output_stride, tile.row, tile.head, 0),
+                         d.output_stride);
   }
 }
 

@@ -118,8 +118,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   const auto start_queries = [&](int turn, int stage) {
     const int head = head_of(turn), q0 = first_query_of(turn);
     Bf16* const tile = query_tiles + stage * 2 * S::kQueryElements;
-    StartTile<kHeadSize, kQueries>(d, VectorsOf(d, a.q, d.heads, row, head), q0, tile);
-    StartTile<kHeadSize, kQueries>(d, VectorsOf(d, a.d_o, d.heads, row, head), q0,
+    StartTile<kHeadSize, kQueries>(d, VectorsOf(d, a.q, d.query_stride, row, head), q0, tile);
+    StartTile<kHeadSize, kQueries>(d, VectorsOf(d, a.d_o, d.output_stride, row, head), q0,
                                    tile + S::kQueryElements);
     const int thread = static_cast<int>(threadIdx.x);
     if (thread >= kQueries) return;
@@ -130,8 +130,8 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     CopyAsync4(stages[stage].deltas + thread, a.deltas + at, exists);
     CopyAsync4(stages[stage].starts + thread, starts + query, exists);
   };
-  StartTile<kHeadSize, S::kKeys>(d, VectorsOf(d, a.k, d.kv_heads, row, kv_head), k0, k_tile);
-  StartTile<kHeadSize, S::kKeys>(d, VectorsOf(d, a.v, d.kv_heads, row, kv_head), k0, v_tile);
+  StartTile<kHeadSize, S::kKeys>(d, VectorsOf(d, a.k, d.key_stride, row, kv_head), k0, k_tile);
+  StartTile<kHeadSize, S::kKeys>(d, VectorsOf(d, a.v, d.key_stride, row, kv_head), k0, v_tile);
   start_queries(0, 0);
   CommitCopies();
 
@@ -166,8 +166,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
     MultiplyAccumulate<kHeadSize>(scores, d_o_tile, chunk0, dv);
     MultiplyAccumulate<kHeadSize>(gradients, q_tile, chunk0, dk);
   }
-  const int64_t at = VectorAt(d, d.kv_heads, row, kv_head, 0),
-                stride = int64_t{d.kv_heads} * d.head_size;
+  const int64_t at = VectorAt(d, d.key_stride, row, kv_head, 0), stride = d.key_stride;
   const float scales[2] = {d.scale, d.scale}, ones[2] = {1.0f, 1.0f};
   StoreRows<kHeadSize>(d, dk[0], scales, k_tile, warp_row, chunk0, k0 + warp_row, a.dk + at,
                        stride);

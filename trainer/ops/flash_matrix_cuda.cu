@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <initializer_list>
+#include <numeric>
 
 #include "common/status_macros.h"
 #include "trainer/ops/flash_matrix_cuda.h"
@@ -20,8 +21,9 @@ int64_t SharedBytesOfDevice() {
 }
 
 bool Takes(const FlashDims& d, int64_t shared_bytes, std::initializer_list<const void*> addresses) {
-  return d.head_size <= kMaxHeadSize && d.scale > 0.0f &&
-         CanPack<Bf16, 8>(d.head_size, addresses) && shared_bytes <= SharedBytesOfDevice();
+  const int64_t step = std::gcd(std::gcd(d.query_stride, d.key_stride), int64_t{d.head_size});
+  return d.head_size <= kMaxHeadSize && d.scale > 0.0f && CanPack<Bf16, 8>(step, addresses) &&
+         shared_bytes <= SharedBytesOfDevice();
 }
 
 }  // namespace

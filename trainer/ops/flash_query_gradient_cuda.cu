@@ -80,10 +80,10 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   const QueryTile<S::kQueries> tile(d, a.document_starts);
   const KeyStages<kHeadSize, kKeys> keys(d, a, tile.row, tile.head, d_o_tile + S::kQueryElements);
   const int k_begin = tile.first_key / kKeys * kKeys;
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.heads, tile.row, tile.head), tile.q0,
-                                    q_tile);
-  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.d_o, d.heads, tile.row, tile.head), tile.q0,
-                                    d_o_tile);
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.q, d.query_stride, tile.row, tile.head),
+                                    tile.q0, q_tile);
+  StartTile<kHeadSize, S::kQueries>(d, VectorsOf(d, a.d_o, d.output_stride, tile.row, tile.head),
+                                    tile.q0, d_o_tile);
   keys.Start(d, k_begin, 0);
   CommitCopies();
 
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kFlashThreads, 2)
   for (int m = 0; m < S::kRowTiles; ++m) {
     StoreRows<kHeadSize>(
         d, dq[m], factors, q_tile, warp_row + 16 * m, 0, tile.q0 + warp_row + 16 * m,
-        a.dq + VectorAt(d, d.heads, tile.row, tile.head, 0), int64_t{d.heads} * d.head_size);
+        a.dq + VectorAt(d, d.query_stride, tile.row, tile.head, 0), d.query_stride);
   }
 }
 

@@ -66,9 +66,9 @@ struct FlashVectors {
   int64_t stride;
 };
 
-__device__ inline FlashVectors VectorsOf(const FlashDims& d, const Bf16* tensor, int heads, int row,
-                                         int head) {
-  return {tensor + VectorAt(d, heads, row, head, 0), int64_t{heads} * d.head_size};
+__device__ inline FlashVectors VectorsOf(const FlashDims& d, const Bf16* tensor, int64_t stride,
+                                         int row, int head) {
+  return {tensor + VectorAt(d, stride, row, head, 0), stride};
 }
 
 // Starts copying the vectors of tokens [t0, t0 + kRows) to a tile; zeros beyond the context and the head's size. By all threads of the block.
@@ -103,8 +103,8 @@ struct KeyStages {
 
   template <typename Args>
   __device__ KeyStages(const FlashDims& d, const Args& a, int row, int head, Bf16* shared)
-      : k(VectorsOf(d, a.k, d.kv_heads, row, head / d.group)),
-        v(VectorsOf(d, a.v, d.kv_heads, row, head / d.group)),
+      : k(VectorsOf(d, a.k, d.key_stride, row, head / d.group)),
+        v(VectorsOf(d, a.v, d.key_stride, row, head / d.group)),
         tiles(shared) {}
 
   // Starts copying those from k0 on. By all threads of the block.

@@ -40,8 +40,9 @@ absl::Status Check(OpKind op, const RopeArgs& args) {
         CheckThat(op, scaling.short_factors.size() == pairs && scaling.long_factors.size() == pairs,
                   "LongRoPE has not one factor for each rotated pair"));
   }
+  const int64_t width = std::max(args.x.dims[1], args.head_count * D);
   return CheckTensors(op, {
-                              {"x", args.x, {BT, args.head_count * D}, kComputeDTypes},
+                              {"x", args.x, {BT, width}, kComputeDTypes},
                               {"positions", args.positions, {BT}, DType::kI32},
                           });
 }

@@ -14,7 +14,7 @@
 namespace tunesmith::trainer {
 
 struct RopeArgs {
-  Tensor x;          // (BT, heads * D) T, in place
+  Tensor x;          // (BT, C) T, in place: the first heads * D columns
   Tensor positions;  // (BT) i32, each >= 0
   int64_t head_count = 0;
   int64_t head_size = 0;    // D

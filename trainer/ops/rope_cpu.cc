@@ -33,7 +33,7 @@ TUNESMITH_VECTOR_CLONES void RotateHead(const T* cosine, const T* sine, int64_t 
 template <typename S, typename T>
 void RotateRows(const RopeArgs& args, int64_t begin, int64_t end, T direction,
                 Rotation<T>& rotation) {
-  const int64_t half = args.rotary_size / 2, width = args.head_count * args.head_size;
+  const int64_t half = args.rotary_size / 2, width = args.x.dims[1];
   const T amplitude = static_cast<T>(RopeAmplitude(args));
   std::array<T, kMaxPairs> angle;
   for (int64_t i = begin; i < end; ++i) {

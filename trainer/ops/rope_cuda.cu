@@ -1,4 +1,5 @@
 #include <numbers>
+#include <numeric>
 #include <vector>
 
 #include "trainer/cuda/cuda_context_impl.h"
@@ -49,7 +50,7 @@ __device__ Rotation RotationBy(float angle) {
 }
 
 struct RotateDims {
-  int64_t token_count;
+  int64_t token_count, width;
   int tokens_per_block, head_count, head_size, half;
   float amplitude, direction;  // 1, or -1 for the backward rotation
 };
@@ -92,11 +93,14 @@ __global__ void RotateKernel(RotateDims d, T* x, const int32_t* positions,
   const int64_t first_token = static_cast<int64_t>(blockIdx.x) * d.tokens_per_block;
   const int token_count =
       static_cast<int>(min(d.token_count - first_token, int64_t{d.tokens_per_block}));
-  T* const rows = x + first_token * d.head_count * d.head_size;
+  T* const rows = x + first_token * d.width;
   const int packs = d.half / N;  // of half a head
   const int count = token_count * d.head_count * packs;
   // Heads are those of all of the block's tokens.
-  const auto low_at = [&](int i) { return rows + i / packs * d.head_size + i % packs * N; };
+  const auto low_at = [&](int i) {
+    const int head = i / packs, token = head / d.head_count;
+    return rows + token * d.width + (head - token * d.head_count) * d.head_size + i % packs * N;
+  };
   const auto load = [&](int i) {
     T* const low = low_at(i);
     return HeadPair<T, N>{LoadedPack<T, N>(PackAt<P>(low)),
@@ -125,6 +129,7 @@ absl::Status Rotate(CudaContext& cuda, const RopeArgs& args, float direction) {
   const int64_t half = args.rotary_size / 2;
   if (args.x.dims[0] * args.head_count * half == 0) return absl::OkStatus();
   const RotateDims d = {.token_count = args.x.dims[0],
+                        .width = args.x.dims[1],
                         .tokens_per_block = static_cast<int>(kPairs / half),
                         .head_count = static_cast<int>(args.head_count),
                         .head_size = static_cast<int>(args.head_size),
@@ -140,7 +145,7 @@ absl::Status Rotate(CudaContext& cuda, const RopeArgs& args, float direction) {
                           FrequenciesOf(args));
     };
     // Heads begin where packs do, too.
-    if (!CanPack<T, 16 / sizeof(T)>(args.head_size, {}))
+    if (!CanPack<T, 16 / sizeof(T)>(std::gcd(args.head_size, d.width), {}))
       return launch(std::integral_constant<int, 1>());
     return VisitPacks<T>(half, {args.x.data}, launch);
   });

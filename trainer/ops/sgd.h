@@ -24,8 +24,7 @@ struct SgdArgs {
   // What keys the random bits beside step_key: see planner::StepKey.
   uint64_t parameter_key = 0;
   int64_t instance = 0;
-  int64_t first_element =
-      0;  // of the parameter, that is the tensors' first: a multiple of kStateBlockSize
+  int64_t first_element = 0;  // of the parameter, that is the tensors' first
 };
 
 // p -= learning_rate * (gradient * clip_factor + weight_decay * p, the latter if it decays), where p

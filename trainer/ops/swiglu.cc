@@ -15,8 +15,8 @@ absl::Status SwiGlu(const OpContext& context, const SwiGluArgs& args) {
   const DType dtype = args.gate.dtype;
   TUNESMITH_RETURN_IF_ERROR(
       CheckTensors(OpKind::kSwiGlu, {
-                                        {"gate", args.gate, dims, kComputeDTypes},
-                                        {"up", args.up, dims, dtype},
+                                        {"gate", args.gate, dims, kComputeDTypes, true},
+                                        {"up", args.up, dims, dtype, true},
                                         {"y", args.y, dims, dtype},
                                     }));
   return Dispatch(context, args, cpu::SwiGlu, cuda::SwiGlu);
@@ -27,11 +27,11 @@ absl::Status SwiGluBackward(const OpContext& context, const SwiGluBackwardArgs& 
   const DType dtype = args.gate.dtype;
   TUNESMITH_RETURN_IF_ERROR(
       CheckTensors(OpKind::kSwiGluBackward, {
-                                                {"gate", args.gate, dims, kComputeDTypes},
+                                                {"gate", args.gate, dims, kComputeDTypes, true},
                                                 {"dy", args.dy, dims, dtype},
-                                                {"up", args.up, dims, dtype},
-                                                {"dgate", args.dgate, dims, dtype},
-                                                {"dup", args.dup, dims, dtype},
+                                                {"up", args.up, dims, dtype, true},
+                                                {"dgate", args.dgate, dims, dtype, true},
+                                                {"dup", args.dup, dims, dtype, true},
                                             }));
   return Dispatch(context, args, cpu::SwiGluBackward, cuda::SwiGluBackward);
 }

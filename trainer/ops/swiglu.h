@@ -10,8 +10,8 @@
 namespace tunesmith::trainer {
 
 struct SwiGluArgs {
-  Tensor gate;  // (BT, F) T
-  Tensor up;    // (BT, F) T
+  Tensor gate;  // (BT, F) T, may be columns of a wider matrix
+  Tensor up;    // (BT, F) T, likewise
   Tensor y;     // (BT, F) T, out; may be the storage of gate or up
   planner::Activation activation = planner::Activation::kSilu;
 };
@@ -21,7 +21,7 @@ absl::Status SwiGlu(const OpContext& context, const SwiGluArgs& args);
 
 struct SwiGluBackwardArgs {
   Tensor dy;     // (BT, F) T
-  Tensor gate;   // (BT, F) T
+  Tensor gate;   // (BT, F) T, may be columns of a wider matrix, as up, dgate and dup
   Tensor up;     // (BT, F) T
   Tensor dgate;  // (BT, F) T, out; each output may be the storage of any input, but not both of the
                  // same

@@ -27,15 +27,21 @@ TUNESMITH_VECTOR_CLONES void Backward(const S* dy, const S* gate, const S* up, i
   }
 }
 
+template <typename S>
+S* Row(const Tensor& matrix, int64_t row) {
+  return matrix.as<S>() + row * matrix.row_stride();
+}
+
 }  // namespace
 
 absl::Status SwiGlu(ThreadPool& threads, const SwiGluArgs& args) {
   return VisitStorage(OpKind::kSwiGlu, args.gate.dtype, [&](auto storage) {
     using S = decltype(storage);
     return VisitActivation(args.activation, [&](auto activation) {
-      threads.ForRanges(args.gate.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
-        Forward<activation()>(args.gate.as<S>() + begin, args.up.as<S>() + begin, end - begin,
-                              args.y.as<S>() + begin);
+      const int64_t width = args.y.dims[1];
+      threads.ForRanges(args.y.dims[0], RowGrain(width), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          Forward<activation()>(Row<S>(args.gate, i), Row<S>(args.up, i), width, Row<S>(args.y, i));
       });
       return absl::OkStatus();
     });
@@ -46,10 +52,11 @@ absl::Status SwiGluBackward(ThreadPool& threads, const SwiGluBackwardArgs& args)
   return VisitStorage(OpKind::kSwiGluBackward, args.gate.dtype, [&](auto storage) {
     using S = decltype(storage);
     return VisitActivation(args.activation, [&](auto activation) {
-      threads.ForRanges(args.gate.element_count(), kElementGrain, [&](int64_t begin, int64_t end) {
-        Backward<activation()>(args.dy.as<S>() + begin, args.gate.as<S>() + begin,
-                               args.up.as<S>() + begin, end - begin, args.dgate.as<S>() + begin,
-                               args.dup.as<S>() + begin);
+      const int64_t width = args.dy.dims[1];
+      threads.ForRanges(args.dy.dims[0], RowGrain(width), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          Backward<activation()>(Row<S>(args.dy, i), Row<S>(args.gate, i), Row<S>(args.up, i),
+                                 width, Row<S>(args.dgate, i), Row<S>(args.dup, i));
       });
       return absl::OkStatus();
     });

@@ -1,3 +1,6 @@
+#include <initializer_list>
+#include <numeric>
+
 #include "trainer/cuda/cuda_context_impl.h"
 #include "trainer/cuda/kernel.cuh"
 #include "trainer/ops/activation_math.cuh"
@@ -8,30 +11,54 @@
 namespace tunesmith::trainer::cuda {
 namespace {
 
+// A matrix as packs, whose rows begin so many of them apart.
+template <typename P>
+struct PackRows {
+  P* data;
+  int64_t stride;
+};
+
+// One thread for each pack of a row-major matrix.
+struct PackGrid {
+  int64_t count;
+  int64_t packs;  // of a row
+
+  // Of this thread's pack, which may be beyond the last.
+  __device__ bool Exists() const { return GlobalThread() < count; }
+  template <typename P>
+  __device__ P& At(const PackRows<P>& matrix) const {
+    const int64_t i = GlobalThread();
+    // Divisions of 64 bits take four times as long.
+    const int64_t row =
+        count <= UINT32_MAX ? static_cast<uint32_t>(i) / static_cast<uint32_t>(packs) : i / packs;
+    return matrix.data[row * matrix.stride + (i - row * packs)];
+  }
+};
+
 template <typename T, int N>
-__global__ void ForwardKernel(int64_t pack_count, planner::Activation activation,
-                              const Pack<T, N>* gate, const Pack<T, N>* up, Pack<T, N>* y) {
-  const int64_t i = GlobalThread();
-  if (i >= pack_count) return;
-  const Pack<T, N> g = gate[i];
-  const Pack<T, N> u = up[i];
+__global__ void ForwardKernel(PackGrid grid, planner::Activation activation,
+                              PackRows<const Pack<T, N>> gate, PackRows<const Pack<T, N>> up,
+                              PackRows<Pack<T, N>> y) {
+  if (!grid.Exists()) return;
+  const Pack<T, N> g = grid.At(gate);
+  const Pack<T, N> u = grid.At(up);
   Pack<T, N> out;
   for (int j = 0; j < N; ++j) {
     const float value = Activate(activation, ToFloat(g.values[j])).value;
     out.values[j] = FromFloat<T>(value * ToFloat(u.values[j]));
   }
-  y[i] = out;
+  grid.At(y) = out;
 }
 
 template <typename T, int N>
-__global__ void BackwardKernel(int64_t pack_count, planner::Activation activation,
-                               const Pack<T, N>* dy, const Pack<T, N>* gate, const Pack<T, N>* up,
-                               Pack<T, N>* dgate, Pack<T, N>* dup) {
-  const int64_t i = GlobalThread();
-  if (i >= pack_count) return;
-  const Pack<T, N> d = dy[i];
-  const Pack<T, N> g = gate[i];
-  const Pack<T, N> u = up[i];
+__global__ void BackwardKernel(PackGrid grid, planner::Activation activation,
+                               PackRows<const Pack<T, N>> dy, PackRows<const Pack<T, N>> gate,
+                               PackRows<const Pack<T, N>> up, PackRows<Pack<T, N>> dgate,
+                               PackRows<Pack<T, N>> dup) {
+  if (!grid.Exists()) return;
+  const Pack<T, N> d = grid.At(dy);
+  const Pack<T, N> g = grid.At(gate);
+  const Pack<T, N> u = grid.At(up);
   Pack<T, N> dg, du;
   for (int j = 0; j < N; ++j) {
     const float dj = ToFloat(d.values[j]);
@@ -39,49 +66,68 @@ __global__ void BackwardKernel(int64_t pack_count, planner::Activation activatio
     dg.values[j] = FromFloat<T>(dj * ToFloat(u.values[j]) * a.slope);
     du.values[j] = FromFloat<T>(dj * a.value);
   }
-  dgate[i] = dg;
-  dup[i] = du;
+  grid.At(dgate) = dg;
+  grid.At(dup) = du;
+}
+
+template <typename P, int N>
+PackRows<P> RowsOf(const Tensor& matrix) {
+  return {matrix.as<P>(), matrix.row_stride() / N};
+}
+
+template <int N>
+PackGrid GridOf(const Tensor& matrix) {
+  return {matrix.element_count() / N, matrix.dims[1] / N};
 }
 
 template <typename T, int N>
 absl::Status LaunchForward(const SwiGluArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
-  const int64_t pack_count = args.y.element_count() / N;
-  return LaunchKernel(ForwardKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
-                      args.activation, args.gate.as<const P>(), args.up.as<const P>(),
-                      args.y.as<P>());
+  const PackGrid grid = GridOf<N>(args.y);
+  return LaunchKernel(ForwardKernel<T, N>, {BlockCount(grid.count)}, stream, grid, args.activation,
+                      RowsOf<const P, N>(args.gate), RowsOf<const P, N>(args.up),
+                      RowsOf<P, N>(args.y));
 }
 
 template <typename T, int N>
 absl::Status LaunchBackward(const SwiGluBackwardArgs& args, cudaStream_t stream) {
   using P = Pack<T, N>;
-  const int64_t pack_count = args.dy.element_count() / N;
-  return LaunchKernel(BackwardKernel<T, N>, {BlockCount(pack_count)}, stream, pack_count,
-                      args.activation, args.dy.as<const P>(), args.gate.as<const P>(),
-                      args.up.as<const P>(), args.dgate.as<P>(), args.dup.as<P>());
+  const PackGrid grid = GridOf<N>(args.dy);
+  return LaunchKernel(BackwardKernel<T, N>, {BlockCount(grid.count)}, stream, grid, args.activation,
+                      RowsOf<const P, N>(args.dy), RowsOf<const P, N>(args.gate),
+                      RowsOf<const P, N>(args.up), RowsOf<P, N>(args.dgate),
+                      RowsOf<P, N>(args.dup));
+}
+
+// The elements by which rows begin and end: a divisor of every width and stride.
+int64_t StepOf(std::initializer_list<Tensor> matrices) {
+  int64_t step = 0;
+  for (const Tensor& matrix : matrices)
+    step = std::gcd(step, std::gcd(matrix.dims[1], matrix.row_stride()));
+  return step;
 }
 
 }  // namespace
 
 absl::Status SwiGlu(CudaContext& cuda, const SwiGluArgs& args) {
-  const int64_t count = args.y.element_count();
-  if (count == 0) return absl::OkStatus();
+  if (args.y.element_count() == 0) return absl::OkStatus();
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.y.dtype, [&](auto element) {
     using T = decltype(element);
-    return VisitPacks<T>(count, {args.gate.data, args.up.data, args.y.data},
+    return VisitPacks<T>(StepOf({args.gate, args.up, args.y}),
+                         {args.gate.data, args.up.data, args.y.data},
                          [&](auto pack) { return LaunchForward<T, pack.value>(args, stream); });
   });
 }
 
 absl::Status SwiGluBackward(CudaContext& cuda, const SwiGluBackwardArgs& args) {
-  const int64_t count = args.dy.element_count();
-  if (count == 0) return absl::OkStatus();
+  if (args.dy.element_count() == 0) return absl::OkStatus();
   const cudaStream_t stream = cuda.impl().stream.get();
   return VisitFloat(args.dy.dtype, [&](auto element) {
     using T = decltype(element);
     return VisitPacks<T>(
-        count, {args.dy.data, args.gate.data, args.up.data, args.dgate.data, args.dup.data},
+        StepOf({args.dy, args.gate, args.up, args.dgate, args.dup}),
+        {args.dy.data, args.gate.data, args.up.data, args.dgate.data, args.dup.data},
         [&](auto pack) { return LaunchBackward<T, pack.value>(args, stream); });
   });
 }

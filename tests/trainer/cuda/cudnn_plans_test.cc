@@ -44,34 +44,48 @@ struct PlanCase {
   int64_t rows, context, heads, kv_heads, head_size;
   int64_t window = 0;
   bool documents = false;
+  bool side_by_side = false;  // q, k and v are columns of one matrix, and so are their gradients
 };
 
-// Each head size, each grouping, each context, each mask, together with others in turn.
+// Each head size, each grouping, each context, each mask, each layout, together with others in turn.
 const std::vector<PlanCase> kCases = {
-    {4, 4096, 32, 8, 128},           {4, 4096, 32, 8, 128, 0, true},
-    {4, 4096, 32, 8, 128, 1024},     {4, 4096, 32, 8, 128, 1024, true},
-    {1, 16384, 32, 8, 128, 0, true}, {8, 1024, 14, 2, 64},
-    {8, 1024, 14, 2, 64, 0, true},   {2, 4096, 14, 2, 64, 1024, true},
-    {2, 1000, 32, 8, 64, 0, true},   {2, 1024, 32, 32, 80},
-    {2, 1000, 32, 32, 80, 0, true},  {2, 4096, 32, 32, 80, 1024, true},
-    {2, 1000, 14, 2, 96, 0, true},   {2, 1024, 32, 32, 96, 0, true},
-    {2, 4096, 32, 8, 96, 1024},      {2, 1000, 32, 32, 128, 0, true},
-    {2, 1000, 14, 2, 128},           {3, 37, 6, 2, 72, 5, true},
+    {4, 4096, 32, 8, 128},
+    {4, 4096, 32, 8, 128, 0, true, true},
+    {4, 4096, 32, 8, 128, 1024},
+    {4, 4096, 32, 8, 128, 1024, true, true},
+    {1, 16384, 32, 8, 128, 0, true},
+    {8, 1024, 14, 2, 64},
+    {8, 1024, 14, 2, 64, 0, true, true},
+    {2, 4096, 14, 2, 64, 1024, true},
+    {2, 1000, 32, 8, 64, 0, true},
+    {2, 1024, 32, 32, 80},
+    {2, 1000, 32, 32, 80, 0, true, true},
+    {2, 4096, 32, 32, 80, 1024, true},
+    {2, 1000, 14, 2, 96, 0, true, true},
+    {2, 1024, 32, 32, 96, 0, true},
+    {2, 4096, 32, 8, 96, 1024},
+    {2, 1000, 32, 32, 128, 0, true},
+    {2, 1000, 14, 2, 128},
+    {3, 37, 6, 2, 72, 5, true, true},
 };
 
 CudnnAttentionShape ShapeOf(const PlanCase& c) {
+  const int64_t stride = c.side_by_side ? (c.heads + 2 * c.kv_heads) * c.head_size : 0;
   return {.attention = {.context = c.context,
                         .head_count = c.heads,
                         .kv_head_count = c.kv_heads,
                         .head_size = c.head_size,
                         .window = c.window},
           .rows = c.rows,
+          .query_stride = stride,
+          .key_stride = stride,
           .documents = c.documents};
 }
 
 std::string NameOf(const PlanCase& c) {
   return StrCat(c.rows, "x", c.context, "_h", c.heads, "k", c.kv_heads, "d", c.head_size,
-                c.window > 0 ? StrCat("_w", c.window) : "", c.documents ? "_documents" : "");
+                c.window > 0 ? StrCat("_w", c.window) : "", c.documents ? "_documents" : "",
+                c.side_by_side ? "_side_by_side" : "");
 }
 
 absl::StatusOr<AttentionPlans> PlansFor(const DescribedDevice& device,

@@ -327,6 +327,48 @@ void ExpectFlashEqualsEager(double tolerance, int64_t D = 16, int64_t window = 0
   ExpectClose(flash.dv, eager.dv, tolerance, "dv");
 }
 
+template <typename T>
+void ExpectHeadsSideBySideAreTheSame() {
+  CpuContext context;
+  Case<T> c({{5, 131, 12}, {148}}, 6, 2, 5, 3, 90);
+  const int64_t queries = 6 * 5, keys = 2 * 5;
+  EXPECT_OK(c.Forward(Kernel::kFlash, context));
+  EXPECT_OK(c.Backward(Kernel::kFlash, context));
+  auto x = SideBySide<T>({&c.q, &c.k, &c.v});
+  HostTensor<T> o(c.o.dims), log_sum_exp(c.log_sum_exp.dims), dx(x.dims, NAN);
+  FlashAttentionArgs forward = {.q = ColumnsOf(x, 0, queries),
+                                .k = ColumnsOf(x, queries, keys),
+                                .v = ColumnsOf(x, queries + keys, keys),
+                                .document_starts = c.document_starts,
+                                .o = o,
+                                .log_sum_exp = log_sum_exp,
+                                .workspace = c.flash_workspace,
+                                .shape = c.shape};
+  EXPECT_OK(FlashAttention(context, forward));
+  EXPECT_EQ(o.values, c.o.values);
+  FlashAttentionBackwardArgs backward = {.d_o = c.d_o,
+                                         .q = forward.q,
+                                         .k = forward.k,
+                                         .v = forward.v,
+                                         .o = o,
+                                         .log_sum_exp = log_sum_exp,
+                                         .document_starts = c.document_starts,
+                                         .dq = ColumnsOf(dx, 0, queries),
+                                         .dk = ColumnsOf(dx, queries, keys),
+                                         .dv = ColumnsOf(dx, queries + keys, keys),
+                                         .workspace = c.flash_workspace,
+                                         .shape = c.shape};
+  EXPECT_OK(FlashAttentionBackward(context, backward));
+  EXPECT_EQ(dx.values, SideBySide<T>({&c.dq, &c.dk, &c.dv}).values);
+  backward.dk = c.dk;
+  ExpectInvalid(FlashAttentionBackward(context, backward), "lie differently apart");
+}
+
+TEST(FlashAttention, TakesHeadsSideBySide) {
+  ExpectHeadsSideBySideAreTheSame<float>();
+  ExpectHeadsSideBySideAreTheSame<double>();
+}
+
 TEST(FlashAttention, EqualsEagerInF64) { ExpectFlashEqualsEager<double>(1e-10); }
 TEST(FlashAttention, EqualsEagerInF32) { ExpectFlashEqualsEager<float>(1e-5); }
 TEST(FlashAttention, EqualsEagerWithinAWindow) {

@@ -122,16 +122,6 @@ TEST(Linear, Accumulates) {
   }
 }
 
-// Columns [begin, begin + count) of a matrix.
-template <typename T>
-Tensor Columns(HostTensor<T>& matrix, int64_t begin, int64_t count) {
-  return {.data = matrix.values.data() + begin,
-          .dtype = DTypeOf<T>(),
-          .dims = {matrix.dims[0], count, 1},
-          .rank = 2,
-          .stride = matrix.dims[1]};
-}
-
 template <typename T>
 void ExpectColumnsAreLikeMatrices(int64_t BT, int64_t I, int64_t O) {
   CpuContext context;
@@ -142,18 +132,18 @@ void ExpectColumnsAreLikeMatrices(int64_t BT, int64_t I, int64_t O) {
     std::copy_n(c.x.values.begin() + i * I, I, x.values.begin() + i * width + begin);
   HostTensor<T> y({BT, O}, NAN), dweight({O, I}, NAN);
   EXPECT_OK(Linear(context, {.x = c.x, .weight = c.weight, .y = c.y}));
-  EXPECT_OK(Linear(context, {.x = Columns(x, begin, I), .weight = c.weight, .y = y}));
+  EXPECT_OK(Linear(context, {.x = ColumnsOf(x, begin, I), .weight = c.weight, .y = y}));
   EXPECT_EQ(y.values, c.y.values);
   EXPECT_OK(LinearBackwardWeight(context, {.dy = c.dy, .x = c.x, .dweight = c.dweight}));
   EXPECT_OK(
-      LinearBackwardWeight(context, {.dy = c.dy, .x = Columns(x, begin, I), .dweight = dweight}));
+      LinearBackwardWeight(context, {.dy = c.dy, .x = ColumnsOf(x, begin, I), .dweight = dweight}));
   EXPECT_EQ(dweight.values, c.dweight.values);
   for (const bool accumulate : {false, true}) {
     EXPECT_OK(LinearBackwardInput(
         context, {.dy = c.dy, .weight = c.weight, .dx = c.dx, .accumulate = accumulate}));
     EXPECT_OK(LinearBackwardInput(
         context,
-        {.dy = c.dy, .weight = c.weight, .dx = Columns(dx, begin, I), .accumulate = accumulate}));
+        {.dy = c.dy, .weight = c.weight, .dx = ColumnsOf(dx, begin, I), .accumulate = accumulate}));
     for (int64_t i = 0; i < BT; ++i) {
       for (int64_t j = 0; j < width; ++j) {
         const bool inside = j >= begin && j < begin + I;
@@ -201,7 +191,7 @@ TEST(Linear, NamesWhatDoesNotFit) {
                 "linear_backward_weight: dweight");
   ExpectInvalid(BiasBackward(context, {.dy = c.dy, .dbias = c.x}), "bias_backward: dbias");
   HostTensor<float> wide({5, 6});
-  ExpectInvalid(BiasBackward(context, {.dy = Columns(wide, 1, 3), .dbias = c.dbias}),
+  ExpectInvalid(BiasBackward(context, {.dy = ColumnsOf(wide, 1, 3), .dbias = c.dbias}),
                 "bias_backward: dy has rows 6 elements apart, expected 3");
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -56,6 +57,33 @@ struct HostTensor {
   T& operator[](int64_t i) { return values[i]; }
   const T& operator[](int64_t i) const { return values[i]; }
 };
+
+// Columns [begin, begin + count) of a matrix.
+template <typename T>
+Tensor ColumnsOf(HostTensor<T>& matrix, int64_t begin, int64_t count) {
+  Tensor columns = matrix;
+  columns.data = matrix.values.data() + begin;
+  columns.dims[1] = count;
+  columns.stride = matrix.dims[1];
+  return columns;
+}
+
+// Matrices of equally many rows, side by side.
+template <typename T>
+HostTensor<T> SideBySide(const std::vector<const HostTensor<T>*>& matrices) {
+  int64_t width = 0;
+  for (const auto* matrix : matrices) width += matrix->dims[1];
+  HostTensor<T> all({matrices[0]->dims[0], width});
+  int64_t begin = 0;
+  for (const auto* matrix : matrices) {
+    const int64_t columns = matrix->dims[1];
+    for (int64_t i = 0; i < matrix->dims[0]; ++i)
+      std::copy_n(matrix->values.begin() + i * columns, columns,
+                  all.values.begin() + i * width + begin);
+    begin += columns;
+  }
+  return all;
+}
 
 // Normally distributed elements that depend on the seed alone.
 template <typename T>

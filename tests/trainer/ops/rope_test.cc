@@ -51,6 +51,19 @@ TEST(Rope, RotatesPairs) {
   }
 }
 
+TEST(Rope, LeavesColumnsBehindTheHeads) {
+  CpuContext context;
+  auto positions = IntTensor({3, 1, 9});
+  auto heads = RandomTensor<float>({3, 8}, 1), others = RandomTensor<float>({3, 5}, 2);
+  auto x = SideBySide<float>({&heads, &others});
+  for (HostTensor<float>* rotated : {&heads, &x}) {
+    EXPECT_OK(Rope(
+        context,
+        {.x = *rotated, .positions = positions, .head_count = 2, .head_size = 4, .theta = kTheta}));
+  }
+  EXPECT_EQ(x.values, SideBySide<float>({&heads, &others}).values);
+}
+
 TEST(Rope, BackwardIsTheTranspose) {
   CpuContext context;
   auto positions = IntTensor({3, 1, 9});

@@ -45,6 +45,28 @@ TEST(SwiGlu, Gradients) {
   EXPECT_EQ(dy.values, dup.values);
 }
 
+TEST(SwiGlu, TakesColumnsOfAWiderMatrix) {
+  CpuContext context;
+  const int64_t F = 37;
+  auto gate = RandomTensor<float>({5, F}, 1), up = RandomTensor<float>({5, F}, 2);
+  auto dy = RandomTensor<float>({5, F}, 3);
+  HostTensor<float> y({5, F}), y_of_columns({5, F}), dgate({5, F}), dup({5, F});
+  auto both = SideBySide<float>({&gate, &up});
+  HostTensor<float> gradients({5, 2 * F}, NAN);
+  EXPECT_OK(SwiGlu(context, {.gate = gate, .up = up, .y = y}));
+  EXPECT_OK(SwiGlu(
+      context, {.gate = ColumnsOf(both, 0, F), .up = ColumnsOf(both, F, F), .y = y_of_columns}));
+  EXPECT_EQ(y_of_columns.values, y.values);
+  EXPECT_OK(
+      SwiGluBackward(context, {.dy = dy, .gate = gate, .up = up, .dgate = dgate, .dup = dup}));
+  EXPECT_OK(SwiGluBackward(context, {.dy = dy,
+                                     .gate = ColumnsOf(both, 0, F),
+                                     .up = ColumnsOf(both, F, F),
+                                     .dgate = ColumnsOf(gradients, 0, F),
+                                     .dup = ColumnsOf(gradients, F, F)}));
+  EXPECT_EQ(gradients.values, SideBySide<float>({&dgate, &dup}).values);
+}
+
 TEST(SwiGlu, SameForAnyThreadCount) {
   ExpectSameForAnyThreadCount<float>([](const OpContext& context) {
     auto gate = RandomTensor<float>({37, 2011}, 1), up = RandomTensor<float>({37, 2011}, 2);
