@@ -17,8 +17,9 @@ namespace {
 // After the first, of those that are not far from the quickest then.
 constexpr int kMoreRounds = 2;
 constexpr double kFarFromQuickest = 1.5;
-// The heuristic's order decides between algorithms that are as quick as this.
+// The heuristic's order decides between algorithms that are as quick as this: events are no finer than half a microsecond (cudaEventElapsedTime's documentation).
 constexpr double kAsQuick = 1.01;
+constexpr double kAsQuickSeconds = 1e-6;
 // Of the device's time for one product: beyond it no more is measured than the likeliest, once. Long products need no more: they differ less from run to run.
 constexpr double kPatienceSeconds = 0.1;
 constexpr size_t kLeastCount = 4;
@@ -88,7 +89,8 @@ absl::StatusOr<cublasLtMatmulAlgo_t> GemmTuner::Choose(
   }
   TUNESMITH_ASSIGN_OR_RETURN(const std::vector<Measured> measured, MeasureAll(candidates, run));
   if (measured.empty()) return candidates[0];
-  const double quick = kAsQuick * Quickest(measured);
+  const double quickest = Quickest(measured);
+  const double quick = std::max(kAsQuick * quickest, quickest + kAsQuickSeconds);
   const auto chosen = std::find_if(measured.begin(), measured.end(), [quick](const Measured& m) {
     return Median(m.seconds) <= quick;
   });

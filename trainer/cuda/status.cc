@@ -24,6 +24,35 @@ absl::Status InsufficientDriver() {
                                        "; install a newer driver, or use --device cpu"));
 }
 
+// What is wrong with the host or its driver, and not with the work; null: nothing that is known.
+const char* HostTroubleOf(cudaError_t error) {
+  switch (error) {
+    case cudaErrorNoDevice:
+      return "the NVIDIA driver sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or "
+             "use "
+             "--device cpu";
+    case cudaErrorDevicesUnavailable:
+      return "the GPU is held by another process in exclusive mode, or has failed; look at "
+             "nvidia-smi, "
+             "or name another device";
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorUnsupportedPtxVersion:
+      return "this binary has no kernels for the GPU's architecture; build it with "
+             "TUNESMITH_CUDA_ARCHITECTURES naming that, or name another device";
+    case cudaErrorSystemNotReady:
+      return "the driver's daemons are not all running; on hosts with NVSwitch start "
+             "nvidia-fabricmanager";
+    case cudaErrorSystemDriverMismatch:
+    case cudaErrorCompatNotSupportedOnDevice:
+      return "the NVIDIA driver's kernel module and its libraries are of versions that do not go "
+             "together; "
+             "restart the host after an update, or mount the host's own libraries into the "
+             "container";
+    default:
+      return nullptr;
+  }
+}
+
 // What a kernel did wrong shows at a later call, which knows the step but not the op.
 const char* CureOf(cudaError_t error) {
   switch (error) {
@@ -45,18 +74,10 @@ const char* CureOf(cudaError_t error) {
 }  // namespace
 
 absl::Status CudaStatus(cudaError_t error, const char* what, const char* file, int line) {
-  switch (error) {
-    case cudaSuccess:
-      return absl::OkStatus();
-    case cudaErrorInsufficientDriver:
-      return InsufficientDriver();
-    case cudaErrorNoDevice:
-      return absl::UnavailableError(
-          "the NVIDIA driver sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use "
-          "--device cpu");
-    default:
-      break;
-  }
+  if (error == cudaSuccess) return absl::OkStatus();
+  if (error == cudaErrorInsufficientDriver) return InsufficientDriver();
+  if (const char* const trouble = HostTroubleOf(error); trouble != nullptr)
+    return absl::UnavailableError(StrCat(trouble, " (", cudaGetErrorName(error), ")"));
   const std::string message = StrCat(cudaGetErrorName(error), ": ", cudaGetErrorString(error), " (",
                                      what, " at ", file, ":", line, ")", CureOf(error));
   if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(message);
