@@ -16,6 +16,7 @@
 #include "common/descriptor.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/sync_directory.h"
 
 namespace tunesmith {
 namespace {
@@ -170,13 +171,7 @@ absl::Status AtomicFileWriter::Commit() {
   if (::fsync(file.get()) != 0) return FileError(verb, path_, errno);
   if (::rename(temporary_path_.c_str(), path_.c_str()) != 0) return FileError(verb, path_, errno);
   temporary_path_.clear();
-  const Descriptor directory(
-      ::open(ParentDirectory(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // Some network file systems refuse to sync a directory; the rename itself has succeeded.
-  if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL) {
-    return FileError(verb, path_, errno);
-  }
-  return absl::OkStatus();
+  return SyncDirectory(ParentDirectory(path_));
 }
 
 absl::StatusOr<MappedFile> MappedFile::Open(const std::string& path) {
