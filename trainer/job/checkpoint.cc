@@ -1,11 +1,6 @@
 #include "trainer/job/checkpoint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -23,6 +18,7 @@
 #include "common/text.h"
 #include "proto/convert/run_directory.h"
 #include "trainer/comm/communicator.h"
+#include "trainer/job/checkpoint_directory.h"
 #include "trainer/pieces.h"
 
 namespace tunesmith::trainer {
@@ -32,7 +28,6 @@ namespace fs = std::filesystem;
 
 constexpr char kTensorFile[] = "state.safetensors";
 constexpr char kStateFile[] = "state.json";
-constexpr std::string_view kStepPrefix = "step-";
 
 // The semantic axes that a checkpoint's tensors depend on.
 std::string SemanticsOf(const planner::Program& program) {
@@ -85,48 +80,13 @@ absl::Status WriteTensors(const std::string& path, Session& session) {
   return writer.Commit();
 }
 
-absl::Status SyncDirectory(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0 || fsync(fd) != 0) {
-    const absl::Status status =
-        absl::ErrnoToStatus(errno, StrCat("cannot sync the directory ", path));
-    if (fd >= 0) close(fd);
-    return status;
-  }
-  close(fd);
-  return absl::OkStatus();
-}
-
-absl::Status Rename(const std::string& from, const std::string& to) {
-  std::error_code error;
-  fs::remove_all(to, error);
-  fs::rename(from, to, error);
-  if (error)
-    return absl::UnavailableError(
-        StrCat("cannot rename ", from, " to ", to, ": ", error.message()));
-  return SyncDirectory(fs::path(to).parent_path());
-}
-
-std::vector<int64_t> CheckpointSteps(const std::string& run_directory) {
-  std::vector<int64_t> steps;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(
-           convert::InDirectory(run_directory, convert::kCheckpointsDirectory), error)) {
-    const std::string name = entry.path().filename();
-    int64_t step = 0;
-    if (name.rfind(kStepPrefix, 0) == 0 &&
-        ParseInt64(std::string_view(name).substr(kStepPrefix.size()), &step))
-      steps.push_back(step);
-  }
-  return steps;
-}
-
 // Checkpoints of later steps than `step` are of an attempt that was given up.
 void RemoveOthers(const std::string& run_directory, int64_t step, const KeptCheckpoints& kept) {
-  std::vector<int64_t> steps = CheckpointSteps(run_directory);
-  std::sort(steps.begin(), steps.end(), std::greater<>());
+  absl::StatusOr<std::vector<int64_t>> steps = CheckpointSteps(run_directory);
+  if (!steps.ok()) return;  // the next save comes by again
+  std::sort(steps->begin(), steps->end(), std::greater<>());
   int64_t newest_count = 0;
-  for (int64_t other : steps) {
+  for (int64_t other : *steps) {
     if (other <= step && newest_count++ < kept.newest_count) continue;
     if (other == kept.best) continue;
     std::error_code error;
@@ -236,9 +196,7 @@ absl::Status Agree(Communicator* ranks, const absl::Status& status) {
 absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Session& session,
                                            const CheckpointState& state,
                                            const KeptCheckpoints& kept) {
-  const std::string relative = convert::CheckpointDirectory(state.step);
-  const std::string path = convert::InDirectory(run_directory, relative),
-                    temporary = path + ".partial";
+  const std::string temporary = PartialCheckpoint(run_directory, state.step);
   Communicator* ranks = RanksOf(session);
   const int64_t rank = session.executor().arena().rank(),
                 rank_count = ranks == nullptr ? 1 : ranks->size();
@@ -253,16 +211,11 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
   status =
       Agree(ranks, WriteTensors(StrCat(temporary, "/", TensorFile(rank, rank_count)), session));
   if (leads && status.ok()) {
-    const nlohmann::json json = {{"step", state.step},
-                                 {"epoch", state.loader.epoch},
-                                 {"next_row", state.loader.next_row},
-                                 {"seed", state.loader.seed},
-                                 {"token_count", state.token_count},
-                                 {"history", state.history.ToJson()},
-                                 {"rank_count", rank_count},
-                                 {"semantics", SemanticsOf(session.program())}};
+    nlohmann::json json = ToJson(state);
+    json["rank_count"] = rank_count;
+    json["semantics"] = SemanticsOf(session.program());
     status = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
-    if (status.ok()) status = Rename(temporary, path);
+    if (status.ok()) status = FinishCheckpoint(run_directory, state.step);
   }
   status = Agree(ranks, status);
   if (!status.ok()) {
@@ -270,11 +223,11 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
     return status;
   }
   if (leads) RemoveOthers(run_directory, state.step, kept);
-  return relative;
+  return convert::CheckpointDirectory(state.step);
 }
 
-std::optional<int64_t> NewestCheckpoint(const std::string& run_directory) {
-  const std::vector<int64_t> steps = CheckpointSteps(run_directory);
+absl::StatusOr<std::optional<int64_t>> NewestCheckpoint(const std::string& run_directory) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, CheckpointSteps(run_directory));
   if (steps.empty()) return std::nullopt;
   return *std::max_element(steps.begin(), steps.end());
 }
@@ -285,20 +238,7 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
   const std::string state_path = StrCat(path, "/", kStateFile);
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(state_path));
   TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, state_path));
-  CheckpointState state;
-  TUNESMITH_ASSIGN_OR_RETURN(state.step, JsonField<int64_t>(json, "step", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(state.loader.epoch, JsonField<int64_t>(json, "epoch", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(state.loader.next_row,
-                             JsonField<int64_t>(json, "next_row", state_path));
-  TUNESMITH_ASSIGN_OR_RETURN(const int64_t seed, JsonField<int64_t>(json, "seed", state_path));
-  state.loader.seed = static_cast<uint64_t>(seed);
-  TUNESMITH_ASSIGN_OR_RETURN(state.token_count,
-                             JsonField<int64_t>(json, "token_count", state_path));
-  if (json.contains("history")) {  // earlier versions kept none
-    TUNESMITH_ASSIGN_OR_RETURN(const nlohmann::json* history,
-                               JsonObject(json, "history", state_path));
-    TUNESMITH_ASSIGN_OR_RETURN(state.history, RunHistory::FromJson(*history, state_path));
-  }
+  TUNESMITH_ASSIGN_OR_RETURN(CheckpointState state, CheckpointStateFromJson(json, state_path));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics,
                              JsonField<std::string>(json, "semantics", state_path));
   if (semantics != SemanticsOf(session.program())) {

@@ -47,7 +47,7 @@ std::string DataRows(const ModelCard& card) {
 
 std::string FormatModelCard(const ModelCard& card) {
   const planner::Mix& mix = card.plan.prediction.mix;
-  const bool is_adapter = mix.method == planner::Method::kLora;
+  const bool is_adapter = mix.method != planner::Method::kFull;
   const v1::Training& training = card.spec.training();
   return StrCat(
       "---\nlibrary_name: ", is_adapter ? "peft" : "transformers",

@@ -17,7 +17,7 @@ struct ModelCard {
   const JobData& data;
   int64_t step_count = 0;   // after which the model is that of this card
   int64_t token_count = 0;  // trained on
-  double final_loss = 0;
+  std::optional<double> final_loss;
   std::optional<double> held_out_loss_before;
   std::optional<double> held_out_loss_after;
 };

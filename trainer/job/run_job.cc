@@ -1,6 +1,7 @@
 #include "trainer/job/run_job.h"
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <optional>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "trainer/cuda/cuda_context.h"
 #include "trainer/job/announcement.h"
 #include "trainer/job/checkpoint.h"
+#include "trainer/job/checkpoint_directory.h"
 #include "trainer/job/job_output.h"
 #include "trainer/job/job_reporter.h"
 #include "trainer/job/job_setup.h"
@@ -53,7 +55,7 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Resume());
     if (ranks_.is_first()) TUNESMITH_RETURN_IF_ERROR(PrepareOutput(Output()));
     if (state_.step == 0) {
-      TUNESMITH_ASSIGN_OR_RETURN(loss_before_, EvaluateHeldOut());
+      TUNESMITH_ASSIGN_OR_RETURN(state_.held_out_loss_before, EvaluateHeldOut());
       TUNESMITH_RETURN_IF_ERROR(Sample());
     }
     while (state_.step < step_count_ && !OutOfPatience()) {
@@ -80,17 +82,38 @@ class JobRunner {
   }
 
   absl::Status Resume() {
-    // The first rank's view counts: a shared file system may show others an older one.
-    TUNESMITH_ASSIGN_OR_RETURN(
-        const int64_t step,
-        ranks_.FromFirst(NewestCheckpoint(reporter_.run_directory()).value_or(-1)));
+    TUNESMITH_ASSIGN_OR_RETURN(const int64_t step, FindCheckpoint());
     state_.loader = setup_.data.training.state();
+    state_.data_digest = setup_.data.digest;
     if (step < 0) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(state_,
                                LoadCheckpoint(reporter_.run_directory(), step, *setup_.session));
+    saved_ = state_;
+    TUNESMITH_RETURN_IF_ERROR(CheckData());
     TUNESMITH_RETURN_IF_ERROR(setup_.data.training.Restore(state_.loader));
     return reporter_.Log(v1::LOG_SEVERITY_INFO,
                          StrCat("goes on from the checkpoint of step ", state_.step));
+  }
+
+  // The step to go on from; -1: there is none. The first rank's view counts: a shared file system may show others an older one.
+  absl::StatusOr<int64_t> FindCheckpoint() {
+    std::optional<int64_t> newest;
+    if (ranks_.is_first()) {
+      TUNESMITH_RETURN_IF_ERROR(RecoverCheckpoints(reporter_.run_directory()));
+      TUNESMITH_ASSIGN_OR_RETURN(newest, NewestCheckpoint(reporter_.run_directory()));
+    }
+    return ranks_.FromFirst(newest.value_or(-1));
+  }
+
+  // In other data, the position that was saved means nothing. Earlier versions did not save what the data was.
+  absl::Status CheckData() {
+    if (!state_.data_digest) state_.data_digest = setup_.data.digest;
+    if (*state_.data_digest == setup_.data.digest) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        StrCat("the documents of ", setup_.spec.dataset_path(),
+               " are not those that the checkpoint of step ", state_.step,
+               " was trained on: the file, the tokenizer or the chat template has changed "
+               "since; put back what was, or start a new job"));
   }
 
   absl::Status TakeStep() {
@@ -108,7 +131,7 @@ class JobRunner {
     if (!result.ok()) return StepFailure(result.status(), step, RowsOfStep(batches));
     const double seconds = SecondsSince(start);
     step_seconds_.push_back(seconds);
-    last_loss_ = result->mean_loss;
+    state_.last_loss = result->mean_loss;
     state_.step = step;
     state_.loader = setup_.data.training.state();
     state_.token_count += token_count;
@@ -198,11 +221,14 @@ class JobRunner {
         StrCat("attempt ", newest, " of this job has started; this attempt ends"));
   }
 
+  // Not again what was just saved or loaded: a job that is asked to stop has little time.
   absl::Status Save() {
     TUNESMITH_RETURN_IF_ERROR(CheckAttempt());
+    if (saved_ == state_) return absl::OkStatus();
     TUNESMITH_ASSIGN_OR_RETURN(const std::string path,
                                SaveCheckpoint(reporter_.run_directory(), *setup_.session, state_,
                                               {setup_.spec.kept_checkpoint_count(), KeptBest()}));
+    saved_ = state_;
     v1::Event event;
     event.mutable_checkpoint_saved()->set_step(state_.step);
     event.mutable_checkpoint_saved()->set_path(path);
@@ -224,6 +250,8 @@ class JobRunner {
       TUNESMITH_RETURN_IF_ERROR(setup_.session->Evaluate(batch, result));
       TUNESMITH_RETURN_IF_ERROR(reporter_.Beat(state_.step));
     }
+    // Compared with others it would be the best, and JSON has no word for it.
+    if (!std::isfinite(result.mean_loss)) return EvaluationFailure(result.mean_loss, state_.step);
     v1::Event event;
     event.mutable_evaluation()->set_step(state_.step);
     event.mutable_evaluation()->set_mean_loss(result.mean_loss);
@@ -266,20 +294,20 @@ class JobRunner {
   absl::StatusOr<v1::JobExit> Finish() {
     TUNESMITH_ASSIGN_OR_RETURN(std::optional<double> loss_after, EvaluateHeldOut());
     TUNESMITH_RETURN_IF_ERROR(Save());
-    const int64_t output_step = KeptBest().value_or(state_.step);
-    if (output_step != state_.step) {
-      TUNESMITH_RETURN_IF_ERROR(GoBackTo(output_step));
+    CheckpointState written = state_;
+    if (const int64_t step = KeptBest().value_or(state_.step); step != state_.step) {
+      TUNESMITH_ASSIGN_OR_RETURN(written, GoBackTo(step));
       loss_after = state_.history.best()->loss;
     }
     TUNESMITH_RETURN_IF_ERROR(Sample());
     TUNESMITH_RETURN_IF_ERROR(
         SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), Output()));
     if (ranks_.is_first())
-      TUNESMITH_RETURN_IF_ERROR(CompleteOutput(CardOf(output_step, loss_after), Output()));
+      TUNESMITH_RETURN_IF_ERROR(CompleteOutput(CardOf(written, loss_after), Output()));
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_SUCCEEDED);
     exit.set_last_step(state_.step);
-    TUNESMITH_ASSIGN_OR_RETURN(*exit.mutable_summary(), SummaryOf(output_step, loss_after));
+    TUNESMITH_ASSIGN_OR_RETURN(*exit.mutable_summary(), SummaryOf(written.step, loss_after));
     v1::Event event;
     *event.mutable_finished() = exit.summary();
     TUNESMITH_RETURN_IF_ERROR(reporter_.Report(event));
@@ -287,22 +315,24 @@ class JobRunner {
   }
 
   // What is written is what the model was after `step`.
-  absl::Status GoBackTo(int64_t step) {
+  absl::StatusOr<CheckpointState> GoBackTo(int64_t step) {
+    TUNESMITH_ASSIGN_OR_RETURN(CheckpointState then,
+                               LoadCheckpoint(reporter_.run_directory(), step, *setup_.session));
     TUNESMITH_RETURN_IF_ERROR(
-        LoadCheckpoint(reporter_.run_directory(), step, *setup_.session).status());
-    return reporter_.Log(v1::LOG_SEVERITY_INFO,
-                         StrCat("the model of step ", step, ", whose evaluation was the best of ",
-                                state_.step, " steps, is written"));
+        reporter_.Log(v1::LOG_SEVERITY_INFO,
+                      StrCat("the model of step ", step, ", whose evaluation was the best of ",
+                             state_.step, " steps, is written")));
+    return then;
   }
 
-  ModelCard CardOf(int64_t output_step, const std::optional<double>& loss_after) const {
+  ModelCard CardOf(const CheckpointState& written, const std::optional<double>& loss_after) const {
     return {.plan = setup_.plan,
             .spec = setup_.spec,
             .data = setup_.data,
-            .step_count = output_step,
-            .token_count = state_.token_count,
-            .final_loss = last_loss_,
-            .held_out_loss_before = loss_before_,
+            .step_count = written.step,
+            .token_count = written.token_count,
+            .final_loss = written.last_loss,
+            .held_out_loss_before = written.held_out_loss_before,
             .held_out_loss_after = loss_after};
   }
 
@@ -312,7 +342,7 @@ class JobRunner {
                                setup_.session->executor().arena().CountUsedBytes());
     v1::Finished summary;
     summary.set_step(state_.step);
-    if (loss_before_) summary.set_held_out_loss_before(*loss_before_);
+    if (state_.held_out_loss_before) summary.set_held_out_loss_before(*state_.held_out_loss_before);
     if (loss_after) summary.set_held_out_loss_after(*loss_after);
     summary.set_predicted_arena_bytes(setup_.plan.prediction.memory.arena_bytes);
     summary.set_used_arena_bytes(used_bytes);
@@ -321,7 +351,7 @@ class JobRunner {
     summary.set_adapter_dir(Output());
     if (setup_.spec.merge_output()) summary.set_merged_dir(MergedDirectory(Output()));
     summary.set_token_count(state_.token_count);
-    summary.set_final_loss(last_loss_);
+    summary.set_final_loss(state_.last_loss.value_or(0));
     summary.set_peak_resident_bytes(PeakResidentBytes());
     summary.set_skipped_row_count(setup_.data.skipped_row_count);
     summary.set_output_step(output_step);
@@ -342,9 +372,8 @@ class JobRunner {
   JobReporter& reporter_;
   const std::atomic<bool>& stop_;
   CheckpointState state_;
+  std::optional<CheckpointState> saved_;  // what the newest checkpoint holds
   int64_t step_count_ = 0;
-  std::optional<double> loss_before_;
-  double last_loss_ = 0;
   std::vector<double> step_seconds_;
 };
 

@@ -37,6 +37,14 @@ absl::Status StepFailure(const absl::Status& status, int64_t step, const std::st
   return Reworded(status, text);
 }
 
+absl::Status EvaluationFailure(double loss, int64_t step) {
+  return absl::DataLossError(StrCat("the held-out loss after step ", step, " is ", loss,
+                                    step == 0
+                                        ? "; the model's weights or the held-out rows are to blame"
+                                        : "; lower the learning rate or lengthen the warm-up. The "
+                                          "last checkpoint is from before"));
+}
+
 std::string SpikeText(double loss, double ratio) {
   return absl::StrFormat("the loss is %.4f, %.1f times the median of the steps before", loss,
                          ratio);

@@ -16,6 +16,9 @@ std::string RowsOf(absl::Span<const Batch> micro_batches, const std::string& dat
 // `status` of Session::Step with the step, its rows, and the cure.
 absl::Status StepFailure(const absl::Status& status, int64_t step, const std::string& rows);
 
+// What ends a job whose held-out loss is `loss`, which is not finite, after `step` steps.
+absl::Status EvaluationFailure(double loss, int64_t step);
+
 // From this ratio on a loss is told as a spike.
 inline constexpr double kToldSpike = 2;
 

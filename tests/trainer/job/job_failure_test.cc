@@ -11,7 +11,6 @@
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
 #include "tests/trainer/model_io/nf4_files.h"
-#include "trainer/job/checkpoint.h"
 #include "trainer/job/convert_model.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
@@ -164,7 +163,7 @@ TEST(JobFailureTest, ADamagedCheckpointIsNamed) {
   const std::string run = files.WriteRun();
   const std::atomic<bool> stops{true};
   ASSERT_EQ(RunJob(run, stops).state(), v1::JOB_STATE_CANCELLED);
-  ASSERT_EQ(NewestCheckpoint(run), 0);
+  ASSERT_EQ(NewestStep(run), 0);
   fs::resize_file(run + "/checkpoints/step-0/state.safetensors", 100);
   ExpectFailure(run, "step-0/state.safetensors");
 }
@@ -203,7 +202,7 @@ TEST(JobFailureTest, AFullDiskLeavesTheOldCheckpoint) {
       const SmallDisk disk(20'000);
       ExpectFailure(run, "state.safetensors: File too large; free space there");
     }
-    EXPECT_EQ(NewestCheckpoint(run), 0);
+    EXPECT_EQ(NewestStep(run), 0);
     ASSERT_EQ(RunJob(run, never_stops).state(), v1::JOB_STATE_SUCCEEDED);
     EXPECT_EQ(*ReadFile(run + "/checkpoints/step-12/state.safetensors"),
               *ReadFile(whole + "/checkpoints/step-12/state.safetensors"));

@@ -3,6 +3,7 @@
 #include "proto/convert/json.h"
 #include "proto/convert/plan.h"
 #include "proto/convert/run_directory.h"
+#include "trainer/job/checkpoint.h"
 #include "trainer/model_io/model_writer.h"
 #include "trainer/model_io/tokenizer.h"
 
@@ -114,6 +115,12 @@ std::vector<v1::Event> ReadEvents(const std::string& run_directory) {
     events.push_back(*std::move(event));
   }
   return events;
+}
+
+int64_t NewestStep(const std::string& run_directory) {
+  const auto newest = NewestCheckpoint(run_directory);
+  EXPECT_TRUE(newest.ok()) << newest.status();
+  return newest.ok() ? newest->value_or(-1) : -1;
 }
 
 std::map<int64_t, double> LossesOf(const std::string& run_directory) {

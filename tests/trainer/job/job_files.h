@@ -59,6 +59,9 @@ class JobFiles {
 
 std::vector<v1::Event> ReadEvents(const std::string& run_directory);
 
+// The step of the newest checkpoint; -1: there is none.
+int64_t NewestStep(const std::string& run_directory);
+
 // Loss by step. A step that was taken twice must have had the same loss.
 std::map<int64_t, double> LossesOf(const std::string& run_directory);
 

@@ -18,7 +18,6 @@
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
 #include "tests/trainer/model_io/nf4_files.h"
-#include "trainer/job/checkpoint.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 #include "trainer/model_io/adapter.h"
@@ -99,7 +98,7 @@ TEST_P(EitherMethodTest, LearnsReportsAndSaves) {
   EXPECT_GT(summary.token_count(), 12 * 4 * 32 / 2);
   EXPECT_GT(summary.used_arena_bytes(), 0);
   EXPECT_LE(summary.used_arena_bytes(), summary.predicted_arena_bytes());
-  EXPECT_EQ(NewestCheckpoint(run), 12);
+  EXPECT_EQ(NewestStep(run), 12);
 }
 
 // What was saved, read back by other code and run under another mix, has the loss that the trainer reported.
@@ -228,8 +227,7 @@ pid_t StartTrainer(const std::string& run) {
 
 bool WaitForStep(const std::string& run, int64_t step) {
   for (int i = 0; i < 60'000; ++i) {
-    const std::optional<int64_t> newest = NewestCheckpoint(run);
-    if (newest && *newest >= step) return true;
+    if (NewestStep(run) >= step) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return false;
@@ -250,7 +248,7 @@ void ExpectGoesOnBitForBit(JobFiles files) {
   const v1::JobExit exit = RunJob(cut, stop);
   watcher.join();
   ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
-  EXPECT_EQ(NewestCheckpoint(cut), exit.last_step());
+  EXPECT_EQ(NewestStep(cut), exit.last_step());
   ASSERT_EQ(RunToEnd(cut).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(LossesOf(cut), LossesOf(whole));
   EXPECT_EQ(*ReadFile(cut + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
@@ -336,7 +334,7 @@ TEST_P(EitherMethodTest, TheProcessSavesAndEndsWellWhenItIsAskedToStopAndGoesOn)
   EXPECT_EQ(WEXITSTATUS(status), 0);
   const v1::JobExit exit = ReadExit(run);
   EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED);
-  EXPECT_EQ(NewestCheckpoint(run), exit.last_step());
+  EXPECT_EQ(NewestStep(run), exit.last_step());
   ASSERT_EQ(RunToEnd(run).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(LossesOf(run), LossesOf(whole));
   EXPECT_EQ(*ReadFile(run + ResultFile(files)), *ReadFile(whole + ResultFile(files)));

@@ -17,7 +17,6 @@
 #include "tests/common/processes.h"
 #include "tests/trainer/comm/run_ranks.h"
 #include "tests/trainer/job/job_files.h"
-#include "trainer/job/checkpoint.h"
 #include "trainer/job/run_job.h"
 #include "trainer/job/thread_ranks.h"
 #include "tunesmith/v1/run_directory.pb.h"
@@ -148,13 +147,13 @@ TEST_P(RanksTest, AnInterruptedJobGoesOnBitForBit) {
   ASSERT_EQ(RunJob(whole, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
   std::atomic<bool> stop{false};
   std::thread watcher([&] {
-    while (NewestCheckpoint(cut).value_or(0) < 6) std::this_thread::yield();
+    while (NewestStep(cut) < 6) std::this_thread::yield();
     stop = true;
   });
   const v1::JobExit exit = RunJob(cut, stop);
   watcher.join();
   ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
-  EXPECT_EQ(NewestCheckpoint(cut), exit.last_step());
+  EXPECT_EQ(NewestStep(cut), exit.last_step());
   ASSERT_EQ(RunJob(cut, kNeverStops).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(LossesOf(cut), LossesOf(whole));
   EXPECT_EQ(*ReadFile(cut + ResultFile(files)), *ReadFile(whole + ResultFile(files)));
@@ -178,8 +177,7 @@ class ProcessRanksTest : public testing::TestWithParam<Launcher> {
   // Lets two ranks run, sends `signal` to rank `rank` once there is a checkpoint, and waits for the end.
   static RanksRun RunAndSignal(const std::string& run, int64_t rank, int signal) {
     std::thread sender([&] {
-      while (NewestCheckpoint(run).value_or(0) < 3)
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      while (NewestStep(run) < 3) std::this_thread::sleep_for(std::chrono::milliseconds(10));
       kill(static_cast<pid_t>(ProcessOfRank(run, rank)), signal);
     });
     RanksRun result = RunRanks(GetParam(), 2, Trainer(run));
@@ -219,7 +217,7 @@ TEST_P(ProcessRanksTest, AllSaveAndEndWhenOneIsAskedToStop) {
     EXPECT_EQ(result.status, 0) << result.output;
     const v1::JobExit exit = ReadExit(run);
     EXPECT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
-    EXPECT_EQ(NewestCheckpoint(run), exit.last_step());
+    EXPECT_EQ(NewestStep(run), exit.last_step());
   }
 }
 

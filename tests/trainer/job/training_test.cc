@@ -2,14 +2,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <filesystem>
 #include <thread>
 
+#include "absl/strings/str_format.h"
+#include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
 #include "tests/trainer/job/tensorboard_files.h"
-#include "trainer/job/checkpoint.h"
 #include "trainer/job/evaluate.h"
 #include "trainer/job/run_job.h"
 #include "tunesmith/v1/run_directory.pb.h"
@@ -40,6 +43,13 @@ std::vector<v1::Evaluation> EvaluationsOf(const std::string& run) {
     if (event.has_evaluation()) evaluations.push_back(event.evaluation());
   }
   return evaluations;
+}
+
+v1::Progress ProgressOf(const std::string& run, int64_t step) {
+  for (const v1::Event& event : ReadEvents(run))
+    if (event.progress().step() == step) return event.progress();
+  ADD_FAILURE() << "no step " << step;
+  return {};
 }
 
 std::string LogOf(const std::string& run) {
@@ -90,8 +100,29 @@ TEST(TrainingTest, StopsEarlyAndWritesTheBest) {
                                       .thread_count = 2});
   ASSERT_TRUE(written.ok()) << written.status();
   EXPECT_NEAR(written->mean_loss, best, 1e-5);
-  EXPECT_THAT(*ReadFile(run + "/output/README.md"),
-              HasSubstr("| trained | " + std::to_string(best_step) + " steps"));
+  const v1::Progress then = ProgressOf(run, best_step);
+  const std::string card = *ReadFile(run + "/output/README.md");
+  EXPECT_THAT(card, HasSubstr(StrCat("| trained | ", best_step, " steps, ", then.token_count(),
+                                     " tokens |")));
+  EXPECT_THAT(card, HasSubstr(absl::StrFormat("| last training loss | %.4f |", then.loss())));
+}
+
+// A number that is none would be the best, and JSON has no word for it.
+TEST(TrainingTest, AHeldOutLossThatIsNoNumberFailsTheJob) {
+  JobFiles files(kFullMix);
+  LearnAndForget(files).spec().set_keep_best(true);
+  files.spec().set_evaluate_every_step_count(1);
+  files.spec().mutable_training()->set_schedule(v1::SCHEDULE_CONSTANT);
+  files.spec().mutable_training()->set_warmup_step_count(0);
+  files.spec().mutable_training()->set_learning_rate(1e30);
+  const std::string run = files.WriteRun();
+  const v1::JobExit exit = RunToEnd(run);
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_FAILED);
+  EXPECT_THAT(exit.reason(),
+              testing::MatchesRegex("the held-out loss after step [1-4] is -?(nan|inf);"
+                                    " lower the learning rate.*"));
+  for (const v1::Evaluation& evaluation : EvaluationsOf(run))
+    EXPECT_TRUE(std::isfinite(evaluation.mean_loss())) << evaluation.step();
 }
 
 TEST(TrainingTest, AnInterruptedJobStopsWhereAWholeOneDoes) {
@@ -102,7 +133,7 @@ TEST(TrainingTest, AnInterruptedJobStopsWhereAWholeOneDoes) {
   ASSERT_EQ(RunToEnd(whole).state(), v1::JOB_STATE_SUCCEEDED);
   // Stops again and again; every attempt takes a few steps at least.
   for (int attempt = 0; attempt < 100; ++attempt) {
-    const int64_t before = NewestCheckpoint(cut).value_or(0);
+    const int64_t before = std::max<int64_t>(0, NewestStep(cut));
     std::atomic<bool> stop{false};
     std::thread watcher([&] {
       for (int i = 0; i < 2000 && LossesOf(cut).size() < static_cast<size_t>(before) + 3; ++i)
@@ -156,7 +187,7 @@ TEST(TrainingTest, ASpikeFailsTheJobAndNamesStepAndRows) {
                                     "learning rate.*"));
   EXPECT_THAT(exit.reason(), HasSubstr("step " + std::to_string(exit.last_step()) + " ("));
   // What was saved is from before.
-  EXPECT_LT(*NewestCheckpoint(run), exit.last_step());
+  EXPECT_LT(NewestStep(run), exit.last_step());
   EXPECT_FALSE(std::filesystem::exists(run + "/output/model.safetensors"));
 }
 
