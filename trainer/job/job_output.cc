@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/unfinished_files.h"
 #include "proto/convert/run_directory.h"
 #include "trainer/job/job_setup.h"
 #include "trainer/job/merge_adapter.h"
@@ -30,10 +33,17 @@ absl::Status SaveMerged(const convert::Plan& plan, const v1::JobSpec& spec,
 }
 
 // The template that the job's conversations were written by, where it is not the model's own.
-absl::Status SaveChatTemplate(const v1::JobSpec& spec, const std::string& output) {
-  if (spec.chat_template_path().empty()) return absl::OkStatus();
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string source, ReadFile(spec.chat_template_path()));
-  return WriteFileAtomically(output + "/chat_template.jinja", source);
+absl::Status SaveChatTemplate(const std::string& text, const std::string& directory) {
+  if (text.empty()) return absl::OkStatus();
+  return WriteFileAtomically(directory + "/chat_template.jinja", text);
+}
+
+absl::Status CheckIsNotModel(const std::string& directory, const std::string& model_path) {
+  std::error_code ignored;
+  if (!std::filesystem::equivalent(directory, model_path, ignored)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("the output ", directory,
+             " is the model itself, which the result would overwrite; name another directory"));
 }
 
 }  // namespace
@@ -45,15 +55,23 @@ std::string OutputDirectory(const v1::JobSpec& spec, const std::string& run_dire
 
 std::string MergedDirectory(const std::string& output) { return output + "/merged"; }
 
-absl::Status PrepareOutput(const std::string& output) {
+absl::Status PrepareOutput(const std::string& output, const std::string& model_path) {
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(output));
+  for (const std::string& directory : {output, MergedDirectory(output)}) {
+    TUNESMITH_RETURN_IF_ERROR(CheckIsNotModel(directory, model_path));
+    RemoveUnfinishedFiles(directory);
+  }
   if (access(output.c_str(), W_OK) == 0) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, StrCat("cannot write into the output directory ", output));
 }
 
-absl::Status CompleteOutput(const ModelCard& card, const std::string& output) {
-  if (card.spec.merge_output()) TUNESMITH_RETURN_IF_ERROR(SaveMerged(card.plan, card.spec, output));
-  TUNESMITH_RETURN_IF_ERROR(SaveChatTemplate(card.spec, output));
+absl::Status CompleteOutput(const ModelCard& card, const std::string& chat_template,
+                            const std::string& output) {
+  if (card.spec.merge_output()) {
+    TUNESMITH_RETURN_IF_ERROR(SaveMerged(card.plan, card.spec, output));
+    TUNESMITH_RETURN_IF_ERROR(SaveChatTemplate(chat_template, MergedDirectory(output)));
+  }
+  TUNESMITH_RETURN_IF_ERROR(SaveChatTemplate(chat_template, output));
   return WriteFileAtomically(output + "/README.md", FormatModelCard(card));
 }
 

@@ -15,10 +15,13 @@ std::string OutputDirectory(const v1::JobSpec& spec, const std::string& run_dire
 // Where the merged model of an output directory is.
 std::string MergedDirectory(const std::string& output);
 
-// Makes an output directory. An error where nothing can be written into it: asked before the first step, so that no training ends there.
-absl::Status PrepareOutput(const std::string& output);
+// Makes an output directory and clears what an attempt that was killed left half written in it. An error where nothing can be written into it, or where it is
+// the model's own: asked before the first step, so that no training ends there.
+absl::Status PrepareOutput(const std::string& output, const std::string& model_path);
 
-// Adds to what SaveResult has written into `output`. The first rank alone calls this.
-absl::Status CompleteOutput(const ModelCard& card, const std::string& output);
+// Adds to what SaveResult has written into `output`. `chat_template` is the text of the one that the job names; empty: it names none. The first rank alone calls
+// this.
+absl::Status CompleteOutput(const ModelCard& card, const std::string& chat_template,
+                            const std::string& output);
 
 }  // namespace tunesmith::trainer

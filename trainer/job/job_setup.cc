@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "common/file.h"
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "planner/answer/candidates.h"
@@ -105,7 +106,10 @@ absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
                                           description.spec.chat_template_path(), TimeOf(job_path)));
   TUNESMITH_RETURN_IF_ERROR(CheckVocabulary(*rows.tokenizer, question.model));
   TUNESMITH_ASSIGN_OR_RETURN(JobData data, OpenJobData(description.spec, question.workload, rows));
-  std::string base_checksum;
+  std::string base_checksum, chat_template;
+  if (const std::string& path = description.spec.chat_template_path(); !path.empty()) {
+    TUNESMITH_ASSIGN_OR_RETURN(chat_template, ReadFile(path));
+  }
   if (description.plan.prediction.mix.method != planner::Method::kFull) {
     TUNESMITH_ASSIGN_OR_RETURN(base_checksum, BaseChecksum(*weights));
   }
@@ -114,7 +118,8 @@ absl::StatusOr<JobInputs> OpenJobInputs(JobDescription description) {
                    .weights = std::move(weights),
                    .base_checksum = std::move(base_checksum),
                    .tokenizer = std::move(rows.tokenizer),
-                   .data = std::move(data)};
+                   .data = std::move(data),
+                   .chat_template = std::move(chat_template)};
 }
 
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
@@ -132,7 +137,8 @@ absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,
                   .tokenizer = inputs.tokenizer,
                   .session = std::move(session),
                   .data = inputs.data,
-                  .base_checksum = inputs.base_checksum};
+                  .base_checksum = inputs.base_checksum,
+                  .chat_template = inputs.chat_template};
 }
 
 }  // namespace tunesmith::trainer

@@ -30,6 +30,7 @@ struct JobInputs {
   std::string base_checksum;  // BaseChecksum of weights; empty where no adapter is trained
   std::shared_ptr<const Tokenizer> tokenizer;
   JobData data;
+  std::string chat_template;  // the text of the one that the job names; empty: it names none
 };
 // Builds and opens what it names. FAILED_PRECONDITION: the program built from the plan's inputs has another digest (the plan was made by another
 // version), or the model is not the plan's. Otherwise the errors of the files.
@@ -44,6 +45,7 @@ struct JobSetup {
   std::unique_ptr<Session> session;
   JobData data;
   std::string base_checksum;  // of the base model
+  std::string chat_template;  // as in JobInputs
 };
 // `comm` as in OpContext. `thread_count`: of this rank; 0: one per processor. `local_rank`: among those of its node. Errors of DeviceOfRank besides.
 absl::StatusOr<JobSetup> SetUpRank(const JobInputs& inputs, Communicator* comm,

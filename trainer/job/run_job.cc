@@ -53,7 +53,8 @@ class JobRunner {
         StepCountOf(training(), setup_.data.training, setup_.plan.question.workload.rows_per_step);
     TUNESMITH_RETURN_IF_ERROR(Announce());
     TUNESMITH_RETURN_IF_ERROR(Resume());
-    if (ranks_.is_first()) TUNESMITH_RETURN_IF_ERROR(PrepareOutput(Output()));
+    if (ranks_.is_first())
+      TUNESMITH_RETURN_IF_ERROR(PrepareOutput(Output(), setup_.spec.model_path()));
     if (state_.step == 0) {
       TUNESMITH_ASSIGN_OR_RETURN(state_.held_out_loss_before, EvaluateHeldOut());
       TUNESMITH_RETURN_IF_ERROR(Sample());
@@ -303,7 +304,8 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(
         SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), Output()));
     if (ranks_.is_first())
-      TUNESMITH_RETURN_IF_ERROR(CompleteOutput(CardOf(written, loss_after), Output()));
+      TUNESMITH_RETURN_IF_ERROR(
+          CompleteOutput(CardOf(written, loss_after), setup_.chat_template, Output()));
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_SUCCEEDED);
     exit.set_last_step(state_.step);

@@ -65,19 +65,23 @@ TEST(ResumeTest, WhatIsSavedAlreadyIsNotSavedAgain) {
   EXPECT_EQ(NumberOf(StateFile(run, 0)), first);
 }
 
-// A kill between the two renames of a checkpoint that replaces one of the same step.
+// A kill between the two renames of a checkpoint that replaces one of the same step, and while others were written.
 TEST(ResumeTest, GoesOnFromWhatAKillLeft) {
   JobFiles files;
-  const std::string run = files.WriteRun();
+  const std::string run = files.WriteRun(), output = run + "/output";
   ASSERT_EQ(RunOnce(run, true).state(), v1::JOB_STATE_CANCELLED);
   const std::string path = convert::InDirectory(run, convert::CheckpointDirectory(0));
   std::filesystem::rename(path, path + ".replaced");
   ASSERT_TRUE(MakeDirectories(path + ".partial").ok());
+  const std::string left = output + "/adapter_model.safetensors.12-3.tmp";
+  ASSERT_TRUE(MakeDirectories(output).ok());
+  ASSERT_TRUE(WriteFileAtomically(left, "half").ok());
   const v1::JobExit exit = RunOnce(run, true);
   ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
   EXPECT_TRUE(std::filesystem::exists(path + "/state.json"));
   EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
   EXPECT_FALSE(std::filesystem::exists(path + ".replaced"));
+  EXPECT_FALSE(std::filesystem::exists(left));
 }
 
 // Else the job would begin anew, and remove the checkpoints once they can be seen again.
