@@ -14,6 +14,7 @@
 #include "trainer/comm/communicator.h"
 #include "trainer/job/shared_weights.h"
 #include "trainer/model_io/adapter.h"
+#include "trainer/model_io/tokenizer.h"
 
 namespace tunesmith::trainer {
 namespace {
@@ -74,9 +75,21 @@ absl::StatusOr<Adapter> ReadAdapterFrom(Session& session, const std::string& mod
   return adapter;
 }
 
+// What a GGUF file keeps with its tokenizer, and Hugging Face in the config.json: without it, generation would not end.
+absl::Status AddSpecialTokens(const std::string& gguf_path, const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  TUNESMITH_ASSIGN_OR_RETURN(const Tokenizer tokenizer, OpenTokenizer(gguf_path));
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  TUNESMITH_ASSIGN_OR_RETURN(nlohmann::json config, ParseJson(text, path));
+  if (tokenizer.bos_id()) config["bos_token_id"] = *tokenizer.bos_id();
+  if (tokenizer.eos_id()) config["eos_token_id"] = *tokenizer.eos_id();
+  return WriteFileAtomically(path, FormatJson(config));
+}
+
 // The source's config.json holds more than a spec does, such as the ids of special tokens: where there is one, it is kept.
 absl::Status KeepConfig(const std::string& model_path, const std::string& directory,
                         const planner::ModelSpec& model, DType dtype) {
+  if (!std::filesystem::is_directory(model_path)) return AddSpecialTokens(model_path, directory);
   const std::string source = model_path + "/config.json";
   if (!std::filesystem::exists(source)) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(source));

@@ -1,6 +1,7 @@
 #include "trainer/model_io/model_writer.h"
 
 #include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -31,10 +32,19 @@ constexpr const char* kCopiedFiles[] = {"tokenizer.json",
                                         "chat_template.json",
                                         "chat_template.jinja"};
 
+// What another tokenizer left in the directory would be read beside this one, or before it.
+void RemoveLeftover(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+}
+
 absl::Status CopyFiles(const std::string& source, const std::string& directory) {
   for (const char* name : kCopiedFiles) {
     const std::string path = source + "/" + name;
-    if (!std::filesystem::exists(path)) continue;
+    if (!std::filesystem::exists(path)) {
+      RemoveLeftover(directory + "/" + name);
+      continue;
+    }
     TUNESMITH_ASSIGN_OR_RETURN(const std::string contents, ReadFile(path));
     TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(directory + "/" + name, contents));
   }
@@ -54,6 +64,7 @@ json TokenizerConfig(const TokenizerSpec& spec, const GgufHeader& header) {
 absl::Status WriteFromGguf(const std::string& source, const std::string& directory) {
   TUNESMITH_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(source));
   TUNESMITH_ASSIGN_OR_RETURN(const TokenizerSpec spec, TokenizerSpecFromGguf(file.header()));
+  for (const char* name : kCopiedFiles) RemoveLeftover(directory + "/" + name);
   TUNESMITH_RETURN_IF_ERROR(
       WriteFileAtomically(directory + "/tokenizer.json", TokenizerJsonFromSpec(spec)));
   return WriteFileAtomically(directory + "/tokenizer_config.json",
@@ -127,6 +138,13 @@ absl::Status WriteShard(const std::string& path, const Shard& shard, TensorReade
   return writer.Commit();
 }
 
+// In the spelling before transformers 5, which version 5 reads too. Without a dtype, both would load the model in fp32.
+absl::Status WriteConfig(const std::string& path, const planner::ModelSpec& spec, DType dtype) {
+  TUNESMITH_ASSIGN_OR_RETURN(json config, ParseJson(planner::ConfigJsonFromModelSpec(spec), path));
+  config["torch_dtype"] = dtype == DType::kBF16 ? "bfloat16" : "float32";
+  return WriteFileAtomically(path, FormatJson(config));
+}
+
 }  // namespace
 
 absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& spec, DType dtype,
@@ -147,7 +165,7 @@ absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& 
   // What an older model left here would be read instead, or beside.
   std::error_code ignored;
   std::filesystem::remove(directory + (shards.size() > 1 ? kSingleFile : kIndexFile), ignored);
-  return WriteFileAtomically(directory + "/config.json", planner::ConfigJsonFromModelSpec(spec));
+  return WriteConfig(directory + "/config.json", spec, dtype);
 }
 
 absl::Status WriteTokenizerFiles(const std::string& source, const std::string& directory) {

@@ -22,7 +22,7 @@ inline constexpr int64_t kShardBytes = 5'000'000'000;  // as Hugging Face's defa
 absl::Status WriteModel(const std::string& directory, const planner::ModelSpec& spec, DType dtype,
                         TensorReader read, int64_t shard_bytes = kShardBytes);
 
-// Puts the tokenizer of `source` (OpenModel's path) into `directory`: the tokenizer's and generation's files of a Hugging Face directory, those that are there; for a GGUF file a
+// Puts the tokenizer of `source` (OpenModel's path) into `directory`, in place of one that is there: the tokenizer's and generation's files of a Hugging Face directory, those that are there; for a GGUF file a
 // tokenizer.json and tokenizer_config.json made from its metadata.
 absl::Status WriteTokenizerFiles(const std::string& source, const std::string& directory);
 

@@ -120,6 +120,32 @@ TEST(ConvertModelTest, AnAdapterOfOtherWeightsOfTheSameShape) {
   EXPECT_TRUE(ConvertModel(options).ok());
 }
 
+// Without the ids, generation would not end; without the dtype, the model would take twice its memory.
+TEST(ConvertModelTest, AGgufFileBecomesADirectoryThatSaysAll) {
+  const TemporaryDirectory directory;
+  planner::ModelSpec spec = TinySpec();
+  spec.vocab_size = 4;
+  GgufBuilder builder;
+  AddModelKeys(spec, builder);
+  AddModelTensors(*RandomModel(spec, 3), builder);
+  builder.String("tokenizer.ggml.model", "gpt2");
+  builder.String("tokenizer.ggml.pre", "smollm");
+  builder.Strings("tokenizer.ggml.tokens", {"a", "b", "<s>", "</s>"});
+  builder.Integers("tokenizer.ggml.token_type", {1, 1, 3, 3});
+  builder.Strings("tokenizer.ggml.merges", {});
+  builder.Unsigned32("tokenizer.ggml.bos_token_id", 2);
+  builder.Unsigned32("tokenizer.ggml.eos_token_id", 3);
+  const std::string from = directory.File("m.gguf"), to = directory.File("to");
+  ASSERT_TRUE(WriteFileAtomically(from, builder.Build()).ok());
+  const absl::Status status = ConvertModel({.model_path = from, .output_path = to});
+  ASSERT_TRUE(status.ok()) << status;
+  const auto config = *ParseJson(*ReadFile(to + "/config.json"), "config");
+  EXPECT_EQ(config["bos_token_id"], 2);
+  EXPECT_EQ(config["eos_token_id"], 3);
+  EXPECT_EQ(config["torch_dtype"], "bfloat16");
+  EXPECT_TRUE(OpenModel(to).ok());
+}
+
 TEST(ConvertModelTest, ABaseInFourBitsIsWhatItsCodesStandFor) {
   const TemporaryDirectory directory;
   const std::string from = directory.File("from"), to = directory.File("to");

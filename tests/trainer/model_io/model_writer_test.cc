@@ -71,6 +71,31 @@ TEST(ModelWriterTest, TokenizerFilesAreCopied) {
             *ReadFile(std::string(kTokenizer) + "/tokenizer.json"));
 }
 
+// Of what another tokenizer left, some would be read before what is written.
+TEST(ModelWriterTest, ATokenizerReplacesAnother) {
+  const TemporaryDirectory directory;
+  for (const char* name : {"chat_template.jinja", "added_tokens.json", "mine.txt"})
+    ASSERT_TRUE(WriteFileAtomically(directory.File(name), "left").ok());
+  ASSERT_TRUE(WriteTokenizerFiles(kTokenizer, directory.path()).ok());
+  EXPECT_FALSE(std::filesystem::exists(directory.File("chat_template.jinja")));
+  EXPECT_FALSE(std::filesystem::exists(directory.File("added_tokens.json")));
+  EXPECT_EQ(*ReadFile(directory.File("mine.txt")), "left");
+}
+
+TEST(ModelWriterTest, TheConfigurationSaysTheDtype) {
+  const TemporaryDirectory directory;
+  const auto model = RandomModel(TinySpec(), 4);
+  const auto read = [&](std::string_view name, absl::Span<float> out) {
+    return model->Read(name, out);
+  };
+  for (const auto& [dtype, name] :
+       {std::pair(DType::kF32, "float32"), {DType::kBF16, "bfloat16"}}) {
+    ASSERT_TRUE(WriteModel(directory.path(), model->spec(), dtype, read).ok());
+    EXPECT_EQ((*ParseJson(*ReadFile(directory.File("config.json")), "config"))["torch_dtype"],
+              name);
+  }
+}
+
 TEST(ModelWriterTest, TokenizerFilesAreMadeFromGguf) {
   const TemporaryDirectory directory;
   GgufBuilder builder;
