@@ -114,6 +114,25 @@ bool IsNeutral(const json& config, std::string_view field) {
          (at->is_structured() && at->empty());
 }
 
+// PEFT's ways to begin that take from the base's weights what the adapter begins with. What they save as it is belongs to the rest of the base, which is
+// nowhere; what PEFT converts for the base as it was says "init_lora_weights": true.
+constexpr std::string_view kStartsThatChangeTheBase[] = {"pissa", "olora", "corda", "loftq",
+                                                         "lora_ga"};
+
+absl::Status CheckStart(const json& config, const std::string& path) {
+  const auto at = config.find("init_lora_weights");
+  if (at == config.end() || !at->is_string()) return absl::OkStatus();
+  const auto& start = at->get_ref<const std::string&>();
+  for (const std::string_view name : kStartsThatChangeTheBase) {
+    if (start.starts_with(name))
+      return absl::UnimplementedError(StrCat(
+          path, ": \"init_lora_weights\" ", at->dump(),
+          ": the adapter is for a base that PEFT has changed; save it in PEFT with "
+          "path_initial_model_for_weight_conversion, which makes it one for the base as it is"));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Adapter> ReadConfig(const std::string& path) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   TUNESMITH_ASSIGN_OR_RETURN(const json config, ParseJson(text, path));
@@ -122,13 +141,14 @@ absl::StatusOr<Adapter> ReadConfig(const std::string& path) {
   if (type != "LORA")
     return absl::UnimplementedError(
         StrCat(path, ": peft_type ", type, " is not known here; LORA is"));
-  for (const char* field :
-       {"use_dora", "modules_to_save", "bias", "rank_pattern", "alpha_pattern", "lora_bias",
-        "layer_replication", "target_parameters", "trainable_token_indices"}) {
+  for (const char* field : {"use_dora", "modules_to_save", "bias", "rank_pattern", "alpha_pattern",
+                            "lora_bias", "layer_replication", "target_parameters",
+                            "trainable_token_indices", "alora_invocation_tokens", "use_qalora"}) {
     if (!IsNeutral(config, field))
       return absl::UnimplementedError(
           StrCat(path, ": \"", field, "\" ", config[field].dump(), " is not known here"));
   }
+  TUNESMITH_RETURN_IF_ERROR(CheckStart(config, path));
   Adapter adapter;
   TUNESMITH_ASSIGN_OR_RETURN(adapter.base_model,
                              JsonFieldOr<std::string>(config, "base_model_name_or_path", "", path));

@@ -104,6 +104,15 @@ TEST_F(AdapterTest, WhatTrainingChoseIsKept) {
   EXPECT_EQ(config["lora_dropout"], 0.05);
 }
 
+// What an adapter begins with changes nothing of what it is, as long as the base stays.
+TEST_F(AdapterTest, OtherStartsAreRead) {
+  for (const json& start : {json(false), json("gaussian"), json("eva"), json("orthogonal")}) {
+    ASSERT_TRUE(WriteAdapter(directory_.path(), SmallAdapter()).ok());
+    ChangeConfig("init_lora_weights", start);
+    EXPECT_TRUE(ReadAdapter(directory_.path()).ok()) << start;
+  }
+}
+
 TEST_F(AdapterTest, ProblemsAreNamed) {
   EXPECT_EQ(ReadAdapter(directory_.path()).status().code(), absl::StatusCode::kNotFound);
   Adapter wrong = SmallAdapter();
@@ -120,6 +129,10 @@ TEST_F(AdapterTest, ProblemsAreNamed) {
       {"modules_to_save", {"lm_head"}, "\"modules_to_save\""},
       {"rank_pattern", {{"q_proj", 4}}, "\"rank_pattern\""},
       {"bias", "all", "\"bias\""},
+      {"use_qalora", true, "\"use_qalora\" true"},
+      {"alora_invocation_tokens", {1, 2}, "\"alora_invocation_tokens\""},
+      {"init_lora_weights", "pissa_niter_16", "a base that PEFT has changed"},
+      {"init_lora_weights", "loftq", "a base that PEFT has changed"},
       {"r", 0, "\"r\" must be at least 1"},
       {"r", 4, "do not fit r = 4"},
       {"lora_alpha", "x", "\"lora_alpha\" must be a number"},
