@@ -150,6 +150,15 @@ std::string_view PromptBehind(std::string_view without, std::string_view with) {
 
 }  // namespace
 
+absl::StatusOr<TextSpan> ChatTemplate::PassOf(const List& messages, size_t index,
+                                              const jinja::Rendering& rendering) const {
+  for (const auto& pass : rendering.passes)
+    if (pass.item.IsSame(messages[index])) return pass.span;
+  return absl::InvalidArgumentError(
+      StrCat(what_, ": cannot tell which part of the text message ", index,
+             " is; mark what the assistant says with {% generation %} blocks"));
+}
+
 absl::StatusOr<Spans> ChatTemplate::SpansByPasses(const ChatVariables& chat, const List& messages,
                                                   const jinja::Rendering& rendering) const {
   TUNESMITH_ASSIGN_OR_RETURN(const jinja::Rendering with_prompt, Run(chat, Value(messages), true));
@@ -158,18 +167,24 @@ absl::StatusOr<Spans> ChatTemplate::SpansByPasses(const ChatVariables& chat, con
   Spans spans;
   for (size_t i = 0; i < messages.size(); ++i) {
     if (!IsAssistant(messages[i])) continue;
-    const auto pass = std::find_if(rendering.passes.begin(), rendering.passes.end(),
-                                   [&](const auto& p) { return p.item.IsSame(messages[i]); });
-    if (pass == rendering.passes.end()) {
-      return absl::InvalidArgumentError(
-          StrCat(what_, ": cannot tell which part of the text message ", i,
-                 " is; mark what the assistant says with {% generation %} blocks"));
-    }
-    TextSpan span = pass->span;
+    TUNESMITH_ASSIGN_OR_RETURN(TextSpan span, PassOf(messages, i, rendering));
     if (text.substr(static_cast<size_t>(span.begin)).starts_with(prompt))
       span.begin += static_cast<int64_t>(prompt.size());
     span = WithoutSpaceBehind(text, span.begin <= span.end ? span : TextSpan{span.end, span.end});
     if (IsLearned(messages[i])) spans.push_back(span);
+  }
+  return spans;
+}
+
+absl::StatusOr<Spans> ChatTemplate::SpansByBlocks(const List& messages,
+                                                  const jinja::Rendering& rendering) const {
+  Spans spans = rendering.generations;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (!IsAssistant(messages[i]) || IsLearned(messages[i])) continue;
+    TUNESMITH_ASSIGN_OR_RETURN(const TextSpan pass, PassOf(messages, i, rendering));
+    std::erase_if(spans, [&pass](const TextSpan& span) {
+      return span.begin >= pass.begin && span.end <= pass.end;
+    });
   }
   return spans;
 }
@@ -179,7 +194,7 @@ absl::StatusOr<MaskedText> ChatTemplate::RenderMasked(const ChatVariables& chat)
   TUNESMITH_ASSIGN_OR_RETURN(jinja::Rendering rendering, Run(chat, Value(messages), false));
   MaskedText masked;
   if (!rendering.generations.empty()) {
-    masked.learned = rendering.generations;
+    TUNESMITH_ASSIGN_OR_RETURN(masked.learned, SpansByBlocks(messages, rendering));
   } else {
     TUNESMITH_ASSIGN_OR_RETURN(std::optional<Spans> spans,
                                SpansByPrompts(chat, messages, rendering.text));

@@ -35,7 +35,7 @@ class ChatTemplate {
   absl::StatusOr<std::string> Render(const ChatVariables& chat, bool adds_prompt) const;
 
   // What the assistant says is learned, with the token that ends its turn, without white space behind that:
-  //   - by the template's own {% generation %} blocks, as they are; else
+  //   - by the template's own {% generation %} blocks; else
   //   - from where the prompt for a turn ends to where the conversation with that turn ends, if both are how the whole text begins; else
   //   - what the template's loop writes in the pass of that message, less the prompt that it begins with (templates that write earlier turns otherwise than
   //     the last one, as Qwen 3's).
@@ -48,6 +48,11 @@ class ChatTemplate {
                                        bool adds_prompt) const;
   absl::StatusOr<std::optional<std::vector<jinja::TextSpan>>> SpansByPrompts(
       const ChatVariables& chat, const jinja::List& messages, std::string_view text) const;
+  // What the template's loop writes for that message.
+  absl::StatusOr<jinja::TextSpan> PassOf(const jinja::List& messages, size_t index,
+                                         const jinja::Rendering& rendering) const;
+  absl::StatusOr<std::vector<jinja::TextSpan>> SpansByBlocks(
+      const jinja::List& messages, const jinja::Rendering& rendering) const;
   absl::StatusOr<std::vector<jinja::TextSpan>> SpansByPasses(
       const ChatVariables& chat, const jinja::List& messages,
       const jinja::Rendering& rendering) const;

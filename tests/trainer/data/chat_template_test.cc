@@ -104,6 +104,16 @@ TEST(ChatTemplateMaskTest, AMessageOfWeightZeroIsNotLearned) {
       ElementsAre("y;"));
 }
 
+TEST(ChatTemplateMaskTest, NorIsItWhereTheTemplateMarksIt) {
+  EXPECT_THAT(
+      Learned(
+          "{% for m in messages %}{% if m.role == 'assistant' %}A: {% generation %}{{ m.content }};"
+          "{% endgeneration %}{% endif %}{% endfor %}",
+          R"([{"role": "assistant", "content": "w"}, {"role": "assistant", "content": "x", "weight": 0},
+              {"role": "assistant", "content": "y", "weight": 1}])"),
+      ElementsAre("w;", "y;"));
+}
+
 TEST(ChatTemplateMaskTest, ATemplateWhoseTurnsCannotBeToldApartIsRefused) {
   const auto masked =
       Make(
