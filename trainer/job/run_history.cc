@@ -38,7 +38,8 @@ bool RunHistory::AddEvaluation(const Evaluation& evaluation, double least_improv
 }
 
 double RunHistory::AddLoss(double loss) {
-  const double ratio = recent_losses_.size() < kSpikeLeastCount ? 0 : loss / Median(recent_losses_);
+  const double median = recent_losses_.size() < kSpikeLeastCount ? 0 : Median(recent_losses_);
+  const double ratio = median > 0 ? loss / median : 0;
   recent_losses_.push_back(loss);
   if (recent_losses_.size() > kSpikeWindow) recent_losses_.erase(recent_losses_.begin());
   return ratio;

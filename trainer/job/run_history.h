@@ -29,7 +29,7 @@ class RunHistory {
   // Whether it is the best so far. An evaluation at the step of the last one is that one again and changes nothing.
   bool AddEvaluation(const Evaluation& evaluation, double least_improvement);
 
-  // The loss over the median of the last kSpikeWindow, before it becomes one of them; 0 while fewer than kSpikeLeastCount are known.
+  // The loss over the median of the last kSpikeWindow, before it becomes one of them; 0 while fewer than kSpikeLeastCount are known, and where the median is 0.
   double AddLoss(double loss);
   static constexpr size_t kSpikeWindow = 16;
   static constexpr size_t kSpikeLeastCount = 8;

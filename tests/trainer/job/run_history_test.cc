@@ -46,6 +46,13 @@ TEST(RunHistoryTest, ALossIsComparedWithTheMedianOfThoseBefore) {
   EXPECT_EQ(history.AddLoss(5.0), 1.25);
 }
 
+TEST(RunHistoryTest, NothingIsASpikeOverNothing) {
+  RunHistory history;
+  for (size_t i = 0; i < RunHistory::kSpikeLeastCount; ++i) history.AddLoss(0);
+  EXPECT_EQ(history.AddLoss(0), 0);
+  EXPECT_EQ(history.AddLoss(1e-9), 0);
+}
+
 TEST(RunHistoryTest, GoesThroughJsonAndBack) {
   RunHistory history;
   EXPECT_EQ(*RunHistory::FromJson(history.ToJson(), "here"), history);
