@@ -59,7 +59,7 @@ class Session {
                                                                   uint64_t seed);
 
   // One optimizer step over this rank's micro-batches of the mix, in order: of the step's, the m-th of the d-th data rank is the (m x data_parallel + d)-th, and
-  // the ranks that compute it together are given all of it. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT when there is none, DATA_LOSS when loss or gradient norm is not finite (the weights are then unchanged).
+  // the ranks that compute it together are given all of it. The loss is the mean over all their predicted tokens; INVALID_ARGUMENT when there is none, DATA_LOSS when the loss is not finite (the weights are then unchanged), or the gradient norm (they have then taken the step).
   absl::StatusOr<StepResult> Step(absl::Span<const Batch> micro_batches,
                                   const StepConstants& constants);
 
