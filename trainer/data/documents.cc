@@ -51,13 +51,28 @@ absl::Status AppendApart(const DataRow& row, const Tokenizer& tokenizer, Documen
   return absl::OkStatus();
 }
 
+// A row may bring its own first token, as texts do that a chat template wrote: then it has that alone, as in TRL.
+void Prepend(const std::vector<int32_t>& tokens, Document* document) {
+  const bool has_them = document->tokens.size() >= tokens.size() &&
+                        std::equal(tokens.begin(), tokens.end(), document->tokens.begin());
+  if (has_them) return;
+  document->tokens.insert(document->tokens.begin(), tokens.begin(), tokens.end());
+  document->loss_mask.insert(document->loss_mask.begin(), tokens.size(), 0);
+}
+
+// The same of its last.
+void AppendEnd(int32_t token, Document* document) {
+  const bool has_it = !document->tokens.empty() && document->tokens.back() == token;
+  if (!has_it) Append({token}, true, document);
+}
+
 absl::StatusOr<Document> TokenizeText(const DataRow& row, const Tokenizer& tokenizer) {
   Document document;
-  Append(tokenizer.spec().prefix_ids, false, &document);
   TUNESMITH_RETURN_IF_ERROR(PrependsToTexts(tokenizer.spec())
                                 ? AppendWhole(row, tokenizer, &document)
                                 : AppendApart(row, tokenizer, &document));
-  if (tokenizer.eos_id().has_value()) Append({*tokenizer.eos_id()}, true, &document);
+  Prepend(tokenizer.spec().prefix_ids, &document);
+  if (tokenizer.eos_id().has_value()) AppendEnd(*tokenizer.eos_id(), &document);
   return document;
 }
 

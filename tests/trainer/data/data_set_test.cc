@@ -23,7 +23,8 @@ std::shared_ptr<const Tokenizer> LetterTokenizer(bool prepends = false) {
   spec.merges = {{"a", "b"}, {"\u2581", "a"}};
   spec.prefix_ids = {4};
   spec.eos_id = 5;
-  spec.added_tokens = {{.id = 4, .content = "<s>", .special = true}};
+  spec.added_tokens = {{.id = 4, .content = "<s>", .special = true},
+                       {.id = 5, .content = "</s>", .special = true}};
   if (prepends) spec.normalizer = {PrependStep{"\u2581"}, ReplaceStep{{" ", true}, "\u2581"}};
   return std::make_shared<const Tokenizer>(*Tokenizer::Create(spec));
 }
@@ -76,6 +77,16 @@ TEST_F(DataSetTest, OnlyTheCompletionAndTheEndAreLearned) {
 }
 
 // Tokenized by itself the completion would begin with another space.
+// As in texts that a chat template has written.
+TEST_F(DataSetTest, FirstAndLastTokensThatARowBringsAreNotDoubled) {
+  const auto whole = Open("{\"text\": \"<s>abc</s>\"}");
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_THAT(whole->documents->Read(0)->tokens, ElementsAre(4, 3, 2, 5));
+  const auto apart = Open(R"({"prompt": "<s>a", "completion": "b</s>"})");
+  EXPECT_THAT(apart->documents->Read(0)->tokens, ElementsAre(4, 0, 1, 5));
+  EXPECT_THAT(apart->documents->Read(0)->loss_mask, ElementsAre(0, 0, 1, 1));
+}
+
 TEST_F(DataSetTest, ATokenizerThatPrependsASpaceSeesOneText) {
   const RowTokenizer with{.tokenizer = LetterTokenizer(true), .chat_template = std::nullopt};
   const auto document =
