@@ -28,6 +28,12 @@ uint64_t DigestOf(const Document& document) {
   return digest;
 }
 
+// Whether a row is to blame, and not the file that it could not be read from.
+bool IsOfTheRow(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsUnimplemented(status) ||
+         absl::IsResourceExhausted(status);
+}
+
 // Rows of a file and what became of each.
 class RowIndex {
  public:
@@ -68,6 +74,7 @@ class RowIndex {
       threads.emplace_back([this] { Work(); });
     Work();
     for (std::thread& thread : threads) thread.join();
+    TUNESMITH_RETURN_IF_ERROR(read_failure_);
     if (first_bad_line_ < file_.line_count() && !skips_bad_rows_) return first_failure_;
     return Compact();
   }
@@ -124,6 +131,7 @@ class RowIndex {
     }
     size.token_count = -1;
     const absl::MutexLock lock(&mutex_);
+    if (!document.ok() && !IsOfTheRow(document.status())) read_failure_ = document.status();
     if (line >= first_bad_line_) return;
     first_bad_line_ = line;
     first_failure_ = document.ok()
@@ -160,6 +168,7 @@ class RowIndex {
   absl::Mutex mutex_;
   int64_t first_bad_line_ = INT64_MAX;
   absl::Status first_failure_;
+  absl::Status read_failure_;  // which skips_bad_rows_ does not skip
 };
 
 class FileSource : public DocumentSource {
