@@ -35,7 +35,9 @@ absl::Status MakeSecret(const std::string& path) {
   if (access(path.c_str(), F_OK) == 0) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(const std::string secret, RandomHex());
   const std::string draft = StrCat(path, ".", getpid());
+  unlink(draft.c_str());  // of a process that had this number and was killed
   const Descriptor file(open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (file.get() < 0) return absl::ErrnoToStatus(errno, StrCat("cannot create ", draft));
   const bool written =
       write(file.get(), secret.data(), secret.size()) == static_cast<ssize_t>(secret.size()) &&
       fsync(file.get()) == 0 && link(draft.c_str(), path.c_str()) == 0;

@@ -311,6 +311,13 @@ TEST(RankSecretTest, RankZeroMakesItAndTheOthersWait) {
   EXPECT_THAT(ShareRankSecret(path, 1, milliseconds(0)).status().ToString(),
               HasSubstr("holds no secret of ranks"));
   unlink(path.c_str());
+  const std::string draft = StrCat(path, ".", getpid());
+  ASSERT_TRUE(WriteFileAtomically(draft, "of a process that was killed").ok());
+  EXPECT_EQ(ShareRankSecret(path, 0, milliseconds(0))->size(), 64u);
+  EXPECT_NE(access(draft.c_str(), F_OK), 0);
+  EXPECT_THAT(ShareRankSecret("/absent/rank-secret", 0, milliseconds(0)).status().ToString(),
+              HasSubstr("No such file"));
+  unlink(path.c_str());
   EXPECT_THAT(ShareRankSecret(path, 1, milliseconds(50)).status().ToString(),
               HasSubstr("rank 1 has waited 0.05 s for "));
 }
