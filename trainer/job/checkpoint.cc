@@ -28,6 +28,7 @@ namespace fs = std::filesystem;
 
 constexpr char kTensorFile[] = "state.safetensors";
 constexpr char kStateFile[] = "state.json";
+constexpr char kDoubleQuantization[] = "double_quantization";
 
 // The semantic axes that a checkpoint's tensors depend on.
 std::string SemanticsOf(const planner::Program& program) {
@@ -39,6 +40,19 @@ std::string SemanticsOf(const planner::Program& program) {
                         .optimizer_state = mix.optimizer_state,
                         .accumulation_dtype = mix.accumulation_dtype};
   return planner::FormatMix(semantic);
+}
+
+// Apart from the semantic axes, in which earlier versions did not write it: they say nothing of it.
+absl::Status CheckQuantization(const nlohmann::json& state, const planner::Program& program,
+                               const std::string& path) {
+  const planner::Mix& mix = program.inputs.mix;
+  const bool is_double = mix.double_quantization;
+  TUNESMITH_ASSIGN_OR_RETURN(const bool saved,
+                             JsonFieldOr<bool>(state, kDoubleQuantization, is_double, path));
+  if (mix.method != planner::Method::kQlora || saved == is_double) return absl::OkStatus();
+  return absl::FailedPreconditionError(StrCat(
+      "checkpoint ", path, " was saved ", saved ? "with" : "without",
+      " double quantization of the base, the plan is ", is_double ? "with" : "without", " it"));
 }
 
 // The file of a rank's pieces; of one rank alone, of all tensors.
@@ -214,6 +228,7 @@ absl::StatusOr<std::string> SaveCheckpoint(const std::string& run_directory, Ses
     nlohmann::json json = ToJson(state);
     json["rank_count"] = rank_count;
     json["semantics"] = SemanticsOf(session.program());
+    json[kDoubleQuantization] = session.program().inputs.mix.double_quantization;
     status = WriteFileAtomically(StrCat(temporary, "/", kStateFile), json.dump(2) + "\n");
     if (status.ok()) status = FinishCheckpoint(run_directory, state.step);
   }
@@ -241,6 +256,7 @@ absl::StatusOr<CheckpointState> LoadCheckpoint(const std::string& run_directory,
   TUNESMITH_ASSIGN_OR_RETURN(CheckpointState state, CheckpointStateFromJson(json, state_path));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string semantics,
                              JsonField<std::string>(json, "semantics", state_path));
+  TUNESMITH_RETURN_IF_ERROR(CheckQuantization(json, session.program(), path));
   if (semantics != SemanticsOf(session.program())) {
     return absl::FailedPreconditionError(StrCat("checkpoint ", path, " was saved with '", semantics,
                                                 "', the plan has '", SemanticsOf(session.program()),

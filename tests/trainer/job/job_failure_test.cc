@@ -158,6 +158,19 @@ TEST(JobFailureTest, ACheckpointOfAnotherMethodIsRefused) {
   ExpectFailure(run, "was saved with 'method=lora:r4");
 }
 
+TEST(JobFailureTest, ACheckpointOnABaseThatWasQuantizedOtherwiseIsRefused) {
+  JobFiles files(kQloraMix);
+  const std::string run = files.WriteRun();
+  const std::atomic<bool> stops{true};
+  ASSERT_EQ(RunJob(run, stops).state(), v1::JOB_STATE_CANCELLED);
+  planner::Mix single = files.mix();
+  single.double_quantization = false;
+  auto plan = convert::ReadPlanFile(run + "/plan.json");
+  plan->prediction = *planner::Estimate(files.question(), single);
+  ASSERT_TRUE(convert::WritePlanFile(run + "/plan.json", *plan).ok());
+  ExpectFailure(run, "was saved with double quantization of the base, the plan is without it");
+}
+
 TEST(JobFailureTest, ADamagedCheckpointIsNamed) {
   JobFiles files;
   const std::string run = files.WriteRun();
