@@ -113,8 +113,8 @@ class JobRunner {
     return absl::FailedPreconditionError(
         StrCat("the documents of ", setup_.spec.dataset_path(),
                " are not those that the checkpoint of step ", state_.step,
-               " was trained on: the file, the tokenizer or the chat template has changed "
-               "since; put back what was, or start a new job"));
+               " was trained on: the file, the tokenizer, the chat template or its date, which is "
+               "the time of job.json, has changed since; put back what was, or start a new job"));
   }
 
   absl::Status TakeStep() {
@@ -150,7 +150,7 @@ class JobRunner {
   }
 
   std::string RowsOfStep(const std::vector<Batch>& batches) const {
-    return RowsOf(batches, setup_.spec.dataset_path());
+    return RowsOf(batches, setup_.spec.dataset_path(), ranks_.share());
   }
 
   absl::Status CheckSpike(double loss, const std::vector<Batch>& batches) {

@@ -15,7 +15,8 @@ constexpr size_t kNamedRows = 12;
 
 }  // namespace
 
-std::string RowsOf(absl::Span<const Batch> micro_batches, const std::string& dataset_path) {
+std::string RowsOf(absl::Span<const Batch> micro_batches, const std::string& dataset_path,
+                   const RankShare& share) {
   std::vector<int64_t> rows;
   for (const Batch& batch : micro_batches)
     rows.insert(rows.end(), batch.documents.begin(), batch.documents.end());
@@ -24,7 +25,8 @@ std::string RowsOf(absl::Span<const Batch> micro_batches, const std::string& dat
     text += StrCat(i == 0 ? "" : ", ", rows[i]);
   if (rows.size() > kNamedRows) text += StrCat(" and ", rows.size() - kNamedRows, " more");
   return StrCat(rows.size() == 1 ? "line " : "lines ", text, " of ",
-                std::filesystem::path(dataset_path).filename().string());
+                std::filesystem::path(dataset_path).filename().string(),
+                share.size > 1 ? StrCat(", the share of rank ", share.rank) : "");
 }
 
 absl::Status StepFailure(const absl::Status& status, int64_t step, const std::string& rows) {
