@@ -55,13 +55,10 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Resume());
     if (ranks_.is_first())
       TUNESMITH_RETURN_IF_ERROR(PrepareOutput(Output(), setup_.spec.model_path()));
-    if (state_.step == 0) {
-      TUNESMITH_ASSIGN_OR_RETURN(state_.held_out_loss_before, EvaluateHeldOut());
-      TUNESMITH_RETURN_IF_ERROR(Sample());
-    }
+    TUNESMITH_RETURN_IF_ERROR(BeforeSteps());
     while (state_.step < step_count_ && !OutOfPatience()) {
-      TUNESMITH_ASSIGN_OR_RETURN(const bool stops, ranks_.Any(stop_));
-      if (stops) return Interrupt();
+      TUNESMITH_RETURN_IF_ERROR(LookWhetherToStop());
+      if (is_stopping_) return Interrupt();
       TUNESMITH_RETURN_IF_ERROR(TakeStep());
       TUNESMITH_RETURN_IF_ERROR(BetweenSteps());
     }
@@ -191,6 +188,21 @@ class JobRunner {
     return reporter_.Beat(state_.step);
   }
 
+  // The ranks stop together, or not at all.
+  absl::Status LookWhetherToStop() {
+    if (!is_stopping_) {
+      TUNESMITH_ASSIGN_OR_RETURN(is_stopping_, ranks_.Any(stop_));
+    }
+    return absl::OkStatus();
+  }
+
+  // An attempt that was stopped while it evaluated has left that to the next.
+  absl::Status BeforeSteps() {
+    if (state_.step > 0) return BetweenSteps();
+    TUNESMITH_ASSIGN_OR_RETURN(state_.held_out_loss_before, EvaluateHeldOut());
+    return is_stopping_ ? absl::OkStatus() : Sample();
+  }
+
   // Checkpoints and evaluations that fall due after a step, but for the last.
   absl::Status BetweenSteps() {
     if (state_.step == step_count_) return absl::OkStatus();
@@ -236,7 +248,7 @@ class JobRunner {
     return reporter_.Report(event);
   }
 
-  // Mean loss over the held-out data; none where there is none.
+  // Mean loss over the held-out data; none where there is none, and where the job is to stop: then nothing is recorded, and it has to be done again.
   absl::StatusOr<std::optional<double>> EvaluateHeldOut() {
     if (!setup_.data.evaluation.has_value()) return std::optional<double>();
     const auto& last = state_.history.last();
@@ -245,6 +257,8 @@ class JobRunner {
     loader.StartEpoch(0);
     EvaluationResult result;
     for (;;) {
+      TUNESMITH_RETURN_IF_ERROR(LookWhetherToStop());
+      if (is_stopping_) return std::optional<double>();
       TUNESMITH_ASSIGN_OR_RETURN(const Batch batch,
                                  loader.NextBatchOfEpoch(mix().micro_batch, ranks_.share()));
       if (batch.row_count == 0) break;
@@ -294,6 +308,7 @@ class JobRunner {
 
   absl::StatusOr<v1::JobExit> Finish() {
     TUNESMITH_ASSIGN_OR_RETURN(std::optional<double> loss_after, EvaluateHeldOut());
+    if (is_stopping_) return Interrupt();
     TUNESMITH_RETURN_IF_ERROR(Save());
     CheckpointState written = state_;
     if (const int64_t step = KeptBest().value_or(state_.step); step != state_.step) {
@@ -375,6 +390,7 @@ class JobRunner {
   const std::atomic<bool>& stop_;
   CheckpointState state_;
   std::optional<CheckpointState> saved_;  // what the newest checkpoint holds
+  bool is_stopping_ = false;
   int64_t step_count_ = 0;
   std::vector<double> step_seconds_;
 };

@@ -126,6 +126,49 @@ TEST(ResumeTest, ACheckpointOfAnEarlierVersionGoesOn) {
   EXPECT_TRUE(exit.summary().has_held_out_loss_after());
 }
 
+int64_t CountEvaluations(const std::string& run, int64_t step) {
+  int64_t count = 0;
+  for (const v1::Event& event : ReadEvents(run))
+    count += event.has_evaluation() && event.evaluation().step() == step;
+  return count;
+}
+
+// A held-out set may take longer than there is time between the wish to stop and the end.
+TEST(ResumeTest, AnEvaluationStopsAndIsDoneByTheNextAttempt) {
+  JobFiles files;
+  ASSERT_TRUE(WriteFileAtomically(files.File("held_out.jsonl"), SmallData(3000)).ok());
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  const std::string run = files.WriteRun();
+  std::atomic<bool> stop{false};
+  std::thread watcher([&] {
+    const std::string heartbeat = convert::InDirectory(run, convert::kHeartbeatFile);
+    while (!std::filesystem::exists(heartbeat)) std::this_thread::yield();
+    stop = true;
+  });
+  const v1::JobExit exit = RunJob(run, stop);
+  watcher.join();
+  ASSERT_EQ(exit.state(), v1::JOB_STATE_CANCELLED) << exit.reason();
+  EXPECT_EQ(exit.last_step(), 0);
+  EXPECT_EQ(CountEvaluations(run, 0), 0);
+  ASSERT_TRUE(WriteFileAtomically(files.File("held_out.jsonl"), SmallData(30)).ok());
+  ASSERT_EQ(RunOnce(run).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(CountEvaluations(run, 0), 1);
+}
+
+// What an attempt that was stopped while it evaluated leaves: a checkpoint of a step whose evaluation is due.
+TEST(ResumeTest, AnEvaluationThatIsDueIsMadeUpFor) {
+  JobFiles files;
+  files.spec().set_evaluation_path(files.File("held_out.jsonl"));
+  files.spec().mutable_training()->set_step_count(100);
+  files.spec().set_checkpoint_every_step_count(1);
+  const std::string run = files.WriteRun();
+  ASSERT_EQ(RunBeyond(run, 1).state(), v1::JOB_STATE_CANCELLED);
+  const int64_t step = NewestStep(run);
+  files.spec().set_evaluate_every_step_count(step);
+  ASSERT_EQ(RunOnce(files.WriteRun()).state(), v1::JOB_STATE_SUCCEEDED);
+  EXPECT_EQ(CountEvaluations(run, step), 1);
+}
+
 void ExpectSameLosses(const v1::Finished& one, const v1::Finished& other) {
   EXPECT_TRUE(one.has_held_out_loss_before());
   EXPECT_EQ(one.held_out_loss_before(), other.held_out_loss_before());
