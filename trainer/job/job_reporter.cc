@@ -11,6 +11,8 @@ namespace tunesmith::trainer {
 
 using google::protobuf::util::TimeUtil;
 
+constexpr std::chrono::seconds kBetweenBeats{1};
+
 absl::StatusOr<std::unique_ptr<JobReporter>> JobReporter::Open(const std::string& run_directory) {
   TUNESMITH_ASSIGN_OR_RETURN(auto events, convert::EventWriter::Open(run_directory));
   TUNESMITH_ASSIGN_OR_RETURN(auto curves, TensorBoardWriter::Open(run_directory));
@@ -37,6 +39,10 @@ absl::Status JobReporter::Log(v1::LogSeverity severity, const std::string& text)
 
 absl::Status JobReporter::Beat(int64_t step) {
   if (events_ == nullptr) return absl::OkStatus();
+  const auto now = std::chrono::steady_clock::now();
+  if (beaten_step_ == step && now - beaten_at_ < kBetweenBeats) return absl::OkStatus();
+  beaten_step_ = step;
+  beaten_at_ = now;
   v1::Heartbeat heartbeat;
   *heartbeat.mutable_time() = TimeUtil::GetCurrentTime();
   heartbeat.set_step(step);

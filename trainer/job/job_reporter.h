@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -22,7 +24,7 @@ class JobReporter {
 
   absl::Status Report(const v1::Event& event);
   absl::Status Log(v1::LogSeverity severity, const std::string& text);
-  // Rewrites the heartbeat.
+  // Rewrites the heartbeat; of the same step at most once a second, since a file that is replaced costs two syncs.
   absl::Status Beat(int64_t step);
 
   const std::string& run_directory() const { return run_directory_; }
@@ -37,6 +39,8 @@ class JobReporter {
   std::string run_directory_;
   std::unique_ptr<convert::EventWriter> events_;  // null: silent
   std::unique_ptr<TensorBoardWriter> curves_;
+  std::optional<int64_t> beaten_step_;  // none: not yet
+  std::chrono::steady_clock::time_point beaten_at_;
 };
 
 // Writes exit.json. `attempt` as in TUNESMITH_ATTEMPT, 0 when not given.

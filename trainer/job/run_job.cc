@@ -431,7 +431,9 @@ v1::JobExit RunReported(const Environment& environment, const RankPlace& place,
     const auto silent = JobReporter::Silent(reporter.run_directory());
     return RunRank(rank, *silent, stop, &exit);
   };
-  absl::Status status = reporter.Beat(0);
+  // What attempts before have done is not undone.
+  const auto newest = NewestCheckpoint(reporter.run_directory());
+  absl::Status status = reporter.Beat(newest.ok() ? newest->value_or(0) : 0);
   if (status.ok()) status = RunRanks(environment, place, reporter.run_directory(), run);
   const bool is_told = exit.state() != v1::JOB_STATE_UNSPECIFIED;
   return status.ok() || (is_told && exit.state() == v1::JOB_STATE_FAILED) ? exit

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/json.h"
+#include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "tests/trainer/job/job_files.h"
 #include "trainer/job/run_job.h"
@@ -167,6 +168,21 @@ TEST(ResumeTest, AnEvaluationThatIsDueIsMadeUpFor) {
   files.spec().set_evaluate_every_step_count(step);
   ASSERT_EQ(RunOnce(files.WriteRun()).state(), v1::JOB_STATE_SUCCEEDED);
   EXPECT_EQ(CountEvaluations(run, step), 1);
+}
+
+// The heartbeat says how far a job came whose trainer is lost.
+TEST(ResumeTest, TheHeartbeatDoesNotGoBackToTheStart) {
+  JobFiles files;
+  files.spec().mutable_training()->set_step_count(100);
+  files.spec().set_checkpoint_every_step_count(3);
+  const std::string run = files.WriteRun();
+  const int64_t step = RunBeyond(run, 3).last_step();
+  std::filesystem::remove(files.File("train.jsonl"));
+  ASSERT_EQ(RunOnce(run).state(), v1::JOB_STATE_FAILED);
+  v1::Heartbeat heartbeat;
+  ASSERT_TRUE(
+      convert::ReadJsonFile(convert::InDirectory(run, convert::kHeartbeatFile), &heartbeat).ok());
+  EXPECT_EQ(heartbeat.step(), step);
 }
 
 void ExpectSameLosses(const v1::Finished& one, const v1::Finished& other) {
