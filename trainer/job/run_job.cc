@@ -298,6 +298,7 @@ class JobRunner {
 
   absl::StatusOr<v1::JobExit> Interrupt() {
     TUNESMITH_RETURN_IF_ERROR(Save());
+    TUNESMITH_RETURN_IF_ERROR(ranks_.Meet());
     v1::JobExit exit;
     exit.set_state(v1::JOB_STATE_CANCELLED);
     exit.set_reason(StrCat("interrupted after step ", state_.step, " of ", step_count_,
@@ -318,6 +319,8 @@ class JobRunner {
     TUNESMITH_RETURN_IF_ERROR(Sample());
     TUNESMITH_RETURN_IF_ERROR(
         SaveResult(*setup_.session, setup_.base_checksum, setup_.spec.model_path(), Output()));
+    // Until here others may read of this rank. What follows, the first does alone, and nobody waits for it: a merge may take longer than ranks are waited for.
+    TUNESMITH_RETURN_IF_ERROR(ranks_.Meet());
     if (ranks_.is_first())
       TUNESMITH_RETURN_IF_ERROR(
           CompleteOutput(CardOf(written, loss_after), setup_.chat_template, Output()));
@@ -412,10 +415,7 @@ absl::Status RunRank(const JobRank& rank, JobReporter& reporter, const std::atom
                              SetUpRank(rank.inputs, rank.comm, rank.thread_count, rank.local_rank));
   RankGroup ranks(rank.comm, setup.plan.prediction.mix.sequence_parallel);
   JobRunner runner(std::move(setup), ranks, reporter, stop);
-  absl::StatusOr<v1::JobExit> result = runner.Run();
-  if (result.ok()) {
-    if (const absl::Status met = ranks.Meet(); !met.ok()) result = met;
-  }
+  const absl::StatusOr<v1::JobExit> result = runner.Run();
   // Here, where what others may still read of this rank is alive.
   if (!result.ok() && rank.comm != nullptr)
     rank.comm->Abort(std::string(result.status().message()));
