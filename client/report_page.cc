@@ -129,7 +129,9 @@ std::string Front(const ReportInput& input) {
 }
 
 std::string Ratio(double measured, double predicted) {
-  return predicted > 0 ? absl::StrFormat("%+.1f %%", 100 * (measured / predicted - 1)) : "-";
+  return measured > 0 && predicted > 0
+             ? absl::StrFormat("%+.1f %%", 100 * (measured / predicted - 1))
+             : "-";
 }
 
 std::string Measured(const v1::Job& job) {

@@ -105,6 +105,19 @@ std::string ProgressText(const v1::Job& job) {
   return StrCat(job.progress().step(), "/", job.progress().step_count());
 }
 
+// The loss before training is not known of jobs that an earlier version began.
+std::string HeldOutLosses(const v1::Finished& summary) {
+  const std::string after = absl::StrFormat("%.4f after", summary.held_out_loss_after());
+  if (!summary.has_held_out_loss_before()) return after;
+  return StrCat(absl::StrFormat("%.4f before, ", summary.held_out_loss_before()), after);
+}
+
+// An attempt that goes on after the last step takes none.
+std::string MeasuredStep(const v1::Finished& summary) {
+  if (summary.measured_step_seconds() == 0) return "not measured";
+  return StrCat("measured ", FormatSeconds(summary.measured_step_seconds()));
+}
+
 }  // namespace
 
 std::string Gib(int64_t bytes) {
@@ -202,16 +215,11 @@ std::string ShowJob(const v1::Job& job) {
   table.AddRow({"run directory", job.run_directory()});
   if (job.has_summary()) {
     const v1::Finished& summary = job.summary();
-    if (summary.has_held_out_loss_before()) {
-      table.AddRow({"held-out loss",
-                    absl::StrFormat("%.4f before, %.4f after", summary.held_out_loss_before(),
-                                    summary.held_out_loss_after())});
-    }
+    if (summary.has_held_out_loss_after()) table.AddRow({"held-out loss", HeldOutLosses(summary)});
     table.AddRow({"arena", StrCat("predicted ", FormatBytes(summary.predicted_arena_bytes()),
                                   ", used ", FormatBytes(summary.used_arena_bytes()))});
-    table.AddRow(
-        {"step time", StrCat("predicted ", FormatSeconds(summary.predicted_step_seconds()),
-                             ", measured ", FormatSeconds(summary.measured_step_seconds()))});
+    table.AddRow({"step time", StrCat("predicted ", FormatSeconds(summary.predicted_step_seconds()),
+                                      ", ", MeasuredStep(summary))});
     const bool earlier = summary.output_step() > 0 && summary.output_step() < job.progress().step();
     table.AddRow(
         {"result", StrCat(summary.adapter_dir(),

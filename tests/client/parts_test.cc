@@ -3,6 +3,8 @@
 
 #include "client/exit_codes.h"
 #include "client/question_flags.h"
+#include "client/report_page.h"
+#include "client/show.h"
 #include "client/table.h"
 #include "client/watch_view.h"
 
@@ -60,6 +62,24 @@ TEST(ProgressBarTest, ShowsLossRateAndTimeLeft) {
   EXPECT_THAT(bar, HasSubstr("loss 2.5000"));
   EXPECT_THAT(bar, HasSubstr("1234 tokens/s"));
   EXPECT_THAT(bar, HasSubstr("1 min 30 s left"));
+}
+
+// As a job has it that went on after its last step, from a checkpoint of an earlier version.
+TEST(ShowJobTest, WhatIsNotKnownIsNotANumber) {
+  v1::Job job;
+  v1::Finished& summary = *job.mutable_summary();
+  summary.set_held_out_loss_after(1.5);
+  summary.set_predicted_step_seconds(2);
+  const std::string text = ShowJob(job);
+  EXPECT_THAT(text, HasSubstr("1.5000 after\n"));
+  EXPECT_THAT(text, HasSubstr(", not measured\n"));
+  const std::string page = ReportPage({.inputs = {}, .mix = {}, .answer = {}, .job = job});
+  EXPECT_THAT(page, HasSubstr("Predicted and measured"));
+  EXPECT_THAT(page, ::testing::Not(HasSubstr("-100.0 %")));
+  summary.set_held_out_loss_before(2);
+  summary.set_measured_step_seconds(3);
+  EXPECT_THAT(ShowJob(job), HasSubstr("2.0000 before, 1.5000 after\n"));
+  EXPECT_THAT(ShowJob(job), HasSubstr(", measured 3"));
 }
 
 TEST(ExitCodeTest, TellsCausesApart) {
