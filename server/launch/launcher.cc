@@ -1,6 +1,8 @@
 #include "server/launch/launcher.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "common/file.h"
@@ -10,6 +12,21 @@
 #include "proto/convert/run_directory.h"
 
 namespace tunesmith::server {
+namespace {
+
+// Keeps the time of the first attempt's file, also where another version of the server writes it otherwise: that of job.json is the date that the job's chat template
+// sees, in every attempt.
+absl::Status WriteKeepingTime(const std::string& path, const google::protobuf::Message& message) {
+  const absl::StatusOr<std::string> written = ReadFile(path);
+  if (written.ok() && *written == convert::ToJson(message)) return absl::OkStatus();
+  std::error_code absent, ignored;
+  const auto time = std::filesystem::last_write_time(path, absent);
+  TUNESMITH_RETURN_IF_ERROR(convert::WriteJsonFile(path, message));
+  if (!absent) std::filesystem::last_write_time(path, time, ignored);
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 using convert::InDirectory;
 
@@ -75,8 +92,8 @@ absl::Status PrepareRunDirectory(const v1::Job& job) {
   const std::string& directory = job.run_directory();
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(InDirectory(directory, convert::kLogDirectory)));
   TUNESMITH_RETURN_IF_ERROR(
-      convert::WriteJsonFile(InDirectory(directory, convert::kPlanFile), job.plan()));
-  return convert::WriteJsonFile(InDirectory(directory, convert::kJobSpecFile), job.spec());
+      WriteKeepingTime(InDirectory(directory, convert::kPlanFile), job.plan()));
+  return WriteKeepingTime(InDirectory(directory, convert::kJobSpecFile), job.spec());
 }
 
 }  // namespace tunesmith::server

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -141,6 +142,21 @@ TEST_P(LauncherTest, StartingTwiceRunsOnce) {
   absl::SleepFor(absl::Milliseconds(300));
   EXPECT_THAT(Starts(), ::testing::ElementsAre("1"));
   EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/double_launch"));
+}
+
+// When job.json was written is the date of the job's chat template.
+TEST_P(LauncherTest, PreparingAgainKeepsTheTimeOfTheFirst) {
+  const std::string path = job_.run_directory() + "/job.json";
+  const auto then = std::filesystem::last_write_time(path) - std::chrono::hours(48);
+  std::filesystem::last_write_time(path, then);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  EXPECT_EQ(std::filesystem::last_write_time(path), then);
+  job_.mutable_spec()->mutable_training()->set_step_count(7);
+  ASSERT_TRUE(PrepareRunDirectory(job_).ok());
+  EXPECT_EQ(std::filesystem::last_write_time(path), then);
+  v1::JobSpec spec;
+  ASSERT_TRUE(convert::ReadJsonFile(path, &spec).ok());
+  EXPECT_EQ(spec.training().step_count(), 7);
 }
 
 TEST_P(LauncherTest, ACancelledAttemptSavesAndEnds) {
