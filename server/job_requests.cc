@@ -35,6 +35,14 @@ void CheckExists(std::string_view field, const std::string& path, Violations& vi
   violations.Add(field, StrCat("is \"", path, "\", which does not exist on the server's host"));
 }
 
+void CheckApart(const v1::JobSpec& spec, Violations& violations) {
+  std::error_code error;
+  if (std::filesystem::equivalent(spec.output_dir(), spec.model_path(), error))
+    violations.Add("spec.output_dir", StrCat("is \"", spec.output_dir(),
+                                             "\", the model itself, which the result would "
+                                             "overwrite; name another directory"));
+}
+
 absl::Status RefusedBecause(const std::string& reason, const std::string& message) {
   return WithReason(absl::FailedPreconditionError(message), reason);
 }
@@ -100,6 +108,7 @@ void CheckPaths(const PathRoots& roots, v1::JobSpec& spec, Violations& violation
   CheckExists("spec.dataset_path", spec.dataset_path(), violations);
   CheckExists("spec.evaluation_path", spec.evaluation_path(), violations);
   CheckExists("spec.chat_template_path", spec.chat_template_path(), violations);
+  CheckApart(spec, violations);
 }
 
 // FNV-1a: page tokens guard against mistakes, not against attacks.

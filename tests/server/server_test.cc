@@ -311,6 +311,17 @@ TEST_F(ServerTest, CreateJobNamesEveryFieldThatIsWrong) {
   EXPECT_TRUE(urls.contains(convert::kErrorInfoUrl));
 }
 
+TEST_F(ServerTest, CreateJobRefusesToOverwriteTheModel) {
+  ServerProcess server(DataDirectory());
+  v1::CreateJobRequest request = TestJob(scratch_, 1);
+  request.mutable_spec()->set_output_dir(request.spec().model_path() + "/.");
+  grpc::ClientContext context;
+  v1::CreateJobResponse response;
+  const grpc::Status status = server.jobs().CreateJob(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), ::testing::HasSubstr("spec.output_dir"));
+}
+
 TEST_F(ServerTest, CreateJobRefusesWhatTheTrainerCannotRun) {
   ServerProcess server(DataDirectory());
   v1::CreateJobRequest request = TestJob(scratch_, 1);
