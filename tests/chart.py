@@ -21,11 +21,11 @@ def from_yaml(text):
     return json.loads(read.stdout)
 
 
-def rendered(*values, template=None):
-    """The manifests that helm makes with these values, of all templates or of one, and what it says where it refuses."""
-    command = [str(HELM), "template", "tunesmith", str(CHART), "--namespace", "team-a"]
+def rendered(*values, template=None, file=""):
+    """The manifests that helm makes with these values, added to those of a file's text, of all templates or of one, and what it says where it refuses."""
+    command = [str(HELM), "template", "tunesmith", str(CHART), "--namespace", "team-a", "--values", "-"]
     for value in values:
         command += ["--set", value]
     command += ["--show-only", template] if template else []
-    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
+    made = subprocess.run(command, input=file, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, text=True)
     return (from_yaml(made.stdout), "") if made.returncode == 0 else ([], made.stderr)

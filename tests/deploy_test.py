@@ -69,7 +69,7 @@ def unknown_settings(text, flags):
 # Every value that a chart's user may change, in some release; and what is not taken.
 RELEASES = (
     [],
-    ["image.repository=here/tunesmith", "image.tag=2", "image.pullPolicy=Always", "image.pullSecrets={registry}"],
+    ["image.repository=here/tunesmith", "image.tag=v2", "image.pullPolicy=Always", "image.pullSecrets={registry}"],
     ["service.type=LoadBalancer", "service.annotations.a/b=c", "podAnnotations.c=d", "resources.limits.memory=4Gi", "resources.requests.cpu=500m", "resources.requests.memory=1Gi"],
     ["settings.kubernetes-queue=team-a", "settings.keep-days=30", "tls.clientAuthority=true", "tls.secretName=own", "access.secretName=own", "user=1000"],
     ["serviceMonitor.enabled=true", "serviceMonitor.interval=10s", "serviceMonitor.labels.release=prometheus", "networkPolicy.enabled=false"],
@@ -77,7 +77,7 @@ RELEASES = (
     ["database.storageClass=fast", "jobs.storageClass=nfs", "shared.storageClass=nfs", "database.size=20Gi", "jobs.size=2Ti", "shared.size=3Ti"],
 )
 EXISTING = ["database.existing=one", "jobs.existing=two", "shared.existing=three"]
-REFUSED = ("image.tagg=1", "user=0", "jobs.size=many", "service.type=None", "settings.Keep_Days=1", "replicas=2", "serviceMonitor.interval=soon")
+REFUSED = ("image.tagg=1", "image.tag=2", "user=0", "jobs.size=many", "service.type=None", "settings.Keep_Days=1", "replicas=2", "serviceMonitor.interval=soon")
 
 
 def values_of(tree, above=""):
@@ -103,6 +103,9 @@ def chart_problems(flags):
         found += [f"{values}: {line}" for line in [refusal] * bool(refusal) + cluster_problems(items, flags)]
     found += [f"{value} is taken" for value in REFUSED if not chart.rendered(value)[1]]
     found += [f"no release changes {path}" for path in untried_values()]
+    # Of a file of values, Helm takes numbers for floating-point ones.
+    items, refusal = chart.rendered(file="user: 1000680000")
+    found += [f"a file of values: {line}" for line in [refusal] * bool(refusal) + cluster_problems(items, flags)]
     # Claims that are there already are used, and not made.
     items, _ = chart.rendered(*EXISTING)
     volumes = next(item for item in items if item["kind"] == "Deployment")["spec"]["template"]["spec"]["volumes"]
@@ -132,8 +135,9 @@ def check():
     rules = (ROOT / "deploy/prometheus/tunesmith.rules.yml").read_text()
     for name, text in (("deploy/grafana", expressions), ("deploy/prometheus", rules)):
         problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
-    settings = (ROOT / "deploy/systemd/tunesmithd.yaml").read_text()
-    problems += [f"deploy/systemd: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
+    for folder in ("systemd",):
+        settings = (ROOT / "deploy" / folder / "tunesmithd.yaml").read_text()
+        problems += [f"deploy/{folder}: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
     rights = json.loads((chart.CHART / "rbac.json").read_text())["items"]
     problems += [f"deploy/kubernetes/rbac.json: {problem}" for problem in cluster_problems(rights, known_flags())]
     if not chart.why_absent():

@@ -252,11 +252,11 @@ def check_life(helm):
     assert "still in use" in said, said
     said = helm.run("upgrade", *release, "--set", "jobs.size=lots", fails=True)
     assert "jobs.size" in said, said
-    helm.run("upgrade", *release, "--set", "settings.keep-days=90", "--set", "image.tag=2")
+    helm.run("upgrade", *release, "--set", "settings.keep-days=90", "--set", "image.tag=v2")
     assert "keep-days: 90" in settings(), settings()
     assert pod_settings() != first
     images = {c["image"] for c in Store.objects[("deployments", RELEASE)]["spec"]["template"]["spec"]["containers"]}
-    assert images == {"registry.example/tunesmith:2"}, images
+    assert images == {"registry.example/tunesmith:v2"}, images
     helm.run("rollback", RELEASE, "1")
     assert pod_settings() == first and "keep-days" not in settings()
     said = helm.run("uninstall", RELEASE)

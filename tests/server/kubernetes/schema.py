@@ -146,11 +146,12 @@ KINDS = {
 
 
 # What the chart in deploy/kubernetes has beside jobs (apps/v1, v1, rbac.authorization.k8s.io/v1).
-PROBE = {"httpGet!": {"path!": path, "port!": text}, "periodSeconds": whole(1), "timeoutSeconds": whole(1)}
+PROBE = {"httpGet!": {"path!": path, "port!": text}, "periodSeconds": whole(1), "timeoutSeconds": whole(1), "failureThreshold": whole(1)}
 SERVER_CONTAINER = {
     **CONTAINER,
     "livenessProbe": PROBE,
     "readinessProbe": PROBE,
+    "startupProbe": PROBE,
     "ports": [{"name": name, "containerPort!": whole(1)}],
     "securityContext": {**CONTAINER["securityContext"], "readOnlyRootFilesystem": flag},
     "volumeMounts": [{"name!": name, "mountPath!": path, "subPath": text, "readOnly": flag}],
