@@ -66,6 +66,12 @@ def unknown_settings(text, flags):
     return sorted(key for key in re.findall(r"^([a-z-]+):", text, re.MULTILINE) if key not in flags)
 
 
+def shadowing_variables(dockerfile):
+    """Variables of an image that would win over the settings of whoever starts its server with a --config of their own, as the chart does."""
+    named = set(re.findall(r"\b(TUNESMITHD_[A-Z_]+)=", dockerfile))
+    return sorted(named - {"TUNESMITHD_CONFIG"})
+
+
 # Every value that a chart's user may change, in some release; and what is not taken.
 RELEASES = (
     [],
@@ -135,9 +141,11 @@ def check():
     rules = (ROOT / "deploy/prometheus/tunesmith.rules.yml").read_text()
     for name, text in (("deploy/grafana", expressions), ("deploy/prometheus", rules)):
         problems += [f"{name}: the server has no metric {metric}" for metric in unknown_metrics(text, known)]
-    for folder in ("systemd",):
+    for folder in ("systemd", "container"):
         settings = (ROOT / "deploy" / folder / "tunesmithd.yaml").read_text()
         problems += [f"deploy/{folder}: tunesmithd has no setting {key}" for key in unknown_settings(settings, known_flags())]
+    dockerfile = (ROOT / "deploy/container/Dockerfile").read_text()
+    problems += [f"deploy/container: {name} wins over any --config" for name in shadowing_variables(dockerfile)]
     rights = json.loads((chart.CHART / "rbac.json").read_text())["items"]
     problems += [f"deploy/kubernetes/rbac.json: {problem}" for problem in cluster_problems(rights, known_flags())]
     if not chart.why_absent():
@@ -158,6 +166,7 @@ def self_test():
     board["panels"] = [good, {**good, "targets": []}]
     assert dashboard_problems(board) == ["two panels have one id", "panel 'a' asks nothing"]
     assert unknown_settings("listen: x\nlistn: y\n# c: d\n", {"listen"}) == ["listn"]
+    assert shadowing_variables("ENV A=b \\\n    TUNESMITHD_CONFIG=c \\\n    TUNESMITHD_LISTEN=d\n") == ["TUNESMITHD_LISTEN"]
     assert len(known_metrics()) > 10
     if chart.why_absent():
         print(f"deploy: {chart.why_absent()}, the chart's checker was not looked at")
