@@ -7,6 +7,7 @@
 
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
@@ -289,14 +290,14 @@ absl::Status Supervisor::Ingest(const std::string& name, const std::string& run_
 }
 
 absl::Status Supervisor::KeepHouse() {
-  if (absl::Now() < next_housekeeping_) return absl::OkStatus();
-  next_housekeeping_ = absl::Now() + kHousekeepingInterval;
+  if (SteadyNow() < next_housekeeping_) return absl::OkStatus();
+  next_housekeeping_ = SteadyNow() + kHousekeepingInterval;
   TUNESMITH_RETURN_IF_ERROR(store_.DeleteRequests(absl::Now() - absl::Hours(24) * kRequestIdDays));
   if (retention_.ended_jobs == absl::InfiniteDuration()) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(
       const int64_t count, store_.DeleteEnded(absl::Now() - retention_.ended_jobs, kDeletedAtOnce));
   // There may be more, and jobs are looked at meanwhile.
-  if (count == kDeletedAtOnce) next_housekeeping_ = absl::Now();
+  if (count == kDeletedAtOnce) next_housekeeping_ = SteadyNow();
   return absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "server/attempt_claim.h"
@@ -44,8 +45,8 @@ void Stop(pid_t trainer, RankStarter starter) {
 
 // Kills whatever the attempt has left behind, in whatever group: ranks that mpirun started become children of this process when mpirun ends.
 void KillRemains() {
-  const absl::Time end = absl::Now() + kTimeForRemains;
-  for (std::vector<pid_t> left = ChildrenOf(getpid()); !left.empty() && absl::Now() < end;
+  const absl::Time end = SteadyNow() + kTimeForRemains;
+  for (std::vector<pid_t> left = ChildrenOf(getpid()); !left.empty() && SteadyNow() < end;
        left = ChildrenOf(getpid())) {
     for (const pid_t pid : left) kill(pid, SIGKILL);
     absl::SleepFor(absl::Milliseconds(1));
@@ -59,8 +60,8 @@ class Fence {
   explicit Fence(const ShimOptions& options) : options_(options) {}
 
   bool IsDown() {
-    if (options_.cluster_job.empty() || absl::Now() < next_) return false;
-    next_ = absl::Now() + kFenceCheckInterval;
+    if (options_.cluster_job.empty() || SteadyNow() < next_) return false;
+    next_ = SteadyNow() + kFenceCheckInterval;
     return IsSuperseded(options_);
   }
 
@@ -85,12 +86,12 @@ TrainerEnd WaitForEnd(const ShimOptions& options, pid_t trainer, RankStarter sta
       Stop(trainer, starter);
       end.was_told_to_stop = true;
       end.time_was_nearly_up = nearly_up;
-      kill_at = absl::Now() + options.grace;
+      kill_at = SteadyNow() + options.grace;
     }
     // Somebody wants it to end, not to go on elsewhere.
     if (signal == SIGTERM || signal == SIGINT) end.time_was_nearly_up = false;
     end.was_superseded |= fence.IsDown();
-    if (absl::Now() >= kill_at || end.was_superseded) kill(-trainer, SIGKILL);
+    if (SteadyNow() >= kill_at || end.was_superseded) kill(-trainer, SIGKILL);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "common/private_file.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "server/security/token.h"
 
@@ -52,7 +53,7 @@ absl::Status AccessList::Read() {
 }
 
 void AccessList::Refresh() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now < next_look_) return;
   next_look_ = now + kLookInterval;
   const std::string version = VersionOf(path_);

@@ -22,7 +22,7 @@ class CallCounter {
   explicit CallCounter(const CallLimits& limits) : limits_(limits) {}
 
   // RESOURCE_EXHAUSTED when the caller asks for more than it may, with the limit. Calls that are admitted at the same instant may exceed
-  // calls_at_once by as many.
+  // calls_at_once by as many. `now` is by SteadyNow().
   absl::Status Admit(const std::string& caller, absl::Time now);
 
   void Began(const std::string& caller);

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "absl/time/clock.h"
+#include "common/steady_time.h"
 
 namespace tunesmith::server {
 namespace {
@@ -40,7 +40,7 @@ bool Connections::Admit(int descriptor) {
 }
 
 void Connections::Forget() {
-  const absl::Time now = absl::Now();
+  const absl::Time now = SteadyNow();
   if (now < next_look_) return;
   next_look_ = now + kLookInterval;
   std::erase_if(sockets_, [](const auto& entry) { return SocketOf(entry.first) != entry.second; });

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "absl/strings/str_replace.h"
-#include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 
 namespace tunesmith::server {
@@ -53,13 +53,13 @@ KubernetesJobs::KubernetesJobs(const KubernetesLauncherOptions& options)
 absl::StatusOr<std::optional<KubernetesJob>> KubernetesJobs::Find(const std::string& name,
                                                                   absl::Duration age) {
   TUNESMITH_RETURN_IF_ERROR(lists_.Check());
-  if (absl::Now() - read_ >= age) TUNESMITH_RETURN_IF_ERROR(lists_.Note(Read(), interval_));
+  if (SteadyNow() - read_ >= age) TUNESMITH_RETURN_IF_ERROR(lists_.Note(Read(), interval_));
   const auto found = jobs_.find(name);
   return found == jobs_.end() ? std::nullopt : std::make_optional(found->second);
 }
 
 absl::Status KubernetesJobs::Read() {
-  const absl::Time asked = absl::Now();
+  const absl::Time asked = SteadyNow();
   read_ = absl::InfinitePast();
   const auto list = kubectl_.Get(objects_path_ + Ours());
   // No way of failing to list says something about a job.
