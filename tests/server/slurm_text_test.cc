@@ -178,6 +178,27 @@ TEST(SqueueJsonTest, OtherTextIsAnError) {
   EXPECT_TRUE(ParseSqueueJson(R"({"jobs": [7, {"job_id": 0}, {"job_id": 3}]})")->empty());
 }
 
+// 23.02's form of a wait status.
+TEST(SqueueJsonTest, ReadsAWaitStatusInANumber) {
+  const auto jobs = ParseSqueueJson(
+      R"({"jobs": [{"job_id": 2, "job_state": "FAILED",
+          "exit_code": {"set": true, "infinite": false, "number": 768}},
+         {"job_id": 3, "job_state": "FAILED",
+          "exit_code": {"set": true, "infinite": false, "number": 9}}]})");
+  ASSERT_TRUE(jobs.ok()) << jobs.status();
+  EXPECT_EQ(jobs->at(0).exit_code, 3);
+  EXPECT_EQ(jobs->at(0).signal, 0);
+  EXPECT_EQ(jobs->at(1).exit_code, 0);
+  EXPECT_EQ(jobs->at(1).signal, 9);
+}
+
+TEST(SqueueJsonTest, NamesAreBytes) {
+  const auto jobs = ParseSqueueJson(
+      "{\"jobs\": [{\"job_id\": 2, \"name\": \"caf\xe9\", \"job_state\": \"PENDING\"}]}");
+  ASSERT_TRUE(jobs.ok()) << jobs.status();
+  EXPECT_EQ(jobs->at(0).name, "caf\xef\xbf\xbd");
+}
+
 TEST(SacctTest, ReadsStateExitAndName) {
   const auto jobs = ParseSacct(
       "17|CANCELLED by 1000|0:0|None assigned|tunesmith-a-1\n18|FAILED|9:0|n[0-1]|a|b\n"

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "common/str_cat.h"
+#include "common/utf8.h"
 #include "nlohmann/json.hpp"
 
 namespace tunesmith::server {
@@ -54,8 +55,8 @@ std::vector<std::string> StatesOf(const Json& job) {
 void SetExit(const Json& job, SlurmJob& out) {
   const auto found = job.find("exit_code");
   if (found == job.end()) return;
-  if (found->is_number_integer()) {  // a wait status
-    const int status = static_cast<int>(found->get<int64_t>() & 0xffff);
+  if (const auto wait_status = NumberOf(*found)) {
+    const int status = static_cast<int>(*wait_status & 0xffff);
     out.exit_code = WEXITSTATUS(status);
     out.signal = WTERMSIG(status);
     return;
@@ -100,7 +101,8 @@ std::string FirstWord(absl::string_view text) {
 }  // namespace
 
 absl::StatusOr<std::vector<SlurmJob>> ParseSqueueJson(const std::string& text) {
-  const Json document = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  // Names, comments and reasons of jobs are bytes to Slurm.
+  const Json document = Json::parse(ReplaceInvalidUtf8(text), nullptr, /*allow_exceptions=*/false);
   const auto jobs = document.is_object() ? document.find("jobs") : document.end();
   if (!document.is_object() || jobs == document.end() || !jobs->is_array()) {
     return absl::InvalidArgumentError(

@@ -26,7 +26,7 @@ struct SlurmJob {
 
 // The output of `squeue --json`. Slurm 22.05 has plain numbers, a state as text and a wait status;
 // 23.11 and later have {"set", "infinite", "number"}, a list of states and a composed exit code;
-// versions between mix them, so each field is read in either form. INVALID_ARGUMENT: no such output.
+// versions between mix them (23.02 has a wait status in such a number), so each field is read in either form. INVALID_ARGUMENT: no such output.
 absl::StatusOr<std::vector<SlurmJob>> ParseSqueueJson(const std::string& text);
 
 // The words for sacct that ParseSacct reads, besides the selection of jobs.
