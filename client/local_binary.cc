@@ -49,7 +49,7 @@ absl::StatusOr<std::string> RunBinary(const std::string& name,
   const auto result = RunCommand({.arguments = CommandLine(name, arguments),
                                   .input = {},
                                   .directory = {},
-                                  .hidden_prefix = {},
+                                  .hidden_prefixes = {},
                                   .timeout = absl::InfiniteDuration(),
                                   .shares_errors = true});
   if (!result.ok()) return WithCure(result.status());

@@ -70,11 +70,12 @@ absl::StatusOr<pid_t> StartChild(const ChildOptions& options) {
 }
 
 std::vector<std::string> EnvironmentFor(const std::vector<std::string>& added,
-                                        std::string_view hidden_prefix) {
+                                        const std::vector<std::string>& hidden_prefixes) {
   std::vector<std::string> environment = added;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
-    bool left_out = !hidden_prefix.empty() && variable.starts_with(hidden_prefix);
+    bool left_out = false;
+    for (const std::string& prefix : hidden_prefixes) left_out |= variable.starts_with(prefix);
     for (const std::string& assignment : added)
       left_out |= VariableName(assignment) == VariableName(variable);
     if (!left_out) environment.emplace_back(variable);

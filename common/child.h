@@ -27,10 +27,10 @@ struct ChildOptions {
 // NOT_FOUND or PERMISSION_DENIED name the binary that cannot be run. Thread-safe.
 absl::StatusOr<pid_t> StartChild(const ChildOptions& options);
 
-// This process's environment without the variables that begin with `hidden_prefix` (empty: all are kept), and
+// This process's environment without the variables that begin with one of `hidden_prefixes`, and
 // with `added` ("NAME=value"), which replace those of equal names.
 std::vector<std::string> EnvironmentFor(const std::vector<std::string>& added,
-                                        std::string_view hidden_prefix = "");
+                                        const std::vector<std::string>& hidden_prefixes = {});
 
 // `strings` as exec takes them; they outlive it.
 std::vector<char*> PointersTo(const std::vector<std::string>& strings);

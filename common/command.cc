@@ -85,7 +85,7 @@ absl::StatusOr<CommandResult> RunCommand(const CommandOptions& options) {
   // In a group of its own, what it started can be killed with it.
   TUNESMITH_ASSIGN_OR_RETURN(
       const pid_t pid, StartChild({.arguments = options.arguments,
-                                   .environment = EnvironmentFor({}, options.hidden_prefix),
+                                   .environment = EnvironmentFor({}, options.hidden_prefixes),
                                    .directory = options.directory,
                                    .input = input.reading.get(),
                                    .output = output.writing.get(),

@@ -13,8 +13,8 @@ struct CommandOptions {
   std::vector<std::string> arguments;  // the first is found on PATH, unless it has a slash
   std::string input;                   // what it reads from stdin, at most 64 KiB
   std::string directory;               // where it runs; empty: where this process does
-  std::string
-      hidden_prefix;  // variables of this process that begin so are kept from it; empty: none
+  std::vector<std::string>
+      hidden_prefixes;  // variables of this process that begin so are kept from it
   // One that takes longer is killed, with what it has started. Infinite: it is waited for, and what a terminal
   // sends to this process (Ctrl-C) reaches it too.
   absl::Duration timeout = absl::Seconds(20);

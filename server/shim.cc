@@ -88,7 +88,7 @@ void QueueAgain(const ShimOptions& options) {
   const auto done = RunCommand({.arguments = options.requeue_command,
                                 .input = {},
                                 .directory = {},
-                                .hidden_prefix = {},
+                                .hidden_prefixes = {},
                                 .timeout = kRequeueTimeout});
   if (done.ok() && done->status == 0) return;
   // The server queues it again instead, as a new job of the cluster.

@@ -42,7 +42,7 @@ TEST(CommandTest, TakesMoreThanAPipeHolds) {
 TEST(CommandTest, KeepsVariablesFromIt) {
   setenv("SBATCH_PARTITION", "x", 1);
   CommandOptions options{.arguments = {}};
-  options.hidden_prefix = "SBATCH_";
+  options.hidden_prefixes = {"SQUEUE_", "SBATCH_"};
   EXPECT_EQ(Shell("echo [$SBATCH_PARTITION]", options)->output, "[]\n");
   EXPECT_EQ(Shell("echo [$SBATCH_PARTITION]")->output, "[x]\n");
   unsetenv("SBATCH_PARTITION");

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "absl/time/clock.h"
 #include "tests/server/stand_in_commands.h"
 
@@ -64,6 +66,43 @@ TEST_F(SlurmQueueTest, WithoutAccountingAControllerThatIsSilentHasNotForgotten) 
   const auto found = queue_.FindEnded(1);
   ASSERT_TRUE(found.ok()) << found.status();
   EXPECT_FALSE(found->has_value());
+}
+
+// Accounting goes on to say that a job runs that slurmctld has forgotten.
+TEST_F(SlurmQueueTest, ARecordThatHasNotEndedIsNoEnd) {
+  commands_.Say("scontrol", "echo 'JobCompType = jobcomp/none'");
+  for (const char* state : {"RUNNING", "PENDING", "SUSPENDED"}) {
+    commands_.Say("sacct", std::string("echo '17|") + state + "|0:0|n0|tunesmith-uid-1'");
+    const auto found = queue_.FindEnded(17);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_FALSE(found->has_value()) << state;
+  }
+  commands_.Say("sacct", "echo '17|FAILED|3:0|n0|tunesmith-uid-1'");
+  EXPECT_EQ((*queue_.FindEnded(17))->exit_code, 3);
+}
+
+TEST_F(SlurmQueueTest, VariablesOfTheServerChangeNoCommand) {
+  for (const char* name : {"SQUEUE_USERS", "SLURM_CLUSTERS"}) {
+    commands_.Say("squeue", std::string("test -z \"$") + name + "\" && " + kEmptyQueue);
+    setenv(name, "x", 1);
+    const auto found = SlurmQueue(kInterval, kTimeout).Find(1, absl::ZeroDuration());
+    unsetenv(name);
+    EXPECT_TRUE(found.ok()) << name << ": " << found.status();
+  }
+}
+
+TEST(SlurmStatusTest, WhatMayPassIsUnavailable) {
+  for (const char* errors :
+       {"sbatch: error: Unable to contact slurm controller (connect failure)",
+        "squeue: fatal: Could not establish a configuration source",
+        "sinfo: error: fetch_config: DNS SRV lookup failed\nsinfo: error: failed to fetch config",
+        "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error: Unknown host",
+        "squeue: error: get_addr_info: getaddrinfo() failed: Name or service not known"}) {
+    EXPECT_TRUE(absl::IsUnavailable(StatusOf("x", {.status = 1, .output = {}, .errors = errors})))
+        << errors;
+  }
+  EXPECT_TRUE(absl::IsFailedPrecondition(StatusOf(
+      "x", {.status = 1, .output = {}, .errors = "sbatch: error: invalid partition specified"})));
 }
 
 }  // namespace

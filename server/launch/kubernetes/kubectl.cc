@@ -60,7 +60,7 @@ absl::StatusOr<std::string> Kubectl::Run(std::string_view verb, const std::strin
   auto result = RunCommand({.arguments = std::move(words),
                             .input = input,
                             .directory = {},
-                            .hidden_prefix = {},
+                            .hidden_prefixes = {},
                             .timeout = timeout_});
   if (absl::IsNotFound(result.status())) {
     return absl::FailedPreconditionError(

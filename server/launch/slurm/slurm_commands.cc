@@ -5,9 +5,9 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "server/launch/slurm/slurm_states.h"
 
@@ -16,22 +16,19 @@ namespace {
 
 // What Slurm's commands write when the same call may succeed later (texts of slurm_errno.h and of the
 // scheduler's limits).
-constexpr std::array<std::string_view, 16> kPassing = {"Unable to contact slurm controller",
-                                                       "Socket timed out",
-                                                       "Zero Bytes were transmitted",
-                                                       "Communication connection failure",
-                                                       "Connection refused",
-                                                       "Connection reset",
-                                                       "in standby mode",
-                                                       "temporarily unable to accept job",
-                                                       "Resource temporarily unavailable",
-                                                       "Slurm temporarily",
-                                                       "Munge",
-                                                       "uthentication",
-                                                       "MaxSubmitJob",
-                                                       "GrpSubmitJob",
-                                                       "Transport endpoint",
-                                                       "Message receive failure"};
+constexpr std::array<std::string_view, 24> kPassing = {
+    "Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted",
+    "Communication connection failure", "Connection refused", "Connection reset", "in standby mode",
+    "temporarily unable to accept job", "Resource temporarily unavailable", "Slurm temporarily",
+    "Munge", "uthentication", "MaxSubmitJob", "GrpSubmitJob", "Transport endpoint",
+    "Message receive failure", "No route to host", "Network is unreachable",
+    // Of names, and of a host that fetches its configuration.
+    "Unable to resolve", "Unknown host", "name resolution", "Name or service not known",
+    "failed to fetch config", "a configuration source"};
+
+// Beginnings of variables that would change what commands do or write, as a script's options or the form of a list. (SLURM_CONF stays.)
+constexpr std::array<std::string_view, 7> kHidden = {
+    "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "SINFO_", "SLURM_CLUSTERS"};
 
 bool MayPass(const std::string& text) {
   for (const std::string_view passing : kPassing) {
@@ -67,18 +64,18 @@ absl::StatusOr<CommandResult> RunSlurm(std::vector<std::string> arguments, absl:
   return RunCommand({.arguments = std::move(arguments),
                      .input = input,
                      .directory = directory,
-                     .hidden_prefix = "SBATCH_",
+                     .hidden_prefixes = {kHidden.begin(), kHidden.end()},
                      .timeout = timeout});
 }
 
 absl::Status SlurmQueue::Refresh(absl::Duration age) {
   TUNESMITH_RETURN_IF_ERROR(squeue_.Check());
-  if (absl::Now() - read_ < age) return absl::OkStatus();
+  if (SteadyNow() - read_ < age) return absl::OkStatus();
   return squeue_.Note(ReadQueue(), interval_);
 }
 
 absl::Status SlurmQueue::ReadQueue() {
-  const absl::Time asked = absl::Now();  // the answer is of some moment after this
+  const absl::Time asked = SteadyNow();  // the answer is of some moment after this
   read_ = absl::InfinitePast();
   const auto result = RunSlurm({"squeue", "--json", "--me", "--states=all"}, timeout_);
   const absl::Status status = result.ok() ? StatusOf("squeue", *result) : result.status();
@@ -125,7 +122,9 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::AskAccounting(int64_t id) {
         interval_);
   }
   std::vector<SlurmJob> jobs = ParseSacct(result->output);
-  return jobs.empty() ? std::nullopt : std::make_optional(std::move(jobs.back()));
+  // What slurmctld has forgotten ("runaway") stays in accounting as it was last, for ever: that it runs says nothing.
+  if (jobs.empty() || PhaseOf(jobs.back()) != SlurmPhase::kEnded) return std::nullopt;
+  return std::move(jobs.back());
 }
 
 absl::StatusOr<std::optional<SlurmJob>> SlurmQueue::FindEnded(int64_t id) {

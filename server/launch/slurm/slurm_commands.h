@@ -19,8 +19,8 @@ namespace tunesmith::server {
 // too many of the user's jobs. Others are FAILED_PRECONDITION, with what the command wrote.
 absl::Status StatusOf(std::string_view command, const CommandResult& result);
 
-// A command of Slurm. SBATCH_* variables of this process are kept from it: they would override the
-// script.
+// A command of Slurm. Variables of this process that change what Slurm's commands do are kept from it: SBATCH_*
+// would override the script, SQUEUE_* the queue's form.
 absl::StatusOr<CommandResult> RunSlurm(std::vector<std::string> arguments, absl::Duration timeout,
                                        const std::string& directory = "",
                                        const std::string& input = "");
@@ -41,7 +41,7 @@ class SlurmQueue {
   absl::StatusOr<std::optional<SlurmJob>> FindByName(const std::string& name);
 
   // How a job ended that has left the queue, as accounting or the file of completed jobs says; none:
-  // neither knows. UNAVAILABLE as of Find.
+  // neither knows that it has. UNAVAILABLE as of Find.
   absl::StatusOr<std::optional<SlurmJob>> FindEnded(int64_t id);
 
  private:
