@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
@@ -52,8 +53,9 @@ bool IsKnownGone(const ShimOptions& options, const Sight& sight) {
 // has ended before it starts another.)
 bool MayRun(const ShimOptions& options, int64_t attempt) {
   if (access(KeptExit(options, attempt).c_str(), F_OK) == 0) return false;
-  const Sight sight = SightOf(options.run_directory, attempt);
-  return !sight.exit && !sight.shim.cluster_job().empty() && !IsKnownGone(options, sight);
+  const absl::StatusOr<Sight> sight = SightOf(options.run_directory, attempt);
+  if (!sight.ok()) return true;
+  return !sight->exit && !sight->shim.cluster_job().empty() && !IsKnownGone(options, *sight);
 }
 
 std::vector<int64_t> EarlierThatMayRun(const ShimOptions& options) {
@@ -78,7 +80,7 @@ v1::JobExit LostExit(const ShimOptions& options) {
 absl::StatusOr<int64_t> ChooseAttempt(const ShimOptions& options) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t newest, convert::NewestAttempt(options.run_directory));
   if (newest < options.attempt) return options.attempt;
-  const Sight sight = SightOf(options.run_directory, newest);
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(options.run_directory, newest));
   if (options.cluster_job.empty() || sight.shim.cluster_job() != options.cluster_job) {
     return absl::AlreadyExistsError(
         StrCat("attempt ", newest, " of ", options.run_directory, " was started before"));
@@ -136,7 +138,7 @@ bool IsSuperseded(const ShimOptions& options) {
 }
 
 absl::Status AwaitEarlierAttempts(const ShimOptions& options) {
-  const absl::Time end = absl::Now() + options.fence_delay;
+  const absl::Time end = SteadyNow() + options.fence_delay;
   std::vector<int64_t> left = EarlierThatMayRun(options);
   if (!left.empty()) {
     std::fprintf(stderr,
@@ -145,7 +147,7 @@ absl::Status AwaitEarlierAttempts(const ShimOptions& options) {
                  StrCat(options.attempt).c_str(), absl::FormatDuration(options.fence_delay).c_str(),
                  absl::StrJoin(left, ", ").c_str());
   }
-  while (!left.empty() && absl::Now() < end && !IsSuperseded(options)) {
+  while (!left.empty() && SteadyNow() < end && !IsSuperseded(options)) {
     absl::SleepFor(kLookInterval);
     left = EarlierThatMayRun(options);
   }

@@ -35,7 +35,8 @@ class NodeMember {
   absl::StatusOr<std::optional<int>> AwaitAttempt() {
     while (true) {
       TUNESMITH_ASSIGN_OR_RETURN(options_.attempt, convert::NewestAttempt(options_.run_directory));
-      const Sight sight = SightOf(options_.run_directory, options_.attempt);
+      // What cannot be read now is looked at again.
+      const Sight sight = SightOf(options_.run_directory, options_.attempt).value_or(Sight());
       const bool is_ours = sight.has_claimer && sight.shim.cluster_job() == options_.cluster_job;
       if (is_ours && sight.exit && !MayGoOn(*sight.exit))
         return sight.exit->state() == v1::JOB_STATE_SUCCEEDED ? 0 : 1;

@@ -7,10 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <system_error>
 
 #include "absl/strings/ascii.h"
@@ -69,16 +68,29 @@ absl::StatusOr<Descriptor> Open(const std::string& path, int flags) {
   return absl::ErrnoToStatus(errno, StrCat("cannot open ", path));
 }
 
+absl::StatusOr<std::string> StatLine(int64_t pid) {
+  const std::string path = StrCat("/proc/", pid, "/stat");
+  std::array<char, 4096> line;  // it has less than 1 KiB
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t size = file.get() < 0 ? -1 : read(file.get(), line.data(), line.size());
+  if (size >= 0) return std::string(line.data(), static_cast<size_t>(size));
+  // It may end between the two calls.
+  if (errno == ENOENT || errno == ESRCH) return absl::NotFoundError(StrCat("no process ", pid));
+  return absl::UnavailableError(StrCat("cannot read ", path, ": ", strerror(errno)));
+}
+
 absl::StatusOr<std::vector<std::string>> StatFields(int64_t pid) {
-  std::ifstream file(StrCat("/proc/", pid, "/stat"));
-  std::stringstream text;
-  text << file.rdbuf();
-  const std::string line = text.str();
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string line, StatLine(pid));
   // The second field is the command in parentheses and may itself hold spaces and parentheses.
   const size_t command_end = line.rfind(')');
-  if (!file || command_end == std::string::npos)
-    return absl::NotFoundError(StrCat("no process ", pid));
+  if (command_end == std::string::npos || command_end + 2 > line.size())
+    return absl::InternalError(StrCat("/proc/", pid, "/stat has an unknown form"));
   return absl::StrSplit(line.substr(command_end + 2), ' ');
+}
+
+bool IsKnownAlive(int64_t pid, int64_t start_ticks) {
+  const auto ticks = StartTicks(pid);
+  return pid > 0 && ticks.ok() && *ticks == start_ticks;
 }
 
 }  // namespace
@@ -97,15 +109,15 @@ absl::StatusOr<int64_t> StartTicks(int64_t pid) {
 bool IsAlive(int64_t pid, int64_t start_ticks) {
   if (pid <= 0) return false;
   const auto ticks = StartTicks(pid);
-  return ticks.ok() && *ticks == start_ticks;
+  return ticks.ok() ? *ticks == start_ticks : !absl::IsNotFound(ticks.status());
 }
 
 void SignalProcess(int64_t pid, int64_t start_ticks, int signal) {
-  if (IsAlive(pid, start_ticks)) kill(static_cast<pid_t>(pid), signal);
+  if (IsKnownAlive(pid, start_ticks)) kill(static_cast<pid_t>(pid), signal);
 }
 
 void SignalGroup(int64_t pid, int64_t start_ticks, int signal) {
-  if (IsAlive(pid, start_ticks)) kill(static_cast<pid_t>(-pid), signal);
+  if (IsKnownAlive(pid, start_ticks)) kill(static_cast<pid_t>(-pid), signal);
 }
 
 absl::StatusOr<pid_t> Spawn(const SpawnOptions& options) {

@@ -15,13 +15,13 @@
 namespace tunesmith::server {
 
 // Clock ticks from boot to the start of process `pid` (field 22 of /proc/<pid>/stat). NOT_FOUND
-// when there is no such process, or when it ended and only waits to be reaped.
+// when there is no such process, or when it ended and only waits to be reaped; another error: it cannot be told.
 absl::StatusOr<int64_t> StartTicks(int64_t pid);
 
-// The process runs and is the one that started then.
+// The process runs and is the one that started then, or it cannot be told: what is not known to have ended has not.
 bool IsAlive(int64_t pid, int64_t start_ticks);
 
-// Sends a signal to the process, or to the group that it leads. Does nothing unless it is alive.
+// Sends a signal to the process, or to the group that it leads. Does nothing unless it is known to be alive.
 void SignalProcess(int64_t pid, int64_t start_ticks, int signal);
 void SignalGroup(int64_t pid, int64_t start_ticks, int signal);
 

@@ -178,7 +178,10 @@ absl::Status Supervisor::LaunchWaiting(Launcher& launcher, const std::vector<v1:
   for (size_t i = 0; i < queue.size(); ++i) {
     const v1::Job& job = queue[i].job;
     if (admissions[i].admitted) {
-      Report(job.name(), Launch(launcher, job.name(), admissions[i]));
+      const absl::Status launched = Launch(launcher, job.name(), admissions[i]);
+      Report(job.name(), launched);
+      // Who may have been waited for is not waited for again before others were looked at.
+      if (absl::IsUnavailable(launched)) return absl::OkStatus();
     } else if (admissions[i].reason != job.reason()) {
       Report(job.name(), MarkWaiting(store_, job.name(), admissions[i].reason).status());
     }
@@ -231,8 +234,10 @@ absl::Status Supervisor::LookAt(Launcher& launcher, const JobRecord& record) {
   if (handle.empty()) {
     TUNESMITH_ASSIGN_OR_RETURN(handle, launcher.Find(record.job));
     // What could not be started yet, as where there is no quota, need not be any more.
-    if (handle.empty() && record.job.cancel_requested())
+    if (handle.empty() && record.job.cancel_requested()) {
+      TUNESMITH_RETURN_IF_ERROR(ForbidAttempt(record.job));
       return EndAttempt(name, ExitFor(v1::END_CAUSE_CANCELLED, "cancelled before it was started"));
+    }
     if (handle.empty()) return StartAttempt(launcher, name);
     TUNESMITH_RETURN_IF_ERROR(KeepHandle(store_, name, handle).status());
   }

@@ -69,7 +69,7 @@ bool IsHandleAlive(const std::string& handle) {
 absl::Duration AgeOfClaim(const v1::Job& job) {
   struct stat info = {};
   const std::string path = InDirectory(job.run_directory(), convert::AttemptFile(job.attempt()));
-  if (stat(path.c_str(), &info) != 0) return absl::InfiniteDuration();
+  if (stat(path.c_str(), &info) != 0) return absl::ZeroDuration();  // it is looked at again
   return absl::Now() - absl::TimeFromTimespec(info.st_mtim);
 }
 
@@ -231,7 +231,7 @@ absl::StatusOr<std::string> HostLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> HostLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   if (!sight.claimed) return "";
   return HandleOf(sight.shim.pid(), sight.shim.start_ticks());
 }
@@ -240,18 +240,19 @@ absl::StatusOr<AttemptView> HostLauncher::Look(const v1::Job& job, const std::st
   ReapShims();
   // In this order: a shim that is gone has claimed the attempt, or never will.
   const bool shim_was_alive = IsHandleAlive(handle);
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   if (!sight.claimed) return ViewUnclaimed(job, shim_was_alive);
   if (!sight.has_claimer && !sight.has_handle && AgeOfClaim(job) < kOldShimStartLimit)
     return WaitingView("");
   // In this order: a shim writes exit.json before it ends, so one that is gone has written it.
   if (IsAlive(sight.shim.pid(), sight.shim.start_ticks()))
     return sight.has_handle ? RunningView() : WaitingView("");
-  return ViewGone(job, SightOf(job.run_directory(), job.attempt()));
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight last, SightOf(job.run_directory(), job.attempt()));
+  return ViewGone(job, last);
 }
 
 absl::Status HostLauncher::Cancel(const v1::Job& job, const std::string&) {
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   SignalProcess(sight.shim.pid(), sight.shim.start_ticks(), SIGTERM);
   return absl::OkStatus();
 }

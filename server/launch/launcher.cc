@@ -1,15 +1,20 @@
 #include "server/launch/launcher.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
+#include "common/descriptor.h"
 #include "common/file.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
+#include "server/launch/sight.h"
 
 namespace tunesmith::server {
 namespace {
@@ -57,9 +62,12 @@ std::vector<Admission> AdmitAll(const std::vector<v1::Job>& queue) {
   return std::vector<Admission>(queue.size(), Admission{.admitted = true, .reason = {}});
 }
 
+std::string ClusterJobNameBegin(const v1::Job& job) {
+  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-");
+}
+
 std::string ClusterJobName(const v1::Job& job) {
-  return StrCat("tunesmith-", job.uid().empty() ? "job" : job.uid(), "-",
-                std::max<int64_t>(1, job.attempt()));
+  return StrCat(ClusterJobNameBegin(job), std::max<int64_t>(1, job.attempt()));
 }
 
 std::vector<std::string> ShimCommand(const std::string& shim_path, const std::string& trainer_path,
@@ -94,6 +102,16 @@ absl::Status PrepareRunDirectory(const v1::Job& job) {
   TUNESMITH_RETURN_IF_ERROR(
       WriteKeepingTime(InDirectory(directory, convert::kPlanFile), job.plan()));
   return WriteKeepingTime(InDirectory(directory, convert::kJobSpecFile), job.spec());
+}
+
+absl::Status ForbidAttempt(const v1::Job& job) {
+  const std::string path = InDirectory(job.run_directory(), convert::AttemptFile(job.attempt()));
+  const Descriptor claim(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  if (claim.get() >= 0 || errno == ENOENT) return absl::OkStatus();
+  const absl::Status status = absl::ErrnoToStatus(errno, StrCat("cannot create ", path));
+  if (!absl::IsAlreadyExists(status)) return status;
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
+  return sight.has_claimer ? status : absl::OkStatus();  // by us, before
 }
 
 }  // namespace tunesmith::server

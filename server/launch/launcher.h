@@ -109,6 +109,9 @@ std::vector<Admission> AdmitAll(const std::vector<v1::Job>& queue);
 // submission that is repeated meets its own.
 std::string ClusterJobName(const v1::Job& job);
 
+// What the names of all of the job's attempts begin with.
+std::string ClusterJobNameBegin(const v1::Job& job);
+
 // Adds a file to what is submitted; then the two that PrepareRunDirectory writes.
 void AddFile(const std::string& path, const std::string& text, v1::RenderedSubmission& submission);
 void AddJobFiles(const v1::Job& job, v1::RenderedSubmission& submission);
@@ -116,5 +119,9 @@ void AddJobFiles(const v1::Job& job, v1::RenderedSubmission& submission);
 // Makes the job's run directory with plan.json and job.json; they are the same at every attempt.
 // REQUIRES: the job has its plan.
 absl::Status PrepareRunDirectory(const v1::Job& job);
+
+// Claims the job's present attempt for nobody, so that it runs nothing where it was handed over without our having heard so, and starts late. Errors, as
+// ALREADY_EXISTS: it has started, say. Where there is no run directory, nothing can start.
+absl::Status ForbidAttempt(const v1::Job& job);
 
 }  // namespace tunesmith::server

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "tunesmith/v1/run_directory.pb.h"
 
 namespace tunesmith::server {
@@ -20,10 +21,12 @@ struct Sight {
   std::string exit_problem;  // an exit.json that cannot be read, or is not there
 };
 
-Sight SightOf(const std::string& run_directory, int64_t attempt);
+// UNAVAILABLE: it cannot be told now. A file that cannot be read is not one that is not there.
+absl::StatusOr<Sight> SightOf(const std::string& run_directory, int64_t attempt);
 
 // The newest attempt where a job of a cluster has claimed it, which may have gone on by itself; else `attempt`.
-int64_t NewestAttemptOf(const std::string& run_directory, int64_t attempt,
-                        const std::string& cluster_job);
+// UNAVAILABLE as of SightOf.
+absl::StatusOr<int64_t> NewestAttemptOf(const std::string& run_directory, int64_t attempt,
+                                        const std::string& cluster_job);
 
 }  // namespace tunesmith::server

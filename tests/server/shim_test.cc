@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -74,6 +75,14 @@ TEST_F(ShimTest, LeavesTheTrainersOwnExit) {
   EXPECT_EQ(handle.attempt(), 1);
   EXPECT_GT(handle.trainer_pid(), 0);
   EXPECT_FALSE(IsAlive(handle.pid(), handle.start_ticks()));
+}
+
+TEST_F(ShimTest, StartsNothingThatWasForbidden) {
+  job_.set_attempt(1);
+  ASSERT_TRUE(ForbidAttempt(job_).ok());
+  EXPECT_NE(RunAttempt(1), 0) << "it was handed over, and starts late";
+  EXPECT_FALSE(std::filesystem::exists(job_.run_directory() + "/starts"));
+  EXPECT_EQ(RunAttempt(2), 0);
 }
 
 TEST_F(ShimTest, NamesTheSignalThatKilledTheTrainer) {
@@ -246,6 +255,22 @@ TEST(ProcessTest, AProcessIsItsIdAndItsStartTime) {
   EXPECT_TRUE(IsAlive(getpid(), *ticks));
   EXPECT_FALSE(IsAlive(getpid(), *ticks + 1));
   EXPECT_FALSE(IsAlive(0, 0));
+}
+
+// Without a descriptor to look with, nobody is known to have ended.
+TEST(ProcessTest, WhatCannotBeToldIsNoEnd) {
+  const auto ticks = StartTicks(getpid());
+  ASSERT_TRUE(ticks.ok());
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const absl::Status status = StartTicks(getpid()).status();
+  const bool alive = IsAlive(getpid(), *ticks);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_TRUE(alive);
 }
 
 TEST(ProcessTest, AZombieIsNotAlive) {

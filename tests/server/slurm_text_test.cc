@@ -270,6 +270,8 @@ TEST(SlurmStatesTest, AJobThatCouldNotBeLaunchedIsHeld) {
     EXPECT_EQ(PhaseOf(In("PENDING", reason)), SlurmPhase::kHeld) << reason;
   EXPECT_EQ(PhaseOf(In("PENDING", "JobHeldUser")), SlurmPhase::kPending);
   EXPECT_EQ(PhaseOf(In("REQUEUE_HOLD")), SlurmPhase::kHeld);
+  EXPECT_TRUE(IsHeldByFailedLaunch(In("REQUEUE_HOLD", "launch_failed_requeued_held")));
+  EXPECT_FALSE(IsHeldByFailedLaunch(In("REQUEUE_HOLD", "JobHeldUser"))) << "an operator's wish";
 }
 
 TEST(SlurmStatesTest, AFailedLaunchIsKnownByItsDescription) {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
@@ -138,7 +138,9 @@ std::vector<Admission> KubernetesLauncher::Admit(const std::vector<v1::Job>& que
 absl::StatusOr<std::string> KubernetesLauncher::Start(const v1::Job& job) {
   const std::string name = KubernetesJobName(job);
   TUNESMITH_RETURN_IF_ERROR(refused_.Check(name));
-  TUNESMITH_RETURN_IF_ERROR(refused_.Note(name, Make(job), options_.poll_interval));
+  const absl::Time begun = SteadyNow();
+  const absl::Status made = Make(job);
+  TUNESMITH_RETURN_IF_ERROR(refused_.Note(name, made, SteadyNow() - begun, options_.poll_interval));
   return StrCat(options_.namespace_name, "/", name);
 }
 
@@ -182,7 +184,7 @@ absl::StatusOr<nlohmann::json> KubernetesLauncher::FindOwn(const v1::Job& job) c
 
 absl::StatusOr<std::string> KubernetesLauncher::Find(const v1::Job& job) {
   TUNESMITH_RETURN_IF_ERROR(refused_.Check(KubernetesJobName(job)));
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   const std::string name = sight.has_claimer ? sight.shim.cluster_job() : KubernetesJobName(job);
   if (!sight.has_claimer) {
     TUNESMITH_ASSIGN_OR_RETURN(const auto found, jobs_.Find(name, absl::ZeroDuration()));
@@ -220,11 +222,13 @@ absl::StatusOr<AttemptView> KubernetesLauncher::Look(const v1::Job& job,
                                                      const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string name, NameIn(handle));
   const std::string& directory = job.run_directory();
-  const int64_t known = NewestAttemptOf(directory, job.attempt(), name);
-  TUNESMITH_ASSIGN_OR_RETURN(const auto found, Ask(name, SightOf(directory, known)));
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t known, NewestAttemptOf(directory, job.attempt(), name));
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight before, SightOf(directory, known));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto found, Ask(name, before));
   // Read after Kubernetes was asked: a shim that is gone has written what it had to say.
-  const int64_t attempt = NewestAttemptOf(directory, job.attempt(), name);
-  const Sight sight = SightOf(directory, attempt);
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t attempt,
+                             NewestAttemptOf(directory, job.attempt(), name));
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(directory, attempt));
   AttemptView view = found ? ViewOf(*found, sight) : EndedView(DeletedExit(job, name, sight));
   view.attempt = attempt;
   if (view.phase == AttemptView::Phase::kEnded) {
@@ -238,9 +242,9 @@ absl::StatusOr<AttemptView> KubernetesLauncher::Look(const v1::Job& job,
 absl::Status KubernetesLauncher::Cancel(const v1::Job&, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const std::string name, NameIn(handle));
   absl::Time& last = deleted_.try_emplace(name, absl::InfinitePast()).first->second;
-  if (absl::Now() - last < kDeleteAgain) return absl::OkStatus();
+  if (SteadyNow() - last < kDeleteAgain) return absl::OkStatus();
   const absl::Status status = Delete(name);
-  last = absl::Now();
+  last = SteadyNow();
   return status;
 }
 

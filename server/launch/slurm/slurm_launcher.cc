@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "absl/strings/numbers.h"
-#include "absl/time/clock.h"
 #include "common/file.h"
 #include "common/status_macros.h"
+#include "common/steady_time.h"
 #include "common/str_cat.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
@@ -39,8 +39,14 @@ absl::StatusOr<int64_t> JobNumber(const std::string& handle) {
 
 // The Slurm job that has the present attempt: whoever claimed it, else the one that was submitted.
 absl::StatusOr<int64_t> NumberOf(const v1::Job& job, const std::string& handle) {
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   return JobNumber(sight.has_claimer ? sight.shim.cluster_job() : handle);
+}
+
+// Slurm gives numbers again, as after its state was lost: a job of another name is somebody else's.
+std::optional<SlurmJob> IfOwn(const v1::Job& job, std::optional<SlurmJob> found) {
+  if (found && !found->name.starts_with(ClusterJobNameBegin(job))) return std::nullopt;
+  return found;
 }
 
 absl::StatusOr<AttemptView> ViewForgotten(int64_t number, const Sight& sight) {
@@ -118,10 +124,10 @@ absl::StatusOr<v1::RenderedSubmission> SlurmLauncher::Render(const v1::Job& job)
 
 v1::Cluster SlurmLauncher::Describe(const std::vector<v1::Job>&) const {
   std::lock_guard lock(mutex_);
-  if (absl::Now() - cluster_read_ < options_.poll_interval) return cluster_;
+  if (SteadyNow() - cluster_read_ < options_.poll_interval) return cluster_;
   cluster_ = ClusterOf(name(), "Slurm, by its commands");
   const auto result = RunSlurm(SinfoArguments(), options_.command_timeout);
-  cluster_read_ = absl::Now();
+  cluster_read_ = SteadyNow();
   const absl::Status status = result.ok() ? StatusOf("sinfo", *result) : result.status();
   if (status.ok()) AddNodes(result->output, cluster_);
   if (!status.ok())
@@ -136,13 +142,15 @@ std::vector<Admission> SlurmLauncher::Admit(const std::vector<v1::Job>& queue,
 
 absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
   TUNESMITH_RETURN_IF_ERROR(refused_.Check(ClusterJobName(job)));
+  const absl::Time begun = SteadyNow();
   TUNESMITH_ASSIGN_OR_RETURN(const SbatchScript script, ScriptOf(options_, job));
   TUNESMITH_ASSIGN_OR_RETURN(const std::string text, RenderSbatch(script));
   TUNESMITH_RETURN_IF_ERROR(WriteFileAtomically(ScriptFile(job), text));
   const auto result = RunSlurm({"sbatch", "--parsable", ScriptFile(job)}, options_.command_timeout,
                                job.run_directory());
   const absl::Status status = result.ok() ? StatusOf("sbatch", *result) : result.status();
-  TUNESMITH_RETURN_IF_ERROR(refused_.Note(ClusterJobName(job), status, options_.poll_interval));
+  TUNESMITH_RETURN_IF_ERROR(
+      refused_.Note(ClusterJobName(job), status, SteadyNow() - begun, options_.poll_interval));
   // "17", or "17;cluster" in a federation.
   const std::string line = FirstLine(result->output);
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, JobNumber(line.substr(0, line.find(';'))));
@@ -150,7 +158,7 @@ absl::StatusOr<std::string> SlurmLauncher::Start(const v1::Job& job) {
 }
 
 absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
-  const Sight sight = SightOf(job.run_directory(), job.attempt());
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(job.run_directory(), job.attempt()));
   if (sight.has_claimer) return sight.shim.cluster_job();
   // A submission that was refused a moment ago is not repeated yet, so that nothing hangs on the answer.
   TUNESMITH_RETURN_IF_ERROR(refused_.Check(ClusterJobName(job)));
@@ -158,9 +166,16 @@ absl::StatusOr<std::string> SlurmLauncher::Find(const v1::Job& job) {
   return found ? StrCat(found->id) : "";
 }
 
+absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::FindOwn(const v1::Job& job, int64_t id,
+                                                               absl::Duration age) {
+  TUNESMITH_ASSIGN_OR_RETURN(auto found, queue_.Find(id, age));
+  return IfOwn(job, std::move(found));
+}
+
 // What Slurm says of a job, now or in its records; none: it does not know it any more.
-absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sight& sight) {
-  TUNESMITH_ASSIGN_OR_RETURN(const auto job, queue_.Find(id, options_.poll_interval));
+absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(const v1::Job& own, int64_t id,
+                                                           const Sight& sight) {
+  TUNESMITH_ASSIGN_OR_RETURN(const auto job, FindOwn(own, id, options_.poll_interval));
   const bool runs = job && PhaseOf(*job) == SlurmPhase::kRunning;
   if (job && !sight.exit && (!sight.claimed || runs)) return job;
   // A queue that was read before the job was submitted says nothing by not having it; one that runs though it has said its last word is about to leave.
@@ -168,19 +183,23 @@ absl::StatusOr<std::optional<SlurmJob>> SlurmLauncher::Ask(int64_t id, const Sig
   const absl::Duration age = !job     ? absl::ZeroDuration()
                              : leaves ? news_.Soon()
                                       : news_.ListAge(StrCat(id), sight);
-  TUNESMITH_ASSIGN_OR_RETURN(const auto newer, queue_.Find(id, age));
-  return newer ? newer : queue_.FindEnded(id);
+  TUNESMITH_ASSIGN_OR_RETURN(const auto newer, FindOwn(own, id, age));
+  if (newer) return newer;
+  TUNESMITH_ASSIGN_OR_RETURN(auto ended, queue_.FindEnded(id));
+  return IfOwn(own, std::move(ended));
 }
 
 absl::StatusOr<AttemptView> SlurmLauncher::Look(const v1::Job& job, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
-  TUNESMITH_ASSIGN_OR_RETURN(
-      const auto slurm,
-      Ask(number, SightOf(job.run_directory(),
-                          NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number)))));
+  const std::string& directory = job.run_directory();
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t known,
+                             NewestAttemptOf(directory, job.attempt(), StrCat(number)));
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight before, SightOf(directory, known));
+  TUNESMITH_ASSIGN_OR_RETURN(const auto slurm, Ask(job, number, before));
   // Read after Slurm was asked: a shim that is gone has written what it had to say.
-  const int64_t attempt = NewestAttemptOf(job.run_directory(), job.attempt(), StrCat(number));
-  const Sight sight = SightOf(job.run_directory(), attempt);
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t attempt,
+                             NewestAttemptOf(directory, job.attempt(), StrCat(number)));
+  TUNESMITH_ASSIGN_OR_RETURN(const Sight sight, SightOf(directory, attempt));
   TUNESMITH_ASSIGN_OR_RETURN(AttemptView view,
                              slurm ? ViewOf(job, *slurm, sight) : ViewForgotten(number, sight));
   view.attempt = attempt;
@@ -211,24 +230,25 @@ absl::StatusOr<AttemptView> SlurmLauncher::ViewOf(const v1::Job& job, const Slur
 
 // A controller that crashed forgets jobs that it had started a moment before: they run, or have run,
 // and wait again in its eyes. What has ended for good is not run again; the shim's claims keep the
-// others from running twice. One that could not be launched, because its node still had it, is held.
+// others from running twice. One that could not be launched, because its node still had it, is held. (What an operator holds
+// stays so.)
 absl::StatusOr<AttemptView> SlurmLauncher::ViewPending(const SlurmJob& job, const Sight& sight) {
   if (sight.exit && sight.exit->state() != v1::JOB_STATE_CANCELLED) {
     TUNESMITH_RETURN_IF_ERROR(RunScancel({StrCat(job.id)}));
     return EndedView(*sight.exit);
   }
   AttemptView view = WaitingView(WaitReason(job), job.start);
-  if (PhaseOf(job) != SlurmPhase::kHeld) return view;
+  if (PhaseOf(job) != SlurmPhase::kHeld || !IsHeldByFailedLaunch(job)) return view;
   TUNESMITH_RETURN_IF_ERROR(Release(job.id));
   view.reason += "; Slurm could not launch it, and it was released to be tried again";
   return view;
 }
 
 absl::Status SlurmLauncher::Release(int64_t id) {
-  absl::Time& released = released_[id];
-  if (absl::Now() - released < options_.poll_interval) return absl::OkStatus();
+  absl::Time& released = released_.try_emplace(id, absl::InfinitePast()).first->second;
+  if (SteadyNow() - released < options_.poll_interval) return absl::OkStatus();
   const auto result = RunSlurm({"scontrol", "release", StrCat(id)}, options_.command_timeout);
-  released = absl::Now();
+  released = SteadyNow();
   return result.ok() ? StatusOf("scontrol release", *result) : result.status();
 }
 
@@ -241,8 +261,10 @@ absl::Status SlurmLauncher::RunScancel(std::vector<std::string> arguments) {
 
 // One that runs is told through its script, so that it has the grace that the server promises and
 // not Slurm's KillWait; when that has passed, Slurm ends it.
-absl::Status SlurmLauncher::CancelNow(int64_t number, absl::Duration since_first) {
+absl::Status SlurmLauncher::CancelNow(const v1::Job& job, int64_t number,
+                                      absl::Duration since_first) {
   TUNESMITH_ASSIGN_OR_RETURN(const auto found, queue_.Find(number, news_.Soon()));
+  if (found && !IfOwn(job, found)) return absl::OkStatus();  // it has ended, and Look tells so
   const bool runs = found && PhaseOf(*found) == SlurmPhase::kRunning;
   const bool has_grace = since_first < options_.grace + kCancelAgain;
   if (runs && has_grace) return RunScancel({"--batch", "--signal=TERM", StrCat(number)});
@@ -252,10 +274,10 @@ absl::Status SlurmLauncher::CancelNow(int64_t number, absl::Duration since_first
 absl::Status SlurmLauncher::Cancel(const v1::Job& job, const std::string& handle) {
   TUNESMITH_ASSIGN_OR_RETURN(const int64_t number, NumberOf(job, handle));
   Cancelling& cancelling =
-      cancelling_.try_emplace(number, Cancelling{.first = absl::Now()}).first->second;
-  if (absl::Now() - cancelling.last < kCancelAgain) return absl::OkStatus();
-  const absl::Status status = CancelNow(number, absl::Now() - cancelling.first);
-  cancelling.last = absl::Now();
+      cancelling_.try_emplace(number, Cancelling{.first = SteadyNow()}).first->second;
+  if (SteadyNow() - cancelling.last < kCancelAgain) return absl::OkStatus();
+  const absl::Status status = CancelNow(job, number, SteadyNow() - cancelling.first);
+  cancelling.last = SteadyNow();
   return status;
 }
 

@@ -44,12 +44,15 @@ class SlurmLauncher final : public Launcher {
     absl::Time last = absl::InfinitePast();
   };
 
-  absl::StatusOr<std::optional<SlurmJob>> Ask(int64_t id, const Sight& sight);
+  // The job of this number in the queue, where it is ours; as SlurmQueue::Find.
+  absl::StatusOr<std::optional<SlurmJob>> FindOwn(const v1::Job& job, int64_t id,
+                                                  absl::Duration age);
+  absl::StatusOr<std::optional<SlurmJob>> Ask(const v1::Job& own, int64_t id, const Sight& sight);
   absl::StatusOr<AttemptView> ViewOf(const v1::Job& job, const SlurmJob& slurm, const Sight& sight);
   absl::StatusOr<AttemptView> ViewPending(const SlurmJob& job, const Sight& sight);
   void Forget(int64_t number);
   absl::Status Release(int64_t id);
-  absl::Status CancelNow(int64_t number, absl::Duration since_first);
+  absl::Status CancelNow(const v1::Job& job, int64_t number, absl::Duration since_first);
   absl::Status RunScancel(std::vector<std::string> arguments);
 
   const SlurmLauncherOptions options_;

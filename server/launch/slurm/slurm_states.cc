@@ -64,10 +64,6 @@ bool SaysLaunchFailed(const std::string& text) {
   return text.find("launch") != std::string::npos && text.find("held") != std::string::npos;
 }
 
-bool IsHeldByFailedLaunch(const SlurmJob& job) {
-  return SaysLaunchFailed(job.reason) || SaysLaunchFailed(job.description);
-}
-
 struct Wait {
   std::string_view reason;
   std::string_view meaning;
@@ -107,6 +103,10 @@ SlurmPhase PhaseOf(const SlurmJob& job) {
   }
   if (phase == SlurmPhase::kPending && IsHeldByFailedLaunch(job)) return SlurmPhase::kHeld;
   return phase;
+}
+
+bool IsHeldByFailedLaunch(const SlurmJob& job) {
+  return SaysLaunchFailed(job.reason) || SaysLaunchFailed(job.description);
 }
 
 v1::JobExit ExitOf(const SlurmJob& job) {

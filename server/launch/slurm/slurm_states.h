@@ -18,6 +18,9 @@ enum class SlurmPhase {
 // A state that is not known counts as running: we go on watching.
 SlurmPhase PhaseOf(const SlurmJob& job);
 
+// It is held because Slurm tried to start it and could not, not by somebody's wish. REQUIRES: kHeld.
+bool IsHeldByFailedLaunch(const SlurmJob& job);
+
 // How a job ended that has left no word of its own: TIMEOUT is TIME_LIMIT, NODE_FAIL is NODE_FAILED,
 // ... with a reason for people. REQUIRES: kEnded.
 v1::JobExit ExitOf(const SlurmJob& job);
