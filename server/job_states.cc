@@ -5,6 +5,7 @@
 
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "common/utf8.h"
 #include "google/protobuf/util/time_util.h"
 #include "proto/convert/run_directory.h"
 #include "server/error_info.h"
@@ -26,8 +27,10 @@ absl::Status RequireState(const v1::Job& job, std::initializer_list<v1::JobState
                     "JOB_STATE_FORBIDS", {{"job", job.name()}, {"state", StateName(job.state())}});
 }
 
-void SetState(v1::Job& job, v1::JobState state, const std::string& reason,
+// What commands and trainers say is bytes. A message with other text than UTF-8 can be stored, and never read again.
+void SetState(v1::Job& job, v1::JobState state, const std::string& told,
               std::vector<v1::Event>& events, v1::EndCause cause = v1::END_CAUSE_UNSPECIFIED) {
+  const std::string reason = ReplaceInvalidUtf8(told);
   job.set_state(state);
   job.set_reason(reason);
   job.set_cause(cause);
@@ -86,8 +89,8 @@ v1::Event EventOfLine(const std::string& line) {
   if (event.ok() && event->kind_case() != v1::Event::kStateChanged) return *std::move(event);
   v1::Event log;
   log.mutable_log()->set_severity(v1::LOG_SEVERITY_ERROR);
-  log.mutable_log()->set_text(
-      StrCat("a line of events.jsonl was not understood: ", line.substr(0, 200)));
+  log.mutable_log()->set_text(StrCat("a line of events.jsonl was not understood: ",
+                                     ReplaceInvalidUtf8(line.substr(0, 200))));
   return log;
 }
 
@@ -122,7 +125,7 @@ absl::StatusOr<v1::Job> MarkWaiting(Store& store, const std::string& name,
     v1::Job& job = record.job;
     TUNESMITH_RETURN_IF_ERROR(
         RequireState(job, {v1::JOB_STATE_QUEUED, v1::JOB_STATE_LAUNCHING}, "told to wait"));
-    job.set_reason(reason);
+    job.set_reason(ReplaceInvalidUtf8(reason));
     job.clear_expected_start_time();
     if (expected_start != absl::InfiniteFuture()) {
       *job.mutable_expected_start_time() =

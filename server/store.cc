@@ -44,13 +44,15 @@ absl::StatusOr<JobRecord> RecordOf(const Statement& statement) {
   return record;
 }
 
-absl::StatusOr<std::vector<JobRecord>> RecordsOf(Statement& statement) {
+// Of rows that do not parse the errors, by the names of their jobs.
+absl::StatusOr<std::vector<JobRecord>> RecordsOf(Statement& statement, Store::Problems& problems) {
   std::vector<JobRecord> records;
   while (true) {
     TUNESMITH_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return records;
-    TUNESMITH_ASSIGN_OR_RETURN(JobRecord record, RecordOf(statement));
-    records.push_back(std::move(record));
+    absl::StatusOr<JobRecord> record = RecordOf(statement);
+    if (!record.ok()) problems[JobName(statement.Integer(1))] = record.status();
+    if (record.ok()) records.push_back(*std::move(record));
   }
 }
 
@@ -203,6 +205,7 @@ absl::StatusOr<v1::Job> Store::CreateJob(const v1::Job& job, const std::string& 
     TUNESMITH_RETURN_IF_ERROR(StoreAnswer(database, key, answer));
     return std::move(*answer.mutable_job());
   });
+  if (made && stored.ok()) CountTransition(stored->state());
   if (made && stored.ok()) listener_(stored->name());
   return stored;
 }
@@ -261,7 +264,10 @@ absl::StatusOr<std::vector<v1::Job>> Store::ListJobs(const std::vector<JobCondit
     statement.Bind(before_id == 0 ? std::numeric_limits<int64_t>::max() : before_id);
     for (const JobCondition& condition : conditions)
       condition.is_text ? statement.BindText(condition.text) : statement.Bind(condition.integer);
-    TUNESMITH_ASSIGN_OR_RETURN(std::vector<JobRecord> records, RecordsOf(statement.Bind(limit)));
+    Problems problems;
+    TUNESMITH_ASSIGN_OR_RETURN(std::vector<JobRecord> records,
+                               RecordsOf(statement.Bind(limit), problems));
+    if (!problems.empty()) return problems.begin()->second;
     std::vector<v1::Job> jobs;
     for (JobRecord& record : records) jobs.push_back(std::move(record.job));
     return jobs;
@@ -270,14 +276,16 @@ absl::StatusOr<std::vector<v1::Job>> Store::ListJobs(const std::vector<JobCondit
 
 absl::StatusOr<std::vector<JobRecord>> Store::JobsInState(v1::JobState state,
                                                           const std::string& launcher,
-                                                          int64_t limit) {
+                                                          int64_t limit, Problems* problems) {
   return pool_->Read([&](Database& database) -> absl::StatusOr<std::vector<JobRecord>> {
     TUNESMITH_ASSIGN_OR_RETURN(
         Statement statement,
         database.Prepare(StrCat("SELECT ", kRecordColumns,
                                 " FROM jobs WHERE state = ?1 AND (?2 = '' OR launcher = ?2) "
                                 "ORDER BY queue_position LIMIT ?3")));
-    return RecordsOf(statement.Bind(state).BindText(launcher).Bind(limit));
+    Problems untold;
+    return RecordsOf(statement.Bind(state).BindText(launcher).Bind(limit),
+                     problems != nullptr ? *problems : untold);
   });
 }
 

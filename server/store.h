@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -57,10 +58,13 @@ class Store {
                                                 int64_t before_id, int64_t limit);
 
   // At most `limit` jobs in a state, in the order of the queue; those of one launcher where it is
-  // given.
+  // given. A row that does not parse is left out, so that it does not keep the others from being looked at; `problems`
+  // gets its error, by the job's name.
+  using Problems = std::map<std::string, absl::Status>;
   absl::StatusOr<std::vector<JobRecord>> JobsInState(v1::JobState state,
                                                      const std::string& launcher = "",
-                                                     int64_t limit = -1);
+                                                     int64_t limit = -1,
+                                                     Problems* problems = nullptr);
 
   absl::StatusOr<int64_t> CountInState(v1::JobState state, const std::string& launcher);
 

@@ -137,9 +137,11 @@ void Supervisor::Tick() {
   last_problems_ = std::exchange(problems_, {});
   std::vector<JobRecord> active;
   for (const v1::JobState state : {v1::JOB_STATE_LAUNCHING, v1::JOB_STATE_RUNNING}) {
-    auto records = store_.JobsInState(state);
+    Store::Problems problems;
+    auto records = store_.JobsInState(state, "", -1, &problems);
     Report("supervision", records.status());
     if (!records.ok()) return;
+    for (const auto& [name, problem] : problems) Report(name, problem);
     std::move(records->begin(), records->end(), std::back_inserter(active));
   }
   Report("calibration", TickCalibrator(active));

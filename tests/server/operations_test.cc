@@ -59,6 +59,7 @@ TEST_F(OperationsTest, MetricsCountWhatHappened) {
                            "tunesmith_job_transitions_total{state=\"LAUNCHING\"} 1\n",
                            "tunesmith_job_transitions_total{state=\"SUCCEEDED\"} 1\n",
                            "tunesmith_build_info{version=\""})
+                           "tunesmith_job_transitions_total{state=\"QUEUED\"} 1\n",
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_GT(MetricOf(text, "tunesmith_store_write_seconds_count"), 3);
   EXPECT_GT(MetricOf(text, "process_open_fds"), 5);

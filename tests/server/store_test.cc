@@ -101,6 +101,39 @@ TEST_F(StoreTest, EventsAreNumberedWithoutHoles) {
   EXPECT_EQ(record->job.progress().step(), 1);
 }
 
+// What commands and trainers say may be any bytes.
+TEST_F(StoreTest, ReasonsThatAreNoTextAreStoredAsText) {
+  auto store = Open();
+  const std::string name = Create(*store).name();
+  ASSERT_TRUE(MarkWaiting(*store, name, "caf\xe9 waits").ok());
+  EXPECT_EQ(store->GetRecord(name)->job.reason(), "caf\xef\xbf\xbd waits");
+  ASSERT_TRUE(MarkLaunching(*store, name).ok());
+  // Cut in the middle of a character.
+  ASSERT_TRUE(IngestLines(*store, name, {std::string(199, 'x') + "\xc3\xa9"}, 7).ok());
+  ASSERT_TRUE(MarkEnded(*store, name, ExitFor(v1::END_CAUSE_LOST, "caf\xe9")).ok());
+  const auto job = store->GetJob(name);
+  ASSERT_TRUE(job.ok()) << job.status();
+  EXPECT_EQ(job->reason(), "caf\xef\xbf\xbd");
+  const auto events = store->EventsAfter(name, 0, 100);
+  ASSERT_TRUE(events.ok()) << events.status();
+  EXPECT_EQ(events->size(), 4u);
+}
+
+TEST_F(StoreTest, ARowThatDoesNotParseDoesNotKeepOthersFromBeingLookedAt) {
+  auto store = Open();
+  const std::string bad = Create(*store).name();
+  const std::string good = Create(*store).name();
+  Raw("UPDATE jobs SET job = x'ff' WHERE job_id = 1");
+  Store::Problems problems;
+  const auto records = store->JobsInState(v1::JOB_STATE_QUEUED, "", -1, &problems);
+  ASSERT_TRUE(records.ok()) << records.status();
+  ASSERT_EQ(records->size(), 1u);
+  EXPECT_EQ(records->front().job.name(), good);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_TRUE(absl::IsDataLoss(problems[bad]));
+  EXPECT_TRUE(absl::IsDataLoss(store->GetJob(bad).status()));
+}
+
 TEST_F(StoreTest, AnErrorInAChangeLeavesEverythingAsItWas) {
   auto store = Open();
   const std::string name = Create(*store).name();
