@@ -40,23 +40,54 @@ absl::StatusOr<Database> OpenOurs(const std::string& path) {
   return database;
 }
 
-// Jobs that were made after the copy have run directories; their ids are not given out again.
-absl::Status SkipIdsOfDirectories(const std::string& path, const std::string& data_directory) {
-  constexpr std::string_view kPrefix = "job-";
+// The greatest N of the directories "<prefix>N".
+int64_t LastId(const std::string& directory, std::string_view prefix) {
   int64_t last = 0;
   std::error_code error;
-  const std::string jobs = convert::InDirectory(data_directory, convert::kJobsDirectory);
-  for (const auto& entry : std::filesystem::directory_iterator(jobs, error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory, error)) {
     const std::string name = entry.path().filename().string();
     int64_t id = 0;
-    if (name.starts_with(kPrefix) && absl::SimpleAtoi(name.substr(kPrefix.size()), &id))
+    if (name.starts_with(prefix) && absl::SimpleAtoi(name.substr(prefix.size()), &id))
       last = std::max(last, id);
   }
+  return last;
+}
+
+absl::Status SkipIds(Database& copy, std::string_view table, int64_t last) {
+  return copy.Execute(StrCat("INSERT INTO sqlite_sequence (name, seq) SELECT '", table,
+                             "', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '",
+                             table, "'); UPDATE sqlite_sequence SET seq = max(seq, ", last,
+                             ") WHERE name = '", table, "'"));
+}
+
+// Jobs and calibration runs that were made after the copy have directories, with what came out; their ids are not given out again.
+absl::Status SkipIdsOfDirectories(const std::string& path, const std::string& data_directory) {
+  const std::string jobs = convert::InDirectory(data_directory, convert::kJobsDirectory);
+  const std::string runs = convert::InDirectory(data_directory, convert::kCalibrationRunsDirectory);
   TUNESMITH_ASSIGN_OR_RETURN(Database copy, Database::Open(path));
-  return copy.Execute(StrCat(
-      "INSERT INTO sqlite_sequence (name, seq) SELECT 'jobs', 0 WHERE NOT EXISTS (SELECT 1 FROM "
-      "sqlite_sequence WHERE name = 'jobs'); UPDATE sqlite_sequence SET seq = max(seq, ",
-      last, ") WHERE name = 'jobs'; PRAGMA journal_mode = DELETE"));
+  TUNESMITH_RETURN_IF_ERROR(SkipIds(copy, "jobs", LastId(jobs, "job-")));
+  TUNESMITH_RETURN_IF_ERROR(SkipIds(copy, "calibration_runs", LastId(runs, "run-")));
+  return copy.Execute("PRAGMA journal_mode = DELETE");
+}
+
+// With its log, so that what is kept is whole.
+absl::Status CopyOld(const std::string& path, const std::string& kept) {
+  TUNESMITH_ASSIGN_OR_RETURN(Database old, Database::Open(path));
+  TUNESMITH_RETURN_IF_ERROR(old.CopyTo(kept, [] {}));
+  // A log that stayed would be taken for the restored database's.
+  return old.Execute("PRAGMA journal_mode = DELETE");
+}
+
+// A damaged one, as it is, under another name too; its log under that alone.
+absl::Status PutOldAside(const std::string& path, const std::string& kept) {
+  unlink(kept.c_str());  // the part that could be copied
+  if (link(path.c_str(), kept.c_str()) != 0)
+    return absl::ErrnoToStatus(errno, StrCat("cannot link ", path, " to ", kept));
+  for (const char* log : {"-wal", "-shm"}) {
+    if (Exists(StrCat(path, log)))
+      TUNESMITH_RETURN_IF_ERROR(Rename(StrCat(path, log), StrCat(kept, log)));
+  }
+  return absl::OkStatus();
 }
 
 std::string Stamp() { return absl::FormatTime("%Y%m%dT%H%M%SZ", absl::Now(), absl::UTCTimeZone()); }
@@ -84,12 +115,10 @@ absl::Status RestoreDatabase(const std::string& from, const std::string& data_di
   }
   TUNESMITH_RETURN_IF_ERROR(SkipIdsOfDirectories(part, data_directory));
   if (Exists(path)) {
-    // With its log, so that what is kept is whole.
     const std::string kept = StrCat(path, ".before-restore-", Stamp());
-    TUNESMITH_ASSIGN_OR_RETURN(Database old, Database::Open(path));
-    TUNESMITH_RETURN_IF_ERROR(old.CopyTo(kept, [] {}));
-    // A log that stayed would be taken for the restored database's.
-    TUNESMITH_RETURN_IF_ERROR(old.Execute("PRAGMA journal_mode = DELETE"));
+    absl::Status status = CopyOld(path, kept);
+    if (!status.ok() && !absl::IsUnavailable(status)) status = PutOldAside(path, kept);
+    TUNESMITH_RETURN_IF_ERROR(status);
   }
   return Rename(part, path);
 }

@@ -13,7 +13,7 @@ namespace tunesmith::server {
 absl::Status BackUpDatabase(const std::string& from, const std::string& to);
 
 // Puts the copy `from` in the place of the data directory's database, which is kept beside it as
-// tunesmith.db.before-restore-<time>. The copy is checked first. FAILED_PRECONDITION when a server
+// tunesmith.db.before-restore-<time>, with its log where it is too damaged to be copied. The copy is checked first. FAILED_PRECONDITION when a server
 // uses the data directory; DATA_LOSS when the copy is damaged.
 absl::Status RestoreDatabase(const std::string& from, const std::string& data_directory);
 

@@ -236,14 +236,13 @@ absl::Status ApplyStep(Database& database, int64_t version) {
   return transaction->Commit();
 }
 
-// The database as it is, before steps change it. One copy per version is enough.
+// The database as it is, before steps change it. A copy from before an earlier upgrade, after which somebody went back, makes room: it lacks what came since.
 absl::Status BackUpBefore(Database& database, const std::string& path, int64_t version,
                           const std::string& backups) {
   const std::string directory =
       backups.empty() ? std::filesystem::path(path).parent_path().string() : backups;
   TUNESMITH_RETURN_IF_ERROR(MakeDirectories(directory));
   const std::string copy = StrCat(directory, "/before-schema-", version + 1, ".db");
-  if (access(copy.c_str(), F_OK) == 0) return absl::OkStatus();
   const std::string part = StrCat(copy, ".part");
   unlink(part.c_str());
   TUNESMITH_RETURN_IF_ERROR(database.CopyTo(part, [] { FailPoint("migration_backup"); }));

@@ -147,8 +147,16 @@ absl::StatusOr<int64_t> Database::QueryInteger(std::string_view sql) {
 int64_t Database::LastInsertRowId() const { return sqlite3_last_insert_rowid(handle_); }
 
 absl::Status Database::CopyTo(const std::string& path, const std::function<void()>& between_pages) {
-  constexpr int kPagesPerStep = 256;
   TUNESMITH_ASSIGN_OR_RETURN(Database copy, Open(path));
+  // A moment is held: else whatever another connection writes would have SQLite begin anew, for ever beside a busy server.
+  absl::Status status = Execute("BEGIN; SELECT 1 FROM sqlite_schema LIMIT 1");
+  if (status.ok()) status = CopyPages(copy, between_pages);
+  (void)Execute("ROLLBACK");
+  return status;
+}
+
+absl::Status Database::CopyPages(Database& copy, const std::function<void()>& between_pages) {
+  constexpr int kPagesPerStep = 256;
   sqlite3_backup* backup = sqlite3_backup_init(copy.handle_, "main", handle_, "main");
   if (backup == nullptr) return ErrorOf(copy.handle_, sqlite3_errcode(copy.handle_));
   int result = SQLITE_OK;

@@ -70,7 +70,8 @@ class Database {
   int64_t LastInsertRowId() const;
 
   // Copies the whole database to a new file, page by page, while others read and write it. The copy
-  // is of one moment. `between_pages` is called now and then. Errors name the file.
+  // is of one moment. `between_pages` is called now and then. Errors name the file. REQUIRES: no transaction is
+  // open on this connection.
   absl::Status CopyTo(const std::string& path, const std::function<void()>& between_pages);
 
   // The first thing that PRAGMA integrity_check finds; OK: nothing. CANCELLED by Interrupt().
@@ -81,6 +82,7 @@ class Database {
 
  private:
   explicit Database(sqlite3* handle) : handle_(handle) {}
+  absl::Status CopyPages(Database& copy, const std::function<void()>& between_pages);
 
   sqlite3* handle_;
 };

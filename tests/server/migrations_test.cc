@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <set>
+#include <vector>
 
 #include "absl/time/clock.h"
 #include "server/backup.h"
@@ -150,6 +151,18 @@ TEST_F(MigrationsTest, ACopyFromBeforeIsKeptAndCanBeMigratedAgain) {
   EXPECT_TRUE(Store::Open(copy, scratch_.path() + "/more").ok());
 }
 
+// Somebody went back to the old version, which has written since.
+TEST_F(MigrationsTest, ASecondUpgradeIsCopiedBeforeAsTheFirst) {
+  LoadSchema(1);
+  ASSERT_TRUE(Store::Open(Path(), Backups()).ok());
+  const std::string copy = Backups() + "/before-schema-2.db";
+  std::filesystem::copy_file(copy, Path(), std::filesystem::copy_options::overwrite_existing);
+  Query(Path(), "DELETE FROM events");
+  Query(Path(), "DELETE FROM jobs WHERE job_id = 5");
+  ASSERT_TRUE(Store::Open(Path(), Backups()).ok());
+  EXPECT_EQ(Query(copy, "SELECT count(*) FROM jobs"), 4);
+}
+
 TEST_F(MigrationsTest, AStepThatFailsLeavesTheDatabaseAsItWas) {
   LoadSchema(1);
   {
@@ -190,6 +203,47 @@ TEST_F(MigrationsTest, ABackupIsOfOneMomentAndCanBeRestored) {
   *job.mutable_plan() = TestJob(scratch_, 1).plan();
   EXPECT_EQ((*store)->CreateJob(job, "/jobs", {})->name(), "jobs/job-3")
       << "job-2 has a run directory";
+}
+
+TEST_F(MigrationsTest, CalibrationRunsAfterARestoreGetNewNumbers) {
+  ASSERT_TRUE(Store::Open(Path()).ok());
+  ASSERT_TRUE(BackUpDatabase(Path(), scratch_.path() + "/copy.db").ok());
+  std::filesystem::create_directories(scratch_.path() + "/calibration-runs/run-3");
+  ASSERT_TRUE(RestoreDatabase(scratch_.path() + "/copy.db", scratch_.path()).ok());
+  auto store = Store::Open(Path());
+  ASSERT_TRUE(store.ok()) << store.status();
+  v1::CalibrationSpec spec;
+  spec.set_device("cpu");
+  EXPECT_EQ(CalibrationRuns((*store)->pool()).Start(spec, {})->run().name(), "calibrationRuns/4");
+}
+
+TEST_F(MigrationsTest, ADamagedDatabaseIsReplacedAndKept) {
+  ASSERT_TRUE(Store::Open(Path()).ok());
+  ASSERT_TRUE(BackUpDatabase(Path(), scratch_.path() + "/copy.db").ok());
+  scratch_.File("tunesmith.db", std::string(5000, 'x'));
+  scratch_.File("tunesmith.db-wal", "what was last");
+  const absl::Status restored = RestoreDatabase(scratch_.path() + "/copy.db", scratch_.path());
+  ASSERT_TRUE(restored.ok()) << restored;
+  EXPECT_FALSE(std::filesystem::exists(Path() + "-wal")) << "it would be taken for the new one's";
+  EXPECT_TRUE(Store::Open(Path()).ok());
+  std::vector<std::string> kept;
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_.path())) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with("tunesmith.db.before-restore-")) kept.push_back(Slurp(entry.path()));
+  }
+  EXPECT_EQ(kept, std::vector<std::string>{std::string(5000, 'x')});
+}
+
+TEST_F(MigrationsTest, TheDataDirectoryIsClosedToOthersAlone) {
+  const std::string directory = scratch_.path() + "/data";
+  const auto mode = [&] {
+    return static_cast<int>(std::filesystem::status(directory).permissions()) & 0777;
+  };
+  ASSERT_TRUE(LockDataDirectory(directory).ok());
+  EXPECT_EQ(mode(), 0700);
+  std::filesystem::permissions(directory, std::filesystem::perms(0755));
+  ASSERT_TRUE(LockDataDirectory(directory).ok());
+  EXPECT_EQ(mode(), 0750) << "a group's rights are whoever gave them's";
 }
 
 TEST_F(MigrationsTest, RestoringRefusesWhatItMust) {

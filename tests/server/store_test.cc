@@ -134,6 +134,22 @@ TEST_F(StoreTest, ARowThatDoesNotParseDoesNotKeepOthersFromBeingLookedAt) {
   EXPECT_TRUE(absl::IsDataLoss(store->GetJob(bad).status()));
 }
 
+TEST_F(StoreTest, ACopyEndsThoughOthersWrite) {
+  auto store = Open();
+  Raw("CREATE TABLE filler (bytes BLOB); "
+      "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 2000) "
+      "INSERT INTO filler SELECT randomblob(4000) FROM numbers");
+  auto database = Database::Open(Path());
+  int call_count = 0;
+  const absl::Status copied = database->CopyTo(scratch_.path() + "/copy.db", [&] {
+    if (++call_count < 100) Create(*store);
+  });
+  ASSERT_TRUE(copied.ok()) << copied;
+  EXPECT_LT(call_count, 50) << "it did not begin anew";
+  auto copy = Database::Open(scratch_.path() + "/copy.db");
+  EXPECT_EQ(*copy->QueryInteger("SELECT count(*) FROM jobs"), 0) << "of the moment it began in";
+}
+
 TEST_F(StoreTest, AnErrorInAChangeLeavesEverythingAsItWas) {
   auto store = Open();
   const std::string name = Create(*store).name();
