@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "common/descriptor.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
@@ -59,6 +60,24 @@ int64_t LastSequence(std::string_view whole_lines) {
     if (const auto event = DecodeEventLine(ToStd(*line)); event.ok()) return event->sequence();
   }
   return 0;
+}
+
+// Behind the last whole line of the first `size` bytes.
+absl::StatusOr<int64_t> EndOfLines(int fd, int64_t size, std::string_view path) {
+  while (size > 0) {
+    const int64_t begin = std::max<int64_t>(0, size - kReadBytes);
+    TUNESMITH_ASSIGN_OR_RETURN(const std::string text, ReadAt(fd, begin, size - begin, path));
+    if (const size_t newline = text.rfind('\n'); newline != std::string::npos)
+      return begin + static_cast<int64_t>(newline) + 1;
+    size = begin;
+  }
+  return 0;
+}
+
+// From where to read on: `offset`, unless the file has become shorter.
+absl::StatusOr<int64_t> OffsetIn(int fd, int64_t offset, std::string_view path) {
+  TUNESMITH_ASSIGN_OR_RETURN(const int64_t size, FileSize(fd, path));
+  return size < offset ? EndOfLines(fd, size, path) : offset;
 }
 
 absl::Status WriteAll(int fd, std::string_view text, std::string_view path) {
@@ -144,16 +163,16 @@ absl::Status EventWriter::Append(v1::Event event) {
 absl::StatusOr<EventLines> ReadEventLines(const std::string& run_directory, int64_t offset) {
   EventLines result = {.lines = {}, .next_offset = offset};
   const std::string path = InDirectory(run_directory, kEventsFile);
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && errno == ENOENT) return result;
-  if (fd < 0) return ErrnoStatus("cannot open", path);
-  auto text = ReadAt(fd, offset, kReadBytes, path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 && errno == ENOENT) return result;
+  if (file.get() < 0) return ErrnoStatus("cannot open", path);
+  TUNESMITH_ASSIGN_OR_RETURN(result.next_offset, OffsetIn(file.get(), offset, path));
+  auto text = ReadAt(file.get(), result.next_offset, kReadBytes, path);
   if (text.ok() && static_cast<int64_t>(text->size()) == kReadBytes &&
       text->find('\n') == std::string::npos) {
-    const auto size = FileSize(fd, path);
-    if (size.ok()) text = ReadAt(fd, offset, *size - offset, path);
+    const auto size = FileSize(file.get(), path);
+    if (size.ok()) text = ReadAt(file.get(), result.next_offset, *size - result.next_offset, path);
   }
-  close(fd);
   TUNESMITH_RETURN_IF_ERROR(text.status());
   text->resize(text->rfind('\n') + 1);
   result.next_offset += static_cast<int64_t>(text->size());

@@ -93,7 +93,8 @@ struct EventLines {
 };
 
 // The whole lines of events.jsonl from byte `offset`, as many as fit into 1 MiB (a longer line
-// comes alone, whole). A file that does not exist has no lines.
+// comes alone, whole). A file that does not exist has no lines. One that is shorter than `offset` has lost its end, as by a power cut: it is read on from behind its last whole line,
+// where the next attempt goes on to write.
 absl::StatusOr<EventLines> ReadEventLines(const std::string& run_directory, int64_t offset);
 
 }  // namespace tunesmith::convert

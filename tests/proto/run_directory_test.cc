@@ -97,6 +97,23 @@ TEST_F(RunDirectoryTest, ReaderTakesALineLongerThanItsBuffer) {
   EXPECT_THAT(lines->lines, ElementsAre(line));
 }
 
+// A power cut takes the end of a file, and the next attempt goes on behind what is left.
+TEST_F(RunDirectoryTest, ReaderGoesOnBehindWhatIsLeftOfAFile) {
+  AppendRaw("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+  const int64_t offset = ReadEventLines(directory_, 0)->next_offset;
+  EXPECT_EQ(offset, 24);
+  std::filesystem::resize_file(InDirectory(directory_, kEventsFile), 12);
+  auto lines = ReadEventLines(directory_, offset);
+  ASSERT_TRUE(lines.ok()) << lines.status();
+  EXPECT_TRUE(lines->lines.empty());
+  EXPECT_EQ(lines->next_offset, 8);
+  std::filesystem::resize_file(InDirectory(directory_, kEventsFile), 8);
+  AppendRaw("{\"d\":4}\n");
+  EXPECT_THAT(ReadEventLines(directory_, lines->next_offset)->lines, ElementsAre("{\"d\":4}"));
+  std::filesystem::resize_file(InDirectory(directory_, kEventsFile), 0);
+  EXPECT_EQ(ReadEventLines(directory_, offset)->next_offset, 0);
+}
+
 TEST_F(RunDirectoryTest, ReaderOfNoFileHasNoLines) {
   const auto lines = ReadEventLines(directory_, 0);
   ASSERT_TRUE(lines.ok());
