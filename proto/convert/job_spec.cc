@@ -11,6 +11,9 @@
 namespace tunesmith::convert {
 namespace {
 
+// More than a process may have (PID_MAX_LIMIT of Linux).
+constexpr int64_t kMostThreads = int64_t{1} << 22;
+
 void CheckBeta(std::string_view field, double beta, Violations& violations) {
   if (!(beta >= 0 && beta < 1))
     violations.Add(field, StrCat("is ", beta, ", must be 0 or above and below 1"));
@@ -20,7 +23,9 @@ bool IsDevice(std::string_view device) {
   if (device.empty() || device == "cpu") return true;
   if (!device.starts_with("cuda:")) return false;
   const std::string_view index = device.substr(5);
-  return !index.empty() && index.size() <= 4 &&
+  // One GPU has one name.
+  const bool has_leading_zero = index.size() > 1 && index[0] == '0';
+  return !index.empty() && index.size() <= 4 && !has_leading_zero &&
          std::all_of(index.begin(), index.end(), absl::ascii_isdigit);
 }
 
@@ -99,6 +104,9 @@ void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations
                    StrCat("is \"", spec.device(), "\", must be \"cpu\" or \"cuda:0\""));
   }
   violations.AtLeast(path("thread_count"), spec.thread_count(), 0);
+  if (spec.thread_count() > kMostThreads)
+    violations.Add(path("thread_count"),
+                   StrCat("is ", spec.thread_count(), ", must be at most ", kMostThreads));
   if (spec.has_sample_token_count())
     violations.AtLeast(path("sample_token_count"), spec.sample_token_count(), 1);
 }

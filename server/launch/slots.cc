@@ -44,7 +44,7 @@ struct HeldBack {
 class Admitter {
  public:
   Admitter(const HostCapacity& capacity, const std::vector<v1::Job>& active)
-      : free_(FreeOf(capacity, active)), anyone_runs_(!active.empty()) {}
+      : capacity_(capacity), free_(FreeOf(capacity, active)), anyone_runs_(!active.empty()) {}
 
   Admission Admit(const v1::ResourceClaim& claim) {
     if (const std::string reason = ReasonToWait(claim); !reason.empty())
@@ -60,7 +60,17 @@ class Admitter {
   }
 
  private:
+  // Fewer than when the job was taken in: the server was started anew with fewer.
+  bool CanNeverHaveItsGpus(const v1::ResourceClaim& claim) const {
+    const auto is_absent = [&](int64_t index) { return index >= capacity_.gpu_count; };
+    return claim.gpu_count() > capacity_.gpu_count ||
+           std::any_of(claim.gpu_indices().begin(), claim.gpu_indices().end(), is_absent);
+  }
+
   std::string ReasonToWait(const v1::ResourceClaim& claim) {
+    if (CanNeverHaveItsGpus(claim))
+      return StrCat("wants ", claim.gpu_count(), " GPUs, and this host now has ",
+                    capacity_.gpu_count, "; cancel it, or start tunesmithd with --gpu-count");
     if (claim.gpu_count() > 0 && held_back_.gpus) return "waits behind another job for GPUs";
     if (claim.cpu_thread_count() > 0 && held_back_.threads)
       return "waits behind another job for threads";
@@ -85,6 +95,7 @@ class Admitter {
     return "";
   }
 
+  const HostCapacity capacity_;
   FreeSlots free_;
   HeldBack held_back_;
   bool anyone_runs_;

@@ -26,7 +26,7 @@ FreeSlots FreeOf(const HostCapacity& capacity, const std::vector<v1::Job>& activ
 // Admits jobs in the order of the queue. A job that must wait for something keeps later jobs from
 // taking it: one that waits for GPUs holds back those that want GPUs, one that waits for threads
 // those that compute on the CPU, one that waits for memory all. A job that nothing runs beside is
-// always admitted, whatever was predicted of its memory. Of a claim's gpu_indices, those that are
+// always admitted, whatever was predicted of its memory. One that wants more GPUs than there are keeps nobody from anything. Of a claim's gpu_indices, those that are
 // set are wanted themselves; else any gpu_count.
 std::vector<Admission> AdmitInOrder(const HostCapacity& capacity, const std::vector<v1::Job>& queue,
                                     const std::vector<v1::Job>& active);

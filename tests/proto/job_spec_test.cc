@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/cord.h"
 
@@ -47,13 +48,22 @@ TEST(JobSpecTest, NamesEveryFieldThatIsWrongAtOnce) {
   EXPECT_EQ(bad_request.field_violations_size(), 7);
 }
 
+TEST(JobSpecTest, ThreadsAreNoMoreThanAProcessMayHave) {
+  v1::JobSpec spec = GoodSpec();
+  spec.set_thread_count(4096);
+  EXPECT_TRUE(Check(spec).ok());
+  spec.set_thread_count(std::numeric_limits<int64_t>::max());
+  EXPECT_FALSE(Check(spec).ok());
+}
+
 TEST(JobSpecTest, DevicesAreCpuOrNumberedCuda) {
   for (const char* device : {"", "cpu", "cuda:0", "cuda:12"}) {
     v1::JobSpec spec = GoodSpec();
     spec.set_device(device);
     EXPECT_TRUE(Check(spec).ok()) << device;
   }
-  for (const char* device : {"cuda", "cuda:", "cuda:x", "CPU", "cuda:12345"}) {
+  for (const char* device :
+       {"cuda", "cuda:", "cuda:x", "CPU", "cuda:12345", "cuda:00", "cuda:01"}) {
     v1::JobSpec spec = GoodSpec();
     spec.set_device(device);
     EXPECT_FALSE(Check(spec).ok()) << device;

@@ -75,6 +75,14 @@ TEST(SlotsTest, AJobThatIsAloneIsAdmittedWhateverItClaims) {
   EXPECT_THAT(Admitted(AdmitInOrder(kHost, {CpuJob(99)}, {CpuJob(1)})), ElementsAre(false));
 }
 
+// The server was started anew with fewer GPUs.
+TEST(SlotsTest, AJobThatCanNeverRunHoldsNobodyBack) {
+  const auto answers = AdmitInOrder(kHost, {GpuJob(5), GpuJob(1, {4}), GpuJob(1)}, {});
+  EXPECT_THAT(Admitted(answers), ElementsAre(false, false, true));
+  for (int i = 0; i < 2; ++i)
+    EXPECT_THAT(answers[static_cast<size_t>(i)].reason, HasSubstr("this host now has 4"));
+}
+
 // Whatever comes and goes: no GPU has two jobs, and no more is given than there is but to one alone.
 TEST(SlotsTest, NothingIsGivenTwice) {
   std::mt19937 random(7);
