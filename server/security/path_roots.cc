@@ -30,21 +30,31 @@ absl::Status Outside(const std::string& path, const std::vector<std::string>& ro
                                            ", where this server allows it (", flag, ")"));
 }
 
-// The files that a model's directory holds are opened by name: each must lead below the roots too. One that cannot be listed may hold any.
-absl::Status CheckEntries(const std::string& directory, const std::vector<std::string>& roots) {
+// The files that a model's directory holds are opened by name, and what an output's directory holds is replaced: each must lead below the roots too. One that cannot be listed may hold any.
+absl::Status CheckEntries(const std::string& directory, const std::vector<std::string>& roots,
+                          const std::string& flag) {
   std::error_code error;
   for (fs::directory_iterator entry(directory, error); !error && entry != fs::directory_iterator();
        entry.increment(error)) {
     std::error_code unknown;
     if (entry->is_symlink(unknown) || unknown)
-      TUNESMITH_RETURN_IF_ERROR(ResolveBelow(entry->path().string(), roots, kModelRoot).status());
+      TUNESMITH_RETURN_IF_ERROR(ResolveBelow(entry->path().string(), roots, flag).status());
   }
   const bool is_no_directory =
       error == std::errc::not_a_directory || error == std::errc::no_such_file_or_directory;
   if (!error || is_no_directory) return absl::OkStatus();
   return absl::InvalidArgumentError(StrCat("is \"", directory,
-                                           "\", whose files this server cannot list (", kModelRoot,
+                                           "\", whose files this server cannot list (", flag,
                                            "); let its user read the directory"));
+}
+
+// Of a file, or of a directory with what it holds.
+absl::StatusOr<std::string> ResolveWithEntries(const std::string& path,
+                                               const std::vector<std::string>& roots,
+                                               const std::string& flag) {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::string real, ResolveBelow(path, roots, flag));
+  TUNESMITH_RETURN_IF_ERROR(CheckEntries(real, roots, flag));
+  return real;
 }
 
 absl::Status Resolve(std::vector<std::string>& roots, const char* flag) {
@@ -64,14 +74,15 @@ struct ConfinedField {
   std::string* path;
   const std::vector<std::string>* roots;
   const char* flag;
+  bool is_directory = false;  // it may be, and what it holds is opened by name
 };
 
 std::vector<ConfinedField> FieldsOf(const PathRoots& roots, v1::JobSpec& spec) {
-  return {{"spec.model_path", spec.mutable_model_path(), &roots.models, kModelRoot},
+  return {{"spec.model_path", spec.mutable_model_path(), &roots.models, kModelRoot, true},
           {"spec.dataset_path", spec.mutable_dataset_path(), &roots.data, kDataRoot},
           {"spec.evaluation_path", spec.mutable_evaluation_path(), &roots.data, kDataRoot},
           {"spec.chat_template_path", spec.mutable_chat_template_path(), &roots.data, kDataRoot},
-          {"spec.output_dir", spec.mutable_output_dir(), &roots.outputs, kOutputRoot}};
+          {"spec.output_dir", spec.mutable_output_dir(), &roots.outputs, kOutputRoot, true}};
 }
 
 }  // namespace
@@ -97,18 +108,16 @@ absl::StatusOr<std::string> ResolveBelow(const std::string& path,
 
 absl::StatusOr<std::string> ConfineModel(const PathRoots& roots, const std::string& path) {
   if (!roots.confines) return path;
-  TUNESMITH_ASSIGN_OR_RETURN(const std::string real, ResolveBelow(path, roots.models, kModelRoot));
-  TUNESMITH_RETURN_IF_ERROR(CheckEntries(real, roots.models));
-  return real;
+  return ResolveWithEntries(path, roots.models, kModelRoot);
 }
 
 void ConfinePaths(const PathRoots& roots, v1::JobSpec& spec, convert::Violations& violations) {
   if (!roots.confines) return;
   for (const ConfinedField& field : FieldsOf(roots, spec)) {
     if (!field.path->starts_with('/')) continue;  // absent, or refused already
-    absl::StatusOr<std::string> real = field.roots == &roots.models
-                                           ? ConfineModel(roots, *field.path)
-                                           : ResolveBelow(*field.path, *field.roots, field.flag);
+    absl::StatusOr<std::string> real =
+        field.is_directory ? ResolveWithEntries(*field.path, *field.roots, field.flag)
+                           : ResolveBelow(*field.path, *field.roots, field.flag);
     violations.AddStatus(field.name, real.status());
     if (real.ok()) *field.path = *std::move(real);
   }

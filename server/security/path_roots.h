@@ -33,7 +33,7 @@ absl::StatusOr<std::string> ResolveBelow(const std::string& path,
 absl::StatusOr<std::string> ConfineModel(const PathRoots& roots, const std::string& path);
 
 // Replaces the paths of `spec` by where they lead, so that a link that is changed later leads nowhere else; a violation for each that leads
-// out, by a link among the files of a model's directory too. Does nothing when the roots do not confine.
+// out, by a link among the files of a model's directory, or in an output's, too. Does nothing when the roots do not confine.
 void ConfinePaths(const PathRoots& roots, v1::JobSpec& spec, convert::Violations& violations);
 
 // Whether what ConfinePaths made still leads where it did: somebody may have put a link in a directory's place. FAILED_PRECONDITION.

@@ -309,6 +309,16 @@ TEST_F(PathRootsTest, AModelsFilesMayNotLeadOut) {
   EXPECT_THAT(Refusal(Confine(spec)), HasSubstr("generation_config.json"));
 }
 
+TEST_F(PathRootsTest, WhatAnOutputHoldsMayNotLeadOut) {
+  v1::JobSpec spec;
+  spec.set_output_dir(At("out/run"));
+  std::filesystem::create_directories(At("out/run"));
+  ASSERT_TRUE(Confine(spec).ok());
+  std::filesystem::create_directory_symlink(At("secret"), At("out/run/merged"));
+  EXPECT_THAT(Refusal(Confine(spec)), HasSubstr("out/run/merged"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(CheckStillConfined(roots_, spec)));
+}
+
 // Root lists every directory: nobody, while the object lives.
 class WithoutRoot {
  public:
