@@ -69,14 +69,18 @@ class CallWatch final : public grpc::experimental::Interceptor {
     const auto traceparent = context.client_metadata().find("traceparent");
     if (traceparent != context.client_metadata().end())
       record_.trace_id = TraceId({traceparent->second.data(), traceparent->second.size()});
-    if (RoleFor(record_.method) == Role::kOpen) return;
+    if (RoleFor(record_.method) == Role::kOpen) return Count();
     const auto caller = door_.Identify(context.client_metadata(), context.auth_context().get(),
                                        record_.peer.starts_with("unix:"));
     if (!caller.ok()) return;  // their line was taken out just now
     record_.caller = caller->name;
     record_.known_by = caller->known_by;
+    Count();
+  }
+
+  void Count() {
     counted_ = true;
-    door_.counter().Began(record_.caller);
+    door_.counter().Began(Door::CountedAs(record_.method, record_.caller));
   }
 
   void ReadRequest(const void* message) {
@@ -93,7 +97,7 @@ class CallWatch final : public grpc::experimental::Interceptor {
   }
 
   void CountEnd() {
-    if (counted_) door_.counter().Ended(record_.caller);
+    if (counted_) door_.counter().Ended(Door::CountedAs(record_.method, record_.caller));
     counted_ = false;
   }
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_join.h"
@@ -22,16 +23,24 @@ constexpr absl::Duration kHandshakePatience = absl::Seconds(10);
 // A client whose host is gone is found out by pings.
 constexpr absl::Duration kPingInterval = absl::Minutes(2);
 constexpr absl::Duration kPingPatience = absl::Seconds(20);
+// Of one connection, beyond what the door lets in: who asks for more is to be refused, and not to wait.
+constexpr int64_t kFurtherStreams = 1024;
 
 int Milliseconds(absl::Duration duration) {
   return static_cast<int>(absl::ToInt64Milliseconds(duration));
 }
 
-void AddLimits(grpc::ServerBuilder& builder) {
+void AddLimits(grpc::ServerBuilder& builder, const CallLimits& limits) {
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                              Milliseconds(kHandshakePatience));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(kPingInterval));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(kPingPatience));
+  if (limits.calls_at_once > 0) {
+    const int64_t most = std::numeric_limits<int>::max() - kFurtherStreams;
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONCURRENT_STREAMS,
+        static_cast<int>(std::min(limits.calls_at_once, most) + kFurtherStreams));
+  }
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
 }
 
@@ -105,7 +114,7 @@ std::shared_ptr<grpc::ServerCredentials> Front::CredentialsFor(const Listener& l
 }
 
 absl::StatusOr<std::unique_ptr<grpc::Server>> Front::Serve(grpc::ServerBuilder& builder) {
-  AddLimits(builder);
+  AddLimits(builder, options_.limits);
   using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
   std::vector<std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor>> takers;
   for (const Listener& listener : listeners_) {

@@ -2,6 +2,8 @@
 
 #include <httplib.h>
 
+#include <functional>
+#include <semaphore>
 #include <thread>
 #include <utility>
 
@@ -12,12 +14,30 @@ namespace tunesmith::server {
 namespace {
 
 constexpr int kThreadCount = 2;
+constexpr int kMostConnections = 64;
 constexpr time_t kPatienceSeconds = 2;
 constexpr size_t kMostRequestBytes = 1024;
 constexpr char kMetricsType[] = "text/plain; version=0.0.4; charset=utf-8";
 
+// A pool that accepts no further connection while as many as it may have wait or are answered; the kernel's own queue of them is short.
+class BoundedPool final : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> answer) override {
+    places_.acquire();
+    pool_.enqueue([this, answer = std::move(answer)] {
+      answer();
+      places_.release();
+    });
+  }
+  void shutdown() override { pool_.shutdown(); }
+
+ private:
+  std::counting_semaphore<kMostConnections> places_{kMostConnections};
+  httplib::ThreadPool pool_{kThreadCount};
+};
+
 void Bound(httplib::Server& server) {
-  server.new_task_queue = [] { return new httplib::ThreadPool(kThreadCount); };
+  server.new_task_queue = [] { return new BoundedPool(); };
   server.set_read_timeout(kPatienceSeconds);
   server.set_write_timeout(kPatienceSeconds);
   server.set_keep_alive_max_count(1);

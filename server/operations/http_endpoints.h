@@ -10,7 +10,8 @@
 namespace tunesmith::server {
 
 // GET /metrics, /healthz (the process lives) and /readyz (it serves, and its database answers), over plain HTTP on an address of its own. They
-// tell no secrets, and ask nobody who they are: leave it on loopback, or where only those who watch the server get to.
+// tell no secrets, and ask nobody who they are: leave it on loopback, or where only those who watch the server get to. A bounded number of connections is
+// accepted at once.
 class HttpEndpoints {
  public:
   struct Answers {

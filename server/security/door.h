@@ -33,7 +33,7 @@ class Door {
        std::function<void(const Refusal&)> refused)
       : access_(std::move(access)), counter_(limits), refused_(std::move(refused)) {}
 
-  // OK lets the call in. UNAUTHENTICATED: nobody knows who calls; PERMISSION_DENIED: their role is too low; RESOURCE_EXHAUSTED: as
+  // OK lets the call in. UNAUTHENTICATED: nobody knows who calls (and the method is not open to all); PERMISSION_DENIED: their role is too low; RESOURCE_EXHAUSTED: as
   // CallCounter::Admit. Thread-safe.
   absl::Status LetIn(const CallMetadata& metadata, const grpc::AuthContext* context,
                      bool by_socket);
@@ -41,6 +41,9 @@ class Door {
   // Who makes a call. UNAUTHENTICATED says why nobody knows. `context` may be null. Thread-safe.
   absl::StatusOr<Caller> Identify(const CallMetadata& metadata, const grpc::AuthContext* context,
                                   bool by_socket);
+
+  // Under which name a call is counted: its caller's; that of all whom nobody knows, for methods that are open to them.
+  static std::string CountedAs(const std::string& method, const std::string& caller);
 
   CallCounter& counter() { return counter_; }
 

@@ -2,6 +2,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <httplib.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,8 +11,10 @@
 #include <filesystem>
 
 #include "absl/time/clock.h"
+#include "common/descriptor.h"
 #include "tests/common/eventually.h"
 #include "tests/server/http_reader.h"
+#include "tests/server/process_use.h"
 #include "tests/server/server_process.h"
 
 // What those who run the server see of it: metrics, health, its log and its settings.
@@ -56,10 +59,10 @@ TEST_F(OperationsTest, MetricsCountWhatHappened) {
   for (const char* line : {"grpc_method=\"ListModels\",grpc_code=\"OK\"} 3\n",
                            "grpc_method=\"CreateJob\",grpc_code=\"OK\"} 1\n",
                            "tunesmith_jobs{launcher=\"host\",state=\"RUNNING\"} 0\n",
+                           "tunesmith_job_transitions_total{state=\"QUEUED\"} 1\n",
                            "tunesmith_job_transitions_total{state=\"LAUNCHING\"} 1\n",
                            "tunesmith_job_transitions_total{state=\"SUCCEEDED\"} 1\n",
                            "tunesmith_build_info{version=\""})
-                           "tunesmith_job_transitions_total{state=\"QUEUED\"} 1\n",
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_GT(MetricOf(text, "tunesmith_store_write_seconds_count"), 3);
   EXPECT_GT(MetricOf(text, "process_open_fds"), 5);
@@ -68,6 +71,26 @@ TEST_F(OperationsTest, MetricsCountWhatHappened) {
   EXPECT_LT(heap, MetricOf(text, "process_resident_memory_bytes"));
   HttpGet(port, "/nothing", &status);
   EXPECT_EQ(status, 404);
+}
+
+TEST_F(OperationsTest, ConnectionsByHttpAreBounded) {
+  ServerProcess server(DataDirectory(), {}, {"--http-listen", "127.0.0.1:0"});
+  const int port = HttpPortOf(server);
+  const int64_t before = UseOf(server.pid()).open_file_count;
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  std::vector<Descriptor> silent;
+  for (int i = 0; i < 200; ++i) {
+    silent.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)connect(silent.back().get(), reinterpret_cast<const sockaddr*>(&address),
+                  sizeof(address));
+  }
+  absl::SleepFor(absl::Milliseconds(500));
+  EXPECT_LT(UseOf(server.pid()).open_file_count - before, 80);
+  silent.clear();
+  EXPECT_TRUE(Eventually([&] { return HttpGet(port, "/healthz") == "ok\n"; }));
 }
 
 TEST_F(OperationsTest, QuestionsThatAreRepeatedAreHits) {

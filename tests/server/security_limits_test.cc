@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "absl/time/clock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "proto/convert/run_directory.h"
 #include "server/security/connections.h"
 #include "tests/common/eventually.h"
@@ -81,6 +82,30 @@ TEST_F(SecurityTest, StreamsCountAsCallsInProgress) {
       << "a stream that ended counts no more";
   for (int i = 1; i < 3; ++i) contexts[static_cast<size_t>(i)]->TryCancel();
   for (int i = 1; i < 3; ++i) (void)readers[static_cast<size_t>(i)]->Finish();
+}
+
+TEST_F(SecurityTest, StrangersStreamsOfHealthAreBounded) {
+  ServerProcess server(DataDirectory(), {},
+                       {"--access-file", AccessFile(), "--max-calls-at-once", "3"});
+  const auto channel = Connect(server.address());
+  const auto stub = grpc::health::v1::Health::NewStub(channel);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<grpc::health::v1::HealthCheckResponse>>> readers;
+  grpc::health::v1::HealthCheckResponse health;
+  const auto watch = [&] {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    contexts.back()->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    readers.push_back(stub->Watch(contexts.back().get(), {}));
+    return readers.back()->Read(&health);
+  };
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(watch());
+  EXPECT_FALSE(watch());
+  EXPECT_EQ(readers.back()->Finish().error_code(), Code::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(CallAny(channel, kReaderMethod, Bearer(tokens_["reader"])).ok())
+      << "who is known is not held up";
+  for (int i = 0; i < 3; ++i) contexts[static_cast<size_t>(i)]->TryCancel();
+  for (int i = 0; i < 3; ++i) (void)readers[static_cast<size_t>(i)]->Finish();
+  EXPECT_TRUE(Eventually([&] { return IsHealthy(channel); }));
 }
 
 class RawConnections {
