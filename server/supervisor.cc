@@ -144,10 +144,40 @@ void Supervisor::Tick() {
     for (const auto& [name, problem] : problems) Report(name, problem);
     std::move(records->begin(), records->end(), std::back_inserter(active));
   }
+  for (const JobRecord& record : active) {
+    if (!HasLauncher(record.job)) Report(record.job.name(), TellOfNoLauncher(record.job));
+  }
   Report("calibration", TickCalibrator(active));
   for (Launcher* launcher : launchers_)
     Report(std::string(launcher->name()), Counted(*launcher, TickLauncher(*launcher, active)));
   Report("housekeeping", KeepHouse());
+}
+
+bool Supervisor::HasLauncher(const v1::Job& job) const {
+  return std::any_of(launchers_.begin(), launchers_.end(),
+                     [&](const Launcher* launcher) { return launcher->name() == job.launcher(); });
+}
+
+// Where a job runs or waits at a launcher that this server was started without, nobody looks at it. Its error is for the log.
+absl::Status Supervisor::TellOfNoLauncher(const v1::Job& job) {
+  const std::string problem =
+      StrCat("nobody looks at the job: tunesmithd was started without its launcher ",
+             job.launcher(), "; name it in --launchers");
+  if (job.state() != v1::JOB_STATE_RUNNING && job.reason() != problem)
+    TUNESMITH_RETURN_IF_ERROR(MarkWaiting(store_, job.name(), problem).status());
+  return absl::FailedPreconditionError(problem);
+}
+
+absl::Status Supervisor::TellQueueOfNoLauncher() {
+  TUNESMITH_ASSIGN_OR_RETURN(const std::vector<JobRecord> queue,
+                             store_.JobsInState(v1::JOB_STATE_QUEUED));
+  for (const JobRecord& record : queue) {
+    if (HasLauncher(record.job)) continue;
+    const absl::Status status = TellOfNoLauncher(record.job);
+    // Said in the log when it is first said of the job.
+    if (record.job.reason() != status.message()) Report(record.job.name(), status);
+  }
+  return absl::OkStatus();
 }
 
 // After an error, jobs go on to wait for what they waited for.
@@ -300,6 +330,7 @@ absl::Status Supervisor::KeepHouse() {
   if (SteadyNow() < next_housekeeping_) return absl::OkStatus();
   next_housekeeping_ = SteadyNow() + kHousekeepingInterval;
   TUNESMITH_RETURN_IF_ERROR(store_.DeleteRequests(absl::Now() - absl::Hours(24) * kRequestIdDays));
+  TUNESMITH_RETURN_IF_ERROR(TellQueueOfNoLauncher());
   if (retention_.ended_jobs == absl::InfiniteDuration()) return absl::OkStatus();
   TUNESMITH_ASSIGN_OR_RETURN(
       const int64_t count, store_.DeleteEnded(absl::Now() - retention_.ended_jobs, kDeletedAtOnce));

@@ -50,6 +50,9 @@ class Supervisor {
  private:
   void Loop();
   void Tick();
+  bool HasLauncher(const v1::Job& job) const;
+  absl::Status TellOfNoLauncher(const v1::Job& job);
+  absl::Status TellQueueOfNoLauncher();
   absl::Status TickCalibrator(const std::vector<JobRecord>& active);
   absl::Status TickLauncher(Launcher& launcher, const std::vector<JobRecord>& active);
   absl::Status LaunchWaiting(Launcher& launcher, const std::vector<v1::Job>& active);

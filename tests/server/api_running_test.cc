@@ -146,6 +146,33 @@ TEST_F(ApiTest, AnAttemptThatSomebodyElseStopsIsPreemptedAndGoesOn) {
   EXPECT_EQ(steps, 30) << "it went on from its checkpoint";
 }
 
+TEST_F(ApiTest, JobsWhoseLauncherIsMissingSaySo) {
+  const auto reason_of = [](ServerProcess& server, const std::string& name) {
+    v1::GetJobRequest get;
+    get.set_name(name);
+    v1::GetJobResponse job;
+    EXPECT_TRUE(Call(server.jobs(), &v1::JobService::Stub::GetJob, get, &job).ok());
+    return job.job().reason();
+  };
+  {
+    ServerProcess server(DataDirectory(), {{"FAKE_STEP_MILLISECONDS", "20"}},
+                         {"--cpu-threads", "1"});
+    for (int i = 0; i < 2; ++i) Create(server, JobRequest(20));
+    server.WaitFor("jobs/job-1", v1::JOB_STATE_RUNNING);
+  }
+  {
+    ServerProcess server(DataDirectory(), {}, {"--launchers", "slurm"});
+    EXPECT_TRUE(Eventually([&] {
+      return server.Log().find("jobs/job-1: FAILED_PRECONDITION: nobody looks at the job") !=
+             std::string::npos;
+    })) << server.Log();
+    EXPECT_THAT(reason_of(server, "jobs/job-2"), HasSubstr("without its launcher host"));
+  }
+  ServerProcess server(DataDirectory());
+  for (const char* name : {"jobs/job-1", "jobs/job-2"})
+    EXPECT_EQ(server.WaitFor(name).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
 TEST_F(ApiTest, KilledLostAndNotStartedAreToldApart) {
   {
     ServerProcess server(DataDirectory(), {{"FAKE_CRASH_AT_STEP", "2"}});
