@@ -192,7 +192,8 @@ grpc::ServerUnaryReactor* RecommenderService::BatchRecommend(
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const absl::Time deadline = SearchDeadline(*context);
   const bool accepted = pool_.Submit([=, this] {
-    for (const v1::RecommendRequest& question : request->requests())
+    for (const v1::RecommendRequest& question : request->requests()) {
+      if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
       *response->add_results() = AnswerOne(question, deadline);
     reactor->Finish(grpc::Status::OK);
   });
