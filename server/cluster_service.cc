@@ -63,13 +63,15 @@ absl::StatusOr<v1::GetClusterResponse> ClusterService::Get(const std::string& na
 grpc::ServerUnaryReactor* ClusterService::ListClusters(grpc::CallbackServerContext* context,
                                                        const v1::ListClustersRequest*,
                                                        v1::ListClustersResponse* response) {
-  return Reply(context, List(), response);
+  return ReplyLater<v1::ListClustersResponse>(
+      commands_, context, [this] { return List(); }, response);
 }
 
 grpc::ServerUnaryReactor* ClusterService::GetCluster(grpc::CallbackServerContext* context,
                                                      const v1::GetClusterRequest* request,
                                                      v1::GetClusterResponse* response) {
-  return Reply(context, Get(request->name()), response);
+  return ReplyLater<v1::GetClusterResponse>(
+      commands_, context, [this, request] { return Get(request->name()); }, response);
 }
 
 grpc::ServerUnaryReactor* ClusterService::GetCapabilities(grpc::CallbackServerContext* context,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "server/launch/launcher.h"
+#include "server/search_pool.h"
 #include "server/store.h"
 #include "tunesmith/v1/clusters.grpc.pb.h"
 
@@ -12,14 +13,15 @@ namespace tunesmith::server {
 
 inline constexpr int kMaxRequestBytes = 4 << 20;  // a plan is a few KiB, a calibration some hundred
 
-// tunesmith.v1.ClusterService. Store and launchers outlive the service.
+// tunesmith.v1.ClusterService. Store, launchers and the pool, on which launchers are asked, outlive the service.
 class ClusterService final : public v1::ClusterService::CallbackService {
  public:
   // `database_problem` tells what a check of the database found; empty: nothing.
-  ClusterService(Store& store, std::vector<Launcher*> launchers,
+  ClusterService(Store& store, std::vector<Launcher*> launchers, SearchPool& commands,
                  std::function<std::string()> database_problem)
       : store_(store),
         launchers_(std::move(launchers)),
+        commands_(commands),
         database_problem_(std::move(database_problem)) {}
 
   grpc::ServerUnaryReactor* ListClusters(grpc::CallbackServerContext* context,
@@ -39,6 +41,7 @@ class ClusterService final : public v1::ClusterService::CallbackService {
 
   Store& store_;
   const std::vector<Launcher*> launchers_;
+  SearchPool& commands_;
   const std::function<std::string()> database_problem_;
 };
 

@@ -72,7 +72,13 @@ absl::StatusOr<v1::Job> Resume(Store& store, const v1::ResumeJobRequest& request
 grpc::ServerUnaryReactor* JobService::CreateJob(grpc::CallbackServerContext* context,
                                                 const v1::CreateJobRequest* request,
                                                 v1::CreateJobResponse* response) {
-  return Reply(context, Create(store_, launchers_, jobs_directory_, roots_, *request), response);
+  const auto create = [this, request] {
+    return Create(store_, launchers_, jobs_directory_, roots_, *request);
+  };
+  // A cluster is asked whether it would take the job.
+  if (request->validate_only())
+    return ReplyLater<v1::CreateJobResponse>(commands_, context, create, response);
+  return Reply(context, create(), response);
 }
 
 grpc::ServerUnaryReactor* JobService::GetJob(grpc::CallbackServerContext* context,

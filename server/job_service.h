@@ -5,21 +5,23 @@
 
 #include "server/event_hub.h"
 #include "server/launch/launcher.h"
+#include "server/search_pool.h"
 #include "server/security/path_roots.h"
 #include "server/store.h"
 #include "tunesmith/v1/jobs.grpc.pb.h"
 
 namespace tunesmith::server {
 
-// tunesmith.v1.JobService over the store; the supervisor does the rest. Store, hub and launchers
+// tunesmith.v1.JobService over the store; the supervisor does the rest. Store, hub, launchers and the pool, on which clusters are asked,
 // outlive the service.
 class JobService final : public v1::JobService::CallbackService {
  public:
-  JobService(Store& store, EventHub& hub, std::vector<Launcher*> launchers,
+  JobService(Store& store, EventHub& hub, std::vector<Launcher*> launchers, SearchPool& commands,
              std::string jobs_directory, PathRoots roots)
       : store_(store),
         hub_(hub),
         launchers_(std::move(launchers)),
+        commands_(commands),
         jobs_directory_(std::move(jobs_directory)),
         roots_(std::move(roots)) {}
 
@@ -47,6 +49,7 @@ class JobService final : public v1::JobService::CallbackService {
   Store& store_;
   EventHub& hub_;
   const std::vector<Launcher*> launchers_;
+  SearchPool& commands_;
   const std::string jobs_directory_;
   const PathRoots roots_;
 };

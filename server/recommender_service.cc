@@ -81,14 +81,6 @@ v1::RichStatus RichOf(const absl::Status& status) {
   return rich;
 }
 
-// Ends a call whose result is computed on another thread.
-template <typename Response>
-void FinishLater(grpc::ServerUnaryReactor* reactor, absl::StatusOr<Response> result,
-                 Response* response) {
-  if (result.ok()) *response = *std::move(result);
-  reactor->Finish(ToGrpcStatus(result.status()));
-}
-
 // How jobs of the plan's method have fared on its device.
 std::string DriftWarning(const Drift& drift, const v1::Plan& plan) {
   if (!plan.has_mix()) return "";
@@ -195,6 +187,7 @@ grpc::ServerUnaryReactor* RecommenderService::BatchRecommend(
     for (const v1::RecommendRequest& question : request->requests()) {
       if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
       *response->add_results() = AnswerOne(question, deadline);
+    }
     reactor->Finish(grpc::Status::OK);
   });
   if (!accepted) reactor->Finish(ToGrpcStatus(TooMuchWaits()));

@@ -92,9 +92,9 @@ Server::Server(FileLock lock, std::unique_ptr<Store> store, std::unique_ptr<Fron
                     ErrorLog(logger_)),
       launchers_(MakeLaunchers(options)),
       recommender_(catalog_, calibrations_, drift_, options.answer_cache_bytes),
-      jobs_(*store_, hub_, Pointers(launchers_),
+      jobs_(*store_, hub_, Pointers(launchers_), commands_,
             InDirectory(options.data_directory, convert::kJobsDirectory), options.roots),
-      clusters_(*store_, Pointers(launchers_), [this] { return check_.problem(); }),
+      clusters_(*store_, Pointers(launchers_), commands_, [this] { return check_.problem(); }),
       measurements_(*store_, drift_),
       calibration_service_(*store_, calibration_runs_, calibrations_, catalog_, options.roots),
       calibrator_(
@@ -208,8 +208,9 @@ void Server::Shutdown(absl::Duration patience) {
   front_->Close();
   hub_.Close();
   server_->Shutdown(absl::ToChronoTime(absl::Now() + patience));
-  // Calls that wait for a search are answered by it, and end the server's wait.
+  // Calls that wait for a search, or a cluster, are answered by it, and end the server's wait.
   recommender_.Stop();
+  commands_.Stop();
   server_->Wait();
   http_.reset();
   collection_.reset();

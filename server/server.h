@@ -86,6 +86,10 @@ class Server {
   void CollectMetrics();
   absl::Status CheckReady();
 
+  // For calls that ask clusters, each of which may take a command's whole time.
+  static constexpr int kCommandThreads = 4;
+  static constexpr size_t kMostCommandsWaiting = 64;
+
   FileLock lock_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Front> front_;
@@ -98,6 +102,7 @@ class Server {
   Drift drift_;
   const std::vector<std::unique_ptr<Launcher>> launchers_;
   DatabaseCheck check_;
+  SearchPool commands_{kCommandThreads, kMostCommandsWaiting};
   RecommenderService recommender_;
   JobService jobs_;
   ClusterService clusters_;

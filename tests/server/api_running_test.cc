@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
+#include "absl/time/clock.h"
 #include "proto/convert/json.h"
 #include "proto/convert/run_directory.h"
 #include "server/process.h"
@@ -171,6 +175,33 @@ TEST_F(ApiTest, JobsWhoseLauncherIsMissingSaySo) {
   ServerProcess server(DataDirectory());
   for (const char* name : {"jobs/job-1", "jobs/job-2"})
     EXPECT_EQ(server.WaitFor(name).state(), v1::JOB_STATE_SUCCEEDED);
+}
+
+// Else a few clients that ask for clusters would hold all others up.
+TEST_F(ApiTest, AClusterThatHangsHoldsNoOtherCallsUp) {
+  std::filesystem::create_directory(scratch_.path() + "/bin");
+  for (const char* command : {"sinfo", "squeue"})
+    std::filesystem::permissions(
+        scratch_.File(std::string("bin/") + command, "#!/bin/sh\nsleep 3\nexit 1\n"),
+        std::filesystem::perms::owner_all);
+  ServerProcess server(DataDirectory(), {{"PATH", scratch_.path() + "/bin:" + std::getenv("PATH")}},
+                       {"--launchers", "slurm"});
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 40; ++i)
+    clients.emplace_back([&] {
+      v1::ListClustersResponse clusters;
+      EXPECT_TRUE(Call(server.clusters(), &v1::ClusterService::Stub::ListClusters,
+                       v1::ListClustersRequest(), &clusters)
+                      .ok());
+    });
+  absl::SleepFor(absl::Milliseconds(500));
+  const absl::Time start = absl::Now();
+  v1::ListModelsResponse models;
+  EXPECT_TRUE(Call(server.recommender(), &v1::RecommenderService::Stub::ListModels,
+                   v1::ListModelsRequest(), &models)
+                  .ok());
+  EXPECT_LT(absl::Now() - start, absl::Seconds(1));
+  for (std::thread& client : clients) client.join();
 }
 
 TEST_F(ApiTest, KilledLostAndNotStartedAreToldApart) {
