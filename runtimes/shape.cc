@@ -68,7 +68,7 @@ absl::StatusOr<ModelShape> ShapeFromModelSpec(const planner::ModelSpec& spec) {
                     .kv_head_count = spec.kv_head_count,
                     .head_size = spec.head_size,
                     .vocab_size = spec.vocab_size,
-                    .context_limit = spec.context_limit,
+                    .context_limit = planner::ContextLimitOf(spec),
                     .tied_head = spec.tied_head,
                     .gated_mlp = !spec.plain_mlp,
                     .fused_qkv = held_with_q > 1,

@@ -12,6 +12,7 @@
 #include "planner/answer/check_question.h"
 #include "planner/answer/predict.h"
 #include "planner/answer/price_limits.h"
+#include "planner/model/catalog.h"
 #include "planner/model/family.h"
 #include "planner/model/mix_names.h"
 #include "planner/model/size_limits.h"
@@ -60,9 +61,9 @@ std::vector<int64_t> DivisorsOf(int64_t n) {
 
 // The whole MLP at once, or in tiles that still run at the full matrix rate.
 std::vector<int64_t> TileCountsOf(int64_t token_count) {
-  constexpr int64_t kTileRowCount = 4096, kMostTileCount = 16;
-  if (token_count < 2 * kTileRowCount) return {1};
-  return {1, std::min(token_count / kTileRowCount, kMostTileCount)};
+  constexpr int64_t kMostTileCount = 16;
+  if (token_count < 2 * kTileUnit) return {1};
+  return {1, std::min(token_count / kTileUnit, kMostTileCount)};
 }
 
 std::string Percent(double share) { return absl::StrFormat("%.1f %%", 100 * share); }
@@ -342,6 +343,8 @@ std::string HowToMeasure(const Question& question) {
 std::vector<std::string> NotesOn(const Question& question, const RowStatistics& rows) {
   std::vector<std::string> notes;
   const ModelSpec& model = question.model;
+  if (std::string note = NoteOnShape(model.name, model.source); !note.empty())
+    notes.push_back(std::move(note));
   const std::string_view why = FindFamily(model.family)->not_trained_because;
   if (!why.empty())
     notes.push_back(StrCat("This model is planned; ", why, " (family ", model.family, ")."));

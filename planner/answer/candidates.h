@@ -32,6 +32,10 @@ int64_t MostDeviceCount(const Question& question, int64_t at_most);
 // question does not pin them. Of two ways to have as many tokens on a rank in as many micro-batches the one by fewer ranks is left, as it exchanges less.
 std::vector<Mix> FamiliesOf(const Question& question);
 
+// More tiles of the MLP become possible at multiples of so many tokens, so that a longer context may need less there than a shorter one. Between two multiples
+// need only grows.
+inline constexpr int64_t kTileUnit = 4096;
+
 // The rungs that may be chosen from, and how many layers the host has room for beside the bytes of parameters that it keeps.
 RecomputeLimits LimitsOf(const Question& question, const Mix& family, int64_t kept_bytes = 0);
 // Whether the host has room for these.

@@ -6,14 +6,11 @@
 #include "common/status_macros.h"
 #include "common/str_cat.h"
 #include "common/units.h"
+#include "planner/answer/candidates.h"
 #include "planner/model/size_limits.h"
 
 namespace tunesmith::planner {
 namespace {
-
-// More tiles of the MLP become possible at multiples of so many tokens (candidates.cc), so that a longer context may need less there than a shorter
-// one. Between two multiples need only grows.
-constexpr int64_t kTileUnit = 4096;
 
 class ContextFinder {
  public:
@@ -43,7 +40,7 @@ class ContextFinder {
   void SetLimit() {
     const int64_t rows = std::max<int64_t>(1, question_.workload.rows_per_step);
     found_.limit = std::max<int64_t>(
-        1, std::min(question_.model.context_limit, kLargestStepTokenCount / rows));
+        1, std::min(ContextLimitOf(question_.model), kLargestStepTokenCount / rows));
   }
 
   absl::StatusOr<bool> Fits(int64_t context) {
@@ -91,7 +88,7 @@ class ContextFinder {
       return StrCat("The search's deadline passed: a longer context may fit than ", found_.context,
                     ".");
     if (found_.context == found_.limit)
-      return found_.limit == question_.model.context_limit
+      return found_.limit == ContextLimitOf(question_.model)
                  ? StrCat("The model's own limit binds, not memory: ", found_.limit, " tokens.")
                  : StrCat("The tokens of a step bind, not memory: ", kLargestStepTokenCount,
                           " at most.");

@@ -34,23 +34,40 @@ const ModelSpec* FindExact(std::string_view name) {
 std::string_view WithoutOrganization(std::string_view name) {
   return name.substr(name.rfind('/') + 1);  // npos + 1 == 0
 }
+// Llama's makers put their own name before some of its models.
+std::string_view WithoutMaker(std::string_view name) {
+  constexpr std::string_view kMaker = "meta-";
+  return EqualsIgnoreCase(name.substr(0, kMaker.size()), kMaker) ? name.substr(kMaker.size())
+                                                                 : name;
+}
 std::string_view WithoutTuning(std::string_view name) {
-  for (const std::string_view suffix : {"-instruct", "-chat"}) {
-    if (EndsWithIgnoreCase(name, suffix)) return name.substr(0, name.size() - suffix.size());
+  for (const std::string_view suffix : {"-hf", "-instruct", "-chat", "-it", "-base"}) {
+    if (EndsWithIgnoreCase(name, suffix)) name.remove_suffix(suffix.size());
   }
   return name;
 }
+std::string_view ShapeName(std::string_view name) {
+  return WithoutTuning(WithoutMaker(WithoutOrganization(name)));
+}
 
-// A row by its name, else by its name without organization, else without "-Instruct" or "-Chat".
+const ModelSpec* FindShapeOf(std::string_view name) {
+  for (const ModelSpec& spec : ModelCatalog()) {
+    if (EqualsIgnoreCase(ShapeName(spec.name), ShapeName(name))) return &spec;
+  }
+  return nullptr;
+}
+
+constexpr std::string_view kTaken = "taken to have the shape of ";
+
+// A row by its name, else by what of its name tells its shape.
 std::optional<ModelSpec> FindRow(std::string_view name) {
   if (const ModelSpec* row = FindExact(name)) return *row;
-  const std::string_view short_name = WithoutOrganization(name);
-  const ModelSpec* row = FindExact(short_name);
-  if (row == nullptr) row = FindExact(WithoutTuning(short_name));
+  const ModelSpec* row = FindExact(WithoutOrganization(name));
+  if (row == nullptr) row = FindShapeOf(name);
   if (row == nullptr) return std::nullopt;
   ModelSpec spec = *row;
   spec.name = name;
-  spec.source += StrCat("; taken to have the shape of ", row->name);
+  spec.source += StrCat("; ", kTaken, row->name);
   return spec;
 }
 
@@ -91,7 +108,14 @@ absl::StatusOr<ModelSpec> FindModel(std::string_view name) {
   return absl::NotFoundError(
       StrCat("no model '", name,
              "' in the catalog (a size such as 7B or a directory with a config.json works too); ",
-             DidYouMean(name, KnownNames())));
+             DidYouMean(WithoutOrganization(name), KnownNames())));
+}
+
+std::string NoteOnShape(std::string_view name, std::string_view source) {
+  const size_t taken = source.rfind(kTaken);
+  if (taken != std::string_view::npos)
+    return StrCat("Model ", name, " is ", source.substr(taken), ".");
+  return source.starts_with(kAssumedFromSize) ? StrCat("Model ", name, " is ", source, ".") : "";
 }
 
 }  // namespace tunesmith::planner

@@ -1,5 +1,6 @@
 #include "planner/model/model_spec.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/text.h"
@@ -42,6 +43,14 @@ absl::Status ValidateModelSpec(const ModelSpec& spec) {
 int64_t ParameterCount(const ModelSpec& spec) { return Count(spec, /*active_only=*/false); }
 
 int64_t ActiveParameterCount(const ModelSpec& spec) { return Count(spec, /*active_only=*/true); }
+
+int64_t ContextLimitOf(const ModelSpec& spec) {
+  constexpr double kMost = 1 << 30;  // as model_fields.h takes for context_limit
+  const RopeScaling& scaling = spec.rope_scaling;
+  if (scaling.kind != RopeScalingKind::kYarn) return spec.context_limit;
+  const double extended = scaling.factor * static_cast<double>(scaling.original_context_limit);
+  return std::max<int64_t>(spec.context_limit, std::llround(std::min(kMost, extended)));
+}
 
 double AttentionScale(const ModelSpec& spec) {
   if (spec.attention_scale > 0) return spec.attention_scale;

@@ -99,6 +99,8 @@ absl::StatusOr<ModelSpec> ModelSpecFromConfigJson(std::string_view json, std::st
 // From a size such as "7B", "1.5B" or "350M": a Llama-style model whose parameter count is within 2 % of the size. `source` says what
 // was assumed. INVALID_ARGUMENT if the text is not a size or lies outside 1M to 1000B.
 absl::StatusOr<ModelSpec> ModelSpecFromParameterCount(std::string_view size);
+// How the source of such a model begins.
+inline constexpr std::string_view kAssumedFromSize = "assumed from the size ";
 
 // INVALID_ARGUMENT naming each field that is out of range or contradicts another ("head_count(9) % kv_head_count(2) != 0"). Everything
 // downstream of the planner's entry points may assume a spec that passed.
@@ -112,6 +114,10 @@ int64_t ActiveParameterCount(const ModelSpec& spec);
 
 // A Hugging Face config.json that loads as this model. Inverse of ModelSpecFromConfigJson up to `name`, `source`.
 std::string ConfigJsonFromModelSpec(const ModelSpec& spec);
+
+// The longest row: context_limit or, where YaRN extends what the model was trained on beyond it, that: such files keep max_position_embeddings as it was (Qwen2.5's
+// model cards). Files with linear scaling may name either limit, so theirs stands as it is.
+int64_t ContextLimitOf(const ModelSpec& spec);
 
 inline int64_t RotarySize(const ModelSpec& spec) {
   return spec.rotary_size > 0 ? spec.rotary_size : spec.head_size;

@@ -124,7 +124,7 @@ ModelSpec NearestShape(int64_t parameter_count) {
 }
 
 std::string Assumption(const ModelSpec& spec, std::string_view size) {
-  return StrCat("assumed from the size ", size, ": a Llama-style decoder of ", ParameterCount(spec),
+  return StrCat(kAssumedFromSize, size, ": a Llama-style decoder of ", ParameterCount(spec),
                 " parameters, ", spec.layer_count, " layers, hidden size ", spec.hidden_size,
                 ", MLP ", spec.intermediate_size, ", ", spec.head_count, " heads over ",
                 spec.kv_head_count, " kv heads, vocabulary ", spec.vocab_size,

@@ -51,7 +51,7 @@ void CheckHistogram(const LengthHistogram& histogram, std::vector<std::string>& 
 void CheckSizes(const Workload& workload, const ModelSpec& model,
                 std::vector<std::string>* problems) {
   if (workload.context < 1 || workload.rows_per_step < 1 ||
-      workload.context > model.context_limit || workload.rows_per_step > kLargestRowsPerStep)
+      workload.context > ContextLimitOf(model) || workload.rows_per_step > kLargestRowsPerStep)
     return;
   const std::string product =
       StrCat("context(", workload.context, ") x rows_per_step(", workload.rows_per_step, ")");
@@ -81,12 +81,12 @@ absl::Status ValidateWorkload(const Workload& workload, const ModelSpec& model) 
     if (value >= lowest && value <= highest) return;
     problems.push_back(StrCat(name, " is ", value, ", must be ", lowest, " to ", highest));
   };
-  if (workload.context > model.context_limit) {
-    problems.push_back(StrCat("context(", workload.context, ") > context_limit(",
-                              model.context_limit, ") of model ", model.name, " [", model.source,
-                              "]"));
+  const int64_t longest = ContextLimitOf(model);
+  if (workload.context > longest) {
+    problems.push_back(StrCat("context(", workload.context, ") > context_limit(", longest,
+                              ") of model ", model.name, " [", model.source, "]"));
   } else {
-    check("context", workload.context, 1, model.context_limit);
+    check("context", workload.context, 1, longest);
     check("document_capacity", workload.document_capacity, 0, workload.context);
     check("loss_token_capacity", workload.loss_token_capacity, 0, workload.context);
   }

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "common/str_cat.h"
 #include "planner/model/catalog_rows.h"
 #include "planner/model/family.h"
 
@@ -36,6 +37,19 @@ TEST(FindModelTest, CaseOrganizationAndTuningAreIgnored) {
   EXPECT_EQ(instruct.name, "HuggingFaceTB/SmolLM2-135M-Instruct");
   EXPECT_EQ(instruct.layer_count, 30);
   EXPECT_THAT(instruct.source, HasSubstr("the shape of SmolLM2-135M"));
+}
+
+TEST(FindModelTest, WordsThatTellNothingOfTheShapeAreIgnored) {
+  for (const auto& [asked, row] : {std::pair("Qwen/Qwen3-8B-Base", "Qwen3-8B"),
+                                   {"meta-llama/Meta-Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
+                                   {"meta-llama/Llama-3.1-8B-Instruct", "Llama-3.1-8B"},
+                                   {"meta-llama/Llama-2-7b-chat-hf", "Llama-2-7b-hf"},
+                                   {"google/gemma-2-9b-it", "Gemma-2-9b"}}) {
+    const auto found = FindModel(asked);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(NoteOnShape(found->name, found->source),
+              StrCat("Model ", asked, " is taken to have the shape of ", row, "."));
+  }
 }
 
 TEST(FindModelTest, SmolLm2IsAsPublished) {
@@ -78,6 +92,8 @@ TEST(FindModelTest, UnknownNamesGetTheNearest) {
   const absl::Status status = FindModel("SmolLM2-135").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(status.message(), HasSubstr("'SmolLM2-135M'"));
+  EXPECT_THAT(FindModel("microsoft/phi-4").status().message(),
+              AllOf(HasSubstr("did you mean"), HasSubstr("'phi-2'")));
   EXPECT_EQ(FindModel("").status().code(), absl::StatusCode::kNotFound);
 }
 

@@ -8,6 +8,7 @@
 #include "planner/model/catalog.h"
 #include "planner/model/family.h"
 #include "planner/model/model_spec.h"
+#include "planner/model/workload.h"
 #include "tests/planner/random_model.h"
 
 namespace tunesmith::planner {
@@ -194,6 +195,23 @@ TEST(ConfigJsonTest, RopeInBothSpellings) {
       Read(With(Llama(), "rope_parameters", {{"rope_type", "default"}, {"rope_theta", 10000.0}}))
           ->rope_scaling,
       RopeScaling());
+}
+
+// Files with YaRN keep max_position_embeddings as it was.
+TEST(ConfigJsonTest, YarnExtendsTheContext) {
+  const auto longest = [](const json& scaling) {
+    return ContextLimitOf(*Read(With(Llama(), "rope_scaling", scaling)));
+  };
+  EXPECT_EQ(longest({{"type", "yarn"}, {"factor", 4.0}}), 4 * 512);
+  EXPECT_EQ(longest({{"type", "yarn"}, {"factor", 4.0}, {"original_max_position_embeddings", 256}}),
+            1024);
+  EXPECT_EQ(longest({{"type", "yarn"}, {"factor", 2.0}, {"original_max_position_embeddings", 128}}),
+            512);
+  EXPECT_EQ(longest({{"type", "linear"}, {"factor", 4.0}}), 512);
+  const ModelSpec yarn =
+      *Read(With(Llama(), "rope_scaling", json{{"type", "yarn"}, {"factor", 4.0}}));
+  EXPECT_TRUE(ValidateWorkload({.context = 2048, .rows_per_step = 1}, yarn).ok());
+  EXPECT_FALSE(ValidateWorkload({.context = 2049, .rows_per_step = 1}, yarn).ok());
 }
 
 TEST(ConfigJsonTest, RopeErrors) {
