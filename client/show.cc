@@ -11,9 +11,10 @@
 #include "client/show_explanation.h"
 #include "client/style.h"
 #include "client/table.h"
-#include "common/str_cat.h"
+#include "common/text.h"
 #include "common/units.h"
 #include "google/protobuf/util/time_util.h"
+#include "planner/answer/prediction.h"
 
 namespace tunesmith::client {
 namespace {
@@ -25,10 +26,9 @@ std::string MemoryTable(const v1::MemoryPrediction& memory) {
   }
   table.AddRow({"  total", Gib(memory.total_bytes())});
   table.AddRow({"  available", Gib(memory.budget_bytes())});
-  if (memory.pinned_bytes() > 0) {
-    table.AddRow({"host, pinned", Gib(memory.pinned_bytes())});
+  if (memory.pinned_bytes() > 0) table.AddRow({"host, pinned", Gib(memory.pinned_bytes())});
+  if (memory.pinned_bytes() > 0 || memory.host_budget_bytes() > 0)
     table.AddRow({"host, in all", Gib(memory.host_bytes())});
-  }
   return table.ToString() + StrCat("binds at: ", memory.binding_instant(), "\n");
 }
 
@@ -73,15 +73,35 @@ std::string RejectionLines(const v1::RecommendResponse& answer) {
   return lines;
 }
 
+std::vector<planner::Shortage> ShortagesOf(const v1::MemoryPrediction& memory) {
+  return planner::ShortagesOf({.total_bytes = memory.total_bytes(),
+                               .budget_bytes = memory.budget_bytes(),
+                               .pinned_bytes = memory.pinned_bytes(),
+                               .host_bytes = memory.host_bytes(),
+                               .pinned_budget_bytes = memory.pinned_budget_bytes(),
+                               .host_budget_bytes = memory.host_budget_bytes()});
+}
+
 std::string NothingFits(const v1::RecommendResponse& answer) {
   std::string text = Styled(Style::kBad, "nothing fits") + "\n";
   if (answer.has_nearest()) {
     const v1::MemoryPrediction& memory = answer.nearest().prediction().memory();
-    text += StrCat("nearest: ", answer.nearest().mix_line(), "\nneeds ", Gib(memory.total_bytes()),
-                   " GiB per device, available ", Gib(memory.budget_bytes()), ", missing ",
-                   Gib(memory.total_bytes() - memory.budget_bytes()), "\n", MemoryTable(memory));
+    text += StrCat("nearest: ", answer.nearest().mix_line(), "\n");
+    for (const planner::Shortage& lack : ShortagesOf(memory))
+      text += StrCat("needs ", Gib(lack.needed_bytes), " GiB", OfMemory(lack),
+                     " per device, available ", Gib(lack.available_bytes), ", missing ",
+                     Gib(MissingBytes(lack)), "\n");
+    text += MemoryTable(memory);
   }
   return text + RejectionLines(answer);
+}
+
+// "missing 1.20 GiB per device"
+std::string Missing(const v1::MemoryPrediction& memory) {
+  std::vector<std::string> amounts;
+  for (const planner::Shortage& lack : ShortagesOf(memory))
+    amounts.push_back(StrCat(Gib(MissingBytes(lack)), " GiB", OfMemory(lack)));
+  return StrCat("missing ", StrJoin(amounts, " and "), " per device");
 }
 
 constexpr int kPlotHeight = 10;
@@ -175,13 +195,9 @@ std::string ShowRecommendation(const Output& output, const v1::RecommendResponse
 std::string ShowEstimate(const Output&, const v1::EstimateResponse& answer,
                          const std::vector<std::string>& notes) {
   const v1::Prediction& prediction = answer.estimate().prediction();
-  const v1::MemoryPrediction& memory = prediction.memory();
   const std::string verdict =
-      prediction.fits()
-          ? "fits\n"
-          : StrCat("does not fit: missing ", Gib(memory.total_bytes() - memory.budget_bytes()),
-                   " GiB per device\n");
-  return StrCat(answer.estimate().mix_line(), "\n", verdict, MemoryTable(memory),
+      prediction.fits() ? "fits\n" : StrCat("does not fit: ", Missing(prediction.memory()), "\n");
+  return StrCat(answer.estimate().mix_line(), "\n", verdict, MemoryTable(prediction.memory()),
                 TimeLine(answer.estimate()), NoteLines(notes));
 }
 

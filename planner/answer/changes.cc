@@ -11,6 +11,7 @@
 #include "common/units.h"
 #include "planner/answer/candidates.h"
 #include "planner/answer/device_counts.h"
+#include "planner/answer/longest_context.h"
 #include "planner/model/mix_names.h"
 
 namespace tunesmith::planner {
@@ -79,28 +80,39 @@ class ChangeFinder {
     return absl::OkStatus();
   }
 
-  // The largest multiple of `unit` below `change.from` that fits, by bisection: what fits at an amount is taken to fit below it.
-  absl::Status TryLargest(Change change, int64_t unit, const Vary& vary, const char* name) {
-    const int64_t all = CeilDivide(change.from, unit);
-    if (all <= 1) return absl::OkStatus();
-    TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> best, BestOf(vary(unit)));
-    if (!best) return absl::OkStatus();
-    int64_t fits = 1, too_many = all;
+  // Raises `change.to` to the largest multiple of `unit` below `end` that fits, by bisection: what fits at a multiple is taken to fit at those below it.
+  absl::Status Raise(int64_t unit, int64_t end, const Vary& vary, Change& change) {
+    int64_t fits = change.to / unit, too_many = CeilDivide(end, unit);
     while (too_many - fits > 1 && !found_.deadline_reached) {
       const int64_t middle = fits + (too_many - fits) / 2;
       TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> at, BestOf(vary(middle * unit)));
       (at.has_value() ? fits : too_many) = middle;
-      if (at) best = std::move(at);
+      if (!at) continue;
+      change.to = middle * unit;
+      change.best = *std::move(at);
     }
-    change.to = fits * unit;
+    return absl::OkStatus();
+  }
+
+  // The largest multiple of `unit` below `change.from` that fits: first by multiples of `stride` units, between which need only grows.
+  absl::Status TryLargest(Change change, int64_t unit, int64_t stride, const Vary& vary,
+                          const char* name) {
+    if (change.from <= unit) return absl::OkStatus();
+    TUNESMITH_ASSIGN_OR_RETURN(std::optional<Prediction> least, BestOf(vary(unit)));
+    if (!least) return absl::OkStatus();
+    change.to = unit;
+    change.best = *std::move(least);
+    TUNESMITH_RETURN_IF_ERROR(Raise(unit * stride, change.from, vary, change));
+    const int64_t next_stride = (change.to / (unit * stride) + 1) * unit * stride;
+    TUNESMITH_RETURN_IF_ERROR(Raise(unit, std::min(change.from, next_stride), vary, change));
     change.value = StrCat(change.to);
-    change.best = *std::move(best);
     const std::string what = StrCat(name, " ", change.to, " instead of ", change.from);
     Add(std::move(change), what);
     return absl::OkStatus();
   }
 
   absl::Status TryMemory() {
+    if (nearest_.memory.total_bytes <= nearest_.memory.budget_bytes) return TryHostMemory();
     Question changed = question_;
     changed.memory_budget_bytes = nearest_.memory.total_bytes;
     Change change{.kind = ChangeKind::kMemory,
@@ -109,6 +121,30 @@ class ChangeFinder {
                   .to = nearest_.memory.total_bytes};
     const std::string what = StrCat(FormatBytes(change.to - change.from),
                                     " more memory per device (", change.value, ")");
+    return TrySwitch(std::move(change), changed, what);
+  }
+
+  // Where the device's memory suffices: both budgets of the host are widened to what is needed.
+  absl::Status TryHostMemory() {
+    const MemoryPrediction& memory = nearest_.memory;
+    const std::vector<Shortage> shortages = ShortagesOf(memory);
+    if (shortages.empty()) return absl::OkStatus();
+    Question changed = question_;
+    const auto widen = [](int64_t& budget_bytes, int64_t needed_bytes) {
+      if (budget_bytes > 0) budget_bytes = std::max(budget_bytes, needed_bytes);
+    };
+    widen(changed.host_memory_budget_bytes, memory.host_bytes);
+    widen(changed.pinned_memory_budget_bytes, memory.pinned_bytes);
+    Change change{.kind = ChangeKind::kMemory,
+                  .from = shortages.front().available_bytes,
+                  .to = shortages.front().needed_bytes};
+    std::vector<std::string> amounts, more;
+    for (const Shortage& lack : shortages) {
+      amounts.push_back(StrCat(FormatBytes(lack.needed_bytes), OfMemory(lack)));
+      more.push_back(StrCat(FormatBytes(MissingBytes(lack)), " more", OfMemory(lack)));
+    }
+    change.value = StrJoin(amounts, " and ");
+    const std::string what = StrCat(StrJoin(more, " and "), " per device (", change.value, ")");
     return TrySwitch(std::move(change), changed, what);
   }
 
@@ -224,16 +260,11 @@ class ChangeFinder {
   }
 
   absl::Status TryContext() {
-    const auto vary = [this](int64_t context) {
-      Question changed = question_;
-      changed.workload.context = context;
-      changed.workload.document_capacity = std::min(question_.workload.document_capacity, context);
-      return changed;
-    };
+    const auto vary = [this](int64_t context) { return QuestionAt(question_, context); };
     // Ranks that share a row divide its tokens.
     return TryLargest(
         {.kind = ChangeKind::kContext, .semantic = true, .from = question_.workload.context},
-        nearest_.mix.sequence_parallel, vary, "context");
+        nearest_.mix.sequence_parallel, kTileUnit, vary, "context");
   }
 
   // Fewer rows help where a single micro-batch makes gradients and activations share memory. They must divide as the rows asked for did.
@@ -246,21 +277,28 @@ class ChangeFinder {
     };
     return TryLargest(
         {.kind = ChangeKind::kRows, .semantic = true, .from = question_.workload.rows_per_step},
-        unit, vary, "rows per step");
+        unit, /*stride=*/1, vary, "rows per step");
   }
 
+  // For full fine-tuning LoRA or, where that does not fit either, QLoRA.
   absl::Status TryMethod() {
+    const bool full = question_.method == MethodChoice::kFull;
+    if (!full && question_.method != MethodChoice::kLora) return absl::OkStatus();
+    const std::string instead =
+        StrCat(" of rank ", question_.lora.rank, " instead of full fine-tuning");
+    const size_t found_before = found_.changes.size();
     Question changed = question_;
-    if (question_.method == MethodChoice::kFull) {
+    if (full) {
       changed.method = MethodChoice::kLora;
-      return TrySwitch(
-          {.kind = ChangeKind::kMethod, .value = "lora", .semantic = true}, changed,
-          StrCat("LoRA of rank ", question_.lora.rank, " instead of full fine-tuning"));
+      TUNESMITH_RETURN_IF_ERROR(
+          TrySwitch({.kind = ChangeKind::kMethod, .value = "lora", .semantic = true}, changed,
+                    StrCat("LoRA", instead)));
+      if (found_.changes.size() > found_before) return absl::OkStatus();
     }
-    if (question_.method != MethodChoice::kLora) return absl::OkStatus();
     changed.method = MethodChoice::kQlora;
-    return TrySwitch({.kind = ChangeKind::kMethod, .value = "qlora", .semantic = true}, changed,
-                     "QLoRA: frozen weights in 4 bits instead of as they are");
+    return TrySwitch(
+        {.kind = ChangeKind::kMethod, .value = "qlora", .semantic = true}, changed,
+        full ? StrCat("QLoRA", instead) : "QLoRA: frozen weights in 4 bits instead of as they are");
   }
 
   // The scale stays.
@@ -273,8 +311,8 @@ class ChangeFinder {
       return changed;
     };
     return TryLargest(
-        {.kind = ChangeKind::kLoraRank, .semantic = true, .from = question_.lora.rank}, 1, vary,
-        "LoRA rank");
+        {.kind = ChangeKind::kLoraRank, .semantic = true, .from = question_.lora.rank}, 1,
+        /*stride=*/1, vary, "LoRA rank");
   }
 
   absl::Status TryPrecision() {

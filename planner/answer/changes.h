@@ -12,11 +12,11 @@
 namespace tunesmith::planner {
 
 enum class ChangeKind {
-  kMemory,          // more memory per device; bytes
+  kMemory,          // more memory per device, of the host where the device's suffices; bytes
   kDevice,          // the smallest device of the catalog; bytes of its memory
   kContext,         // the longest context that fits; tokens
   kRows,            // the most rows per step that fit
-  kMethod,          // LoRA instead of full fine-tuning
+  kMethod,          // LoRA, else QLoRA, instead of full fine-tuning; QLoRA instead of LoRA
   kLoraRank,        // the largest rank that fits
   kPrecision,       // bf16 instead of fp32
   kEvaluation,      // no evaluation during the job
@@ -32,7 +32,8 @@ std::string_view ChangeKindName(ChangeKind kind);  // "lora_rank"
 // One change that alone makes the question fit.
 struct Change {
   ChangeKind kind = ChangeKind::kMemory;
-  std::string value;      // what it would be: "23.50 GiB", "L40S", "1536", "lora", "off"
+  std::string
+      value;  // what it would be: "23.50 GiB", "1.50 GiB of host memory", "L40S", "1536", "lora", "off"
   bool semantic = false;  // it changes what is learned
   int64_t from = 0;       // amounts in the kind's unit; 0 for what has none
   int64_t to = 0;

@@ -48,7 +48,8 @@ absl::Status CheckDevices(const DeviceGroup& devices) {
     return absl::UnimplementedError(StrCat("GPU ", h.name, " (sm_", h.compute_capability,
                                            ") is not planned yet: the bundled trainer needs bf16 "
                                            "tensor cores (sm_80 or newer); ask for an A10G, "
-                                           "A100, L4, H100 or the like"));
+                                           "A100, L4, H100 or the like, or for another stack "
+                                           "that runs there (--runtime hf)"));
   }
   if (devices.device_count < 1 || devices.device_count > kLargestDeviceCount)
     return absl::InvalidArgumentError(

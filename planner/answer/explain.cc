@@ -187,9 +187,10 @@ std::string MemoryDifference(const Alternative& a) {
 std::string SentenceOf(const Alternative& a, double chosen_seconds) {
   const std::string with = StrCat("With ", ExplainedAxisName(a.axis), " ", a.value);
   if (a.reason == LostBecause::kDoesNotFit) {
-    return StrCat(with, " nothing fits: the smallest mix needs ",
-                  FormatBytes(a.best.memory.total_bytes), " per device, ",
-                  FormatBytes(a.missing_bytes), " more than there is.");
+    const Shortage lack = ShortagesOf(a.best.memory).front();
+    return StrCat(with, " nothing fits: the smallest mix needs ", FormatBytes(lack.needed_bytes),
+                  OfMemory(lack), " per device, ", FormatBytes(a.missing_bytes),
+                  " more than there is.");
   }
   return StrCat(with, " the best mix ", TimeDifference(a, chosen_seconds), " and ",
                 MemoryDifference(a), a.semantic ? "; it does not learn the same thing." : ".");
@@ -213,7 +214,7 @@ Alternative Compare(const Variant& variant, Prediction best, const Prediction& c
       static_cast<double>(a.best.time.step_picoseconds - chosen.time.step_picoseconds) * 1e-12;
   a.bytes_more = a.best.memory.total_bytes - chosen.memory.total_bytes;
   a.reason = ReasonOf(a, variant.question.objective);
-  if (!a.best.fits) a.missing_bytes = a.best.memory.total_bytes - a.best.memory.budget_bytes;
+  if (!a.best.fits) a.missing_bytes = MissingBytes(ShortagesOf(a.best.memory).front());
   a.sentence = SentenceOf(a, chosen.time.step_seconds);
   return a;
 }
@@ -256,7 +257,9 @@ absl::StatusOr<Explanation> Explain(const Question& question, const Prediction& 
   explanation.binding_sentence = BindingSentence(chosen.memory, explanation.instants);
   for (const Variant& variant : VariantList(question, chosen.mix).Build()) {
     absl::StatusOr<SearchResult> result = Recommend(variant.question);
-    if (absl::IsUnimplemented(result.status())) continue;
+    // A value may contradict what else the question pins.
+    if (absl::IsUnimplemented(result.status()) || absl::IsInvalidArgument(result.status()))
+      continue;
     TUNESMITH_RETURN_IF_ERROR(result.status());
     explanation.deadline_reached |= result->deadline_reached;
     if (result->deadline_reached) break;  // the best so far may not be the best

@@ -42,10 +42,11 @@ struct Alternative {
   std::string value;      // "eager", "4", "keep"
   bool semantic = false;  // it does not learn the same thing
   LostBecause reason = LostBecause::kNoBetter;
-  double seconds_more = 0;    // per step; negative: quicker
-  int64_t bytes_more = 0;     // per device; negative: less
-  int64_t missing_bytes = 0;  // kDoesNotFit: by how much the smallest such mix exceeds the budget
-  Prediction best;            // kDoesNotFit: of the smallest mix
+  double seconds_more = 0;  // per step; negative: quicker
+  int64_t bytes_more = 0;   // per device; negative: less
+  int64_t missing_bytes =
+      0;  // kDoesNotFit: by how much the smallest such mix exceeds the budget of the device or, where that suffices, of the host
+  Prediction best;  // kDoesNotFit: of the smallest mix
   std::string sentence;
 };
 
@@ -57,7 +58,7 @@ struct Explanation {
 };
 
 // Compares `chosen`, an answer of Recommend(question), with its alternatives: one search each, up to the question's deadline. Axes that the
-// question pins are left out. Errors as Recommend; a value that is not built yet is left out.
+// question pins are left out. Errors as Recommend; a value that is not built yet, or contradicts what the question pins, is left out.
 absl::StatusOr<Explanation> Explain(const Question& question, const Prediction& chosen);
 
 }  // namespace tunesmith::planner

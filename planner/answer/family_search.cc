@@ -67,6 +67,7 @@ FamilySearch::FamilySearch(const Question& question, const PriceTable& prices,
       cache_(prices) {}
 
 absl::Status FamilySearch::Create() {
+  const Backend backend = BackendOf(question_.devices.hardware);
   for (const Mix& mix : FamiliesOf(question_)) {
     if (Late()) break;
     TUNESMITH_ASSIGN_OR_RETURN(MixFamily family,
@@ -74,7 +75,8 @@ absl::Status FamilySearch::Create() {
     const RecomputeLimits limits = LimitsOf(question_, mix, family.host_bytes());
     candidate_count_ += MixCount(limits, question_.model.layer_count);
     const bool hopeless = family.FloorBytes() > arena_limit_bytes_ ||
-                          (family.host_bytes() > 0 && !HostHolds(question_, family.host_bytes()));
+                          (backend.kind != BackendKind::kCpu &&  // whose host is the device
+                           !HostHolds(question_, family.host_bytes()));
     auto added = std::make_unique<Family>(mix, std::move(family), limits);
     if (!hopeless) added->least_step_picoseconds = added->family.LeastStepPicoseconds();
     (hopeless ? hopeless_ : families_).push_back(std::move(added));

@@ -1,6 +1,7 @@
 #include "planner/answer/predict.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/status_macros.h"
 #include "common/units.h"
@@ -65,15 +66,6 @@ MemoryPrediction MemoryOf(const Program& program, const DeviceMemoryBudget& budg
   return memory;
 }
 
-bool Within(int64_t bytes, int64_t budget_bytes) {
-  return budget_bytes == 0 || bytes <= budget_bytes;
-}
-
-bool Fits(const MemoryPrediction& m) {
-  return m.total_bytes <= m.budget_bytes && Within(m.pinned_bytes, m.pinned_budget_bytes) &&
-         Within(m.host_bytes, m.host_budget_bytes);
-}
-
 double Seconds(int64_t picoseconds) { return static_cast<double>(picoseconds) * 1e-12; }
 
 // Of the predicted time: the ends of its 90 % interval.
@@ -104,14 +96,16 @@ TimePrediction TimeOf(const Program& program, const Question& question, const Pr
   time.exposed_communication_seconds = Seconds(price.exposed_communication_picoseconds);
   const Workload& w = question.workload;
   const RowStatistics& rows = prices.rows();
-  time.tokens_per_second =
-      static_cast<double>(w.rows_per_step * w.context) * rows.filled_share / time.step_seconds;
+  const double step_token_count =
+      static_cast<double>(w.rows_per_step * w.context) * rows.filled_share;
+  time.tokens_per_second = step_token_count / time.step_seconds;
   if (const double rate = prices.calibration().checkpoint_bytes_per_second; rate > 0)
     time.save_seconds = static_cast<double>(CheckpointBytes(program)) / rate;
   const double token_count =
       static_cast<double>(w.dataset_token_count) * rows.kept_share * w.epoch_count;
-  if (token_count > 0)
-    time.total_hours = (token_count / time.tokens_per_second + time.save_seconds) / 3600;
+  const double step_count = std::ceil(token_count / step_token_count);
+  if (step_count > 0)
+    time.total_hours = (step_count * time.step_seconds + time.save_seconds) / 3600;
   // Rates of a processor are its host's own; those of a GPU are told of all of its kind.
   const Evidence measured = cpu ? Evidence::kMeasuredHere : Evidence::kMeasuredOnKind;
   time.evidence = prices.calibrated() ? measured : Evidence::kDatasheet;
@@ -141,7 +135,7 @@ absl::StatusOr<Prediction> Predict(const Question& question, const Mix& mix,
   TUNESMITH_ASSIGN_OR_RETURN(const Program program, BuildProgram(InputsFor(question, mix)));
   Prediction p{.mix = mix};
   p.memory = MemoryOf(program, budget);
-  p.fits = Fits(p.memory);
+  p.fits = ShortagesOf(p.memory).empty();
   p.time = TimeOf(program, question, prices);
   p.program_digest = ProgramDigest(program);
   return p;

@@ -2,7 +2,14 @@
 
 #include <algorithm>
 
+#include "common/str_cat.h"
+
 namespace tunesmith::planner {
+namespace {
+
+constexpr std::string_view kDeviceMemory = "memory";
+
+}  // namespace
 
 std::string_view MemoryClassName(MemoryClass memory_class) {
   switch (memory_class) {
@@ -29,6 +36,23 @@ std::string_view MemoryClassName(MemoryClass memory_class) {
 MemoryClass LargestClass(const std::array<int64_t, kMemoryClassCount>& class_bytes) {
   const auto most = std::max_element(class_bytes.begin(), class_bytes.end());
   return static_cast<MemoryClass>(most - class_bytes.begin());
+}
+
+std::vector<Shortage> ShortagesOf(const MemoryPrediction& memory) {
+  std::vector<Shortage> shortages;
+  const auto check = [&](std::string_view name, int64_t needed_bytes, int64_t available_bytes) {
+    if (needed_bytes > available_bytes) shortages.push_back({name, needed_bytes, available_bytes});
+  };
+  check(kDeviceMemory, memory.total_bytes, memory.budget_bytes);
+  if (memory.host_budget_bytes > 0)
+    check("host memory", memory.host_bytes, memory.host_budget_bytes);
+  if (memory.pinned_budget_bytes > 0)
+    check("page-locked memory", memory.pinned_bytes, memory.pinned_budget_bytes);
+  return shortages;
+}
+
+std::string OfMemory(const Shortage& shortage) {
+  return shortage.name == kDeviceMemory ? "" : StrCat(" of ", shortage.name);
 }
 
 std::string_view EvidenceName(Evidence evidence) {

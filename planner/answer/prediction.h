@@ -60,6 +60,18 @@ struct MemoryPrediction {
   int64_t host_budget_bytes = 0;    // 0: not limited
 };
 
+// A memory that a mix takes more of than there is.
+struct Shortage {
+  std::string_view name;     // "memory" of the device, "host memory", "page-locked memory"
+  int64_t needed_bytes = 0;  // per device, whichever it is
+  int64_t available_bytes = 0;
+};
+inline int64_t MissingBytes(const Shortage& s) { return s.needed_bytes - s.available_bytes; }
+// What follows an amount: " of host memory"; nothing of the device's.
+std::string OfMemory(const Shortage& shortage);
+// The device's first, then the host's; empty: the mix fits.
+std::vector<Shortage> ShortagesOf(const MemoryPrediction& memory);
+
 struct TimePrediction {
   int64_t step_picoseconds = 0;  // one optimizer step, integer so that equality is ==
   double step_seconds = 0;       // the same for people

@@ -76,11 +76,17 @@ class Answer {
   }
 
   void AddRejection() {
-    result_.rejections.push_back(
-        {.reason = "memory",
-         .mix_count = search_.rejected_count(),
-         .least_needed_bytes = result_.nearest ? result_.nearest->memory.total_bytes : 0,
-         .available_bytes = budget_.budget_bytes});
+    Rejection rejection{.reason = "memory",
+                        .mix_count = search_.rejected_count(),
+                        .available_bytes = budget_.budget_bytes};
+    const auto shortages =
+        result_.nearest ? ShortagesOf(result_.nearest->memory) : std::vector<Shortage>();
+    if (!shortages.empty()) {
+      rejection.reason = shortages.front().name;
+      rejection.least_needed_bytes = shortages.front().needed_bytes;
+      rejection.available_bytes = shortages.front().available_bytes;
+    }
+    result_.rejections.push_back(std::move(rejection));
   }
 
   const Question& question_;

@@ -51,10 +51,10 @@ struct Question {
 
 // Why mixes were rejected, one row per reason.
 struct Rejection {
-  std::string reason;     // "memory", "batch does not divide", ...
+  std::string reason;     // "memory" of the device, "host memory", "page-locked memory"
   int64_t mix_count = 0;  // families of mixes equal but for their recompute counts
   int64_t least_needed_bytes =
-      0;  // memory, where nothing fits: what the smallest mix needs per device
+      0;  // where nothing fits: what the smallest mix needs of that memory per device
   int64_t available_bytes = 0;
 };
 

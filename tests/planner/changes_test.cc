@@ -266,6 +266,54 @@ TEST(ChangesTest, OffloadIsTheLeastThatFits) {
   EXPECT_FALSE(Find(question).contains(ChangeKind::kOffload));
 }
 
+TEST(ChangesTest, MoreOfTheHostIsOfferedWhereTheDeviceSuffices) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 64, .rows_per_step = 4},
+                    .devices = {.hardware = *FindHardware("A100-80GB")},
+                    .method = MethodChoice::kLora,
+                    .host_memory_budget_bytes = 1 * kGiB};
+  const Change memory = Find(question).at(ChangeKind::kMemory);
+  EXPECT_EQ(memory.from, 1 * kGiB);
+  EXPECT_THAT(memory.value, HasSubstr("of host memory"));
+  EXPECT_THAT(memory.sentence, HasSubstr("more of host memory per device"));
+  question.host_memory_budget_bytes = memory.to;
+  EXPECT_TRUE(Fits(question));
+  question.host_memory_budget_bytes = memory.to - 1;
+  EXPECT_FALSE(Fits(question));
+}
+
+TEST(ChangesTest, QloraIsOfferedWhereLoraDoesNotFitEither) {
+  Question question{.model = *FindModel("Llama-3.1-8B"),
+                    .workload = {.context = 512, .rows_per_step = 1, .generates = false},
+                    .devices = {.hardware = *FindHardware("RTX-4090")},
+                    .method = MethodChoice::kFull,
+                    .memory_budget_bytes = 10 * kGiB};
+  const Change method = Find(question).at(ChangeKind::kMethod);
+  EXPECT_EQ(method.value, "qlora");
+  EXPECT_EQ(method.best.mix.method, Method::kQlora);
+  EXPECT_THAT(method.sentence, HasSubstr("QLoRA of rank 16 instead of full fine-tuning"));
+}
+
+// At 8192 tokens an MLP may run in two tiles, so that some shorter contexts need more.
+TEST(ChangesTest, AContextThatMoreTilesMakeFitIsFound) {
+  Question question{.model = ToyModel(3, true),
+                    .workload = {.context = 8192, .rows_per_step = 1, .generates = false},
+                    .devices = {.hardware = *FindHardware("cpu")},
+                    .method = MethodChoice::kLora,
+                    .memory_budget_bytes = 1};
+  question.model.context_limit = 1 << 20;
+  question.model.intermediate_size = 4096;
+  const auto need = [&](int64_t context) {
+    Question at = question;
+    at.workload.context = context;
+    return Recommend(at)->nearest->memory.total_bytes;
+  };
+  ASSERT_LT(need(8192), need(6144));
+  question.memory_budget_bytes = need(8192);
+  question.workload.context = 12000;
+  EXPECT_GE(Find(question).at(ChangeKind::kContext).to, 8192);
+}
+
 TEST(ChangesTest, TheDeadlineCutsItShort) {
   Question question = ToyQuestion(MethodChoice::kFull, 1000);
   const Prediction nearest = *Recommend(question)->nearest;

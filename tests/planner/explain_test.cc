@@ -160,6 +160,49 @@ TEST(ExplainTest, SharingAndOffloadAreToldOfSeveralDevices) {
   }
 }
 
+// Offload needs stages that a pinned one may rule out, as late gathering does.
+TEST(ExplainTest, ValuesThatContradictWhatIsPinnedAreLeftOut) {
+  Question question = ToyQuestion(0);
+  question.memory_budget_bytes = 0;
+  question.method = MethodChoice::kFull;
+  question.devices = {.hardware = *FindHardware("A100-40GB"), .device_count = 2};
+  const auto told = [](const Question& q) {
+    const auto explanation = Explain(q, Recommend(q)->ranked[0]);
+    EXPECT_TRUE(explanation.ok()) << explanation.status();
+    std::set<std::string> values;
+    for (const Alternative& a : explanation->alternatives)
+      values.insert(StrCat(ExplainedAxisName(a.axis), "=", a.value));
+    return values;
+  };
+  question.pinned.zero_stage = 1;
+  EXPECT_TRUE(told(question).contains("offload=optimizer"));
+  EXPECT_FALSE(told(question).contains("offload=all"));
+  question.pinned.zero_stage = std::nullopt;
+  question.pinned.gather_depth = 0;
+  EXPECT_FALSE(told(question).empty());
+  question.pinned = {.zero_stage = 0};
+  EXPECT_FALSE(told(question).contains("offload=optimizer"));
+}
+
+TEST(ExplainTest, AHostThatLacksMemoryIsToldByItsAmounts) {
+  Question question = ToyQuestion(0);
+  question.memory_budget_bytes = 0;
+  question.method = MethodChoice::kFull;
+  question.devices = {.hardware = *FindHardware("A100-40GB")};
+  question.pinned_memory_budget_bytes = 1;
+  const auto explanation = Explain(question, Recommend(question)->ranked[0]);
+  ASSERT_TRUE(explanation.ok()) << explanation.status();
+  int offload_count = 0;
+  for (const Alternative& a : explanation->alternatives) {
+    if (a.axis != ExplainedAxis::kOffload) continue;
+    ++offload_count;
+    EXPECT_EQ(a.reason, LostBecause::kDoesNotFit);
+    EXPECT_EQ(a.missing_bytes, a.best.memory.pinned_bytes - 1);
+    EXPECT_THAT(a.sentence, HasSubstr("of page-locked memory per device"));
+  }
+  EXPECT_EQ(offload_count, 2);
+}
+
 TEST(ExplainTest, ReasonsAgreeWithTheAmounts) {
   for (const Objective objective : {Objective::kTime, Objective::kMemory}) {
     const Question question = ToyQuestion(100'000, objective);

@@ -249,6 +249,54 @@ TEST(SearchTest, WhatFitsNowhereIsAnAnswerWithTheAmountMissing) {
   EXPECT_GT(result->rejections[0].least_needed_bytes, result->rejections[0].available_bytes);
 }
 
+// The process alone takes more of the host than that, with every mix. A CPU's host is the device.
+TEST(SearchTest, NothingFitsAHostThatDoesNotHoldTheProcess) {
+  Question question = ToyQuestion(4, Objective::kTime, 0, "A100-80GB");
+  question.host_memory_budget_bytes = 1 * kGiB;
+  const auto result = Recommend(question);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->ranked.empty());
+  ASSERT_TRUE(result->nearest.has_value());
+  EXPECT_FALSE(result->nearest->fits);
+  EXPECT_LT(result->nearest->memory.total_bytes, result->nearest->memory.budget_bytes);
+  ASSERT_EQ(result->rejections.size(), 1u);
+  EXPECT_EQ(result->rejections[0].reason, "host memory");
+  EXPECT_EQ(result->rejections[0].least_needed_bytes, result->nearest->memory.host_bytes);
+  EXPECT_EQ(result->rejections[0].available_bytes, 1 * kGiB);
+  question.host_memory_budget_bytes = result->nearest->memory.host_bytes;
+  EXPECT_FALSE(Recommend(question)->ranked.empty());
+  question.devices.hardware = *FindHardware("cpu");
+  question.host_memory_budget_bytes = 1;
+  EXPECT_FALSE(Recommend(question)->ranked.empty());
+}
+
+TEST(SearchTest, ADataSetTakesWholeSteps) {
+  Question question = ToyQuestion(4, Objective::kTime, 0);
+  const auto hours = [&](int64_t tokens) {
+    question.workload.dataset_token_count = tokens;
+    const Prediction p = Recommend(question)->ranked[0];
+    return p.time.total_hours * 3600 / p.time.step_seconds;
+  };
+  EXPECT_NEAR(hours(1), 1, 1e-9);
+  EXPECT_NEAR(hours(4 * 32), 1, 1e-9);
+  EXPECT_NEAR(hours(10 * 4 * 32 + 1), 11, 1e-9);
+}
+
+TEST(SearchTest, WhatIsAssumedOfAModelIsToldInANote) {
+  const auto notes = [](std::string_view name) {
+    return Recommend({.model = *FindModel(name),
+                      .workload = {.context = 128, .rows_per_step = 1},
+                      .devices = {.hardware = *FindHardware("A100-80GB")},
+                      .method = MethodChoice::kLora})
+        ->notes;
+  };
+  EXPECT_THAT(notes("350M"), ::testing::Contains(HasSubstr("350M is assumed from the size 350M")));
+  EXPECT_THAT(notes("SmolLM2-135M-Instruct"),
+              ::testing::Contains("Model SmolLM2-135M-Instruct is taken to have the shape of "
+                                  "SmolLM2-135M."));
+  EXPECT_THAT(notes("SmolLM2-135M"), ::testing::Not(::testing::Contains(HasSubstr("SmolLM2"))));
+}
+
 TEST(SearchTest, MoreMemoryNeverMakesTheAnswerSlower) {
   int64_t before = std::numeric_limits<int64_t>::max();
   for (int64_t kib = 150; kib < 2000; kib += 150) {
@@ -330,6 +378,7 @@ TEST(SearchTest, RefusesWhatIsNotPlanned) {
   Question question = ToyQuestion(4, Objective::kTime, 0);
   question.devices.hardware = *FindHardware("V100-16GB");
   EXPECT_EQ(Recommend(question).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(std::string(Recommend(question).status().message()), HasSubstr("--runtime hf"));
   question.devices = {.hardware = *FindHardware("A100-80GB"), .device_count = 3};
   EXPECT_THAT(std::string(Recommend(question).status().message()),
               HasSubstr("rows per step(4) % devices(3) = 1"));
