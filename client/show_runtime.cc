@@ -41,11 +41,15 @@ std::string TimeText(const v1::RuntimeTime& time) {
 }
 
 std::string NothingFits(const v1::RuntimeAnswer& answer) {
-  const v1::RankedRuntimeMix& nearest = answer.nearest();
-  return StrCat("nothing fits\nnearest: ", nearest.mix_line(), "\nneeds ",
-                Gib(nearest.memory().allocated().bytes() + nearest.memory().context_bytes()),
-                " GiB per GPU, available ", Gib(nearest.memory().budget_bytes()), "\n",
-                MemoryText(nearest.memory()));
+  const v1::RuntimeMemory& memory = answer.nearest().memory();
+  const int64_t needed = memory.allocated().bytes() + memory.context_bytes();
+  // Where the GPU's memory suffices, a note tells what does not.
+  const std::string amounts = needed > memory.budget_bytes()
+                                  ? StrCat("needs ", Gib(needed), " GiB per GPU, available ",
+                                           Gib(memory.budget_bytes()), "\n")
+                                  : "";
+  return StrCat("nothing fits\nnearest: ", answer.nearest().mix_line(), "\n", amounts,
+                MemoryText(memory));
 }
 
 std::string Chosen(const Output& output, const v1::RuntimeAnswer& answer) {

@@ -1,11 +1,15 @@
 #include "runtimes/candidates.h"
 
+#include <algorithm>
+
 #include "common/text.h"
 
 namespace tunesmith::runtimes {
 namespace {
 
 constexpr int64_t kFlashComputeCapability = 80;
+// A network card of 200 Gbit/s for every GPU, where the question does not say.
+constexpr double kAssumedCardBytesPerSecond = 25e9;
 
 template <typename T>
 std::vector<T> Values(const std::optional<T>& pinned, std::vector<T> free) {
@@ -47,23 +51,32 @@ RunSetup BaseSetup(const RuntimeQuestion& question) {
   RunSetup setup;
   setup.shape = question.shape;
   setup.hardware = question.hardware;
+  if (question.memory_budget_bytes > 0)
+    setup.hardware.memory_bytes =
+        std::min(setup.hardware.memory_bytes, question.memory_budget_bytes);
   setup.runtime = question.runtime;
   setup.gpu_count = question.gpu_count;
+  if (question.gpus_per_node > 0) setup.gpus_per_node = question.gpus_per_node;
+  setup.network_bytes_per_second =
+      question.network_bytes_per_second > 0
+          ? question.network_bytes_per_second
+          : kAssumedCardBytesPerSecond * static_cast<double>(setup.gpus_per_node);
   setup.lora = question.lora;
   setup.loss = question.loss;
   setup.optimizer = question.optimizer;
   setup.version = question.version.version;
   setup.version_known = question.version.known;
   setup.context = question.context;
+  setup.epoch_count = question.epoch_count;
   setup.half_is_fp16 = question.hardware.bf16_dense_flops_per_second == 0;
   return setup;
 }
 
 // Under FSDP the 4-bit weights are stored as bf16, which prepare_model_for_kbit_training leaves alone.
-void SetTuning(Tuning tuning, RunSetup& setup) {
+void SetTuning(Tuning tuning, Quantization quantization, RunSetup& setup) {
   setup.method = tuning == Tuning::kFull ? planner::Method::kFull : planner::Method::kLora;
   if (tuning != Tuning::kQlora) return;
-  setup.quantization = Quantization::kNf4Double;
+  setup.quantization = quantization;
   setup.prepared_for_kbit = setup.head_in_fp32 = setup.runtime != Runtime::kFsdp;
 }
 
@@ -86,7 +99,11 @@ std::vector<RunSetup> AllSetups(const RuntimeQuestion& question) {
   const RuntimePins& pins = question.pins;
   const int64_t rows_per_gpu = question.rows_per_step / question.gpu_count;
   std::vector<RunSetup> setups = {BaseSetup(question)};
-  Expand(question.tunings, SetTuning, setups);
+  const Quantization quantization =
+      question.double_quantization ? Quantization::kNf4Double : Quantization::kNf4;
+  Expand(
+      question.tunings,
+      [&](Tuning tuning, RunSetup& setup) { SetTuning(tuning, quantization, setup); }, setups);
   Expand(
       Values(pins.zero_stage, Stages(question)),
       [](int64_t stage, RunSetup& setup) { setup.zero_stage = stage; }, setups);

@@ -15,7 +15,7 @@ struct ExportedFile {
 };
 
 // All files that fit the setup, in a fixed order: deepspeed.json (DeepSpeed), accelerate.yaml, train.py, axolotl.yaml, llama_factory.yaml,
-// torchtune.yaml (one GPU or FSDP, no quantization beyond NF4).
+// torchtune.yaml (one GPU or FSDP, no quantization but double NF4, whole epochs).
 std::vector<ExportedFile> ExportFiles(const RunSetup& setup);
 
 // One of them each. REQUIRES: ValidateSetup(setup) is OK; DeepSpeedJson: the runtime is DeepSpeed.

@@ -11,13 +11,19 @@ void AddAdapter(const RunSetup& setup, YamlText& yaml) {
   yaml.Set("adapter", IsQlora(setup) ? "qlora" : "lora");
   yaml.Set("lora_r", setup.lora.rank);
   yaml.Set("lora_alpha", std::string_view(Alpha(setup)));
-  yaml.Set("lora_dropout", "0.0");
+  yaml.Set("lora_dropout", std::string_view(Dropout(setup)));
+  if (setup.lora.rank_stabilized) yaml.Set("peft_use_rslora", true);
   if (AdaptsAllLinears(setup)) {
     yaml.Set("lora_target_linear", true);
   } else {
     yaml.List("lora_target_modules", TargetModules(setup));
   }
-  if (IsQlora(setup)) yaml.Set("load_in_4bit", true);
+  if (!IsQlora(setup)) return;
+  yaml.Set("load_in_4bit", true);
+  if (setup.quantization == Quantization::kNf4Double) return;  // which is Axolotl's own choice
+  yaml.Open("bnb_config_kwargs");
+  yaml.Set("bnb_4bit_use_double_quant", false);
+  yaml.Close();
 }
 
 void AddFsdp(const RunSetup& setup, YamlText& yaml) {
@@ -50,10 +56,10 @@ std::string AxolotlYaml(const RunSetup& setup) {
   AddAdapter(setup, yaml);
   yaml.Set("micro_batch_size", setup.micro_batch);
   yaml.Set("gradient_accumulation_steps", setup.accumulation_count);
-  yaml.Set("num_epochs", int64_t{1});
+  yaml.Set("num_epochs", std::string_view(Epochs(setup)));
   yaml.Set("optimizer",
            setup.optimizer == OptimizerKind::kAdamW8Bit ? "paged_adamw_8bit" : "adamw_torch");
-  yaml.Set("learning_rate", "0.0002");
+  yaml.Set("learning_rate", std::string_view(LearningRate(setup)));
   yaml.Set("lr_scheduler", "cosine");
   yaml.Set(setup.half_is_fp16 ? "fp16" : "bf16", true);
   yaml.Set("gradient_checkpointing", setup.checkpointing);

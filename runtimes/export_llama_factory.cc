@@ -16,8 +16,9 @@ void AddAdapter(const RunSetup& setup, YamlText& yaml) {
   yaml.Set("finetuning_type", IsFull(setup) ? "full" : "lora");
   if (IsFull(setup)) return;
   yaml.Set("lora_rank", setup.lora.rank);
-  yaml.Set("lora_alpha", std::string_view(FormatDouble(setup.lora.alpha)));
-  yaml.Set("lora_dropout", "0.0");
+  yaml.Set("lora_alpha", std::string_view(Alpha(setup)));
+  yaml.Set("lora_dropout", std::string_view(Dropout(setup)));
+  if (setup.lora.rank_stabilized) yaml.Set("use_rslora", true);
   yaml.Set("lora_target",
            std::string_view(AdaptsAllLinears(setup) ? "all" : StrJoin(TargetModules(setup), ",")));
   if (!IsQlora(setup)) return;
@@ -41,8 +42,8 @@ std::string LlamaFactoryYaml(const RunSetup& setup) {
   yaml.Set("output_dir", "output");
   yaml.Set("per_device_train_batch_size", setup.micro_batch);
   yaml.Set("gradient_accumulation_steps", setup.accumulation_count);
-  yaml.Set("num_train_epochs", "1.0");
-  yaml.Set("learning_rate", "0.0002");
+  yaml.Set("num_train_epochs", std::string_view(Epochs(setup)));
+  yaml.Set("learning_rate", std::string_view(LearningRate(setup)));
   yaml.Set("optim",
            setup.optimizer == OptimizerKind::kAdamW8Bit ? "paged_adamw_8bit" : "adamw_torch");
   if (setup.arithmetic == Arithmetic::kMixed) yaml.Set(setup.half_is_fp16 ? "fp16" : "bf16", true);

@@ -4,7 +4,9 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/str_format.h"
 #include "common/numbers.h"
+#include "planner/model/learning_rate.h"
 #include "runtimes/setup.h"
 
 // What configuration files of transformers' family call the axes of a setup.
@@ -40,5 +42,12 @@ inline bool AdaptsAllLinears(const RunSetup& setup) {
 }
 
 inline std::string Alpha(const RunSetup& setup) { return FormatDouble(setup.lora.alpha); }
+inline std::string Dropout(const RunSetup& setup) { return FormatDouble(setup.lora.dropout); }
+inline std::string Epochs(const RunSetup& setup) { return FormatDouble(setup.epoch_count); }
+
+// As the bundled trainer's default. YAML reads "1e-05" as text.
+inline std::string LearningRate(const RunSetup& setup) {
+  return absl::StrFormat("%.5f", planner::UsualLearningRate(setup.method));
+}
 
 }  // namespace tunesmith::runtimes

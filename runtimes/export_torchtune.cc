@@ -1,4 +1,6 @@
 // torchtune.yaml: overrides for `tune run RECIPE --config CONFIG`, whose model builder is the user's choice. torchtune's attention is always sdpa.
+#include <cmath>
+
 #include "runtimes/export.h"
 #include "runtimes/export_names.h"
 #include "runtimes/yaml_text.h"
@@ -28,18 +30,21 @@ void AddAdapter(const RunSetup& setup, YamlText& yaml) {
   yaml.Set("apply_lora_to_mlp", (setup.lora.targets & kMlp) != 0);
   yaml.Set("apply_lora_to_output", false);
   yaml.Set("lora_rank", setup.lora.rank);
-  yaml.Set("lora_alpha", std::string_view(Alpha(setup)));
-  yaml.Set("lora_dropout", "0.0");
+  // torchtune scales by alpha / rank alone.
+  const double alpha = planner::LoraScale(setup.lora) * static_cast<double>(setup.lora.rank);
+  yaml.Set("lora_alpha", std::string_view(FormatDouble(alpha)));
+  yaml.Set("lora_dropout", std::string_view(Dropout(setup)));
+  if (IsQlora(setup)) yaml.Set("quantize_base", true);
   yaml.Close();
 }
 
 }  // namespace
 
 bool TorchtuneRuns(const RunSetup& setup) {
-  if (setup.runtime == Runtime::kDeepSpeed || setup.quantization == Quantization::kGptq4 ||
-      setup.quantization == Quantization::kInt8) {
-    return false;
-  }
+  const bool quantizes =
+      setup.quantization == Quantization::kNone || setup.quantization == Quantization::kNf4Double;
+  const bool whole_epochs = setup.epoch_count == std::floor(setup.epoch_count);
+  if (setup.runtime == Runtime::kDeepSpeed || !quantizes || !whole_epochs) return false;
   const bool sharded = setup.runtime == Runtime::kFsdp && setup.zero_stage == 3;
   return setup.shape.gated_mlp && (setup.gpu_count == 1 || sharded) &&
          setup.attention != Attention::kEager && !setup.half_is_fp16;
@@ -64,7 +69,7 @@ std::string TorchtuneYaml(const RunSetup& setup) {
   yaml.Close();
   yaml.Open("optimizer");
   yaml.Set("_component_", "torch.optim.AdamW");
-  yaml.Set("lr", "0.0002");
+  yaml.Set("lr", std::string_view(LearningRate(setup)));
   yaml.Set("fused", setup.optimizer == OptimizerKind::kAdamWFused);
   yaml.Close();
   yaml.Open("loss");
@@ -72,7 +77,7 @@ std::string TorchtuneYaml(const RunSetup& setup) {
   yaml.Close();
   yaml.Set("batch_size", setup.micro_batch);
   yaml.Set("gradient_accumulation_steps", setup.accumulation_count);
-  yaml.Set("epochs", int64_t{1});
+  yaml.Set("epochs", std::string_view(Epochs(setup)));
   yaml.Set("dtype", "bf16");
   yaml.Set("device", "cuda");
   yaml.Set("enable_activation_checkpointing", setup.checkpointing);

@@ -36,12 +36,18 @@ std::string LoraText(const RunSetup& setup) {
                                   ? "\"all-linear\""
                                   : StrCat("[\"", StrJoin(TargetModules(setup), "\", \""), "\"]");
   return StrCat("lora = LoraConfig(\n    task_type=\"CAUSAL_LM\",\n    r=", setup.lora.rank,
-                ",\n    lora_alpha=", Alpha(setup),
-                ",\n    lora_dropout=0.0,\n    bias=\"none\",\n    target_modules=", targets,
-                ",\n)\n\n");
+                ",\n    lora_alpha=", Alpha(setup), ",\n    lora_dropout=", Dropout(setup), ",\n",
+                setup.lora.rank_stabilized ? "    use_rslora=True,\n" : "",
+                "    bias=\"none\",\n    target_modules=", targets, ",\n)\n\n");
 }
 
 std::string_view Bool(bool value) { return value ? "True" : "False"; }
+
+// FSDP's hooks, and DistributedDataParallel where it looks for unused parameters, as it does for PEFT's models, need the other kind.
+bool CheckpointsReentrantly(const RunSetup& setup) {
+  const bool ddp = setup.runtime == Runtime::kHuggingFace && setup.gpu_count > 1;
+  return setup.runtime != Runtime::kFsdp && !ddp;
+}
 
 std::string ArgumentsText(const RunSetup& setup) {
   const bool autocast = setup.arithmetic == Arithmetic::kMixed;
@@ -49,7 +55,7 @@ std::string ArgumentsText(const RunSetup& setup) {
       setup.runtime == Runtime::kDeepSpeed ? "    deepspeed=\"deepspeed.json\",\n" : "";
   const std::string reentrant =
       setup.checkpointing ? StrCat("    gradient_checkpointing_kwargs={\"use_reentrant\": ",
-                                   Bool(setup.runtime != Runtime::kFsdp), "},\n")
+                                   Bool(CheckpointsReentrantly(setup)), "},\n")
                           : "";
   return StrCat(
       "arguments = TrainingArguments(\n    output_dir=\"output\",\n    "
@@ -59,8 +65,8 @@ std::string ArgumentsText(const RunSetup& setup) {
       "    bf16=", Bool(autocast && !setup.half_is_fp16),
       ",\n    fp16=", Bool(autocast && setup.half_is_fp16), ",\n    optim=\"",
       setup.optimizer == OptimizerKind::kAdamW8Bit ? "paged_adamw_8bit" : "adamw_torch",
-      "\",\n    learning_rate=2e-4,\n    num_train_epochs=1,\n    logging_steps=10,\n", deepspeed,
-      ")\n\n");
+      "\",\n    learning_rate=", LearningRate(setup), ",\n    num_train_epochs=", Epochs(setup),
+      ",\n    logging_steps=10,\n", deepspeed, ")\n\n");
 }
 
 std::string ModelText(const RunSetup& setup) {

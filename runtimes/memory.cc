@@ -51,11 +51,12 @@ ActivationBytes ActivationsOf(const RunSetup& setup) {
 // From the second micro-batch on all gradients are there; DeepSpeed's partitions always are.
 double GradientsDuringBackward(const RunSetup& setup, const StateBytes& state) {
   const bool all = setup.accumulation_count > 1 || setup.runtime == Runtime::kDeepSpeed;
-  return all ? state.gradients : std::min(state.gradients, state.early_gradients);
+  return all ? std::max(state.gradients, state.whole_gradients)
+             : std::min(state.gradients, state.early_gradients);
 }
 double GradientsAtLoss(const RunSetup& setup, const StateBytes& state) {
   const bool all = setup.accumulation_count > 1 || setup.runtime == Runtime::kDeepSpeed;
-  return all ? state.gradients : 0;
+  return all ? std::max(state.gradients, state.whole_gradients) : 0;
 }
 
 int64_t Round(double bytes) { return std::llround(bytes); }
@@ -93,13 +94,13 @@ MemoryPrediction PredictMemory(const RunSetup& setup) {
   memory.context_bytes = ContextBytes(setup);
   const bool steps_apart = setup.method == Method::kFull && setup.runtime != Runtime::kDeepSpeed;
   const Reserve reserve = ReserveOf(
-      setup,
-      {.allocated = instants[peak],
-       .base = steps_apart ? step : resident + state.window + GradientsDuringBackward(setup, state),
-       .saved_at_loss = activations.saved_at_loss,
-       .saved_at_backward = activations.saved_at_backward,
-       .live_block = activations.live_block,
-       .loss = activations.loss});
+      setup, {.allocated = instants[peak],
+              .base = steps_apart ? std::max(step, resident + state.whole_gradients)
+                                  : resident + state.window + GradientsDuringBackward(setup, state),
+              .saved_at_loss = activations.saved_at_loss,
+              .saved_at_backward = activations.saved_at_backward,
+              .live_block = activations.live_block,
+              .loss = activations.loss});
   const double reserved = reserve.bytes;
   const double context = static_cast<double>(memory.context_bytes);
   memory.reserved = Around(reserved, ReservedSpread(setup.version_known));

@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/text.h"
 #include "common/units.h"
+#include "planner/model/catalog.h"
 #include "runtimes/candidates.h"
 
 namespace tunesmith::runtimes {
@@ -106,31 +107,58 @@ absl::Status CheckQuestion(const RuntimeQuestion& question) {
   return absl::InvalidArgumentError(StrJoin(problems, "; "));
 }
 
-bool Fits(const RuntimeQuestion& question, const RuntimeCandidate& candidate) {
-  const int64_t budget = question.memory_budget_bytes;
-  if (budget > 0 && Needed(candidate) > budget) return false;
+bool HostHolds(const RuntimeQuestion& question, const RuntimeCandidate& candidate) {
   const int64_t host = question.host_memory_budget_bytes;
-  return candidate.memory.fits && (host == 0 || candidate.memory.host_bytes <= host);
+  return host == 0 || candidate.memory.host_bytes <= host;
+}
+
+bool Fits(const RuntimeQuestion& question, const RuntimeCandidate& candidate) {
+  return candidate.memory.fits && HostHolds(question, candidate);
+}
+
+// Passes over the data set, by what a step takes.
+std::string DataSetNote(const RuntimeQuestion& question, const RuntimeCandidate& chosen) {
+  const double tokens = static_cast<double>(question.dataset_token_count) * question.epoch_count;
+  const double per_second =
+      chosen.time.tokens_per_second_per_gpu * static_cast<double>(question.gpu_count);
+  return StrCat("the data set takes ", FormatSeconds(tokens / per_second),
+                ": every row is taken to be filled");
+}
+
+std::string HostNote(const RuntimeQuestion& question, const RuntimeCandidate& nearest) {
+  return StrCat("the nearest needs ", FormatBytes(nearest.memory.host_bytes),
+                " of host memory per GPU, ", FormatBytes(question.host_memory_budget_bytes),
+                " are allowed");
+}
+
+std::string NodesNote(const RunSetup& setup) {
+  return StrCat("nodes of ", setup.gpus_per_node, " GPUs with ",
+                setup.network_bytes_per_second * 8e-9, " Gbit/s of network for each are assumed");
 }
 
 void AddNotes(const RuntimeQuestion& question, RuntimeResult& result) {
-  const RuntimeCandidate& chosen = result.ranked.empty() ? *result.nearest : result.ranked.front();
-  if (!question.version.note.empty()) result.notes.push_back(question.version.note);
-  if (!chosen.time.note.empty()) result.notes.push_back(chosen.time.note);
-  if (chosen.memory.tight) {
-    result.notes.push_back(
-        "it fits because the allocator gives cached blocks back when memory runs out; longer rows "
-        "or other versions may not");
-  }
-  if (question.hardware.compute_capability < 80) {
-    result.notes.push_back(
-        StrCat(question.hardware.name,
-               " has no bf16 and no FlashAttention-2 (they need sm_80): fp16 and sdpa's "
-               "memory-efficient kernel are planned"));
-  }
-  if (question.gpu_count > 8)
-    result.notes.push_back(
-        "nodes of 8 GPUs with a network card of 200 Gbit/s for each are assumed");
+  const bool fits = !result.ranked.empty();
+  const RuntimeCandidate& chosen = fits ? result.ranked.front() : *result.nearest;
+  const RunSetup& setup = chosen.setup;
+  const auto add_if = [&](bool applies, std::string_view note) {
+    if (applies && !note.empty()) result.notes.emplace_back(note);
+  };
+  add_if(true, planner::NoteOnShape(question.shape.name, question.shape.source));
+  add_if(true, question.version.note);
+  add_if(true, chosen.time.note);
+  add_if(chosen.memory.tight,
+         "it fits because the allocator gives cached blocks back when memory runs out; longer rows "
+         "or other versions may not");
+  add_if(question.hardware.compute_capability < 80,
+         StrCat(question.hardware.name,
+                " has no bf16 and no FlashAttention-2 (they need sm_80): fp16 and sdpa's "
+                "memory-efficient kernel are planned"));
+  add_if(fits && question.dataset_token_count > 0, DataSetNote(question, chosen));
+  add_if(!fits && !HostHolds(question, chosen), HostNote(question, chosen));
+  add_if(question.lora.dropout > 0 && setup.method == planner::Method::kLora,
+         "what dropout of the adapters keeps for backward is not counted");
+  const bool told = question.gpus_per_node > 0 && question.network_bytes_per_second > 0;
+  add_if(setup.gpu_count > setup.gpus_per_node && !told, NodesNote(setup));
 }
 
 }  // namespace
@@ -170,8 +198,8 @@ absl::StatusOr<RuntimeResult> RecommendRuntime(const RuntimeQuestion& question) 
   Sort(question.objective, result.ranked);
   AddNotes(question, result);
   if (!result.ranked.empty()) result.nearest.reset();
-  if (result.feasible_count > question.ranked_count)
-    result.ranked.resize(static_cast<size_t>(question.ranked_count));
+  const auto most = static_cast<size_t>(question.ranked_count);
+  if (result.ranked.size() > most) result.ranked.resize(most);
   return result;
 }
 

@@ -30,9 +30,11 @@ std::string OldDevice(const RunSetup& setup) {
 
 void CheckDevice(const RunSetup& setup, Problems& problems) {
   const bool old = setup.hardware.compute_capability < kFlashComputeCapability;
-  problems.AddIf(old && setup.attention == Attention::kFlash,
-                 StrCat("FlashAttention-2 needs sm_80, ", OldDevice(setup),
-                        "; nearest: attention=efficient (sdpa's memory-efficient kernel)"));
+  problems.AddIf(
+      old && setup.attention == Attention::kFlash,
+      StrCat("FlashAttention-2 needs sm_80, ", OldDevice(setup),
+             "; nearest: sdpa's memory-efficient kernel, which is planned where attention "
+             "is left open"));
   problems.AddIf(setup.hardware.bf16_dense_flops_per_second == 0 && !setup.half_is_fp16 &&
                      setup.arithmetic != Arithmetic::kFp32,
                  StrCat("bf16 needs tensor cores of sm_80, ", OldDevice(setup), "; nearest: fp16"));

@@ -61,6 +61,7 @@ struct RunSetup {
   bool version_known = true;  // else intervals are wider
   int64_t gpu_count = 1;
   int64_t gpus_per_node = 8;
+  double network_bytes_per_second = 8 * 25e9;  // of a node: a card of 200 Gbit/s for each of 8 GPUs
 
   planner::Method method = planner::Method::kLora;
   planner::LoraSpec lora = {};
@@ -87,6 +88,7 @@ struct RunSetup {
   int64_t context = 0;  // tokens per row, all filled
   int64_t micro_batch = 1;
   int64_t accumulation_count = 1;
+  double epoch_count = 1;  // passes over the data set
 };
 
 // Tokens that one GPU computes at once.
@@ -101,7 +103,7 @@ int64_t AdapterParameterCount(const RunSetup& setup);
 // Parameters that are trained: all, or adapters and embeddings that LoRA trains along.
 int64_t TrainedParameterCount(const RunSetup& setup);
 
-// What the stack cannot do, all of it, each with what comes nearest ("FlashAttention-2 needs sm_80, V100-32GB is sm_70; nearest: attention=efficient"). OK otherwise.
+// What the stack cannot do, all of it, each with what comes nearest ("fsdp shards gradients too; nearest: zero_stage=2 (SHARD_GRAD_OP)"). OK otherwise.
 absl::Status ValidateSetup(const RunSetup& setup);
 
 // One line: "runtime=deepspeed method=lora:r16 zero_stage=2 offload=none checkpointing=on attention=flash batch=4x8x1".

@@ -83,11 +83,10 @@ double ReducedBytesPerStep(const RunSetup& setup) {
   return passes * (half ? 2 : 4) * Count(TrainedParameterCount(setup)) * others;
 }
 
-// Between nodes every GPU has a network card of its own, 200 Gbit/s, and all of a node's work on the same ring: 0.8 of eight of them. Taken
-// where the question does not say.
+// Between nodes all network cards of a node work on the same ring, and reach 0.8 of what they carry.
 double CollectiveBytesPerSecond(const RunSetup& setup, const DeviceRates& rates) {
   if (setup.gpu_count <= setup.gpus_per_node) return rates.collective_bytes_per_second;
-  return std::min(rates.collective_bytes_per_second, 0.8 * 25e9 * Count(setup.gpus_per_node));
+  return std::min(rates.collective_bytes_per_second, 0.8 * setup.network_bytes_per_second);
 }
 
 // AdamW reads gradient, weight and two moments and writes three of them: 30 bytes per parameter. On a host 29, at the 116 GB/s that DeepSpeed's

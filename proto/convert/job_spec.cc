@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "common/status_macros.h"
 #include "common/str_cat.h"
+#include "planner/model/learning_rate.h"
 #include "proto/convert/json.h"
 
 namespace tunesmith::convert {
@@ -113,7 +114,8 @@ void ValidateJobSpec(const v1::JobSpec& spec, std::string_view field, Violations
 
 v1::JobSpec WithDefaults(v1::JobSpec spec, bool lora) {
   v1::Training& training = *spec.mutable_training();
-  if (!training.has_learning_rate()) training.set_learning_rate(lora ? 2e-4 : 1e-5);
+  const planner::Method method = lora ? planner::Method::kLora : planner::Method::kFull;
+  if (!training.has_learning_rate()) training.set_learning_rate(planner::UsualLearningRate(method));
   if (training.schedule() == v1::SCHEDULE_UNSPECIFIED) training.set_schedule(v1::SCHEDULE_COSINE);
   if (!training.has_beta1()) training.set_beta1(0.9);
   if (!training.has_beta2()) training.set_beta2(0.999);

@@ -1,6 +1,8 @@
 #include "proto/convert/question.h"
 
 #include "common/status_macros.h"
+#include "common/str_cat.h"
+#include "common/units.h"
 #include "planner/model/catalog.h"
 #include "proto/convert/mix.h"
 #include "proto/convert/model.h"
@@ -51,6 +53,15 @@ absl::Status ResolveDevices(const v1::Question& proto, planner::Question& questi
 
 }  // namespace
 
+void CheckMemoryBudget(int64_t budget_bytes, const planner::Hardware& hardware,
+                       Violations& violations) {
+  if (hardware.memory_bytes <= 0 || budget_bytes <= hardware.memory_bytes) return;
+  violations.Add("question.memory_budget_bytes",
+                 StrCat("is ", FormatBytes(budget_bytes), ", and ", hardware.name, " has ",
+                        FormatBytes(hardware.memory_bytes),
+                        "; name a device with more, or leave the budget out"));
+}
+
 absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   Violations violations;
   planner::Question question;
@@ -80,6 +91,7 @@ absl::StatusOr<planner::Question> QuestionFromProto(const v1::Question& proto) {
   }
   const absl::Status model = ResolveModel(proto, question, violations);
   const absl::Status devices = ResolveDevices(proto, question, violations);
+  CheckMemoryBudget(question.memory_budget_bytes, question.devices.hardware, violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
   TUNESMITH_RETURN_IF_ERROR(model);
   TUNESMITH_RETURN_IF_ERROR(devices);

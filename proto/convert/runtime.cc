@@ -5,6 +5,7 @@
 #include "proto/convert/mix.h"
 #include "proto/convert/model.h"
 #include "proto/convert/prediction.h"
+#include "proto/convert/question.h"
 #include "proto/convert/violations.h"
 #include "runtimes/export.h"
 
@@ -54,6 +55,9 @@ absl::Status ResolveDevices(const v1::Question& proto, RuntimeQuestion& question
   }
   question.hardware = group.hardware;
   question.gpu_count = group.device_count;
+  if (group.node_count > 1) question.gpus_per_node = group.device_count / group.node_count;
+  question.network_bytes_per_second =
+      proto.has_device_group() ? group.network_bytes_per_second : proto.network_bytes_per_second();
   return absl::OkStatus();
 }
 
@@ -69,7 +73,8 @@ std::vector<Tuning> TuningsFromProto(const v1::Question& proto, Violations& viol
   if (!tunings.empty()) return tunings;
   if (proto.method() == v1::METHOD_FULL) return {Tuning::kFull};
   if (proto.method() == v1::METHOD_LORA) return {Tuning::kLora};
-  return {Tuning::kFull, Tuning::kLora};
+  if (proto.method() == v1::METHOD_QLORA) return {Tuning::kQlora};
+  return {Tuning::kFull, Tuning::kLora, Tuning::kQlora};
 }
 
 std::optional<Attention> PinnedAttention(v1::AttentionKernel kernel) {
@@ -129,6 +134,10 @@ void CheckForeignAxes(const v1::Question& proto, Violations& violations) {
   refuse_if(proto.pinned().offload_percent() != 0, "question.pinned.offload_percent",
             "question.pinned.offload");
   refuse_if(proto.pinned().sequence_parallel() > 1, "question.pinned.sequence_parallel", "1");
+  refuse_if(proto.workload().loss_token_capacity() > 0, "question.workload.loss_token_capacity",
+            "the head on all tokens");
+  refuse_if(proto.pinned_memory_budget_bytes() > 0, "question.pinned_memory_budget_bytes",
+            "question.host_memory_budget_bytes");
 }
 
 v1::RuntimeBytes BytesToProto(const runtimes::Interval& interval) {
@@ -228,6 +237,7 @@ absl::StatusOr<RuntimeQuestion> RuntimeQuestionFromProto(const v1::Question& pro
   if (version.ok()) question.version = *version;
   const absl::Status shape = ResolveShape(proto, question, violations);
   const absl::Status devices = ResolveDevices(proto, question, violations);
+  CheckMemoryBudget(proto.memory_budget_bytes(), question.hardware, violations);
   TUNESMITH_RETURN_IF_ERROR(violations.ToStatus());
   TUNESMITH_RETURN_IF_ERROR(shape);
   TUNESMITH_RETURN_IF_ERROR(devices);
@@ -236,6 +246,9 @@ absl::StatusOr<RuntimeQuestion> RuntimeQuestionFromProto(const v1::Question& pro
   question.runtime = static_cast<runtimes::Runtime>(proto.runtime().kind() - 1);
   question.context = proto.workload().context();
   question.rows_per_step = proto.workload().rows_per_step();
+  question.dataset_token_count = proto.workload().dataset_token_count();
+  if (proto.workload().epoch_count() > 0) question.epoch_count = proto.workload().epoch_count();
+  question.double_quantization = !proto.single_quantization();
   question.memory_budget_bytes = proto.memory_budget_bytes();
   question.host_memory_budget_bytes = proto.host_memory_budget_bytes();
   question.pins = PinsFromProto(proto);

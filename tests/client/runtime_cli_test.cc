@@ -99,6 +99,35 @@ TEST(RuntimeCliTest, VersionsOutsideTheKnownRangeAreFlagged) {
               HasSubstr("transformers 5.24.0 is outside the known range (4.37 to 4.48)"));
 }
 
+TEST(RuntimeCliTest, WhatIsAskedOfAdaptersAndDataReachesTheFiles) {
+  const ScratchDirectory scratch;
+  const std::string directory = scratch.path() + "/config";
+  const ProcessResult result =
+      Recommend({"--runtime", "hf", "--gpus", "A100-80GB", "--method", "qlora", "--lora-dropout",
+                 "0.1", "--lora-rank-stabilized", "--single-quantization", "--epochs", "2",
+                 "--dataset-tokens", "10000000", "--export", directory});
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_THAT(result.output, HasSubstr("note: the data set takes "));
+  const std::string script = ReadFile(directory + "/train.py").value();
+  for (const char* text : {"lora_dropout=0.1,", "use_rslora=True,", "num_train_epochs=2,",
+                           "bnb_4bit_use_double_quant=False,"})
+    EXPECT_THAT(script, HasSubstr(text));
+}
+
+TEST(RuntimeCliTest, AnyMethodHasQlora) {
+  const ProcessResult result = Recommend(
+      {"--runtime", "hf", "--gpus", "A100-80GB", "--memory-budget", "9GiB", "-o", "json"});
+  EXPECT_EQ(result.status, 0) << result.errors;
+  EXPECT_EQ(Json(result)["runtime_answer"]["ranked"][0]["mix"]["tuning"], "RUNTIME_TUNING_QLORA");
+}
+
+TEST(RuntimeCliTest, WhatIsAvailableIsTheBudget) {
+  const ProcessResult result =
+      Recommend({"--runtime", "hf", "--gpus", "A100-80GB", "--memory-budget", "3GiB"});
+  EXPECT_EQ(result.status, 3) << result.errors;
+  EXPECT_THAT(result.output, HasSubstr("GiB per GPU, available 3.00"));
+}
+
 struct Wrong {
   std::vector<std::string> arguments;
   const char* message;
@@ -121,6 +150,16 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{{"--runtime", "deepspeed", "--gpus", "8xA100-80GB", "--optimizer-state", "int8"},
               "keeps AdamW's moments in fp32"},
 
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--pinned-memory", "8GiB"},
+              "nearest: question.host_memory_budget_bytes"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--loss-tokens-per-row", "64"},
+              "nearest: the head on all tokens"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--documents-per-row", "4"},
+              "--documents-per-row is for the bundled trainer"},
+        Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--memory-budget", "100GiB"},
+              "is 100.00 GiB, and A100-80GB has"},
+        Wrong{{"--gpus", "A100-80GB", "--memory-budget", "100GiB"},
+              "is 100.00 GiB, and A100-80GB has"},
         Wrong{{"--runtime", "hf"}, "planned for GPUs, not for cpu"},
         Wrong{{"--runtime", "jax", "--gpus", "A100-80GB"}, "jax"},
         Wrong{{"--checkpointing", "on", "--gpus", "A100-80GB"},

@@ -125,5 +125,55 @@ TEST(ExportTest, TorchtuneIsLeftOutWhereItHasNoRecipe) {
   EXPECT_FALSE(TorchtuneRuns(Cases()[5].setup));
 }
 
+std::string FileOf(const RunSetup& setup, std::string_view name) {
+  for (ExportedFile& file : ExportFiles(setup)) {
+    if (file.name == name) return std::move(file.content);
+  }
+  return "";
+}
+
+// Every format has the learning rate of the method, as the bundled trainer takes it.
+TEST(ExportTest, FullFineTuningLearnsSlower) {
+  for (const auto& [method, rate] :
+       {std::pair(planner::Method::kFull, "0.00001"), {planner::Method::kLora, "0.00020"}}) {
+    RunSetup setup = Base("Llama-3.1-8B", "A100-80GB");
+    setup.method = method;
+    for (const char* name : {"train.py", "axolotl.yaml", "llama_factory.yaml", "torchtune.yaml"})
+      EXPECT_THAT(FileOf(setup, name), HasSubstr(rate)) << name;
+  }
+}
+
+TEST(ExportTest, AdaptersAndPassesAreAsAsked) {
+  RunSetup setup = Base("Llama-3.1-8B", "A100-80GB");
+  setup.quantization = Quantization::kNf4;
+  setup.lora = {.rank = 16, .alpha = 32, .rank_stabilized = true, .dropout = 0.05};
+  setup.epoch_count = 3;
+  for (const char* text : {"lora_dropout=0.05,", "use_rslora=True,", "num_train_epochs=3,",
+                           "bnb_4bit_use_double_quant=False,"})
+    EXPECT_THAT(FileOf(setup, "train.py"), HasSubstr(text));
+  for (const char* text : {"lora_dropout: 0.05\n", "peft_use_rslora: true\n", "num_epochs: 3\n",
+                           "bnb_4bit_use_double_quant: false\n"})
+    EXPECT_THAT(FileOf(setup, "axolotl.yaml"), HasSubstr(text));
+  for (const char* text : {"lora_dropout: 0.05\n", "use_rslora: true\n", "num_train_epochs: 3\n",
+                           "double_quantization: false\n"})
+    EXPECT_THAT(FileOf(setup, "llama_factory.yaml"), HasSubstr(text));
+  EXPECT_FALSE(TorchtuneRuns(setup)) << "its NF4 quantizes doubly";
+  setup.quantization = Quantization::kNf4Double;
+  // alpha / sqrt(16) is 8, as torchtune's 128 / 16.
+  for (const char* text :
+       {"lora_dropout: 0.05\n", "lora_alpha: 128\n", "epochs: 3\n", "quantize_base: true\n"})
+    EXPECT_THAT(FileOf(setup, "torchtune.yaml"), HasSubstr(text));
+  setup.epoch_count = 0.5;
+  EXPECT_FALSE(TorchtuneRuns(setup)) << "its epochs are whole";
+}
+
+// DistributedDataParallel looks for unused parameters of PEFT's models, which reentrant checkpoints do not bear.
+TEST(ExportTest, CheckpointsAreReentrantOnOneGpuAlone) {
+  constexpr char kReentrant[] = "{\"use_reentrant\": True}",
+                 kOther[] = "{\"use_reentrant\": False}";
+  EXPECT_THAT(TrainerScript(Base("Llama-3.1-8B", "A100-80GB")), HasSubstr(kReentrant));
+  EXPECT_THAT(TrainerScript(Base("Llama-3.1-8B", "2xA100-80GB")), HasSubstr(kOther));
+}
+
 }  // namespace
 }  // namespace tunesmith::runtimes

@@ -44,6 +44,19 @@ TEST(PredictMemoryTest, AutocastUnderFsdpHoldsTwentyBytesAParameter) {
               0.05);  // a100_80gb_liger.csv, 4 GPUs
 }
 
+// a100_80gb_mp.csv, two micro-batches: 6 P / N + 2 P and what a step's activations take (fms-386 to fms-388).
+TEST(PredictMemoryTest, FsdpHoldsWholeGradientsWhileItAccumulates) {
+  const double p = static_cast<double>(FullMistral(2).shape.parameter_count) / kGib;
+  for (const auto& [gpus, measured] : {std::pair(2, 36.4878), {4, 26.1169}, {8, 20.9506}}) {
+    RunSetup setup = FullMistral(gpus);
+    setup.context = 512;
+    setup.accumulation_count = 2;
+    const double held = Gib(PredictMemory(setup).allocated.bytes);
+    EXPECT_GT(held, 6 * p / gpus + 2 * p);
+    EXPECT_NEAR(held, measured, 0.1 * measured) << gpus;
+  }
+}
+
 // can-i-finetune-this: Qwen2.5-1.5B QLoRA at 1,024 tokens without checkpointing, 9.3413 GiB.
 TEST(PredictMemoryTest, KbitPreparationKeepsTheMlpInFp32) {
   RunSetup setup = SetupOf("Qwen2.5-1.5B", "RTX-4080");

@@ -89,9 +89,9 @@ TEST(RecommendRuntimeTest, PinsHold) {
 TEST(RecommendRuntimeTest, WhatCannotBeDoneIsSaidWithTheNearest) {
   RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "8xV100-32GB");
   question.pins.attention = Attention::kFlash;
-  EXPECT_THAT(
-      std::string(RecommendRuntime(question).status().message()),
-      AllOf(HasSubstr("FlashAttention-2 needs sm_80"), HasSubstr("nearest: attention=efficient")));
+  EXPECT_THAT(std::string(RecommendRuntime(question).status().message()),
+              AllOf(HasSubstr("FlashAttention-2 needs sm_80"),
+                    HasSubstr("nearest: sdpa's memory-efficient kernel")));
   question = QuestionOf("Llama-2-7b-hf", "A100-80GB", Runtime::kHuggingFace);
   question.pins.zero_stage = 2;
   EXPECT_THAT(std::string(RecommendRuntime(question).status().message()),
@@ -154,7 +154,67 @@ TEST(RecommendRuntimeTest, TellsWhatAReaderMustKnow) {
   EXPECT_TRUE(old.ranked[0].setup.half_is_fp16);
   EXPECT_THAT(old.notes, ::testing::Contains(HasSubstr("no published measurement of V100-32GB")));
   EXPECT_THAT(RecommendRuntime(QuestionOf("Llama-2-7b-hf", "16xA100-80GB"))->notes,
-              ::testing::Contains(HasSubstr("network card")));
+              ::testing::Contains(HasSubstr("nodes of 8 GPUs with 1600 Gbit/s of network")));
+}
+
+// Of those that fit some are dropped again: what is left is told, and nothing made up.
+TEST(RecommendRuntimeTest, EveryRowIsAMixThatFits) {
+  for (const int64_t ranked_count : {8, 40, 100'000}) {
+    RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "8xA100-80GB");
+    question.ranked_count = ranked_count;
+    const RuntimeResult result = RecommendRuntime(question).value();
+    EXPECT_LE(static_cast<int64_t>(result.ranked.size()), ranked_count);
+    for (const RuntimeCandidate& candidate : result.ranked) {
+      EXPECT_GT(candidate.setup.context, 0);
+      EXPECT_GT(candidate.time.step_seconds, 0);
+    }
+  }
+  RuntimeQuestion few = QuestionOf("Llama-2-7b-hf", "8xA100-80GB");
+  few.ranked_count = static_cast<int64_t>(RecommendRuntime(few)->ranked.size()) + 1;
+  ASSERT_GT(RecommendRuntime(few)->feasible_count, few.ranked_count);
+  EXPECT_LT(static_cast<int64_t>(RecommendRuntime(few)->ranked.size()), few.ranked_count);
+}
+
+TEST(RecommendRuntimeTest, ABudgetIsTheMemoryThereIs) {
+  RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "8xA100-80GB");
+  question.memory_budget_bytes = int64_t{5} << 30;
+  const RuntimeResult result = RecommendRuntime(question).value();
+  ASSERT_TRUE(result.nearest.has_value());
+  EXPECT_EQ(result.nearest->setup.hardware.memory_bytes, question.memory_budget_bytes);
+  question.memory_budget_bytes = 0;
+  question.pins = {.zero_stage = 3, .offload = Offload::kOptimizerAndParameters};
+  question.host_memory_budget_bytes = 1;
+  const RuntimeResult host = RecommendRuntime(question).value();
+  EXPECT_TRUE(host.ranked.empty());
+  EXPECT_THAT(host.notes, ::testing::Contains(HasSubstr("of host memory per GPU")));
+}
+
+TEST(RecommendRuntimeTest, NodesAndTheirNetworkCount) {
+  RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "16xA100-80GB");
+  question.pins = {.zero_stage = 3, .checkpointing = true, .micro_batch = 1};
+  const auto seconds = [&] {
+    return RecommendRuntime(question)->ranked[0].time.communication_seconds;
+  };
+  const double assumed = seconds();
+  question.network_bytes_per_second = 8 * 25e9;
+  EXPECT_EQ(seconds(), assumed);
+  question.gpus_per_node = 4;
+  question.network_bytes_per_second = 25e9;
+  EXPECT_GT(seconds(), 2 * assumed);
+  EXPECT_THAT(RecommendRuntime(question)->notes,
+              ::testing::Not(::testing::Contains(HasSubstr("of network"))));
+  EXPECT_EQ(RecommendRuntime(question)->ranked[0].setup.gpus_per_node, 4);
+}
+
+TEST(RecommendRuntimeTest, SingleQuantizationTakesMore) {
+  RuntimeQuestion question = QuestionOf("Llama-2-7b-hf", "A100-80GB", Runtime::kHuggingFace);
+  question.tunings = {Tuning::kQlora};
+  question.pins = {.checkpointing = true, .micro_batch = 1};
+  const int64_t doubly = Needed(RecommendRuntime(question)->ranked[0]);
+  question.double_quantization = false;
+  const RuntimeResult single = RecommendRuntime(question).value();
+  EXPECT_EQ(single.ranked[0].setup.quantization, Quantization::kNf4);
+  EXPECT_GT(Needed(single.ranked[0]), doubly);
 }
 
 }  // namespace

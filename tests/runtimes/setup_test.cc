@@ -20,7 +20,7 @@ TEST(ValidateSetupTest, OldGpusHaveNoFlashAttention) {
   setup.half_is_fp16 = true;
   EXPECT_THAT(Problem(setup),
               AllOf(HasSubstr("FlashAttention-2 needs sm_80"), HasSubstr("V100-32GB is sm_70"),
-                    HasSubstr("nearest: attention=efficient")));
+                    HasSubstr("nearest: sdpa's memory-efficient kernel")));
   setup.attention = Attention::kEfficient;
   EXPECT_TRUE(ValidateSetup(setup).ok());
   setup.half_is_fp16 = false;

@@ -11,7 +11,7 @@ lora = LoraConfig(
     task_type="CAUSAL_LM",
     r=16,
     lora_alpha=32,
-    lora_dropout=0.0,
+    lora_dropout=0,
     bias="none",
     target_modules="all-linear",
 )
@@ -24,7 +24,7 @@ arguments = TrainingArguments(
     bf16=True,
     fp16=False,
     optim="adamw_torch",
-    learning_rate=2e-4,
+    learning_rate=0.00020,
     num_train_epochs=1,
     logging_steps=10,
     deepspeed="deepspeed.json",

@@ -15,7 +15,7 @@ arguments = TrainingArguments(
     bf16=True,
     fp16=False,
     optim="adamw_torch",
-    learning_rate=2e-4,
+    learning_rate=0.00001,
     num_train_epochs=1,
     logging_steps=10,
 )

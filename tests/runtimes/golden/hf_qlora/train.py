@@ -18,7 +18,7 @@ lora = LoraConfig(
     task_type="CAUSAL_LM",
     r=8,
     lora_alpha=16,
-    lora_dropout=0.0,
+    lora_dropout=0,
     bias="none",
     target_modules=["q_proj", "k_proj", "v_proj", "o_proj"],
 )
@@ -32,7 +32,7 @@ arguments = TrainingArguments(
     bf16=True,
     fp16=False,
     optim="paged_adamw_8bit",
-    learning_rate=2e-4,
+    learning_rate=0.00020,
     num_train_epochs=1,
     logging_steps=10,
 )
