@@ -271,18 +271,26 @@ absl::Status RequireAdapterToMerge(const v1::Plan& plan, bool merges) {
       "model anyway; leave --merge out, or choose --method lora or qlora");
 }
 
+absl::Status RequireGenerationToSample(const v1::Plan& plan, const LaunchFlags& flags) {
+  if (flags.sample_prompts.empty() || plan.inputs().workload().generates()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      StrCat("--sample-prompt: the plan ", flags.plan,
+             " has no room for generation; make it with recommend --generate"));
+}
+
 // The plan of --plan, or the choice of a recommendation; none when nothing fits, which was then said.
 absl::StatusOr<std::optional<v1::Plan>> PlanOf(const Globals& globals, const LaunchFlags& flags) {
   v1::Plan plan;
   if (!flags.plan.empty()) {
     TUNESMITH_RETURN_IF_ERROR(convert::ReadJsonFile(flags.plan, &plan));
+    TUNESMITH_RETURN_IF_ERROR(RequireGenerationToSample(plan, flags));
     return plan;
   }
   TUNESMITH_ASSIGN_OR_RETURN(AskedQuestion asked, QuestionFromFlags(flags.question));
   // What the job does not do takes no memory.
   asked.question.mutable_workload()->set_evaluates(!flags.evaluation.empty() ||
                                                    flags.evaluation_share > 0);
-  asked.question.mutable_workload()->set_generates(!flags.sample_prompts.empty());
+  if (!flags.sample_prompts.empty()) asked.question.mutable_workload()->set_generates(true);
   v1::RecommendRequest request;
   *request.mutable_question() = asked.question;
   TUNESMITH_ASSIGN_OR_RETURN(const v1::RecommendResponse answer,

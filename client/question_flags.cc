@@ -330,6 +330,9 @@ void AddQuestionFlags(CLI::App& app, QuestionFlags& flags) {
   app.add_option("--loss-tokens-per-row", flags.loss_tokens_per_row,
                  "Most tokens of a row that are learned, instead of what --loss finds")
       ->check(Positive());
+  app.add_flag("--generate", flags.generates,
+               "Plan for answers to prompts too, as launch --sample-prompt asks for them: the keys "
+               "and values of a whole context");
   app.add_option("--memory-budget", flags.memory_budget,
                  "Memory allowed per device, such as 20GiB; all of it by default");
   app.add_option("--host-memory", flags.host_memory,
@@ -357,7 +360,7 @@ absl::StatusOr<AskedQuestion> QuestionFromFlags(const QuestionFlags& flags) {
   workload.set_document_capacity(DocumentCapacity(flags));
   workload.set_epoch_count(flags.epochs);
   workload.set_evaluates(true);
-  workload.set_generates(true);
+  workload.set_generates(flags.generates);
   TUNESMITH_RETURN_IF_ERROR(SetDataset(flags, asked));
   question.set_single_quantization(flags.single_quantization);
   question.set_method(MethodOf(flags.method));

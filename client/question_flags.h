@@ -37,6 +37,7 @@ struct QuestionFlags {
   int64_t documents_per_row = 0;  // 0: one for every 64 tokens of context, at most 64
   std::string loss = "all";
   int64_t loss_tokens_per_row = 0;  // 0: as `loss` says
+  bool generates = false;
   std::string memory_budget;
   std::string host_memory;
   std::string pinned_memory;

@@ -181,6 +181,10 @@ TEST_F(JobsCliTest, LaunchTakesAPlanFileAndTellsWhatDevicesAreMissing) {
       server, {"launch", "--plan", plan, "--model", model_, "--dataset", dataset_, "--steps", "2"});
   EXPECT_EQ(launched.status, 0) << launched.errors;
   EXPECT_EQ(launched.output, "jobs/job-1\n");
+  const ProcessResult sampled = Ask(server, {"launch", "--plan", plan, "--model", model_,
+                                             "--dataset", dataset_, "--sample-prompt", "Once"});
+  EXPECT_EQ(sampled.status, 2);
+  EXPECT_THAT(sampled.errors, HasSubstr("make it with recommend --generate"));
   const ProcessResult several = Ask(server, Launch({"--gpus", "2xA100-80GB"}));
   EXPECT_EQ(several.status, 1);
   EXPECT_THAT(several.errors,

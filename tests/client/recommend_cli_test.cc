@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "nlohmann/json.hpp"
 #include "planner/model/catalog.h"
 #include "planner/model/model_spec.h"
@@ -59,6 +61,37 @@ TEST(RecommendCliTest, NothingFitsIsStatus3WithTheAmountMissing) {
   const ProcessResult result = Tunesmith(Question({"--memory-budget", "100MiB"}));
   EXPECT_EQ(result.status, 3) << result.errors;
   EXPECT_THAT(result.output, HasSubstr("missing"));
+}
+
+// A process takes more of the host than that, whatever the mix.
+TEST(RecommendCliTest, AHostThatIsTooSmallIsToldByItsAmounts) {
+  const ProcessResult result = Tunesmith(Question({"--host-memory", "1GiB"}));
+  EXPECT_EQ(result.status, 3) << result.errors;
+  for (const char* text :
+       {"GiB of host memory per device, available 1.00, missing 0.",
+        "mixes, host memory (the smallest needs", "more of host memory per device", "host, in all"})
+    EXPECT_THAT(result.output, HasSubstr(text));
+  EXPECT_THAT(result.output, Not(HasSubstr("missing -")));
+  const nlohmann::json ranked = Json(Tunesmith(Question({"-o", "json"})))["ranked"][0];
+  std::vector<std::string> arguments =
+      Question({"--host-memory", "1GiB", "--mix", ranked["mix_line"].get<std::string>()});
+  arguments[0] = "estimate";
+  const ProcessResult estimate = Tunesmith(arguments);
+  EXPECT_EQ(estimate.status, 3) << estimate.errors;
+  EXPECT_THAT(estimate.output, HasSubstr(" GiB of host memory per device\n"));
+}
+
+TEST(RecommendCliTest, GenerationIsPlannedWhereItIsAskedFor) {
+  const auto instants = [](std::vector<std::string> more) {
+    more.insert(more.end(), {"-o", "json"});
+    std::set<std::string> names;
+    const nlohmann::json json = Json(Tunesmith(Question(more)));
+    for (const nlohmann::json& instant : json["ranked"][0]["prediction"]["memory"]["instants"])
+      names.insert(instant["instant"]);
+    return names;
+  };
+  EXPECT_FALSE(instants({}).contains("generate"));
+  EXPECT_TRUE(instants({"--generate"}).contains("generate"));
 }
 
 TEST(RecommendCliTest, WhatWouldMakeItFitIsPrintedUnasked) {
