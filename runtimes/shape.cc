@@ -86,8 +86,8 @@ absl::StatusOr<ModelShape> FindShape(std::string_view name) {
   const absl::StatusOr<planner::ModelSpec> spec = planner::FindModel(name);
   if (spec.ok()) return ShapeFromModelSpec(*spec);
   if (!absl::IsNotFound(spec.status())) return spec.status();
-  return absl::NotFoundError(
-      StrCat("no model '", name, "' is known to the runtimes; ", DidYouMean(name, KnownNames())));
+  return absl::NotFoundError(StrCat("no model '", name, "' is known to the runtimes; ",
+                                    DidYouMean(name.substr(name.rfind('/') + 1), KnownNames())));
 }
 
 }  // namespace tunesmith::runtimes

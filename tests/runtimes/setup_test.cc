@@ -71,6 +71,11 @@ TEST(ShapeTest, NamesAreFoundWithOrganizationAndTuning) {
   EXPECT_THAT(std::string(FindShape("falcon-181B").status().message()), HasSubstr("falcon-180B"));
 }
 
+TEST(ShapeTest, AnOrganizationDoesNotHideTheNearest) {
+  EXPECT_THAT(std::string(FindShape("microsoft/phi-4").status().message()),
+              HasSubstr("did you mean"));
+}
+
 TEST(ShapeTest, FusedProjectionsCountOnce) {
   const ModelShape shape = FindShape("Qwen-7B").value();
   EXPECT_EQ(BlockLinears(shape)[0].rows, 3 * 4096);
