@@ -24,7 +24,10 @@ bool IsNameOf(std::string_view asked, const ModelShape& shape) {
 std::vector<std::string> KnownNames() {
   std::vector<std::string> names;
   for (const planner::ModelSpec& spec : planner::ModelCatalog()) names.push_back(spec.name);
-  for (const ModelShape& shape : ShapeTable()) names.push_back(shape.name);
+  for (const ModelShape& shape : ShapeTable()) {
+    if (std::find(names.begin(), names.end(), shape.name) == names.end())
+      names.push_back(shape.name);
+  }
   return names;
 }
 

@@ -73,7 +73,7 @@ TEST(ShapeTest, NamesAreFoundWithOrganizationAndTuning) {
 
 TEST(ShapeTest, AnOrganizationDoesNotHideTheNearest) {
   EXPECT_THAT(std::string(FindShape("microsoft/phi-4").status().message()),
-              HasSubstr("did you mean"));
+              HasSubstr("did you mean 'phi-2'?"));
 }
 
 TEST(ShapeTest, FusedProjectionsCountOnce) {
