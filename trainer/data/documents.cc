@@ -61,7 +61,7 @@ void Prepend(const std::vector<int32_t>& tokens, Document* document) {
 }
 
 // The same of its last.
-void AppendEnd(int32_t token, Document* document) {
+void AddEnd(int32_t token, Document* document) {
   const bool has_it = !document->tokens.empty() && document->tokens.back() == token;
   if (!has_it) Append({token}, true, document);
 }
@@ -72,7 +72,7 @@ absl::StatusOr<Document> TokenizeText(const DataRow& row, const Tokenizer& token
                                 ? AppendWhole(row, tokenizer, &document)
                                 : AppendApart(row, tokenizer, &document));
   Prepend(tokenizer.spec().prefix_ids, &document);
-  if (tokenizer.eos_id().has_value()) AppendEnd(*tokenizer.eos_id(), &document);
+  if (tokenizer.eos_id().has_value()) AddEnd(*tokenizer.eos_id(), &document);
   return document;
 }
 
