@@ -58,7 +58,7 @@ class KubernetesTest : public ClusterJobsTest {
 };
 
 TEST_F(KubernetesTest, AJobIsSubmittedWatchedAndFinished) {
-  SetSteps(50);
+  SetSteps(300);  // long enough to be seen running on a busy host
   StartServer();
   const std::string name = Create(Request(6));
   const v1::Job job = server_->WaitFor(name);
