@@ -80,8 +80,7 @@ absl::Status CheckRuntimeFlags(const RecommendFlags& flags) {
   if (flags.question.documents_per_row > 0)
     return absl::InvalidArgumentError(
         "--documents-per-row is for the bundled trainer; with --runtime every row is planned as "
-        "one "
-        "document");
+        "one document");
   const bool trainer_only = flags.explain || flags.pareto > 0 || flags.price > 0 ||
                             !flags.plan_out.empty() || !flags.cluster.empty() || flags.probe;
   if (!trainer_only) return absl::OkStatus();

@@ -13,12 +13,11 @@ namespace {
 
 // "tiiuae/falcon-180B-chat" has the shape of "falcon-180B".
 bool IsNameOf(std::string_view asked, const ModelShape& shape) {
-  asked = asked.substr(asked.rfind('/') + 1);  // npos + 1 == 0
+  asked = planner::WithoutOrganization(asked);
   for (const std::string_view suffix : {"-instruct", "-chat"}) {
     if (EndsWithIgnoreCase(asked, suffix)) asked = asked.substr(0, asked.size() - suffix.size());
   }
-  const std::string_view name = std::string_view(shape.name).substr(shape.name.rfind('/') + 1);
-  return EqualsIgnoreCase(asked, name);
+  return EqualsIgnoreCase(asked, planner::WithoutOrganization(shape.name));
 }
 
 std::vector<std::string> KnownNames() {
@@ -90,7 +89,7 @@ absl::StatusOr<ModelShape> FindShape(std::string_view name) {
   if (spec.ok()) return ShapeFromModelSpec(*spec);
   if (!absl::IsNotFound(spec.status())) return spec.status();
   return absl::NotFoundError(StrCat("no model '", name, "' is known to the runtimes; ",
-                                    DidYouMean(name.substr(name.rfind('/') + 1), KnownNames())));
+                                    DidYouMean(planner::WithoutOrganization(name), KnownNames())));
 }
 
 }  // namespace tunesmith::runtimes

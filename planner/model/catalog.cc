@@ -30,10 +30,6 @@ const ModelSpec* FindExact(std::string_view name) {
   return nullptr;
 }
 
-// "HuggingFaceTB/SmolLM2-135M-Instruct" has the shape of "SmolLM2-135M".
-std::string_view WithoutOrganization(std::string_view name) {
-  return name.substr(name.rfind('/') + 1);  // npos + 1 == 0
-}
 // Llama's makers put their own name before some of its models.
 std::string_view WithoutMaker(std::string_view name) {
   constexpr std::string_view kMaker = "meta-";
@@ -91,6 +87,10 @@ bool LooksLikeSize(std::string_view name) {
 }
 
 }  // namespace
+
+std::string_view WithoutOrganization(std::string_view name) {
+  return name.substr(name.rfind('/') + 1);  // npos + 1 == 0
+}
 
 const std::vector<ModelSpec>& ModelCatalog() {
   static const auto* const specs = new std::vector<ModelSpec>(Specs());

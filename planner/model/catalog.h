@@ -12,6 +12,9 @@ namespace tunesmith::planner {
 // Models known by name, each with its source.
 const std::vector<ModelSpec>& ModelCatalog();
 
+// "HuggingFaceTB/SmolLM2-135M-Instruct" is "SmolLM2-135M-Instruct". A view into `name`.
+std::string_view WithoutOrganization(std::string_view name);
+
 // A catalog name (case, organization and the words of its tuning ignored), else a size such as "7B". NOT_FOUND with the nearest names. Directories are resolved by the caller, which
 // reads their config.json.
 absl::StatusOr<ModelSpec> FindModel(std::string_view name);

@@ -107,6 +107,11 @@ class BucketBuilder {
     }
     return nullptr;
   }
+  // That begins with the parameter; null: none.
+  const WeightStack* StackFrom(int32_t parameter) const {
+    const WeightStack* const stack = StackOf(parameter);
+    return stack != nullptr && stack->parameters[0] == parameter ? stack : nullptr;
+  }
 
   // The ends of the model are not at work at the same time: their buckets, one for each end, share a place.
   void AddEndSlots() {
@@ -251,8 +256,7 @@ class BucketBuilder {
     for (const BucketPart& part : bucket.parts) {
       const int64_t offset_bytes = part.first * SizeOf(unit);
       MakeView(part.buffer, bucket.weights, offset_bytes);
-      if (const WeightStack* const stack = StackOf(part.parameter);
-          stack != nullptr && stack->parameters[0] == part.parameter)
+      if (const WeightStack* const stack = StackFrom(part.parameter))
         MakeView(stack->weight, bucket.weights, offset_bytes);
     }
   }
@@ -279,8 +283,7 @@ class BucketBuilder {
       const int64_t offset_bytes = part.first * SizeOf(dtype);
       MakeView(program_.parameters[static_cast<size_t>(part.parameter)].gradient, bucket.gradients,
                offset_bytes);
-      if (const WeightStack* const stack = StackOf(part.parameter);
-          stack != nullptr && stack->parameters[0] == part.parameter)
+      if (const WeightStack* const stack = StackFrom(part.parameter))
         MakeView(stack->gradient, bucket.gradients, offset_bytes);
     }
   }

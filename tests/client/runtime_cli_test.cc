@@ -149,7 +149,6 @@ INSTANTIATE_TEST_SUITE_P(
               "nearest: question.runtime.checkpointing"},
         Wrong{{"--runtime", "deepspeed", "--gpus", "8xA100-80GB", "--optimizer-state", "int8"},
               "keeps AdamW's moments in fp32"},
-
         Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--pinned-memory", "8GiB"},
               "nearest: question.host_memory_budget_bytes"},
         Wrong{{"--runtime", "hf", "--gpus", "A100-80GB", "--loss-tokens-per-row", "64"},

@@ -28,13 +28,11 @@ absl::Status InsufficientDriver() {
 const char* HostTroubleOf(cudaError_t error) {
   switch (error) {
     case cudaErrorNoDevice:
-      return "the NVIDIA driver sees no device; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or "
-             "use "
-             "--device cpu";
+      return "the NVIDIA driver sees no device; look at nvidia-smi and "
+             "CUDA_VISIBLE_DEVICES, or use --device cpu";
     case cudaErrorDevicesUnavailable:
       return "the GPU is held by another process in exclusive mode, or has failed; look at "
-             "nvidia-smi, "
-             "or name another device";
+             "nvidia-smi, or name another device";
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
       return "this binary has no kernels for the GPU's architecture; build it with "

@@ -14,7 +14,7 @@ struct Tensor {
   DType dtype = DType::kF32;
   std::array<int64_t, 3> dims = {1, 1, 1};
   int rank = 0;
-  // Of a matrix that is some columns of another: elements from one row to the next. 0: rows lie one behind another, which every op but the products asks for.
+  // Of a matrix that is some columns of another: elements from one row to the next. 0: rows lie one behind another, which every op asks for but products, SwiGLU and flash attention.
   int64_t stride = 0;
 
   template <typename T>

@@ -40,6 +40,7 @@ absl::Status Check(OpKind op, const RopeArgs& args) {
         CheckThat(op, scaling.short_factors.size() == pairs && scaling.long_factors.size() == pairs,
                   "LongRoPE has not one factor for each rotated pair"));
   }
+  // Columns behind the heads are let be; a row with fewer is named with the width that it lacks.
   const int64_t width = std::max(args.x.dims[1], args.head_count * D);
   return CheckTensors(op, {
                               {"x", args.x, {BT, width}, kComputeDTypes},
